@@ -1,0 +1,89 @@
+"""How far the blind noise parameters lie from the true ones: noise_error.py CASES_DIR
+
+CASES_DIR is written by `make_cases.py` of the common measure: noisy DNGs and `cases.json` with the true gain and read
+variance. Per gain, in octaves (log2 of estimated over true): median error and bias of the gain, the share beyond a
+factor of 1.3 and of 2, the same for the variance at the picture's median signal, and what becomes of true and of
+fourfold NoiseProfiles. Then the seconds that an estimate takes on 24 megapixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rawkd.files.raw import read_raw
+from rawkd.photo import CFAPattern, Mosaic, RawPhoto
+from rawkd.sensor.choose_noise import noise_model_of
+from rawkd.sensor.estimate import estimate_noise
+
+CLOSE = np.log2(1.3)
+
+
+def errors_of(photo: RawPhoto, gain: float, read_variance: float) -> dict[str, float]:
+    """Errors of one case, in octaves."""
+    level = max(float(np.median(photo.mosaic.data)), 0.0)
+    true_variance = gain * level + read_variance
+
+    def octaves(profile: tuple[float, ...], source: str) -> tuple[float, float, float]:
+        noise, _ = noise_model_of(replace(photo, noise_profile=profile), source=source)
+        variance = noise.green_gain * level + noise.green_read_variance
+        return float(np.log2(noise.green_gain / gain)), float(np.log2(variance / true_variance)), noise.confidence
+
+    blind_gain, blind_variance, confidence = octaves((), "blind")
+    return {
+        "gain": blind_gain,
+        "variance": blind_variance,
+        "confidence": confidence,
+        "true tag": octaves((gain, read_variance), "auto")[1],
+        "fourfold tag": octaves((4 * gain, 4 * read_variance), "auto")[1],
+    }
+
+
+def print_table(rows: dict[float, list[dict[str, float]]]) -> None:
+    print(
+        "gain   | gain: median  bias  >1.3  >2   | variance: median  bias  >1.3 | confidence | true tag >1.3 | 4x tag >1.3"
+    )
+    for gain in sorted(rows):
+        column = {name: np.array([row[name] for row in rows[gain]]) for name in rows[gain][0]}
+        g, v = column["gain"], column["variance"]
+        beyond = {name: 100 * np.mean(np.abs(values) > CLOSE) for name, values in column.items()}
+        print(
+            f"{gain:.1e}|       {np.median(np.abs(g)):5.3f} {np.median(g):+6.3f} {beyond['gain']:4.0f}%"
+            f" {100 * np.mean(np.abs(g) > 1):3.0f}% |          {np.median(np.abs(v)):6.3f} {np.median(v):+6.3f}"
+            f" {beyond['variance']:4.0f}% |    {np.median(column['confidence']):4.2f}    |     {beyond['true tag']:4.0f}%"
+            f"     |   {beyond['fourfold tag']:4.0f}%"
+        )
+
+
+def seconds_at_24_mp() -> float:
+    """Seconds of one estimate on 4000 x 6000 pixels of smooth areas and texture."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:4000, 0:6000].astype(np.float32)
+    clean = 0.05 + 0.3 * columns / 6000 + 0.03 * np.sin(rows / 5) * (rows > 2000)
+    noisy = clean + rng.standard_normal(clean.shape, dtype=np.float32) * np.sqrt(1e-3 * clean + 1e-6)
+    mosaic = Mosaic(noisy, CFAPattern.GBRG)
+    started = time.perf_counter()
+    estimate_noise(mosaic, saturation=1.0, floor=-0.03)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", type=Path, help="folder written by make_cases.py")
+    arguments = parser.parse_args()
+    rows: dict[float, list[dict[str, float]]] = defaultdict(list)
+    for case in json.loads((arguments.cases / "cases.json").read_text()):
+        photo = read_raw(arguments.cases / case["dng"])
+        rows[case["gain"]].append(errors_of(photo, case["gain"], case["read_variance"]))
+    print_table(rows)
+    print(f"24 MP: {seconds_at_24_mp():.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Denoise raw photos: read a raw file, restore its mosaic, write a DNG.
+
+The public functions are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rawkd.files.dng import write_dng
+    from rawkd.files.raw import read_raw
+    from rawkd.pipeline import DenoiseOptions, Restoration, denoise
+
+__version__ = "0.1.0"
+__all__ = ["DenoiseOptions", "Restoration", "__version__", "denoise", "read_raw", "write_dng"]
+
+_HOME_OF = {
+    "DenoiseOptions": "rawkd.pipeline",
+    "Restoration": "rawkd.pipeline",
+    "denoise": "rawkd.pipeline",
+    "read_raw": "rawkd.files.raw",
+    "write_dng": "rawkd.files.dng",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public function from the module that defines it."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rawkd' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Names of the public functions, loaded or not."""
+    return sorted(__all__)

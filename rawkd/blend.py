@@ -1,0 +1,135 @@
+"""How much of what the network removed is really taken away: strength, luma and chroma, and blown highlights.
+
+Everything here is our choice. What is removed is the residual noisy - restored. Its luma is the 3x3 mean with weights
+1 2 1, 2 4 2, 1 2 1 of the white-balanced residual, which at every site of a Bayer mosaic is R/4 + G/2 + B/4; the rest
+is chroma. Where light saturates the sensor there is nothing to restore: there the samples stay as they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rawkd.errors import InputError, UsageError
+from rawkd.photo import DoubleArray, FloatArray, Mosaic
+from rawkd.sensor.noise import NoiseModel
+
+KEPT_WITHIN = 0.05
+RESTORED_BEYOND = 0.5
+"""Distances of the local mean from saturation, in standard deviations of the noise there: nearer than the first a
+sample is kept, farther than the second it is restored, between them the two are mixed smoothly."""
+
+LEAST_DEVIATION = 1e-4
+"""Standard deviation below which noise is not told from rounding, signal units."""
+
+_STRIP_ROWS = 64
+
+
+def blend(
+    noisy: Mosaic,
+    restored: Mosaic,
+    noise: NoiseModel,
+    *,
+    saturation: float,
+    strength: float = 1.0,
+    luma: float = 1.0,
+    chroma: float = 1.0,
+    neutral: DoubleArray | None = None,
+) -> Mosaic:
+    """The noisy mosaic without `strength` times the luma and chroma parts of its residual.
+
+    Parameters
+    ----------
+    noisy, restored : (H, W) signal of one phase; neither is changed.
+    noise : of `noisy`; it says how far from saturation a blown sample may lie.
+    saturation : signal at which the sensor clips.
+    strength, luma, chroma : 0..1. All 1 is `restored`, bit for bit, wherever nothing is blown; strength 0, or luma and
+        chroma 0, is `noisy` itself.
+    neutral : (3,) as-shot neutral, by which luma is white-balanced; None takes the channels as they are.
+
+    Returns
+    -------
+    Mosaic of the same shape and phase. Nothing is clipped below; no sample passes saturation that did not before.
+
+    Raises
+    ------
+    InputError: if shape or phase differ. UsageError: for a factor outside 0..1.
+    """
+    for name, factor in (("strength", strength), ("luma", luma), ("chroma", chroma)):
+        if not 0 <= factor <= 1:
+            raise UsageError(f"{name} {factor:g} does not lie between 0 and 1")
+    if noisy.data.shape != restored.data.shape or noisy.pattern != restored.pattern:
+        raise InputError(
+            f"the restored mosaic {restored.data.shape} {restored.pattern} does not match the noisy one "
+            f"{noisy.data.shape} {noisy.pattern}"
+        )
+    if strength == 0 or luma == chroma == 0:
+        return noisy
+    planes = np.array(noisy.pattern.plane_of_site).reshape(2, 2)
+    deviation = np.maximum(np.sqrt(noise.variance(np.full((4, 1, 1), saturation))[:, 0, 0]), LEAST_DEVIATION)
+    colours = np.ones(3) if neutral is None else neutral / neutral.max()
+    cell_neutral = colours[[0, 1, 1, 2]][planes]
+    limit = np.float32(saturation)
+    nearly = np.float32(saturation - RESTORED_BEYOND * deviation.max())
+    height = noisy.data.shape[0]
+    out = np.empty_like(noisy.data)
+    for top in range(0, height, _STRIP_ROWS):
+        rows = slice(top, min(top + _STRIP_ROWS, height))
+        before, after, result = noisy.data[rows], restored.data[rows], out[rows]
+        removed = before - after
+        keep = np.float32(1 - strength * chroma)
+        if luma != chroma:
+            np.multiply(removed, keep, out=result)
+            result -= np.float32(strength * (luma - chroma)) * _luma(noisy.data, restored.data, rows, cell_neutral)
+        elif keep:
+            np.multiply(removed, keep, out=result)
+        else:
+            result[...] = 0
+        if before.max() >= nearly:
+            kept = _kept(noisy.data, rows, limit, deviation[planes])
+            result += kept * (removed - result)
+        result += after
+        if after.max() > limit:
+            np.minimum(result, np.maximum(before, limit), out=result)
+    return Mosaic(out, noisy.pattern)
+
+
+def _window(data: FloatArray, rows: slice, margin: int) -> FloatArray:
+    """Rows and a margin on all sides; beyond the mosaic it is reflected, which keeps the phase."""
+    height = data.shape[0]
+    first, last = max(rows.start - margin, 0), min(rows.stop + margin, height)
+    missing = (first - (rows.start - margin), rows.stop + margin - last)
+    return np.pad(data[first:last], (missing, (margin, margin)), mode="reflect")
+
+
+def _periodic(cell: DoubleArray, shape: tuple[int, ...], first_row: int, first_column: int) -> FloatArray:
+    """A 2x2 pattern anchored at the mosaic's origin, over a window that begins at the given row and column."""
+    rows, columns = (np.arange(shape[0]) + first_row) % 2, (np.arange(shape[1]) + first_column) % 2
+    return cell.astype(np.float32)[:, columns][rows]
+
+
+def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: DoubleArray) -> FloatArray:
+    """Luma of the residual in the unit of every site, (rows, W)."""
+    residual = _window(noisy, rows, 1)
+    residual -= _window(restored, rows, 1)
+    residual *= _periodic(1 / cell_neutral, residual.shape, rows.start - 1, -1)
+    pairs = residual[:-1] + residual[1:]
+    across = pairs[:-1] + pairs[1:]
+    pairs = across[:, :-1] + across[:, 1:]
+    luma = pairs[:, :-1] + pairs[:, 1:]
+    luma *= _periodic(cell_neutral / 16, luma.shape, rows.start, 0)
+    return luma
+
+
+def _kept(noisy: FloatArray, rows: slice, limit: np.float32, cell_deviation: DoubleArray) -> FloatArray:
+    """Share of every sample that stays as it is, 0..1, from the mean of the 3x3 samples of its colour, (rows, W)."""
+    capped = _window(noisy, rows, 2)
+    np.subtract(limit, capped, out=capped)
+    np.maximum(capped, 0, out=capped)
+    thirds = capped[:-4] + capped[2:-2]
+    thirds += capped[4:]
+    distance = thirds[:, :-4] + thirds[:, 2:-2]
+    distance += thirds[:, 4:]
+    distance *= _periodic(1 / (9 * cell_deviation * (RESTORED_BEYOND - KEPT_WITHIN)), distance.shape, rows.start, 0)
+    share = np.float32(RESTORED_BEYOND / (RESTORED_BEYOND - KEPT_WITHIN)) - distance
+    np.clip(share, 0, 1, out=share)
+    return share * share * (3 - 2 * share)

@@ -1,0 +1,106 @@
+"""The program `rawkd`: its commands, loaded when they are called, and the way every run ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from rawkd import __version__
+from rawkd.cli.exit_codes import INTERRUPTED, OK, exit_code_of, sentence_of
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command that is imported when it is called.
+
+    Attributes
+    ----------
+    name : as it is typed; also the name of the function in `module`, with the suffix `_command`.
+    module : where it is defined. summary : its line in `rawkd --help`. hidden : whether that line is left out.
+    """
+
+    name: str
+    module: str
+    summary: str
+    hidden: bool = False
+
+
+COMMANDS = (
+    LazyCommand("denoise", "rawkd.cli.denoise", "Denoise raw photos, to DNG or rendered."),
+    LazyCommand("inspect", "rawkd.cli.inspect", "Show what is known about a raw photo and its noise."),
+    LazyCommand("models", "rawkd.cli.models", "List the installed models."),
+    LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
+)
+"""Every command, in the order of the help. A new command is one file in rawkd/cli and one line here."""
+
+
+class LazyGroup(click.Group):
+    """A group whose help needs none of its commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names of all commands, hidden ones included, in the order of the help."""
+        return [command.name for command in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of a command."""
+        for command in COMMANDS:
+            if command.name == cmd_name:
+                loaded = getattr(import_module(command.module), f"{cmd_name}_command")
+                if not isinstance(loaded, click.Command):
+                    raise TypeError(f"{command.module} defines no command {cmd_name}")
+                return loaded
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the summaries without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(command.name, command.summary) for command in COMMANDS if not command.hidden])
+
+
+HELP = """Denoise raw photos on a plain CPU, offline.
+
+\b
+rawkd denoise photo.dng              writes photo-denoised.dng
+rawkd denoise *.CR2 -o clean/        a whole folder
+rawkd denoise photo.nef -o photo.jpg a finished picture
+"""
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings=CONTEXT)
+@click.version_option(__version__, message="rawkd %(version)s")
+def app() -> None:
+    """The program; what a run does is in its commands."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; see `rawkd.cli.exit_codes`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        outcome = app.main(args=arguments, prog_name="rawkd", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing half-written was left behind", err=True)
+        return INTERRUPTED
+    except Exception as error:  # the end of every run: the code and one sentence instead of a traceback
+        click.echo(f"error: {sentence_of(error)}", err=True)
+        if {"-v", "--verbose"} & set(arguments):
+            click.echo("".join(traceback.format_exception(error)), err=True)
+        return exit_code_of(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return outcome if isinstance(outcome, int) else OK
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C, so that temporary files are removed."""
+    raise KeyboardInterrupt

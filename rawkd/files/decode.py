@@ -1,0 +1,203 @@
+"""Decoding a raw file with LibRaw in a process of its own, with a timeout.
+
+LibRaw is C++ that believes what a file claims: a damaged one may crash or hang it. `Decoder` keeps one child alive for
+several files; a file on which a used one crashes is tried again in a fresh one, so that no file suffers from the one
+before (our choice).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+
+from rawkd.errors import InputError, MemoryLimitError, RawkdError, UnsupportedRawError
+from rawkd.photo import FrameArray
+
+CHILD = Path(__file__).with_name("decode_child.py")
+COPY_AGAIN = "copy it again from the card or use another copy"
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedFrame:
+    """What LibRaw made of a file.
+
+    Attributes
+    ----------
+    frame : (FH, FW) uint16, the whole raw frame, linearised.
+    header : what `decode_child._describe` says of it.
+    """
+
+    frame: FrameArray
+    header: dict[str, Any]
+
+
+class Decoder:
+    """A child process with LibRaw in it; a context manager that ends it."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child process."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.communicate()
+
+    def decode(self, path: Path, timeout_s: float) -> DecodedFrame:
+        """Decode one file.
+
+        Raises
+        ------
+        InputError: LibRaw cannot open the file, finds it damaged, crashes on it, or takes longer than `timeout_s`.
+        UnsupportedRawError: the file is sound and no Bayer mosaic.
+        RawkdError: the child process cannot be started.
+        """
+        used = self._child is not None
+        try:
+            return self._decode(path, timeout_s)
+        except _DecoderCrashError:
+            self.close()
+            if not used:
+                raise
+            return self._decode(path, timeout_s)
+        except InputError:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _decode(self, path: Path, timeout_s: float) -> DecodedFrame:
+        child = self._started()
+        expired = threading.Event()
+
+        def stop() -> None:
+            expired.set()
+            child.kill()
+
+        timer = threading.Timer(timeout_s, stop)
+        timer.start()
+        try:
+            return self._ask(child, path)
+        except (EOFError, OSError):
+            if expired.is_set():
+                self.close()
+                what = f"decoding it took longer than {timeout_s:g} s, so it may be damaged"
+                raise InputError(f"{what}: {COPY_AGAIN}") from None
+            raise _DecoderCrashError(f"it crashes the raw decoder, so it is damaged: {COPY_AGAIN}") from None
+        finally:
+            timer.cancel()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            try:
+                self._child = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-P", str(CHILD)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    pipesize=1 << 20,
+                )
+            except OSError as error:
+                raise RawkdError(
+                    f"the raw decoder's process cannot be started ({error}): free memory and try again"
+                ) from error
+            try:
+                hello = _line(_pipe(self._child.stdout))
+            except EOFError:
+                hello = {"ready": False, "text": "it ended at once"}
+            if not hello.get("ready"):
+                raise RawkdError(f"the raw decoder cannot be started ({hello.get('text')}): install rawkd again")
+        return self._child
+
+    def _ask(self, child: subprocess.Popen[bytes], path: Path) -> DecodedFrame:
+        requests, answers = _pipe(child.stdin), _pipe(child.stdout)
+        requests.write(json.dumps({"path": str(path.absolute())}).encode() + b"\n")
+        requests.flush()
+        header = _line(answers)
+        if "error" in header:
+            raise _refusal(header)
+        if "shape" not in header:
+            raise _unsupported(header)
+        try:
+            frame = np.empty(header["shape"], np.uint16)
+        except MemoryError as error:
+            raise MemoryLimitError(f"{path}: its raw frame does not fit into memory: close other programs") from error
+        view = frame.reshape(-1).view(np.uint8).data
+        while view:
+            count = answers.readinto(view)  # type: ignore[attr-defined]
+            if not count:
+                raise EOFError
+            view = view[count:]
+        return DecodedFrame(frame, header)
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise RawkdError("the raw decoder's process has no pipe: try again")
+    return stream
+
+
+def _line(answers: IO[bytes]) -> dict[str, Any]:
+    line = answers.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    try:
+        header: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise EOFError from error  # it went mad before it died
+    return header
+
+
+def _refusal(header: dict[str, Any]) -> InputError:
+    kind = header["error"]
+    if kind == "size":
+        size = f"{header['width']} x {header['height']} pixels"
+        return InputError(
+            f"it claims {size}, which its length cannot hold, so it is cut short or damaged: {COPY_AGAIN}"
+        )
+    if kind in ("LibRawFileUnsupportedError", "NotImplementedError"):
+        return UnknownFormatError(
+            "it is no raw file that LibRaw can read, or it is damaged: give the camera's own raw file"
+        )
+    if kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
+        return InputError(f"it claims more pixels than memory can hold, so it is damaged: {COPY_AGAIN}")
+    return InputError(f"its raw data are cut short or damaged: {COPY_AGAIN}")
+
+
+def _unsupported(header: dict[str, Any]) -> UnsupportedRawError:
+    size = header.get("pattern_size")
+    if header["kind"] == "stack":
+        what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
+    elif size == 6:
+        what = "an X-Trans mosaic"
+    elif size == 1:
+        what = "a monochrome picture"
+    else:
+        what = "a mosaic that is no 2x2 Bayer cell (Super-CCD or the like)"
+    return UnsupportedRawError(f"it holds {what}, and only Bayer mosaics can be denoised: use another raw file")
+
+
+class _DecoderCrashError(InputError):
+    """The child process died of a file."""
+
+
+class UnknownFormatError(InputError):
+    """LibRaw does not know the file; the reader may say better what it is."""

@@ -1,0 +1,129 @@
+"""The process that runs LibRaw, so that a decoder that crashes or hangs costs one file and not the program.
+
+Run as a script. It reads one request a line from stdin, {"path": ...}, and answers each on stdout with one line of
+JSON and, where that holds "shape", the frame's uint16 samples in the machine's byte order. It imports nothing of rawkd.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+MAX_PIXELS = 1 << 29
+MIN_BITS_PER_PIXEL = 1 / 50
+
+
+def main() -> int:
+    """Answer requests until stdin ends."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    with tempfile.TemporaryFile() as messages, Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # LibRaw and its codecs may print; none of it belongs to the user
+        os.dup2(messages.fileno(), 2)
+        try:
+            import rawpy  # noqa: F401
+        except ImportError as error:
+            _send(answers, {"ready": False, "text": str(error)})
+            return 1
+        _send(answers, {"ready": True})
+        for line in sys.stdin.buffer:
+            messages.seek(0)
+            messages.truncate()
+            _answer(answers, messages, json.loads(line)["path"])
+    return 0
+
+
+def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:
+    import rawpy
+
+    try:
+        with rawpy.RawPy() as raw:
+            _open(raw, path)
+            sizes = raw.sizes
+            pixels = sizes.raw_height * sizes.raw_width
+            if pixels > MAX_PIXELS or pixels * MIN_BITS_PER_PIXEL > 8 * Path(path).stat().st_size:
+                _send(answers, {"error": "size", "height": sizes.raw_height, "width": sizes.raw_width})
+                return
+            raw.unpack()
+            messages.seek(0)
+            if complaint := messages.read(400):
+                _send(answers, {"error": "LibRawDataError", "text": complaint.decode("utf-8", "replace")})
+                return
+            header = _describe(raw)
+            _send(answers, header)
+            if "shape" in header:
+                _send_bytes(answers, memoryview(raw.raw_image).cast("B"))
+    except (rawpy.LibRawError, OSError, MemoryError, NotImplementedError, ValueError) as error:
+        _send(answers, {"error": type(error).__name__, "text": str(error)})
+
+
+def _open(raw: Any, path: str) -> None:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:  # a name that LibRaw cannot be told
+        with Path(path).open("rb") as stream:
+            raw.open_buffer(stream)
+    else:
+        raw.open_file(path)
+
+
+def _describe(raw: Any) -> dict[str, Any]:
+    """What LibRaw knows of the file; "shape" only where the frame is flat (one sample a pixel)."""
+    sizes = raw.sizes
+    header: dict[str, Any] = {"colors": raw.num_colors, "color_desc": raw.color_desc.decode("ascii", "replace")}
+    frame = raw.raw_image
+    if frame.ndim != 2:
+        return {**header, "kind": "stack"}
+    pattern = raw.raw_pattern
+    if pattern is None or pattern.shape != (2, 2):
+        return {**header, "kind": "pattern", "pattern_size": 0 if pattern is None else pattern.shape[0]}
+    top, left = sizes.top_margin, sizes.left_margin
+    header |= {
+        "kind": "flat",
+        "shape": frame.shape,
+        "area": [top, left, sizes.height, sizes.width],
+        "crop": [sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width],
+        "pixel_aspect": sizes.pixel_aspect,
+        "flip": sizes.flip,
+        "sites": [int(raw.raw_color(top + y, left + x)) for y in (0, 1) for x in (0, 1)],
+        "black": [int(value) for value in raw.black_level_per_channel],
+        "white": int(raw.white_level),
+        "camera_white": raw.camera_white_level_per_channel,
+        "camera_wb": [float(value) for value in raw.camera_whitebalance],
+        "camera_from_xyz": [float(value) for value in raw.rgb_xyz_matrix[:3].ravel()],
+    }
+    return header | _other(raw)
+
+
+def _other(raw: Any) -> dict[str, Any]:
+    try:
+        other = raw.other
+    except (ValueError, OverflowError, OSError):  # a time stamp beyond the calendar
+        return {}
+    stamp = other.timestamp
+    return {
+        "iso": float(other.iso_speed),
+        "exposure_s": float(other.shutter_speed),
+        "aperture": float(other.aperture),
+        "focal_length_mm": float(other.focal_length),
+        "datetime": stamp.strftime("%Y:%m:%d %H:%M:%S") if stamp.year > 1970 else None,
+    }
+
+
+def _send(answers: IO[bytes], header: dict[str, Any]) -> None:
+    _send_bytes(answers, memoryview(json.dumps(header).encode() + b"\n"))
+
+
+def _send_bytes(answers: IO[bytes], data: memoryview) -> None:
+    while data:
+        data = data[answers.write(data) :]
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (BrokenPipeError, KeyboardInterrupt):
+        os._exit(1)

@@ -1,0 +1,118 @@
+"""Where the result of a photo is written, and in which format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rawkd.errors import OutputError, UsageError
+
+FORMAT_OF_SUFFIX = {".dng": "dng", ".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+SUFFIX_OF_FORMAT = {"dng": ".dng", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
+
+
+def plan_outputs(
+    photos: Sequence[Path], output: str | None, file_format: str | None, *, cropped: bool = False
+) -> list[Path]:
+    """One output path a photo.
+
+    Parameters
+    ----------
+    photos : the inputs.
+    output : a file (one photo only), or a folder: one that exists, or any name that ends with a separator; None writes
+        ``photo-denoised.dng`` beside each photo.
+    file_format : dng | tiff | png | jpeg, or None: that of the output's name, else DNG, or PNG for a crop.
+    cropped : whether only a region is rendered; its default name says so.
+
+    Raises
+    ------
+    UsageError: if the name and the format contradict each other, or two photos would be written to one path.
+    OutputError: if an output would be written over its own photo.
+    """
+    if output is not None and not _names_folder(output):
+        if len(photos) > 1:
+            raise UsageError(
+                f"{output} is one file for {len(photos)} photos; give a folder that exists, or a name ending in /"
+            )
+        outputs = [_checked_file(Path(output), file_format, cropped=cropped)]
+    else:
+        chosen = file_format or ("png" if cropped else "dng")
+        ending = ("-denoised-crop" if cropped else "-denoised") + SUFFIX_OF_FORMAT[chosen]
+        folders = [Path(output) if output is not None else photo.parent for photo in photos]
+        outputs = [folder / (photo.stem + ending) for folder, photo in zip(folders, photos, strict=True)]
+        if cropped and chosen == "dng":
+            raise UsageError("a crop is rendered; give --format tiff, png or jpeg")
+    _refuse_collisions(photos, outputs)
+    return outputs
+
+
+def make_folder(output: str | None) -> None:
+    """Create the folder that `-o name/` asks for, where its parent exists.
+
+    Raises
+    ------
+    OutputError: if it cannot be created.
+    """
+    if output is not None and output.endswith(("/", os.sep)):
+        try:
+            Path(output).mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{output}: cannot be created ({error.strerror}); give another folder") from error
+
+
+def format_of(output: Path) -> str:
+    """The format that the name of an output asks for.
+
+    Raises
+    ------
+    UsageError: if its suffix is none of .dng .tif .tiff .png .jpg .jpeg.
+    """
+    try:
+        return FORMAT_OF_SUFFIX[output.suffix.lower()]
+    except KeyError:
+        raise UsageError(f"{output}: give a name that ends in .dng, .tif, .png or .jpg") from None
+
+
+def refuse_to_overwrite(output: Path, *, overwrite: bool) -> None:
+    """Find out before any work that an output cannot be written.
+
+    Raises
+    ------
+    OutputError: if it exists and `overwrite` is not set, or its folder does not exist or may not be written.
+    """
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder; give a file name, or end it with / to write into it")
+    if output.exists() and not overwrite:
+        raise OutputError(f"{output} exists; give --overwrite to replace it, or -o for another place")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output}: there is no folder {output.parent}; create it first")
+    if not os.access(output.parent, os.W_OK):
+        raise OutputError(f"{output}: the folder {output.parent} may not be written; give -o for another place")
+
+
+def _names_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Path:
+    named = format_of(output)
+    if file_format is not None and named != file_format:
+        raise UsageError(f"{output} is named as {named}, but --format asks for {file_format}")
+    if cropped and named == "dng":
+        raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
+    return output
+
+
+def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
+    taken: dict[Path, Path] = {}
+    sources = {photo.resolve() for photo in photos}
+    for photo, output in zip(photos, outputs, strict=True):
+        place = output.resolve()
+        if place in sources:
+            raise OutputError(
+                f"{output} is one of the photos; a photo is never written over, give -o for another place"
+            )
+        if place in taken:
+            raise UsageError(f"{taken[place]} and {photo} would both become {output}; denoise them one at a time")
+        taken[place] = photo

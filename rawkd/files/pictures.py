@@ -1,0 +1,33 @@
+"""Reading finished pictures, for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import InputError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+
+
+def read_picture(path: Path) -> NDArray[Any]:
+    """uint8 or uint16 (H, W, 3) sRGB of a picture; grey ones are repeated, an alpha channel is dropped.
+
+    Raises
+    ------
+    InputError: if it cannot be decoded or holds something else.
+    """
+    import imageio.v3 as iio
+
+    try:
+        picture = np.asarray(iio.imread(path))
+    except (OSError, ValueError, SyntaxError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__}): leave it out") from error
+    if picture.ndim == 2:
+        picture = np.repeat(picture[:, :, None], 3, axis=2)
+    if picture.ndim != 3 or picture.shape[2] < 3 or picture.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: {picture.dtype} {picture.shape} is no colour picture of 8 or 16 bits: leave it out")
+    return np.ascontiguousarray(picture[:, :, :3])

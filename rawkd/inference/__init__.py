@@ -1,0 +1,1 @@
+"""Running a student on a photo."""

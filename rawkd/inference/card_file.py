@@ -1,0 +1,278 @@
+"""The card of a model, what it is, what it was made from and where it holds, and its strict file `card.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rawkd.errors import ModelError
+from rawkd.sensor.ksigma import Anchor
+
+CARD = "card.json"
+ROLES = ("student", "teacher")
+INPUTS = ("planes", "planes+variance")
+BF16_COST_LIMIT_DB = 0.02
+"""A student runs in bf16 where that costs less at every gain."""
+
+
+@dataclass(frozen=True)
+class NoiseSubrange:
+    """Gains low <= gain < high, in signal units."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise ModelError(f"the noise subrange [{self.low:g}, {self.high:g}) is empty or not positive")
+
+    def __contains__(self, gain: float) -> bool:
+        return self.low <= gain < self.high
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What the exported network answers to an input that every machine can make again.
+
+    Attributes
+    ----------
+    seed, size : of `selftest.golden_input`; size in packed pixels.
+    gain, read_variance : the noise of that input.
+    patch : packed pixels along the edge of the central patch that is compared.
+    residual : base64 of the patch's output - input, (4, patch, patch) little-endian float32.
+    """
+
+    seed: int
+    size: int
+    patch: int
+    gain: float
+    read_variance: float
+    residual: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything that is known of one model; `card.json` with its folder.
+
+    Attributes
+    ----------
+    family, name : a family is a set of students that share out a range of gains; name is the folder's.
+    role : student | teacher. network, config : how `networks.NETWORKS` builds it.
+    input : planes | planes+variance. subrange : gains that it was trained for. anchor : the noise it sees.
+    stride : input sizes are multiples of it, packed pixels. halo : packed pixels from a tile's inner edge whose
+        output is not exact; half a tile or more says that no tile is exact anywhere (global pooling).
+    tile : the largest tile, packed pixels, a multiple of stride.
+    params : number of parameters. macs_per_mp : GMAC per megapixel by convention, "1e6" and "2^20".
+    files : sha256 by file name. golden : for the self-test.
+    data, licence, recipe, commit, seeds, created : where the weights come from.
+    metrics : by gain, psnr, psnr_noisy (dB) and ssim. bf16_cost_db : dB lost by gain, or None where unmeasured.
+    limits : what it is known not to do, one sentence each.
+    directory : where the card lies.
+    """
+
+    family: str
+    name: str
+    role: str
+    network: str
+    config: dict[str, Any]
+    input: str
+    subrange: NoiseSubrange
+    anchor: Anchor
+    stride: int
+    halo: int
+    tile: int
+    params: int
+    macs_per_mp: dict[str, float]
+    files: dict[str, str]
+    golden: Golden
+    data: Any
+    licence: str
+    recipe: Any
+    commit: str
+    seeds: Any
+    metrics: dict[str, dict[str, float]]
+    bf16_cost_db: dict[str, float] | None
+    limits: tuple[str, ...]
+    created: str
+    directory: Path
+
+    def __post_init__(self) -> None:
+        if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
+            raise ModelError(f"model {self.name}: a tile of {self.tile} is no multiple of the stride {self.stride}")
+        if 2 * self.halo < self.tile <= -(-2 * self.halo // self.stride) * self.stride:
+            raise ModelError(f"model {self.name}: a tile of {self.tile} leaves nothing beside a halo of {self.halo}")
+
+    @property
+    def exact_tiles(self) -> bool:
+        """Whether a tile's output is exact beyond the halo, so that tiles may be cropped and set side by side."""
+        return 2 * self.halo < self.tile
+
+    @property
+    def allows_bf16(self) -> bool:
+        """Whether bf16 was measured to cost less than 0.02 dB at every gain."""
+        cost = self.bf16_cost_db
+        return bool(cost) and all(value < BF16_COST_LIMIT_DB for value in (cost or {}).values())
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("is no text")
+    return value
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"is none of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("is no whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError("is no number")
+    return float(value)
+
+
+def _object(parse: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    def parse_object(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise TypeError("is no object")
+        return {key: parse(item) for key, item in value.items()}
+
+    return parse_object
+
+
+def _same_keys(value: Any, keys: Iterable[str]) -> None:
+    """Refuse an object with other fields than `keys`."""
+    if not isinstance(value, dict):
+        raise TypeError("is no object")
+    known = set(keys)
+    if unknown := sorted(set(value) - known):
+        raise ValueError(f"has unknown fields: {', '.join(unknown)}")
+    if missing := sorted(known - set(value)):
+        raise ValueError(f"lacks fields: {', '.join(missing)}")
+
+
+def _subrange(value: Any) -> NoiseSubrange:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("is no pair [low, high]")
+    return NoiseSubrange(_number(value[0]), _number(value[1]))
+
+
+def _anchor(value: Any) -> Anchor:
+    _same_keys(value, ("gain", "read_variance"))
+    anchor = Anchor(_number(value["gain"]), _number(value["read_variance"]))
+    if anchor.gain <= 0 or anchor.read_variance < 0:
+        raise ValueError("is no noise: the gain must be positive and the read variance not negative")
+    return anchor
+
+
+def _golden(value: Any) -> Golden:
+    _same_keys(value, (item.name for item in fields(Golden)))
+    noise = _anchor({key: value[key] for key in ("gain", "read_variance")})
+    seed, size, patch = (_whole(value[key]) for key in ("seed", "size", "patch"))
+    golden = Golden(seed, size, patch, noise.gain, noise.read_variance, _text(value["residual"]))
+    if not 0 < golden.patch <= golden.size:
+        raise ValueError("has a patch that is larger than its input")
+    return golden
+
+
+def _hashes(value: Any) -> dict[str, str]:
+    hashes = _object(_text)(value)
+    for name, digest in hashes.items():
+        if Path(name).name != name or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise ValueError(f"states no file and sha256: {name}")
+    return hashes
+
+
+def _sentences(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("is no list")
+    return tuple(_text(item) for item in value)
+
+
+def _anything(value: Any) -> Any:
+    if value is None:
+        raise ValueError("is null")
+    return value
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "family": _text,
+    "name": _text,
+    "role": _one_of(ROLES),
+    "network": _text,
+    "config": _object(lambda value: value),
+    "input": _one_of(INPUTS),
+    "subrange": _subrange,
+    "anchor": _anchor,
+    "stride": _whole,
+    "halo": _whole,
+    "tile": _whole,
+    "params": _whole,
+    "macs_per_mp": _object(_number),
+    "files": _hashes,
+    "golden": _golden,
+    "data": _anything,
+    "licence": _text,
+    "recipe": _anything,
+    "commit": _text,
+    "seeds": _anything,
+    "metrics": _object(_object(_number)),
+    "bf16_cost_db": lambda value: None if value is None else _object(_number)(value),
+    "limits": _sentences,
+    "created": _text,
+}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once."""
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("names a field twice")
+    return dict(pairs)
+
+
+def read_card(directory: Path) -> ModelCard:
+    """The card of the model in `directory`; nothing is guessed and nothing ignored.
+
+    Raises
+    ------
+    ModelError: naming the file and the field that is unknown, missing or of the wrong kind.
+    """
+    path = directory / CARD
+    try:
+        document = json.loads(path.read_bytes(), object_pairs_hook=_once)
+        _same_keys(document, _PARSERS)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): name a folder that holds a model") from error
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path} is no model card of this version ({error}): install a matching model") from error
+    values: dict[str, Any] = {"directory": directory}
+    for name, parse in _PARSERS.items():
+        try:
+            values[name] = parse(document[name])
+        except (ValueError, TypeError, ModelError) as error:
+            raise ModelError(f"{path}: the field {name} {error}: install the model again") from error
+    return ModelCard(**values)
+
+
+def card_json(card: ModelCard) -> str:
+    """The text of `card.json`; `read_card` gives the same card back."""
+    document = {name: getattr(card, name) for name in _PARSERS}
+    document["subrange"] = [card.subrange.low, card.subrange.high]
+    document["anchor"] = asdict(card.anchor)
+    document["golden"] = asdict(card.golden)
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"

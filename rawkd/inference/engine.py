@@ -1,0 +1,101 @@
+"""What runs a network, and which device does it.
+
+`cpu` is OpenVINO; `cuda` and `mps` are torch, an optional extra. `auto` never imports torch (two seconds) unless torch
+is installed and the machine shows a GPU: an NVIDIA device file or driver library, or an Apple processor.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from rawkd.errors import ModelError, UsageError
+from rawkd.inference.card_file import ModelCard
+from rawkd.inference.selftest import self_test
+from rawkd.photo import FloatArray
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Engine(Protocol):
+    """A network on a device.
+
+    Attributes
+    ----------
+    device : cpu | cuda | mps. precision : f32 | bf16 | fp16, of the arithmetic; values in and out are float32.
+    streams : how many calls of `run` may be in flight at once, from different threads.
+    identity : device, driver and versions, one line: what a self-test holds for.
+    """
+
+    device: str
+    precision: str
+    streams: int
+    identity: str
+
+    def run(self, planes: FloatArray) -> FloatArray:
+        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride."""
+        ...
+
+
+def gpu_in_sight() -> str | None:
+    """The GPU device that is worth importing torch for, or None; no import, a few microseconds."""
+    if find_spec("torch") is None:
+        return None
+    if sys.platform == "darwin":
+        return "mps" if platform.machine() == "arm64" else None
+    drivers = ["/dev/nvidiactl", "/dev/dxg"]
+    if sys.platform == "win32":
+        drivers = [str(Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32" / "nvcuda.dll")]
+    return "cuda" if any(Path(driver).exists() for driver in drivers) else None
+
+
+def load_engine(
+    card: ModelCard, *, device: str = "auto", threads: int | None = None, precision: str | None = None
+) -> tuple[Engine, tuple[str, ...]]:
+    """The model on a device, after its self-test there, and warnings.
+
+    With `auto`, a GPU that fails for any reason is a warning and the CPU does the work.
+
+    Parameters
+    ----------
+    device : auto | cpu | cuda | mps. threads : of the CPU; None leaves it to OpenVINO.
+    precision : f32 | bf16 | fp16, to measure what one costs; None takes what the card allows.
+
+    Raises
+    ------
+    UsageError: for an unknown device or precision.
+    ModelError: if the model is altered, cannot run there, or fails its self-test.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"the device {device}: choose one of {', '.join(DEVICES)}")
+    if card.input != "planes":
+        raise ModelError(f"the model {card.name} takes {card.input} and is no student: choose another with --model")
+    warnings: tuple[str, ...] = ()
+    gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
+    if gpu:
+        try:
+            return _torch_engine(card, gpu, precision), ()
+        except ModelError as error:
+            if device != "auto":
+                raise
+            warnings = (f"the GPU is not used: {error}",)
+    from rawkd.inference.openvino_engine import OpenVINOEngine
+
+    engine = OpenVINOEngine(card, threads=threads, precision=precision)
+    self_test(card, engine)
+    return engine, warnings
+
+
+def _torch_engine(card: ModelCard, device: str, precision: str | None) -> Engine:
+    """The model in torch, self-tested."""
+    if find_spec("torch") is None:
+        raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]', or use --device cpu")
+    from rawkd.inference.torch_engine import load_torch_engine
+
+    engine = load_torch_engine(card, device, precision)
+    self_test(card, engine)
+    return engine

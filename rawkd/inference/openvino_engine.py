@@ -1,0 +1,142 @@
+"""Networks on the CPU by OpenVINO."""
+
+from __future__ import annotations
+
+import os
+import sys
+from queue import SimpleQueue
+from threading import Lock
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from rawkd.errors import ModelError, UsageError
+from rawkd.inference.card_file import ModelCard
+from rawkd.inference.weights import NETWORK, verified_bytes
+from rawkd.photo import FloatArray
+
+STREAMS = 4
+"""Most tiles in flight: each holds a network's activations, about 150 MB for a tile of 512."""
+
+CONVERTER = "openvino.tools.ovc"
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO without its model converter, whose mere import reports to a web service.
+
+    Since `import openvino` imports the converter if it can, and the converter sends an event on import, the converter
+    is hidden for the length of the import. Nothing here converts models: ONNX is read at run time.
+
+    Raises
+    ------
+    ModelError: if OpenVINO cannot be loaded on this machine.
+    """
+    hide = "openvino" not in sys.modules and CONVERTER not in sys.modules
+    if hide:
+        sys.modules[CONVERTER] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise ModelError(f"OpenVINO cannot be loaded ({error}): install the package openvino again") from error
+    finally:
+        if hide:
+            del sys.modules[CONVERTER]
+    return openvino  # type: ignore[no-any-return]
+
+
+class OpenVINOEngine:
+    """A network on the CPU, compiled once for every shape that it meets (about 0.1 s each; dynamic shapes run slower).
+
+    Tiles run side by side, one stream each: on two cores as fast as one tile on both (0.046 s a megapixel), and the
+    packing of one tile hides behind the network of the other. `run` may be called from `streams` threads.
+    """
+
+    device = "cpu"
+
+    def __init__(self, card: ModelCard, *, threads: int | None = None, precision: str | None = None) -> None:
+        """Read the network; the first call of `run` compiles it.
+
+        Parameters
+        ----------
+        threads : CPU threads in all; None takes what OpenVINO thinks best.
+        precision : f32 | bf16; None takes bf16 where the card allows it and the CPU computes it natively.
+
+        Raises
+        ------
+        UsageError: for fewer than one thread or another precision.
+        ModelError: if the file is altered or cannot be read, or OpenVINO cannot be loaded.
+        """
+        if threads is not None and threads < 1:
+            raise UsageError(f"{threads} threads: give 1 or more")
+        if precision not in (None, "f32", "bf16"):
+            raise UsageError(f"the CPU computes in f32 or bf16, not {precision}")
+        openvino = import_openvino()
+        self._core = openvino.Core()
+        native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not native:
+            raise ModelError("this CPU has no bf16: choose f32")
+        self.precision = precision or ("bf16" if native and card.allows_bf16 else "f32")
+        self.streams = min(STREAMS, threads or _available_cores())
+        name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+        self.identity = f"OpenVINO {openvino.get_version()} on {name}, {self.precision}"
+        self._options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": self.streams,
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads:
+            self._options["INFERENCE_NUM_THREADS"] = threads
+        self._network = verified_bytes(card, NETWORK)
+        self._path = card.directory / NETWORK
+        self._lock = Lock()
+        self._requests: dict[tuple[int, ...], SimpleQueue[Any]] = {}
+
+    def run(self, planes: FloatArray) -> FloatArray:
+        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+
+        Raises
+        ------
+        ModelError: if the network does not compile for the shape, or returns another.
+        """
+        requests = self._compiled(planes.shape)
+        request = requests.get()
+        try:
+            result = request.infer({0: np.ascontiguousarray(planes)}, share_inputs=True)
+            restored: FloatArray = result[0]
+        except RuntimeError as error:
+            raise ModelError(f"{self._path} fails on the CPU: {_first_line(error)}") from error
+        finally:
+            requests.put(request)
+        if restored.shape != planes.shape:
+            raise ModelError(f"{self._path} returns {restored.shape} for {planes.shape}: it is no denoiser")
+        return restored
+
+    def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
+        """Idle infer requests for a shape, as many as there are streams."""
+        with self._lock:
+            if shape not in self._requests:
+                try:
+                    model = self._core.read_model(self._network)
+                    model.reshape(list(shape))
+                    compiled = self._core.compile_model(model, "CPU", self._options)
+                except RuntimeError as error:
+                    raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
+                idle: SimpleQueue[Any] = SimpleQueue()
+                for _ in range(self.streams):
+                    idle.put(compiled.create_infer_request())
+                self._requests[shape] = idle
+            return self._requests[shape]
+
+
+def _available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    """The message's last line with words: OpenVINO puts source positions first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,151 @@
+"""Does this device compute what the student was exported to compute? Asked once per machine, driver and model.
+
+Drivers and graph compilers have miscompiled networks before; a photo is no place to find out. The input is made from
+bare generator bits, which numpy keeps stable, so that every machine makes the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rawkd.errors import ModelError
+from rawkd.inference.card_file import Golden, ModelCard
+from rawkd.inference.weights import sha256_of
+from rawkd.photo import DoubleArray, FloatArray
+from rawkd.sensor.ksigma import Anchor
+
+if TYPE_CHECKING:
+    from rawkd.inference.engine import Engine
+
+Run = Callable[[FloatArray], FloatArray]
+"""A network: (1, 4, h, w) anchored values -> the same shape, float32."""
+
+ANCHOR = Anchor(gain=1e-3, read_variance=3.24e-6)
+"""The noise of a phone sensor at ISO 1600 (specs of PMRID), where a model states no other."""
+
+PATCH = 12
+TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05}
+"""Largest rms error by precision, in standard deviations of the input's noise.
+
+A student leaves about 0.15 of the noise: an error of 0.01 then costs 0.02 dB. f32 differs by the order of its sums
+alone, which is less; a reduced precision may cost 0.02 dB, and is let through up to five times that error. A wrong
+operation is off by 0.1 and more.
+"""
+
+
+def golden_input(seed: int, size: int, anchor: Anchor) -> tuple[FloatArray, DoubleArray]:
+    """A noisy picture at an anchor's noise, (1, 4, size, size) float32, and its noise's deviation, (4, size, size).
+
+    A ramp, a disc and a fine grating, 0.02 to 0.7 of white, in four different tints.
+    """
+    y, x = np.mgrid[0:size, 0:size] / size
+    disc = np.hypot(y - 0.5, x - 0.4) < 0.25
+    grating = 0.1 * np.sin(2 * np.pi * size / 5 * (x + y) / 2)
+    clean = (0.05 + 0.4 * x + 0.2 * disc + grating * (y > 0.5)).clip(0.02)
+    planes = clean * np.array([0.5, 1.0, 1.0, 0.7])[:, None, None]
+    deviation = np.sqrt(anchor.gain * planes + anchor.read_variance)
+    bits = np.random.PCG64(seed).random_raw(12 * planes.size) >> np.uint64(11)
+    normal = (bits * 2.0**-53).reshape(12, *planes.shape).sum(axis=0) - 6.0
+    return (planes + deviation * normal).astype(np.float32)[None], deviation
+
+
+def make_golden(run: Run, stride: int, anchor: Anchor = ANCHOR, seed: int = 1) -> dict[str, Any]:
+    """The `golden` field of a card, from the exported network in float32.
+
+    Parameters
+    ----------
+    run : (1, 4, h, w) -> (1, 4, h, w) float32. stride : h and w are multiples of it, packed pixels.
+    anchor : the card's.
+    """
+    size = max(4, -(-64 // stride)) * stride
+    planes, _ = golden_input(seed, size, anchor)
+    residual = np.ascontiguousarray(_centre(run(planes) - planes, PATCH), "<f4")
+    text = base64.b64encode(residual.tobytes()).decode("ascii")
+    return asdict(Golden(seed, size, PATCH, anchor.gain, anchor.read_variance, text))
+
+
+def check_golden(card: ModelCard, engine: Engine) -> float:
+    """The rms error of a device on the card's golden input, in standard deviations of the noise.
+
+    Raises
+    ------
+    ModelError: if it is beyond the tolerance of the engine's precision or not finite, or the card's answer is damaged.
+    """
+    golden = card.golden
+    anchor = Anchor(golden.gain, golden.read_variance)
+    planes, deviation = golden_input(golden.seed, golden.size, anchor)
+    try:
+        expected = np.frombuffer(base64.b64decode(golden.residual, validate=True), "<f4")
+        expected = expected.reshape(4, golden.patch, golden.patch)
+    except (binascii.Error, ValueError) as error:
+        raise ModelError(
+            f"{card.directory}: the golden output is damaged ({error}): install the model again"
+        ) from error
+    difference = _centre(engine.run(planes) - planes, golden.patch) - expected
+    error_rms = float(np.sqrt(np.square(difference / _centre(deviation, golden.patch), dtype=np.float64).mean()))
+    if not error_rms <= TOLERANCE[engine.precision]:
+        raise ModelError(
+            f"{card.name} computes wrongly on {engine.identity} (off by {error_rms:.3g} of the noise): "
+            "choose another --device, or update the driver"
+        )
+    return error_rms
+
+
+def self_test(card: ModelCard, engine: Engine) -> None:
+    """`check_golden`, unless this machine, driver, precision and model passed it before.
+
+    A cache that cannot be read or written only costs the test again.
+
+    Raises
+    ------
+    ModelError: as `check_golden`.
+    """
+    model = json.dumps([card.files, asdict(card.golden)], sort_keys=True)
+    key = sha256_of("\n".join([platform.node(), engine.identity, engine.precision, model]).encode())
+    record = cache_directory() / "selftest.json"
+    passed = _passed(record)
+    if key in passed:
+        return
+    check_golden(card, engine)
+    with suppress(OSError):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        temporary = record.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps([*passed[-999:], key]), encoding="ascii")
+        temporary.replace(record)
+
+
+def cache_directory() -> Path:
+    """The user's cache folder of rawkd by the system's custom; it may not exist."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "rawkd" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "rawkd"
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(configured) if Path(configured).is_absolute() else Path.home() / ".cache") / "rawkd"
+
+
+def _passed(record: Path) -> list[str]:
+    """Keys of the tests that were passed; none where the record is missing or damaged."""
+    with suppress(OSError, ValueError):
+        keys = json.loads(record.read_text(encoding="ascii"))
+        if isinstance(keys, list):
+            return [key for key in keys if isinstance(key, str)]
+    return []
+
+
+def _centre(planes: Any, patch: int) -> Any:
+    """The central (patch, patch) of the last two axes of (4, h, w) or (1, 4, h, w), as (4, patch, patch)."""
+    top, left = (planes.shape[-2] - patch) // 2, (planes.shape[-1] - patch) // 2
+    return planes.reshape(4, *planes.shape[-2:])[:, top : top + patch, left : left + patch]

@@ -1,0 +1,206 @@
+"""A mosaic of any size through a network, tile by tile, with memory bounded apart from the mosaics themselves.
+
+Output nearer than the halo to a tile's inner edge is wrong, for the network saw zeros where the picture goes on; at the
+picture's own border it is what the student was trained on. So neighbouring tiles overlap by two halos and are cut in
+the middle of their overlap: exact, and every pixel has one writer. A network with global pooling is exact nowhere (its
+card's halo is half a tile or more): its tiles have one size, overlap by half and fade into each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from rawkd.errors import InputError
+from rawkd.inference.card_file import ModelCard
+from rawkd.inference.engine import Engine
+from rawkd.photo import FloatArray
+from rawkd.sensor.bayer import pack, unpack
+from rawkd.sensor.ksigma import KSigma
+
+
+@dataclass(frozen=True, eq=False)
+class TileSpan:
+    """One tile along one axis, packed pixels.
+
+    Attributes
+    ----------
+    origin, size : what is read; it may reach beyond the picture, where it is padded.
+    start, stop : what is written, within the picture.
+    weight : (stop - start,) float32, the window; the weights of all spans over a pixel sum to 1.
+    """
+
+    origin: int
+    size: int
+    start: int
+    stop: int
+    weight: FloatArray
+
+
+@dataclass(frozen=True)
+class TileAxis:
+    """Tiles along one axis of a picture, packed pixels.
+
+    Attributes
+    ----------
+    length : of the picture. tile : the largest tile. overlap : the least overlap of neighbours.
+    stride : tile, overlap and every origin are multiples of it.
+    blend : how much of the overlap's middle is faded over, 0 for a cut; at most the overlap.
+    even : whether tiles may be smaller than `tile` so that they share out the picture without waste.
+    """
+
+    length: int
+    tile: int
+    overlap: int
+    stride: int
+    blend: int = 0
+    even: bool = True
+
+    def __post_init__(self) -> None:
+        multiples = self.tile % self.stride == 0 and self.overlap % self.stride == 0
+        if self.length < 1 or not multiples or not 0 <= self.blend <= self.overlap < self.tile:
+            raise InputError(f"tiles that cannot be laid: {self}")
+
+    @cached_property
+    def size(self) -> int:
+        """Edge of every tile: the least that covers the picture with as many tiles as `tile` needs."""
+        padded = _round_up(self.length, self.stride)
+        if padded <= self.tile:
+            return padded
+        if not self.even:
+            return self.tile
+        count = -(-(padded - self.overlap) // (self.tile - self.overlap))
+        return _round_up(-(-(padded + (count - 1) * self.overlap) // count), self.stride)
+
+    @cached_property
+    def origins(self) -> tuple[int, ...]:
+        """First pixel of every tile, evenly spaced to within a stride."""
+        last = _round_up(self.length, self.stride) - self.size
+        steps = -(-last // (self.size - self.overlap)) if last else 0
+        return (0, *(i * (last // self.stride) // steps * self.stride for i in range(1, steps + 1)))
+
+    @cached_property
+    def spans(self) -> tuple[TileSpan, ...]:
+        """The tiles in order."""
+        cuts = [after + (before + self.size - after) // 2 for before, after in pairwise(self.origins)]
+        blend = min([self.blend, *(b - a for a, b in pairwise(cuts))])
+        starts = [0, *(cut - blend // 2 for cut in cuts)]
+        stops = [*(start + blend for start in starts[1:]), self.length]
+        ramp = ((np.arange(blend) + 0.5) / max(blend, 1)).astype(np.float32)
+        spans = []
+        for index, (origin, start, stop) in enumerate(zip(self.origins, starts, stops, strict=True)):
+            weight = np.ones(stop - start, np.float32)
+            if blend and index:
+                weight[:blend] = ramp
+            if blend and index < len(cuts):
+                weight[-blend:] = 1 - ramp
+            spans.append(TileSpan(origin, self.size, start, stop, weight))
+        return tuple(spans)
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """The tiles of a picture of `height` x `width` packed pixels; the window is the product of the two axes'."""
+
+    rows: TileAxis
+    columns: TileAxis
+
+    @classmethod
+    def of(cls, height: int, width: int, card: ModelCard) -> TileGrid:
+        """The grid that a model's halo, tile and stride ask for."""
+        if card.exact_tiles:
+            overlap, blend = _round_up(2 * card.halo, card.stride), 0
+        else:
+            overlap = blend = card.tile // 2 // card.stride * card.stride
+        rows, columns = (
+            TileAxis(length, card.tile, overlap, card.stride, blend, card.exact_tiles) for length in (height, width)
+        )
+        return cls(rows, columns)
+
+    def __len__(self) -> int:
+        return len(self.rows.origins) * len(self.columns.origins)
+
+    def __iter__(self) -> Iterator[tuple[TileSpan, TileSpan]]:
+        return ((row, column) for row in self.rows.spans for column in self.columns.spans)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    """The least multiple that is not below `value`."""
+    return -(-value // multiple) * multiple
+
+
+def _read(rggb: FloatArray, row: TileSpan, column: TileSpan) -> FloatArray:
+    """The tile's (2 size, 2 size) mosaic; what lies beyond the picture is reflected, again and again if need be.
+
+    Reflection without repeating the edge has the even period 2 (n - 1) of an even n: the CFA phase is kept.
+    """
+    bottom, right = 2 * (row.origin + row.size), 2 * (column.origin + column.size)
+    block = rggb[2 * row.origin : bottom, 2 * column.origin : right]
+    missing = (2 * row.size - block.shape[0], 2 * column.size - block.shape[1])
+    if missing == (0, 0):
+        return block
+    return np.pad(block, ((0, missing[0]), (0, missing[1])), mode="reflect")
+
+
+def denoise_tiled(
+    engine: Engine,
+    rggb: FloatArray,
+    ksigma: KSigma,
+    card: ModelCard,
+    progress: Callable[[int, int], None] | None = None,
+) -> FloatArray:
+    """The mosaic as the student restores it.
+
+    Tiles are computed `engine.streams` at a time and added up in order, so that the result does not depend on timing.
+
+    Parameters
+    ----------
+    rggb : (H, W) float32 signal, even-sized RGGB, finite, at least 2x2. It is not changed.
+    ksigma : from the photo's noise to the card's anchor; equal for the two greens.
+    progress : called with tiles done and tiles in all.
+
+    Returns
+    -------
+    (H, W) float32 signal, unclipped.
+
+    Raises
+    ------
+    InputError: if the mosaic has another shape or type. ModelError: if the engine fails.
+    """
+    if rggb.ndim != 2 or rggb.dtype != np.float32 or min(rggb.shape) < 2 or rggb.shape[0] % 2 or rggb.shape[1] % 2:
+        raise InputError(f"tiles are cut from an even-sized (H, W) float32 mosaic, not {rggb.dtype} {rggb.shape}")
+    grid = TileGrid.of(rggb.shape[0] // 2, rggb.shape[1] // 2, card)
+    out = np.zeros_like(rggb)
+
+    def restore(row: TileSpan, column: TileSpan) -> FloatArray:
+        """The weighted mosaic of what the tile writes."""
+        planes = engine.run(ksigma.apply(pack(_read(rggb, row, column)))[None])[0]
+        rows = slice(row.start - row.origin, row.stop - row.origin)
+        columns = slice(column.start - column.origin, column.stop - column.origin)
+        restored = unpack(ksigma.invert(planes[:, rows, columns]))
+        if not card.exact_tiles:
+            restored *= np.repeat(row.weight, 2)[:, None] * np.repeat(column.weight, 2)
+        return restored
+
+    done = 0
+    waiting: deque[tuple[TileSpan, TileSpan, Future[FloatArray]]] = deque()
+    with ThreadPoolExecutor(engine.streams, thread_name_prefix="tile") as pool:
+        try:
+            tiles = iter(grid)
+            while done < len(grid):
+                while len(waiting) <= engine.streams and (tile := next(tiles, None)):
+                    waiting.append((*tile, pool.submit(restore, *tile)))
+                row, column, restored = waiting.popleft()
+                out[2 * row.start : 2 * row.stop, 2 * column.start : 2 * column.stop] += restored.result()
+                done += 1
+                if progress:
+                    progress(done, len(grid))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return out

@@ -1,0 +1,106 @@
+"""Networks on a GPU by torch. The only module of inference that imports it, and only when asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rawkd.errors import MemoryLimitError, ModelError, UsageError
+from rawkd.inference.card_file import ModelCard
+from rawkd.inference.weights import WEIGHTS, load_weights
+from rawkd.photo import FloatArray
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TorchEngine:
+    """A module on cuda, mps or cpu, channels last.
+
+    f32 is true float32: TF32 is off. bf16 and fp16 are autocast, with the input added to the residual in float32.
+    Two threads may call `run`, so that the packing of one tile hides behind the network of the other.
+    """
+
+    streams = 2
+
+    def __init__(self, module: nn.Module, device: str, precision: str = "f32") -> None:
+        """Move the module to the device.
+
+        Raises
+        ------
+        UsageError: for a precision that is none of f32, bf16, fp16.
+        """
+        if precision not in ("f32", *DTYPES):
+            raise UsageError(f"torch computes in f32, bf16 or fp16, not {precision}")
+        self.device, self.precision = device, precision
+        self.identity = f"torch {torch.__version__} on {_device_name(device)}, {precision}"
+        self._module = module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def run(self, planes: FloatArray) -> FloatArray:
+        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+
+        Raises
+        ------
+        MemoryLimitError: if the device's memory does not hold a tile. ModelError: if the device fails otherwise.
+        """
+        reduced = DTYPES.get(self.precision)
+        try:
+            with (
+                torch.inference_mode(),
+                torch.backends.cudnn.flags(allow_tf32=False),
+                torch.autocast(self.device, dtype=reduced, enabled=reduced is not None),
+            ):
+                x = torch.from_numpy(np.ascontiguousarray(planes)).to(self.device)
+                y: FloatArray = self._module(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise MemoryLimitError(f"a tile does not fit into the memory of {self.device}: use --device cpu") from error
+        except RuntimeError as error:
+            raise ModelError(f"the network fails on {self.identity} ({error}): use --device cpu") from error
+        return np.ascontiguousarray(y)
+
+
+def load_torch_engine(card: ModelCard, device: str, precision: str | None = None) -> TorchEngine:
+    """The card's network with its weights on `device`.
+
+    Parameters
+    ----------
+    precision : f32 | bf16 | fp16; None takes bf16 (cuda) or fp16 (mps, which has finer steps and enough range for
+        values near 1) where the card allows bf16, else f32.
+
+    Raises
+    ------
+    ModelError: if the device is not there, the network is unknown, or the weights are altered or do not fit it.
+    """
+    from rawkd.networks import build_network
+
+    if not _is_available(device):
+        raise ModelError(f"torch {torch.__version__} finds no {device} device here: use --device cpu")
+    tensors: dict[str, Any] = load_weights(card)
+    try:
+        module = build_network(card.network, card.config)
+        module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tensors.items()})
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(f"{card.directory / WEIGHTS} does not fit the network {card.network} ({error})") from error
+    if precision is None:
+        precision = {"cuda": "bf16", "mps": "fp16"}.get(device, "f32") if card.allows_bf16 else "f32"
+        if device == "cuda" and not torch.cuda.is_bf16_supported():
+            precision = "f32"
+    return TorchEngine(module, device, precision)
+
+
+def _is_available(device: str) -> bool:
+    """Whether torch can compute there."""
+    if device == "cuda":
+        return torch.cuda.is_available()
+    return device == "cpu" or (device == "mps" and torch.backends.mps.is_available())
+
+
+def _device_name(device: str) -> str:
+    """The device and what drives it."""
+    if device != "cuda":
+        return device
+    return (
+        f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}, capability {torch.cuda.get_device_capability()})"
+    )

@@ -1,0 +1,51 @@
+"""Network architectures, one a file, and the names by which cards and recipes know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from rawkd.errors import ModelError
+from rawkd.networks.fanet import FANet, FANetConfig
+from rawkd.networks.unet import UPIUNet, UPIUNetConfig
+from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network class and its configuration class."""
+
+    network: type[nn.Module]
+    config: type
+
+
+NETWORKS = {
+    "fanet": Architecture(FANet, FANetConfig),
+    "wavelet-unet": Architecture(WaveletUNet, WaveletUNetConfig),
+    "upi-unet": Architecture(UPIUNet, UPIUNetConfig),
+}
+
+
+def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:
+    """The network `name` with freshly drawn weights.
+
+    Parameters
+    ----------
+    name : a key of `NETWORKS`. config : its configuration's fields, as a card's JSON has them.
+
+    Raises
+    ------
+    ModelError: if the name or a field is unknown.
+    """
+    architecture = NETWORKS.get(name)
+    if architecture is None:
+        raise ModelError(f"there is no network {name!r}: choose one of {', '.join(NETWORKS)}")
+    known = {field.name for field in fields(architecture.config)}
+    if unknown := sorted(set(config) - known):
+        raise ModelError(f"the network {name} knows no {', '.join(unknown)}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    return architecture.network(architecture.config(**values))

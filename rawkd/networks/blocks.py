@@ -1,0 +1,73 @@
+"""Blocks that two networks or more are made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ARNetBlock(nn.Module):
+    """1x1, ReLU, 3x3 group convolution, ReLU, 1x1; identity shortcut where the width is kept.
+
+    MobileNetV2's block with its depthwise convolution replaced by a group convolution (Feature-Align paper, section 3.1;
+    the shortcut rule is MobileNetV2's, expansion 1 our choice).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(in_channels, in_channels, 1)
+        self.mix = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
+        self.leave = nn.Conv2d(in_channels, out_channels, 1)
+        self.has_shortcut = in_channels == out_channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        out = self.leave(torch.relu(self.mix(torch.relu(self.enter(features)))))
+        return features + out if self.has_shortcut else out
+
+
+class FeatureAlign(nn.Module):
+    """gamma(image) * features + beta(image), at the features' resolution (Feature-Align paper, eq. 2).
+
+    Starts as the identity: gamma 1, beta 0.
+    """
+
+    def __init__(self, image_channels: int, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(image_channels, hidden, 1)
+        self.gamma = nn.Conv2d(hidden, channels, 1)
+        self.beta = nn.Conv2d(hidden, channels, 1)
+        for conv, bias in ((self.gamma, 1.0), (self.beta, 0.0)):
+            nn.init.zeros_(conv.weight)
+            nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        embedded = torch.relu(self.embed(image))
+        return torch.addcmul(self.beta(embedded), self.gamma(embedded), features)
+
+
+class NoiseUnits(nn.Module):
+    """An anchored mosaic in units of its own noise, so that bf16 and one set of weights serve every exposure.
+
+    With anchor (k, v), ``e = y / k + v / k^2`` counts equivalent electrons: Var e = E[e] (the k-sigma transform, PMRID
+    section 3.2). `forward` returns ``z = (e - local mean) / sigma``, the guide ``[log(1 + e), z]`` for feature-align
+    layers, and ``k * sigma``, the factor that turns the network's answer into anchored values. Our choice.
+    """
+
+    local_px = 8
+    """Packed pixels of the local mean's cells: inputs are multiples of it."""
+
+    def __init__(self, gain: float, read_variance: float) -> None:
+        super().__init__()
+        self.gain = gain
+        self.offset = read_variance / gain**2
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        electrons = planes * (1 / self.gain) + self.offset
+        mean = F.interpolate(
+            F.avg_pool2d(electrons, self.local_px), scale_factor=float(self.local_px), mode="bilinear", align_corners=False
+        )
+        sigma = torch.sqrt(torch.clamp(mean, min=0.25))
+        structure = (electrons - mean) / sigma
+        level = torch.log1p(torch.clamp(electrons, min=0)) * 0.25
+        return structure, torch.cat((level, structure * 0.25), 1), sigma * self.gain

@@ -1,0 +1,58 @@
+"""The U-Net of unprocessing (UPI), the Feature-Align paper's teacher.
+
+Source: Brooks et al., CVPR 2019 (arXiv 1811.11127), network.py of its code (Apache-2.0): three 3x3 convolutions with leaky
+ReLU 0.2 a block, max pooling, bilinear upsampling and concatenation, residual output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class UPIUNetConfig:
+    """Widths per level, finest first; convolutions a block; input planes (8: with the variance map, 4: k-sigma space)."""
+
+    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    convolutions: int = 3
+    in_channels: int = 8
+
+
+class UPIUNet(nn.Module):
+    """(n, in_channels, h, w) -> (n, 4, h, w); h and w multiples of `stride`. 11,776,708 parameters as published."""
+
+    def __init__(self, config: UPIUNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        inputs = (config.in_channels, *widths[:-1])
+        self.encoder = nn.ModuleList(self._block(i, o) for i, o in zip(inputs, widths, strict=True))
+        inner = range(len(widths) - 1)
+        self.decoder = nn.ModuleList(self._block(widths[level] + widths[level + 1], widths[level]) for level in inner)
+        self.tail = nn.Conv2d(widths[0], 4, 3, padding=1)
+
+    def _block(self, in_channels: int, out_channels: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for index in range(self.config.convolutions):
+            layers += [nn.Conv2d(out_channels if index else in_channels, out_channels, 3, padding=1), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*layers)
+
+    @property
+    def stride(self) -> int:
+        """Packed pixels that height and width are multiples of."""
+        return int(2 ** (len(self.config.widths) - 1))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        features, kept = planes, []
+        for level, block in enumerate(self.encoder):
+            features = block(F.max_pool2d(features, 2) if level else features)
+            kept.append(features)
+        for level in reversed(range(len(self.decoder))):
+            wide = F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
+            features = self.decoder[level](torch.cat((wide, kept[level]), 1))
+        answer: Tensor = planes[:, :4] + self.tail(features)
+        return answer

@@ -1,0 +1,62 @@
+"""The Feature-Align paper's ablation: its U-Net without feature alignment, resampling by wavelets.
+
+Source: arXiv 2103.01524, section 4.1 and Table 1 (1.98 GMACs a megapixel); widths are our choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from rawkd.networks.blocks import ARNetBlock
+from rawkd.networks.haar import dwt, iwt
+
+
+@dataclass(frozen=True)
+class WaveletUNetConfig:
+    """As `FANetConfig`: widths and blocks per level, skip shrink, groups."""
+
+    widths: tuple[int, ...] = (16, 24, 40, 72, 144)
+    encoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 1)
+    decoder_blocks: tuple[int, ...] = (2, 1, 1, 1)
+    shrink: int = 4
+    groups: int = 8
+
+
+class WaveletUNet(nn.Module):
+    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 235,330 parameters by default."""
+
+    def __init__(self, config: WaveletUNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        levels = range(len(widths))
+        self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
+        self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(4 * widths[level], widths[level + 1], 1) for level in levels[:-1])
+        self.up = nn.ModuleList(nn.Conv2d(widths[level + 1], 4 * widths[level], 1) for level in levels[:-1])
+        self.skips = nn.ModuleList(nn.Conv2d(widths[level], widths[level] // config.shrink, 1) for level in levels[:-1])
+        self.encoder = nn.ModuleList(self._blocks(widths[level], config.encoder_blocks[level]) for level in levels)
+        self.decoder = nn.ModuleList(self._blocks(widths[level], config.decoder_blocks[level]) for level in levels[:-1])
+
+    def _blocks(self, width: int, num_blocks: int) -> nn.Sequential:
+        return nn.Sequential(*(ARNetBlock(width, width, self.config.groups) for _ in range(num_blocks)))
+
+    @property
+    def stride(self) -> int:
+        """Packed pixels that height and width are multiples of."""
+        return int(2 ** (len(self.config.widths) - 1))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        features, kept = self.stem(planes), []
+        for level, blocks in enumerate(self.encoder):
+            if level:
+                features = self.down[level - 1](dwt(features))
+            features = blocks(features)
+            kept.append(features)
+        for level in reversed(range(len(self.decoder))):
+            skip = self.skips[level](kept[level]).repeat(1, self.config.shrink, 1, 1)
+            features = self.decoder[level](iwt(self.up[level](features)) + skip)
+        answer: Tensor = planes + self.head(features)
+        return answer

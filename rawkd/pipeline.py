@@ -1,0 +1,175 @@
+"""One photo, top to bottom: the story of a denoise, each line a call whose name is the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rawkd.blend import blend
+from rawkd.errors import UsageError
+from rawkd.inference.card import choose_student, load_family
+from rawkd.inference.engine import load_engine
+from rawkd.inference.ensemble import self_ensemble
+from rawkd.inference.tiling import denoise_tiled
+from rawkd.photo import FloatArray, Mosaic, RawPhoto
+from rawkd.sensor.bayer import SYMMETRIES, unify_bayer
+from rawkd.sensor.choose_noise import noise_model_of
+from rawkd.sensor.ksigma import KSigma
+from rawkd.sensor.noise import NoiseModel
+
+Progress = Callable[[float], None]
+"""Called with the part of the work that is done, 0..1."""
+
+FINE_BITS = 14
+"""Sources of fewer bits are written in integers of this many, so that shadows are not posterised (our choice)."""
+
+
+@dataclass(frozen=True)
+class DenoiseOptions:
+    """What the user may choose about the pixels.
+
+    Attributes
+    ----------
+    strength : 0..1, the part of the noise that is removed; 0 gives the input's samples back bit for bit.
+    luma, chroma : 0..1, scale the luma and the chroma part of what is removed.
+    ensemble : 1, 2, 4 or 8 symmetries of the mosaic that are averaged.
+    noise : (gain, read variance) in signal units where the user knows them, else None.
+    noise_source : auto | calibration | profile | blind | iso.
+    calibration : a camera's calibration file, or None.
+    model : name of a shipped family or model, or a directory; None for the one shipped family.
+    device : auto | cpu | cuda | mps.
+    threads : CPU threads, None for all.
+    """
+
+    strength: float = 1.0
+    luma: float = 1.0
+    chroma: float = 1.0
+    ensemble: int = 1
+    noise: tuple[float, float] | None = None
+    noise_source: str = "auto"
+    calibration: Path | None = None
+    model: str | Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("strength", "luma", "chroma"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} {getattr(self, name):g} does not lie between 0 and 1")
+        if self.ensemble not in SYMMETRIES:
+            raise UsageError(f"an ensemble of {self.ensemble} is none of 1, 2, 4, 8")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"{self.threads} threads are fewer than one")
+
+    @property
+    def keeps_everything(self) -> bool:
+        """Whether these options remove nothing at all."""
+        return self.strength == 0 or (self.luma == 0 and self.chroma == 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """A denoised photo and how it came about.
+
+    Attributes
+    ----------
+    photo : the same photo with restored samples. mosaic : its active area before rounding to integers.
+    noise : the noise that was removed.
+    student : name of the network, None where nothing was to be removed; device, precision : where it ran.
+    warnings : one sentence each.
+    """
+
+    photo: RawPhoto
+    mosaic: Mosaic
+    noise: NoiseModel
+    student: str | None
+    device: str | None
+    precision: str | None
+    warnings: tuple[str, ...] = ()
+
+
+def no_progress(_part: float) -> None:
+    """Tell nobody."""
+
+
+def denoise(photo: RawPhoto, options: DenoiseOptions | None = None, progress: Progress = no_progress) -> Restoration:
+    """Restore the mosaic of a photo; everything else about it is kept.
+
+    Sources of fewer than 14 bits come back in finer integers, their levels scaled with them, unless nothing is removed.
+
+    Raises
+    ------
+    NoiseError: if no noise parameters can be found. ModelError: if no student fits or the device is missing.
+    """
+    options = options or DenoiseOptions()
+    noise, warnings = noise_of(photo, options)
+    return restore(photo, noise, options, progress, warnings)
+
+
+def noise_of(photo: RawPhoto, options: DenoiseOptions) -> tuple[NoiseModel, tuple[str, ...]]:
+    """Noise parameters of the photo as the options ask for them, and what was remarkable about them."""
+    return noise_model_of(photo, given=options.noise, source=options.noise_source, calibration=options.calibration)
+
+
+def restore(
+    photo: RawPhoto,
+    noise: NoiseModel,
+    options: DenoiseOptions,
+    progress: Progress = no_progress,
+    warnings: tuple[str, ...] = (),
+) -> Restoration:
+    """`denoise` for a photo whose noise is known."""
+    if options.keeps_everything:
+        return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
+    card, choice_warnings = choose_student(load_family(options.model), noise)
+    engine, device_warnings = load_engine(card, device=options.device, threads=options.threads)
+    fine = in_finer_integers(photo)
+    noisy = fine.mosaic
+    unified, unification = unify_bayer(noisy)
+    ksigma = KSigma.between(noise, card.anchor)
+    rounds = _Rounds(progress, options.ensemble)
+
+    def denoise_once(rggb: FloatArray) -> FloatArray:
+        return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
+
+    clean = self_ensemble(denoise_once, unified, options.ensemble)
+    restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
+    result = blend(
+        noisy,
+        restored,
+        noise,
+        saturation=fine.levels.saturation,
+        strength=options.strength,
+        luma=options.luma,
+        chroma=options.chroma,
+        neutral=photo.color.as_shot_neutral,
+    )
+    told = warnings + choice_warnings + device_warnings
+    return Restoration(fine.with_mosaic(result), result, noise, card.name, engine.device, engine.precision, told)
+
+
+def in_finer_integers(photo: RawPhoto) -> RawPhoto:
+    """The photo with its integers multiplied by a power of two up to 14 bits; itself where it has 14 or more."""
+    factor = 2 ** max(FINE_BITS - photo.levels.bits, 0)
+    largest = max(int(photo.frame.max()), int(photo.levels.white_dn), int(photo.levels.saturation_dn), 1)
+    while factor > 1 and largest * factor > np.iinfo(np.uint16).max:
+        factor //= 2
+    return photo if factor == 1 else photo.with_finer_levels(factor)
+
+
+class _Rounds:
+    """Makes one rising progress out of the rounds of a self-ensemble."""
+
+    def __init__(self, progress: Progress, num_rounds: int) -> None:
+        self._progress = progress
+        self._num_rounds = num_rounds
+        self._begun = 0
+
+    def next_round(self) -> Callable[[int, int], None]:
+        """The progress of the next round, tiles done of tiles in all, as its share of the whole."""
+        before = self._begun
+        self._begun += 1
+        return lambda done, total: self._progress((before + done / total) / self._num_rounds)

@@ -1,0 +1,185 @@
+"""One file, from the raw to the written result: reading, the story of the pipeline, rendering, writing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from rawkd import __version__
+from rawkd.demosaic import Method
+from rawkd.errors import UsageError
+from rawkd.files.decode import Decoder
+from rawkd.files.dng import write_dng
+from rawkd.files.naming import format_of, refuse_to_overwrite
+from rawkd.files.raw import read_raw
+from rawkd.files.rendered import write_image
+from rawkd.files.sidecar import read_sidecar
+from rawkd.inference.card import load_family
+from rawkd.isp import render, render_preview
+from rawkd.photo import Rect
+from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, restore
+from rawkd.region import part_of
+from rawkd.report import Clock, Report, camera_name
+
+SOFTWARE = f"rawkd {__version__}"
+
+LEAST_VARIANCE_LEFT = 0.01
+"""Share of the noise variance below which no NoiseProfile is written (our choice)."""
+
+RENDER_CONTEXT_PX = 16
+"""Pixels around a crop that demosaicing and the estimate of blown areas look at."""
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """What the user may choose about one file.
+
+    Attributes
+    ----------
+    denoise : the choices about the pixels.
+    demosaic : bilinear | malvar | menon. exposure_ev : stops added on rendering. jpeg_quality : 1..100.
+    crop : the part to render, in pixels of the upright picture that is written without a crop; None for all.
+    overwrite : whether an existing output is replaced. strip_location : whether GPS fields are left out.
+    """
+
+    denoise: DenoiseOptions = field(default_factory=DenoiseOptions)
+    demosaic: Method = "malvar"
+    exposure_ev: float = 0.0
+    jpeg_quality: int = 92
+    crop: Rect | None = None
+    overwrite: bool = False
+    strip_location: bool = False
+
+
+def process_file(
+    path: Path,
+    output: Path,
+    options: ProcessOptions | None = None,
+    progress: Progress = no_progress,
+    *,
+    decoder: Decoder | None = None,
+) -> Report:
+    """Denoise one file; the suffix of `output` says whether a DNG or a rendered picture is written.
+
+    Parameters
+    ----------
+    decoder : a running one, to spare its start where many files are read.
+
+    Raises
+    ------
+    RawkdError: of the kind that says whose hand can mend it; no output is left behind then.
+    """
+    options = options or ProcessOptions()
+    file_format = format_of(output)
+    refuse_to_overwrite(output, overwrite=options.overwrite)
+    clock = Clock()
+    with clock.step("read"):
+        whole = read_raw(path, decoder=decoder)
+    with clock.step("noise"):
+        noise, warnings = noise_of(whole, options.denoise)
+    with clock.step("denoise"):
+        photo = whole if options.crop is None else part_of(whole, options.crop, context_px(options.denoise))
+        restoration = restore(photo, noise, options.denoise, progress, whole.warnings + warnings)
+    if file_format == "dng":
+        size, late_warnings = _write_dng(path, output, restoration, options, clock)
+    else:
+        size, late_warnings = _write_picture(output, file_format, restoration, options, clock), ()
+    return Report(
+        input=path,
+        output=output,
+        camera=camera_name(photo.capture),
+        iso=photo.capture.iso,
+        cfa=whole.pattern.value,
+        width=size[0],
+        height=size[1],
+        noise=noise,
+        student=restoration.student,
+        ensemble=options.denoise.ensemble,
+        device=restoration.device,
+        precision=restoration.precision,
+        seconds=clock.seconds(),
+        warnings=restoration.warnings + late_warnings,
+    )
+
+
+def _write_dng(
+    path: Path, output: Path, restoration: Restoration, options: ProcessOptions, clock: Clock
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Preview, sidecar, DNG; its (width, height) and what was remarkable."""
+    photo = restoration.photo
+    if options.crop is not None:
+        raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
+    with clock.step("render"):
+        preview = render_preview(replace(photo, orientation=1), mosaic=restoration.mosaic)  # readers turn it
+    with clock.step("write"):
+        xmp, warnings = read_sidecar(path)
+        if photo.dropped:
+            warnings += (f"not kept in the DNG: {', '.join(photo.dropped)}",)
+        write_dng(
+            output,
+            photo,
+            preview=preview,
+            overwrite=options.overwrite,
+            strip_location=options.strip_location,
+            software=SOFTWARE,
+            noise_profile=profile_left(restoration, options.denoise),
+            xmp=xmp,
+        )
+    return (photo.default_crop.width, photo.default_crop.height), warnings
+
+
+def _write_picture(
+    output: Path, file_format: str, restoration: Restoration, options: ProcessOptions, clock: Clock
+) -> tuple[int, int]:
+    """The rendered picture; its (width, height)."""
+    photo = restoration.photo
+    with clock.step("render"):
+        rgb = render(
+            photo,
+            mosaic=restoration.mosaic,
+            demosaic=options.demosaic,
+            exposure_ev=options.exposure_ev,
+            dtype=np.uint8 if file_format == "jpeg" else np.uint16,
+            threads=options.denoise.threads,
+        )
+    with clock.step("write"):
+        write_image(
+            output,
+            rgb,
+            photo.capture,
+            jpeg_quality=options.jpeg_quality,
+            overwrite=options.overwrite,
+            strip_location=options.strip_location,
+            software=SOFTWARE,
+        )
+    return rgb.shape[1], rgb.shape[0]
+
+
+def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:
+    """NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B, or nothing where it would say nothing true.
+
+    Of a fraction s of the noise removed, the standard deviation 1 - s stays, so S and O are (1 - s)^2 times those of
+    the input. What the network itself leaves at s = 1 is no longer Poisson-Gaussian: below a hundredth of the variance
+    the tag is dropped, as it is where the noise itself is a guess from the ISO. Of luma and chroma the one that keeps
+    more noise counts. (Our choice.)
+    """
+    if options.keeps_everything:
+        return restoration.photo.noise_profile
+    left = (1 - options.strength * min(options.luma, options.chroma)) ** 2
+    if left < LEAST_VARIANCE_LEFT:
+        return ()
+    noise = restoration.noise
+    if noise.source == "iso":
+        return ()
+    return tuple(
+        left * float(value) for plane in (0, 1, 3) for value in (noise.gain[plane], noise.read_variance[plane])
+    )
+
+
+def context_px(options: DenoiseOptions) -> int:
+    """How far the student and the rendering look beyond a crop, in mosaic pixels."""
+    if options.keeps_everything:
+        return RENDER_CONTEXT_PX
+    return RENDER_CONTEXT_PX + 2 * max(card.halo for card in load_family(options.model))

@@ -1,0 +1,1 @@
+"""The physics of a sensor: noise, its transform, and the Bayer mosaic."""

@@ -1,0 +1,118 @@
+"""Bayer unification, packing, and the eight exact symmetries of a mosaic.
+
+Sources: unification by reflect padding after Liu et al., CVPRW 2019 (arXiv 1904.12945); symmetries re-unified so that
+a network trained on RGGB alone may be used (our choice). Works on numpy arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rawkd.photo import CFAPattern, FloatArray, Mosaic
+
+RGGB = CFAPattern.RGGB
+
+
+@dataclass(frozen=True)
+class Unification:
+    """Rows and columns added on each side to reach an even-sized RGGB mosaic, each 0 or 1, by reflection."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], pattern: CFAPattern) -> Unification:
+        """What a mosaic of `shape` and `pattern` needs."""
+        offsets = {"RGGB": (0, 0), "GBRG": (1, 0), "GRBG": (0, 1), "BGGR": (1, 1)}
+        top, left = offsets[pattern.value]
+        return cls(top, (shape[0] + top) % 2, left, (shape[1] + left) % 2)
+
+    def apply(self, data: FloatArray) -> FloatArray:
+        """Pad (H, W) by reflection without repeating the edge, which keeps the CFA phase.
+
+        A one-pixel-high or -wide mosaic repeats its only row or column: there is no second sample of another colour.
+        """
+        if not (self.top or self.bottom or self.left or self.right):
+            return data
+        mode = "reflect" if min(data.shape) > 1 else "edge"
+        return np.pad(data, ((self.top, self.bottom), (self.left, self.right)), mode=mode)  # type: ignore[call-overload,no-any-return]
+
+    def undo(self, data: FloatArray) -> FloatArray:
+        """Crop what `apply` added."""
+        height, width = data.shape
+        return data[self.top : height - self.bottom, self.left : width - self.right]
+
+
+def unify_bayer(mosaic: Mosaic) -> tuple[FloatArray, Unification]:
+    """An even-sized RGGB mosaic of any phase and size, (H', W') float32, and how to undo it exactly."""
+    unification = Unification.of(mosaic.data.shape, mosaic.pattern)  # type: ignore[arg-type]
+    return np.ascontiguousarray(unification.apply(mosaic.data)), unification
+
+
+def pack(rggb: Any) -> Any:
+    """(..., 2h, 2w) RGGB mosaic -> (..., 4, h, w) planes R, Gr, Gb, B; numpy or torch, no copy avoided."""
+    planes = [rggb[..., r::2, c::2] for r in (0, 1) for c in (0, 1)]
+    if isinstance(rggb, np.ndarray):
+        return np.stack(planes, axis=-3)
+    import torch
+
+    return torch.stack(planes, dim=-3)
+
+
+def unpack(planes: FloatArray) -> FloatArray:
+    """(4, h, w) planes -> (2h, 2w) RGGB mosaic."""
+    _, h, w = planes.shape
+    out = np.empty((2 * h, 2 * w), planes.dtype)
+    for plane, (r, c) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        out[r::2, c::2] = planes[plane]
+    return out
+
+
+@dataclass(frozen=True)
+class BayerSymmetry:
+    """One of the eight symmetries of the square, applied to the mosaic itself: transpose first, then flips."""
+
+    flip_rows: bool = False
+    flip_columns: bool = False
+    transpose: bool = False
+
+    def apply(self, rggb: FloatArray) -> tuple[FloatArray, Unification]:
+        """The transformed mosaic, unified to RGGB again, and the padding that `undo` must crop.
+
+        Parameters
+        ----------
+        rggb : (H, W) float32, even-sized RGGB.
+        """
+        data = rggb.T if self.transpose else rggb
+        pattern = RGGB
+        if self.flip_rows:
+            data, pattern = data[::-1], pattern.shifted(1, 0)
+        if self.flip_columns:
+            data, pattern = data[:, ::-1], pattern.shifted(0, 1)
+        unification = Unification.of(data.shape, pattern)  # type: ignore[arg-type]
+        return np.ascontiguousarray(unification.apply(data)), unification
+
+    def undo(self, data: FloatArray, unification: Unification) -> FloatArray:
+        """Back to the mosaic that `apply` was given, exactly."""
+        out = unification.undo(data)
+        if self.flip_columns:
+            out = out[:, ::-1]
+        if self.flip_rows:
+            out = out[::-1]
+        return out.T if self.transpose else out
+
+
+IDENTITY = BayerSymmetry()
+TRANSPOSE = BayerSymmetry(transpose=True)
+SYMMETRIES: dict[int, tuple[BayerSymmetry, ...]] = {
+    1: (IDENTITY,),
+    2: (IDENTITY, TRANSPOSE),
+    4: (IDENTITY, TRANSPOSE, BayerSymmetry(True, True), BayerSymmetry(True, True, True)),
+    8: tuple(BayerSymmetry(r, c, t) for t in (False, True) for r in (False, True) for c in (False, True)),
+}
+"""The members of a self-ensemble of 1, 2, 4 or 8; the first two need no padding."""

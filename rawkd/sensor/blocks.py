@@ -1,0 +1,105 @@
+"""What the noise estimator looks at: band energies of small blocks of a mosaic.
+
+Every block of 16 x 16 mosaic pixels is four 8 x 8 blocks, one a plane. White noise has the same variance in every
+coefficient of the orthonormal DCT, so the band means need no correction for the noise; a slope of the picture lies in
+the coefficients of zero row or zero column frequency, which the bands in use leave out (or, for `LUMA`, nearly so).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.photo import DoubleArray, FloatArray, Mosaic
+from rawkd.sensor.bayer import Unification
+
+SIDE = 8
+"""Side of a block in packed pixels."""
+
+_ROW, _COLUMN = np.divmod(np.arange(SIDE**2), SIDE)
+_LOW, _HIGH = np.minimum(_ROW, _COLUMN), np.maximum(_ROW, _COLUMN)
+NOISE = _LOW >= 3
+"""Coefficients whose variance is taken for the noise's: both frequencies at least 3/8 of a plane's limit."""
+LUMA = ((_LOW >= 1) & ~NOISE) | ((_LOW == 0) & (_HIGH >= SIDE // 2))
+"""Coefficients of the planes' mean that tell texture: there the planes agree on the picture and not on the noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlockStatistics:
+    """Level and band energies of n blocks.
+
+    Attributes
+    ----------
+    level : (n, 4) float64, mean signal of the planes R, Gr, Gb, B.
+    energy : (n, 4) float64, mean squared coefficient over `NOISE` in each plane: noise variance plus fine texture.
+    luma_energy : (n,) float64, mean squared coefficient over `LUMA` of the planes' mean: a sixteenth of the sum of
+        their noise variances, plus coarser texture.
+    """
+
+    level: DoubleArray
+    energy: DoubleArray
+    luma_energy: DoubleArray
+
+    def where(self, keep: NDArray[np.bool_]) -> BlockStatistics:
+        """The blocks that `keep`, (n,), names."""
+        return BlockStatistics(self.level[keep], self.energy[keep], self.luma_energy[keep])
+
+
+def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale: int = 1) -> BlockStatistics:
+    """Statistics of at most about `num_blocks` blocks, spread evenly over the mosaic.
+
+    Parameters
+    ----------
+    mosaic : any phase and size; less than a block at its far edges is not looked at.
+    saturation : signal at which the sensor clips; blocks with more than 0.5 % of their samples near it are left out,
+        and so are blocks in which two planes or more are constant (saturated or dead areas, borders).
+    scale : 1, or 2 to look at every plane averaged over 2 x 2 of its pixels, energies times 4.
+    """
+    pixels = _sample_blocks(mosaic, num_blocks, scale)
+    clipped = (pixels >= np.float32(0.98 * saturation)).mean(axis=(1, 2, 3))
+    planes = _planes_of(pixels, scale)
+    constant = planes.max(axis=2) == planes.min(axis=2)
+    planes = planes[(clipped <= 0.005) & (constant.sum(axis=1) < 2)]
+    basis = _dct_basis()
+    noise = planes @ basis[:, NOISE]
+    luma = planes.mean(axis=1) @ basis[:, LUMA]
+    return BlockStatistics(
+        level=planes.mean(axis=2, dtype=np.float64),
+        energy=np.square(noise).mean(axis=2, dtype=np.float64) * scale**2,
+        luma_energy=np.square(luma).mean(axis=1, dtype=np.float64) * scale**2,
+    )
+
+
+def _sample_blocks(mosaic: Mosaic, num_blocks: int, scale: int) -> FloatArray:
+    """(n, side, 1, side) samples of the chosen blocks, each beginning on a red site that shares its row with Gr."""
+    side = 2 * SIDE * scale
+    padding = Unification.of((0, 0), mosaic.pattern)
+    data = mosaic.data[padding.top :, padding.left :]
+    rows, columns = data.shape[0] // side, data.shape[1] // side
+    if rows == 0 or columns == 0:
+        return np.empty((0, side, 1, side), np.float32)
+    grid = data[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    thin = min(1.0, np.sqrt(num_blocks / (rows * columns)))
+    chosen_rows = np.linspace(0, rows - 1, max(1, round(rows * thin))).astype(int)
+    chosen_columns = np.linspace(0, columns - 1, max(1, round(columns * thin))).astype(int)
+    picked = grid[chosen_rows][:, :, chosen_columns]
+    return np.ascontiguousarray(picked.swapaxes(1, 2)).reshape(-1, side, 1, side)
+
+
+def _planes_of(pixels: FloatArray, scale: int) -> FloatArray:
+    """(n, 4, 64) samples of the planes of each block, averaged over scale x scale."""
+    side = SIDE * scale
+    cells = pixels.reshape(-1, side, 2, side, 2).transpose(0, 2, 4, 1, 3)
+    shifts = [(row, column) for row in range(scale) for column in range(scale)]
+    binned = sum((cells[..., row::scale, column::scale] for row, column in shifts), start=np.float32(0))
+    return np.ascontiguousarray(binned * np.float32(1 / len(shifts))).reshape(-1, 4, SIDE**2)
+
+
+def _dct_basis() -> FloatArray:
+    """(64, 64) orthonormal DCT-II of an 8 x 8 block: pixels to coefficients, both row by row."""
+    place = np.arange(SIDE)
+    rows = np.cos(np.pi * (2 * place + 1) * place[:, None] / (2 * SIDE)) * np.sqrt(2 / SIDE)
+    rows[0] /= np.sqrt(2)
+    return np.kron(rows, rows).T.astype(np.float32)

@@ -1,0 +1,99 @@
+"""Blind estimation of a photo's noise parameters from its own pixels.
+
+A descendant of the estimators of Foi et al. 2008 (level sets of smooth areas and a fit of the variance line) with our
+own statistics (`blocks`) and fit (`fit`). All planes share one line: their gains differ by a few per cent, dark planes
+hold less texture for the same noise, and a line of its own for each colour cannot be told from fine grain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rawkd.photo import Mosaic
+from rawkd.sensor.blocks import block_statistics
+from rawkd.sensor.fit import MIN_BLOCKS, VarianceLine, fit_line
+from rawkd.sensor.noise import NoiseModel
+
+NUM_BLOCKS = 8192
+"""Blocks looked at; 2 Mpx of mosaic."""
+CORRELATED = 1.5
+"""Variance at half scale over that at full scale from which the noise counts as correlated."""
+SURE_FLAT_SHARE, SURE_ERROR = 0.1, 0.1
+"""Least flat share and largest relative error of a second estimate that is believed."""
+LOST_FLAT_SHARE = 0.02
+"""Flat share of the first estimate below which a believed second one that finds correlated noise takes its place."""
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseEstimate:
+    """What the pixels say about their noise.
+
+    Attributes
+    ----------
+    gain, read_variance : of every plane, signal units; an upper bound where the picture is all texture.
+    confidence : 0..1; above 0.8 the variance is right within a factor of 1.3 but for rare pictures.
+    level : median signal of the picture, where estimates are compared.
+    relative_error : standard error of the variance at `level`, relative.
+    half_scale_ratio : variance at `level` found at half scale over that at full scale, 1 for white noise; None where
+        the second estimate is not to be believed.
+    """
+
+    gain: float
+    read_variance: float
+    confidence: float
+    level: float
+    relative_error: float
+    half_scale_ratio: float | None
+
+    @property
+    def correlated(self) -> bool:
+        """Whether neighbouring samples share their noise: lossy compression or noise reduction before us."""
+        return self.half_scale_ratio is not None and self.half_scale_ratio > CORRELATED
+
+    def model(self, source: str) -> NoiseModel:
+        """The noise model of these parameters."""
+        return NoiseModel(np.array(self.gain), np.array(self.read_variance), source, self.confidence)
+
+
+def estimate_noise(
+    mosaic: Mosaic, *, saturation: float, floor: float | None = None, step: float = 0.0
+) -> NoiseEstimate:
+    """Gain and read variance of a mosaic, without any knowledge of the camera.
+
+    Parameters
+    ----------
+    mosaic : signal of any phase and size.
+    saturation : signal at which the sensor clips.
+    floor : signal of DN 0, where the file clips shadows: -black / (white - black). None if nothing was clipped.
+    step : signal of one DN; quantisation alone gives the read variance step^2 / 12.
+
+    Raises
+    ------
+    NoiseError: if fewer than 24 blocks of 16 x 16 pixels are neither saturated nor constant.
+    """
+    blocks = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS)
+    line = fit_line(blocks, saturation=saturation, floor=floor, step=step)
+    halved = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS // 4, scale=2)
+    ratio, confidence = None, _confidence(line)
+    if len(halved.level) >= MIN_BLOCKS:
+        coarse = fit_line(halved, saturation=saturation, floor=floor, step=step)
+        if coarse.flat_share >= SURE_FLAT_SHARE and coarse.relative_error <= SURE_ERROR:
+            ratio = coarse.at(line.level) / line.at(line.level)
+            if ratio > CORRELATED and line.flat_share < LOST_FLAT_SHARE:
+                line, confidence = coarse, _confidence(coarse) / 2
+    return NoiseEstimate(
+        gain=line.gain,
+        read_variance=line.read_variance,
+        confidence=confidence,
+        level=line.level,
+        relative_error=line.relative_error,
+        half_scale_ratio=ratio,
+    )
+
+
+def _confidence(line: VarianceLine) -> float:
+    """High where many blocks are flat, little was put down to texture and the error is small; our choice."""
+    flat = line.flat_share / (line.flat_share + 0.03)
+    return float(flat * (1 - line.texture_share) / (1 + (line.relative_error / 0.1) ** 2))

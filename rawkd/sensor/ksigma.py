@@ -1,0 +1,60 @@
+"""The k-sigma transform: any camera's noise becomes the noise that a student was trained at.
+
+Source: PMRID, Wang et al., ECCV 2020, section 3.2, in the anchored form of its code (MegEngine/PMRID, Apache-2.0).
+With x ~ gain * Poisson(x*/gain) + N(0, read), y = scale * x + offset has Var y = k_A * E[y] + v_A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rawkd.photo import DoubleArray
+from rawkd.sensor.noise import NoiseModel
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The noise at which a student was trained: gain k_A and read variance v_A, signal units."""
+
+    gain: float
+    read_variance: float
+
+
+@dataclass(frozen=True, eq=False)
+class KSigma:
+    """y = scale * x + offset, per plane R, Gr, Gb, B.
+
+    Attributes
+    ----------
+    scale, offset : (4,) float64.
+    """
+
+    scale: DoubleArray
+    offset: DoubleArray
+
+    @classmethod
+    def between(cls, noise: NoiseModel, anchor: Anchor) -> KSigma:
+        """From the camera's noise to the anchor: scale = k_A/a, offset = (b/a^2 - v_A/k_A^2) * k_A."""
+        a, b = noise.gain, noise.read_variance
+        return cls(anchor.gain / a, (b / a**2 - anchor.read_variance / anchor.gain**2) * anchor.gain)
+
+    def apply(self, planes: Any) -> Any:
+        """(..., 4, h, w) signal -> anchored values, float32; numpy or torch."""
+        return planes * _per_plane(self.scale, planes) + _per_plane(self.offset, planes)
+
+    def invert(self, planes: Any) -> Any:
+        """(..., 4, h, w) anchored values -> signal; invert(apply(x)) == x to a few ulp."""
+        return (planes - _per_plane(self.offset, planes)) / _per_plane(self.scale, planes)
+
+
+def _per_plane(values: DoubleArray, like: Any) -> Any:
+    """(4,) -> (4, 1, 1) of the same kind and precision as `like`."""
+    column = values.astype(np.float32)[:, None, None]
+    if isinstance(like, np.ndarray):
+        return column
+    import torch
+
+    return torch.from_numpy(column).to(like.device)

@@ -1,0 +1,95 @@
+"""The Poisson-Gaussian noise of a sensor: variance(x) = gain * x + read variance, in signal units.
+
+Sources: Foi et al. 2008; PMRID, Wang et al., ECCV 2020, eq. 1-6; the prior line between gain and read variance from
+Brooks et al., CVPR 2019 (unprocessing, Apache-2.0); DNG NoiseProfile is tag 51041.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rawkd.errors import NoiseError
+from rawkd.photo import DoubleArray
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseModel:
+    """Noise parameters of one photo.
+
+    Attributes
+    ----------
+    gain : (4,) float64 for R, Gr, Gb, B in signal units, positive; the greens equal.
+    read_variance : (4,) float64 in squared signal units, not negative; quantisation (1/12 DN^2) included.
+    source : given | calibration | profile | blind | iso, and what was done to it.
+    confidence : 0..1, one half where it is a prior.
+    """
+
+    gain: DoubleArray
+    read_variance: DoubleArray
+    source: str
+    confidence: float = 1.0
+
+    def __post_init__(self) -> None:
+        gain = np.broadcast_to(np.asarray(self.gain, np.float64), (4,)).copy()
+        read = np.broadcast_to(np.asarray(self.read_variance, np.float64), (4,)).copy()
+        if not (np.isfinite(gain).all() and (gain > 0).all()):
+            raise NoiseError(f"the gain {gain} is not positive")
+        if not (np.isfinite(read).all() and (read >= 0).all()):
+            raise NoiseError(f"the read variance {read} is negative or not finite")
+        gain[1:3] = gain[1:3].mean()
+        read[1:3] = read[1:3].mean()
+        object.__setattr__(self, "gain", gain)
+        object.__setattr__(self, "read_variance", read)
+
+    @property
+    def green_gain(self) -> float:
+        """The gain by which a student is chosen: that of the greens."""
+        return float(self.gain[1])
+
+    @property
+    def green_read_variance(self) -> float:
+        """Read variance of the greens."""
+        return float(self.read_variance[1])
+
+    def variance(self, planes: DoubleArray) -> DoubleArray:
+        """Noise variance at the signal `planes`, (4, h, w) -> (4, h, w)."""
+        return self.gain[:, None, None] * np.maximum(planes, 0) + self.read_variance[:, None, None]
+
+
+READ_PRIOR_SLOPE, READ_PRIOR_OFFSET = 2.18, 1.20
+"""The line log b = 2.18 log a + 1.20 of the DND cameras (Brooks et al. 2019, random_noise_levels)."""
+
+
+def read_variance_prior(gain: float) -> float:
+    """Read variance that cameras have at a gain, by the prior line; signal units."""
+    return float(np.exp(READ_PRIOR_SLOPE * np.log(gain) + READ_PRIOR_OFFSET))
+
+
+LEAST_PROFILE_GAIN, LARGEST_PROFILE_GAIN = 1e-6, 0.2
+"""Gains between which a NoiseProfile is believed to be of a camera (our choice)."""
+
+
+def parse_noise_profile(values: tuple[float, ...]) -> NoiseModel:
+    """The noise of a DNG NoiseProfile (tag 51041), whose pairs (S, O) are gain and read variance in signal units.
+
+    Parameters
+    ----------
+    values : one pair for all planes, three pairs R, G, B, or four pairs R, Gr, Gb, B.
+
+    Raises
+    ------
+    NoiseError: if the count is another, or a value is none of a camera; read variances of 0 do occur in files.
+    """
+    planes = {2: (0, 0, 0, 0), 6: (0, 1, 1, 2), 8: (0, 1, 2, 3)}.get(len(values))
+    if planes is None:
+        raise NoiseError(f"a NoiseProfile of {len(values)} numbers, where 2, 6 or 8 are known")
+    gain, read = np.array(values, np.float64).reshape(-1, 2)[list(planes)].T
+    if not (np.isfinite(gain).all() and np.isfinite(read).all()):
+        raise NoiseError(f"a NoiseProfile with values that are not finite: {values}")
+    if not ((gain > LEAST_PROFILE_GAIN) & (gain < LARGEST_PROFILE_GAIN)).all():
+        raise NoiseError(f"a NoiseProfile with the gains {gain}, which are no camera's")
+    if not ((read > 0) & (read < LARGEST_PROFILE_GAIN)).all():
+        raise NoiseError(f"a NoiseProfile with the read variances {read}, which are no camera's")
+    return NoiseModel(gain, read, "profile")

@@ -1,0 +1,102 @@
+"""A camera's calibration file: gain and read variance as functions of ISO, per plane.
+
+A JSON object (our choice; the forms of gain and variance are those of PMRID, ECCV 2020, and of Android's noise model):
+
+    {"format": "rawkd-camera-noise", "version": 1, "make": "Canon", "model": "Canon EOS 6D", "iso_range": [100, 25600],
+     "planes": {"R": {"gain": [g1, g0], "read_variance": [r2, r1, r0]}, "Gr": {...}, "Gb": {...}, "B": {...}}}
+
+with gain = g1 * ISO + g0 and read_variance = r2 * ISO^2 + r1 * ISO + r0 in signal units.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rawkd.errors import NoiseError
+from rawkd.photo import DoubleArray
+from rawkd.sensor.noise import NoiseModel
+
+FORMAT, VERSION = "rawkd-camera-noise", 1
+PLANES = ("R", "Gr", "Gb", "B")
+ADVICE = "name one that `rawkd calibrate` wrote"
+
+
+@dataclass(frozen=True, eq=False)
+class CameraProfile:
+    """The noise of one camera.
+
+    Attributes
+    ----------
+    make, model : as the camera writes them.
+    iso_range : lowest and highest ISO that were measured.
+    gain : (4, 2) float64, coefficients of ISO and 1 for R, Gr, Gb, B, signal units.
+    read_variance : (4, 3) float64, coefficients of ISO^2, ISO and 1, squared signal units.
+    """
+
+    make: str
+    model: str
+    iso_range: tuple[float, float]
+    gain: DoubleArray
+    read_variance: DoubleArray
+
+    def noise_at(self, iso: float) -> NoiseModel:
+        """Noise at an ISO; a read variance that the fit puts below zero is zero.
+
+        Raises
+        ------
+        NoiseError: if the gain at this ISO is not positive.
+        """
+        gain = self.gain @ np.array([iso, 1.0])
+        read = self.read_variance @ np.array([iso**2, iso, 1.0])
+        return NoiseModel(gain, np.maximum(read, 0), "calibration")
+
+    def covers(self, iso: float) -> bool:
+        """Whether the ISO lies in the measured range."""
+        return self.iso_range[0] <= iso <= self.iso_range[1]
+
+    def is_of(self, make: str, model: str) -> bool:
+        """Whether the names are this camera's, upper and lower case and spaces at the ends aside."""
+        return (make.strip().lower(), model.strip().lower()) == (self.make.strip().lower(), self.model.strip().lower())
+
+
+def read_profile(path: Path) -> CameraProfile:
+    """Read a calibration file.
+
+    Raises
+    ------
+    NoiseError: if it cannot be read or is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NoiseError(
+            f"{path}: the calibration file cannot be read ({error}); name one that `rawkd calibrate` wrote"
+        ) from error
+    try:
+        if (content["format"], content["version"]) != (FORMAT, VERSION):
+            raise NoiseError(f"{path}: no calibration file of version {VERSION}; {ADVICE}")
+        low, high = (float(iso) for iso in content["iso_range"])
+        return CameraProfile(
+            make=str(content["make"]),
+            model=str(content["model"]),
+            iso_range=(low, high),
+            gain=_coefficients(content["planes"], "gain", 2),
+            read_variance=_coefficients(content["planes"], "read_variance", 3),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NoiseError(
+            f"{path}: the calibration file lacks or garbles {error}; calibrate the camera again"
+        ) from error
+
+
+def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
+    """(4, count) finite numbers of the four planes."""
+    values = np.array([planes[plane][name] for plane in PLANES], np.float64)
+    if values.shape != (len(PLANES), count) or not np.isfinite(values).all():
+        raise ValueError(name)
+    return values

@@ -1,0 +1,79 @@
+"""The state of a training run on disk: written beside and renamed, refused when it is of another recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rawkd.errors import ModelError
+from rawkd.files.atomic import atomic_output
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after `step` steps.
+
+    Attributes
+    ----------
+    recipe : plain JSON of the recipe, subrange, strategy and data. student, average, optimiser : their state dicts.
+    seconds : time spent so far. history : (step, values) of every validation.
+    """
+
+    step: int
+    recipe: dict[str, Any]
+    student: dict[str, Any]
+    average: dict[str, Any]
+    optimiser: dict[str, Any]
+    seconds: float
+    history: list[dict[str, float]]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint.pt`; an interrupted write leaves the old one.
+
+    Raises
+    ------
+    OutputError: if it cannot be written.
+    """
+    with atomic_output(folder / CHECKPOINT, overwrite=True) as temporary:
+        torch.save(checkpoint.__dict__, temporary)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint of a run, or None where there is none.
+
+    Raises
+    ------
+    ModelError: if it is damaged.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # unpickling fails in a dozen ways, all of them damage
+        raise ModelError(f"{path}: the checkpoint is damaged ({type(error).__name__}): delete it or name another --out") from error
+
+
+def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:
+    """Raise ModelError with the difference if the checkpoint was made by another recipe."""
+    stored, asked = _flat(checkpoint.recipe), _flat(recipe)
+    keys = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
+    if keys:
+        changes = ", ".join(f"{key} {stored.get(key)} -> {asked.get(key)}" for key in keys)
+        raise ModelError(f"{folder} holds a run of another recipe ({changes}): name another --out, or the old recipe")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,49 @@
+"""What Poisson-Gaussian noise leaves out in very low light: heavy tails, row noise and colour bias of five cameras.
+
+Source: ELD, Wei et al., CVPR 2020 / TPAMI 2021; parameters as released with its code (Vandermode/ELD, MIT). Counts are
+DN of a 14-bit raw, K is DN a photo-electron; log-linear in log K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SATURATION_DN = 16383 - 800
+TAIL_SHAPES = (-0.24, 0.20)
+COLOR_BIAS_DN = 0.5
+"""Spread of the colour bias. Our choice: the released tables list it per camera and gain."""
+
+# camera: ((slope, bias, spread) of log read-noise scale, (slope, bias, spread) of log row-noise scale)
+CAMERAS = {
+    "CanonEOS5D4": ((0.677, 1.512, 0.246), (0.471, -0.808, 0.244)),
+    "CanonEOS700D": ((0.652, 2.080, 0.258), (0.622, -0.776, 0.248)),
+    "CanonEOS70D": ((0.568, 1.998, 0.249), (0.729, -0.937, 0.250)),
+    "NikonD850": ((0.563, 0.799, 0.214), (0.448, -1.798, 0.232)),
+    "SonyA7S2": ((0.541, 1.218, 0.268), (0.528, -0.592, 0.294)),
+}
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Noise besides shot noise at one gain, signal units."""
+
+    read_variance: float
+    row_variance: float
+    tail: float
+    color_bias: tuple[float, float, float, float]
+
+
+def draw_extremes(rng: np.random.Generator, gain: float) -> Extremes:
+    """The read, row and colour noise that a random one of the cameras has at `gain` (signal units)."""
+    read, row = CAMERAS[sorted(CAMERAS)[rng.integers(len(CAMERAS))]]
+    log_k = np.log(gain * SATURATION_DN)
+    scales = [np.exp(slope * log_k + bias + spread * rng.standard_normal()) for slope, bias, spread in (read, row)]
+    bias = COLOR_BIAS_DN * scales[1] * rng.standard_normal(4) / SATURATION_DN
+    return Extremes(
+        read_variance=float((scales[0] / SATURATION_DN) ** 2),
+        row_variance=float((scales[1] / SATURATION_DN) ** 2),
+        tail=float(rng.uniform(*TAIL_SHAPES)),
+        color_bias=tuple(float(value) for value in bias),  # type: ignore[arg-type]
+    )

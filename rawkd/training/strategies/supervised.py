@@ -1,0 +1,22 @@
+"""Learning from the clean picture itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from rawkd.training.dataset import Batch
+from rawkd.training.losses import Loss
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Named losses between the student's answer and the clean picture."""
+
+    losses: dict[str, tuple[float, Loss]]
+
+    def step(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Weighted losses by name of one batch; their sum is minimised."""
+        restored = student(batch.noisy).float()
+        return {name: weight * loss(restored, batch.clean, batch) for name, (weight, loss) in self.losses.items()}

@@ -1,0 +1,27 @@
+"""Where the test data of the neighbouring folder lies, and how a test says that it is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+BENCH = ROOT.parent / "shared" / "bench"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real raws and photographs; the test is skipped where it is missing."""
+    if not DATA.is_dir():
+        pytest.skip("needs the raw files of ../shared/data")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def bench() -> Path:
+    """The folder of the common measure; the test is skipped where it is missing."""
+    if not BENCH.is_dir():
+        pytest.skip("needs the measure of ../shared/bench")
+    return BENCH

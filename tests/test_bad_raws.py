@@ -1,0 +1,280 @@
+"""Damaged, odd and hostile files: each is read or refused with one sentence that names it; none hangs or crashes us."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from conftest import DATA, ROOT
+from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
+
+from rawkd.errors import InputError, RawkdError, UnsupportedRawError
+from rawkd.files import decode
+from rawkd.files.decode import Decoder
+from rawkd.files.raw import read_raw
+from rawkd.files.sanity import check_frame, clip_of
+from rawkd.photo import Levels
+
+UNSUPPORTED = {
+    "canon-g1-cmyg.crw": "four-colour",
+    "canon-6d-linear-lossy.dng": "linear",
+    "gopro-hero7.gpr": "GPR",
+    "kodak-c330-yrgb.raw": "YRGB",
+    "exiv2--IMG_1361.dng": "linear",
+    "exiftool--Sigma.x3f": "Foveon",
+    "exiftool--SigmaDP2.x3f": "Foveon",
+    "mimick--sample.dng": "linear",
+}
+"""What each file that is sound, or at least says so, is refused as; every other one is damaged."""
+BAD = sorted(path for folder in ("damaged", "refuse") for path in (DATA / folder).glob("*"))
+MUTATIONS = 200
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with Decoder() as running:
+        yield running
+
+
+def refusal_of(path: Path, decoder: Decoder | None = None) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_raw(path, decoder=decoder, timeout_s=30)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    assert text.count(": ") == 2, "file: what happened: what to do"
+    return caught.value
+
+
+@pytest.mark.skipif(not BAD, reason="needs the files of ../shared/data")
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.name)
+def test_every_bad_file_is_refused_with_a_sentence(path: Path, decoder: Decoder) -> None:
+    error = refusal_of(path, decoder)
+    assert isinstance(error, UnsupportedRawError) == (path.name in UNSUPPORTED)
+    assert UNSUPPORTED.get(path.name, "") in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("picture.jpg", b"\xff\xd8\xff\xe0" + bytes(200), "JPEG"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(200), "PNG"),
+        ("notes.txt", b"Dear diary, today I took a photo." * 9, "text"),
+        ("empty.dng", b"", "empty"),
+        ("zeros.nef", bytes(5000), "raw"),
+        ("one.cr2", b"I", "raw"),
+        ("big.dng", b"II+\0\x08\0\0\0" + bytes(64), "BigTIFF"),
+        ("loop.dng", b"II*\0\x08\0\0\0" + b"\1\0\x4a\1\4\0\1\0\0\0\x08\0\0\0" + b"\x08\0\0\0", "raw"),
+    ],
+)
+def test_what_is_no_raw_file(tmp_path: Path, decoder: Decoder, name: str, content: bytes, word: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert word in str(refusal_of(path, decoder))
+
+
+def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
+    assert "folder" in str(refusal_of(tmp_path))
+    assert "no such file" in str(refusal_of(tmp_path / "missing.dng"))
+
+
+def test_a_name_beyond_ascii(tmp_path: Path, decoder: Decoder) -> None:
+    path = write_dng(tmp_path / "Größe 写真.dng", flat_frame(64, 64))
+    assert read_raw(path, decoder=decoder).frame.shape == (64, 64)
+
+
+def test_a_plain_tiff_is_no_raw_file(tmp_path: Path, decoder: Decoder) -> None:
+    import tifffile
+
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, np.full((64, 64, 3), 90, np.uint8), photometric="rgb")
+    refusal_of(path, decoder)
+
+
+def test_a_cut_file_is_refused(tmp_path: Path, decoder: Decoder) -> None:
+    path = write_dng(tmp_path / "cut.dng", flat_frame(400, 400))
+    path.write_bytes(path.read_bytes()[: -400 * 400])
+    refusal_of(path, decoder)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {50717: (LONG, 100)},  # white below black
+        {50717: (LONG, 2**31)},
+        {50713: (SHORT, (2, 2))},  # four blacks promised, one given
+        {50713: (SHORT, (0, 0))},
+        {50829: (LONG, (0, 0, 65, 64))},
+        {50829: (LONG, (10, 10, 10, 20))},
+        {50829: (LONG, (1, 2, 3))},
+        {33422: (BYTE, (0, 1, 2, 1))},
+        {33422: None},
+    ],
+    ids=str,
+)
+def test_tags_that_contradict_each_other(tmp_path: Path, decoder: Decoder, tags: dict) -> None:
+    refusal_of(write_dng(tmp_path / "made.dng", flat_frame(64, 64), tags=tags), decoder)
+
+
+def test_a_crop_that_leaves_the_picture_is_a_warning(tmp_path: Path, decoder: Decoder) -> None:
+    tags = {50719: (RATIONAL, (70.0, 0.0)), 50720: (RATIONAL, (10.0, 10.0))}
+    photo = read_raw(write_dng(tmp_path / "made.dng", flat_frame(64, 64), tags=tags), decoder=decoder)
+    assert (photo.default_crop.height, photo.default_crop.width) == (64, 64)
+    assert "default crop" in photo.warnings[0]
+
+
+def levels_of(black: float, white: float = 16383) -> Levels:
+    return Levels(np.full((1, 1), black), white, white, 14)
+
+
+def night(black: float, sigma: float, shape: tuple[int, int] = (640, 960)) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return np.maximum(np.rint(rng.normal(black, sigma, shape)), 0).astype(np.uint16)
+
+
+@pytest.mark.parametrize("black", [0, 2, 64, 512])
+@pytest.mark.parametrize("sigma", [0.6, 2.0, 20.0])
+def test_a_black_night_frame_is_honest(black: float, sigma: float) -> None:
+    check_frame(night(black, sigma), levels_of(black))
+
+
+@pytest.mark.parametrize("black", [0, 512])
+@pytest.mark.parametrize("part", [1.0, 0.4, 0.15])
+def test_dead_rows_are_caught(black: float, part: float) -> None:
+    frame = night(black + 1000, 20)
+    frame[round(frame.shape[0] * (1 - part)) :] = 0
+    with pytest.raises(InputError, match="copy it again"):
+        check_frame(frame, levels_of(black))
+
+
+def test_a_dead_block_is_caught_where_black_lies_above_0() -> None:
+    frame = night(1000, 20)
+    frame[:200, :200] = 0
+    with pytest.raises(InputError, match="empty"):
+        check_frame(frame, levels_of(512))
+
+
+def test_garbage_above_white_is_caught_and_hot_pixels_are_not() -> None:
+    frame = night(600, 20)
+    frame[::100, ::100] = 65535
+    check_frame(frame, levels_of(512))
+    frame[:100] = np.random.default_rng(0).integers(0, 65536, (100, frame.shape[1]))
+    with pytest.raises(InputError, match="above white"):
+        check_frame(frame, levels_of(512))
+
+
+@pytest.mark.parametrize(("clip", "spread"), [(15000, 1.0), (15000, 8.0), (9000, 3.0)])
+def test_a_clip_below_white_is_found(clip: int, spread: float) -> None:
+    rng = np.random.default_rng(4)
+    scene = rng.uniform(300, 20000, (600, 800))
+    frame = np.rint(np.minimum(scene, rng.normal(clip, spread, scene.shape))).astype(np.uint16)
+    found = clip_of(frame, 16383)
+    assert found is not None
+    assert clip - 3 * spread - 64 <= found <= clip
+
+
+def test_no_clip_is_invented() -> None:
+    rng = np.random.default_rng(5)
+    assert clip_of(rng.uniform(300, 12000, (600, 800)).astype(np.uint16), 16383) is None
+    assert clip_of(night(9000, 60), 16383) is None or clip_of(night(9000, 60), 16383) < 9000
+    assert clip_of(night(512, 5), 16383) is None
+    assert clip_of(np.full((600, 800), 16383, np.uint16), 16383) is None
+
+
+def test_a_decoder_that_hangs_costs_its_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
+    stuck = tmp_path / "stuck.py"
+    stuck.write_text("import time\nprint('{\"ready\": true}', flush=True)\ntime.sleep(60)\n")
+    with Decoder() as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "CHILD", stuck)
+            with pytest.raises(InputError, match="took longer than"):
+                read_raw(path, timeout_s=0.3, decoder=running)
+        assert read_raw(path, decoder=running).frame.shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    "last_words",
+    [
+        "",
+        "print('{\"shape\": [64', end='', flush=True)",
+        "print('{\"shape\": [64, 64]}', flush=True)",
+        "print('mad', flush=True)",
+    ],
+)
+def test_a_decoder_that_crashes_costs_its_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_words: str
+) -> None:
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
+    dying = tmp_path / "dying.py"
+    dying.write_text(f"import os\nprint('{{\"ready\": true}}', flush=True)\ninput()\n{last_words}\nos.abort()\n")
+    with Decoder() as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "CHILD", dying)
+            with pytest.raises(InputError, match="crashes"):
+                read_raw(path, decoder=running)
+        assert read_raw(path, decoder=running).frame.shape == (64, 64)
+
+
+def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
+    monkeypatch.setattr(decode, "CHILD", tmp_path / "missing.py")
+    with pytest.raises(RawkdError, match="cannot be started") as caught:
+        read_raw(path)
+    assert not isinstance(caught.value, InputError)
+
+
+def test_nothing_of_the_decoder_reaches_the_user(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError):
+        read_raw(data / "damaged" / "exiftool--FujiFilm.raf")  # LibRaw prints "Unexpected end of file"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def mutate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("mutate", ROOT / "benchmarks" / "mutate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_mutated_copies_are_read_or_refused(tmp_path: Path, mutate: ModuleType) -> None:
+    sources = [
+        write_dng(tmp_path / "a.dng", flat_frame(100, 120), tags={50829: (LONG, (2, 2, 98, 118))}).read_bytes(),
+        write_dng(tmp_path / "b.dng", flat_frame(64, 64), in_sub_ifd=True, byteorder=">").read_bytes(),
+    ]
+    if DATA.is_dir():
+        sources.append((DATA / "raw" / "kodak-dc50.kdc").read_bytes())
+        sources.append((DATA / "raw" / "kodak-dc120-compressed.kdc").read_bytes())
+    broken, outcomes = [], set()
+    with Decoder() as running:
+        for number in range(MUTATIONS):
+            copy = tmp_path / "mutated.raw"
+            copy.write_bytes(mutate.mutated(sources[number % len(sources)], np.random.default_rng([7, number])))
+            result = mutate.outcome(copy, running, 20.0)
+            outcomes.add(result)
+            if result not in ("read", "damaged", "unsupported"):
+                broken.append((number, result))
+    assert not broken
+    assert {"read", "damaged"} <= outcomes, "mutations that never or always hurt prove nothing"
+
+
+def test_a_file_does_not_suffer_from_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that answers once and then dies stands for a memory error left behind by a damaged file."""
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
+    spoilt = tmp_path / "spoilt.py"
+    spoilt.write_text(
+        "import os\nprint('{\"ready\": true}', flush=True)\ninput()\n"
+        'print(\'{"error": "LibRawIOError"}\', flush=True)\ninput()\nos.abort()\n'
+    )
+    with Decoder() as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "CHILD", spoilt)
+            with pytest.raises(InputError, match="damaged"):
+                read_raw(path, decoder=running)
+        assert read_raw(path, decoder=running).frame.shape == (64, 64)

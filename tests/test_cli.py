@@ -1,0 +1,322 @@
+"""The command line: its surface is frozen, its codes mean what the table says, its stdout is clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from conftest import ROOT
+from small_photos import noisy_photo
+from tiny_models import blur, make_model
+
+from rawkd import errors
+from rawkd.cli import main
+from rawkd.cli.app import COMMANDS, app
+from rawkd.files.dng import write_dng
+
+SNAPSHOT = ROOT / "tests" / "snapshots" / "command_line.txt"
+
+KEYS = [
+    "input", "output", "camera", "iso", "cfa", "width", "height", "noise", "student", "ensemble", "device", "precision",
+    "seconds", "warnings",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models")
+    make_model(directory / "tiny-low", blur, subrange=[1e-5, 5e-4])
+    make_model(directory / "tiny-high", blur, subrange=[5e-4, 1e-1])
+    return directory
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "photo.dng"
+    raw = noisy_photo()
+    write_dng(path, raw, preview=None, software="test", noise_profile=raw.noise_profile)
+    return path
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.name != "cache"}
+
+
+def surface(command: click.Command) -> list[str]:
+    """One line a parameter: everything that a script may depend on."""
+    lines = []
+    for param in command.params:
+        info = param.to_info_dict()
+        kind = info["type"]
+        choices = f" of {'|'.join(map(str, kind['choices']))}" if "choices" in kind else ""
+        limits = f" {kind.get('min')}..{kind.get('max')}" if "min" in kind else ""
+        default = (
+            f" default {param.default!r}"
+            if isinstance(param.default, str | float | int) and not isinstance(param.default, bool)
+            else ""
+        )
+        lines.append(f"  {' '.join(info['opts'])} {kind['name']}{choices}{limits}{default}")
+    return lines
+
+
+def test_the_surface_is_frozen() -> None:
+    text = ""
+    for command in COMMANDS:
+        if not command.hidden:
+            loaded = app.get_command(click.Context(app), command.name)
+            assert loaded is not None
+            text += "\n".join([f"rawkd {command.name}: {command.summary}", *surface(loaded)]) + "\n"
+    assert text == SNAPSHOT.read_text(encoding="utf-8"), (
+        "the command line changed: so must its documentation and snapshot"
+    )
+
+
+def test_help_lists_every_command_that_is_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for command in COMMANDS:
+        assert (f"  {command.name} " in out) is not command.hidden
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "Usage: rawkd " + command in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["bogus"],
+        ["denoise"],
+        ["denoise", "a.dng", "--strength", "1.5"],
+        ["denoise", "a.dng", "--ensemble", "3"],
+        ["denoise", "a.dng", "--noise", "1e-3"],
+        ["denoise", "a.dng", "--noise", "0,1e-6"],
+        ["denoise", "a.dng", "--crop", "1,2,3"],
+        ["denoise", "a.dng", "--crop", "1,2,0,4"],
+        ["denoise", "a.dng", "--threads", "0"],
+        ["denoise", "a.dng", "-q", "-v"],
+        ["denoise", "a.dng", "-o", "a.gif"],
+        ["denoise", "a.dng", "-o", "a.png", "--format", "dng"],
+        ["denoise", "a.dng", "--crop", "0,0,8,8", "--format", "dng"],
+        ["denoise", "a.dng", "b.dng", "-o", "one.dng"],
+        ["denoise", "x/a.dng", "x/a.nef"],
+    ],
+)
+def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.strip()
+    assert "Traceback" not in printed.err
+
+
+FAILURES = [
+    (errors.UsageError("u"), 2),
+    (errors.InputError("i"), 3),
+    (errors.UnsupportedRawError("x"), 3),
+    (errors.NoiseError("n"), 4),
+    (errors.ModelError("m"), 5),
+    (errors.OutputError("o"), 6),
+    (errors.MemoryLimitError("l"), 7),
+    (MemoryError(), 7),
+    (ZeroDivisionError("z"), 1),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES, ids=[type(error).__name__ for error, _ in FAILURES])
+def test_exit_codes(
+    error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(path: Path, *_rest: Any, **_named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("rawkd.process.process_file", fails)
+    assert main(["denoise", str(tmp_path / "a.dng")]) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert str(tmp_path / "a.dng") in printed.err
+    assert ("rawkd -v shows the traceback" in printed.err) == (code == 1)
+    assert main(["denoise", "-v", str(tmp_path / "a.dng")]) == code
+    assert "Traceback" in capsys.readouterr().err
+    assert main(["denoise", str(tmp_path / "a.dng"), str(tmp_path / "b.dng")]) == 1
+    assert "2 of 2 photos failed" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["denoise", str(tmp_path / "none.dng")]) == 3
+    assert "none.dng" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path / "none.dng")]) == 3
+
+
+def test_an_empty_folder_of_models_is_a_model_error(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["denoise", str(photo), "--model", str(tmp_path / "empty")]) == 5
+    assert main(["models", "--model", str(tmp_path / "empty")]) == 5
+    assert main(["inspect", str(photo), "--model", "no such model"]) == 5
+    assert capsys.readouterr().out == ""
+    assert contents(tmp_path) == {"photo.dng", "empty"}
+
+
+def test_one_path_a_photo_on_stdout(
+    photo: Path, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.dng"
+    bad.write_bytes(b"no photo")
+    good = photo.rename(tmp_path / "good.dng")
+    assert main(["denoise", str(bad), str(good), "--model", str(family)]) == 1
+    printed = capfd.readouterr()
+    assert printed.out == f"{tmp_path / 'good-denoised.dng'}\n"
+    assert "bad.dng" in printed.err
+    assert "1 of 2 photos failed" in printed.err
+    assert contents(tmp_path) == {"bad.dng", "good.dng", "good-denoised.dng"}
+
+
+def test_json(photo: Path, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["denoise", str(photo), "--model", str(family), "--json", "-q", "--noise", "1e-3,3e-6"]) == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    assert printed.out.count("\n") == 1
+    record = json.loads(printed.out)
+    assert list(record) == KEYS
+    assert list(record["noise"]) == ["gain", "read_variance", "source", "confidence"]
+    assert list(record["seconds"]) == ["read", "noise", "denoise", "render", "write", "total"]
+    assert sum(record["seconds"].values()) <= 2 * record["seconds"]["total"] + 1e-3
+    assert record["student"] == "tiny-high"
+    assert (record["device"], record["ensemble"], record["cfa"]) == ("cpu", 1, "GBRG")
+    assert (record["width"], record["height"]) == (296, 200)
+    assert record["noise"]["gain"] == pytest.approx(1e-3)
+    assert record["output"] == str(tmp_path / "photo-denoised.dng")
+
+
+def test_nothing_is_replaced_unasked(
+    photo: Path, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "photo-denoised.dng"
+    output.write_bytes(b"precious")
+    command = ["denoise", str(photo), "--model", str(family)]
+    assert main(command) == 6
+    assert "--overwrite" in capfd.readouterr().err
+    assert output.read_bytes() == b"precious"
+    assert main([*command, "--overwrite"]) == 0
+    assert output.stat().st_size > 1000
+
+
+def test_the_photo_itself_is_never_the_output(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = photo.read_bytes()
+    assert main(["denoise", str(photo), "-o", str(photo), "--overwrite"]) == 6
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "dng"])
+def test_formats_by_name(photo: Path, family: Path, tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / f"clean.{suffix}"
+    assert main(["denoise", str(photo), "--model", str(family), "-o", str(output), "-q"]) == 0
+    magic = {"jpg": b"\xff\xd8", "png": b"\x89PNG", "tif": b"II", "dng": b"II"}[suffix]
+    assert output.read_bytes().startswith(magic)
+    assert contents(tmp_path) == {"photo.dng", output.name}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes as a name")
+def test_names_that_are_no_text(photo: Path, family: Path, tmp_path: Path) -> None:
+    odd = photo.rename(tmp_path / os.fsdecode(b"odd \xff\n name.dng"))
+    command = [sys.executable, "-m", "rawkd", "denoise", str(odd), "--model", str(family)]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == os.fsencode(tmp_path / os.fsdecode(b"odd \xff\n name-denoised.dng")) + b"\n"
+    assert Path(os.fsdecode(done.stdout[:-1])).is_file()
+
+
+def test_a_folder_is_created_when_it_is_named_as_one(photo: Path, family: Path, tmp_path: Path) -> None:
+    command = ["denoise", str(photo), "--model", str(family), "-q"]
+    assert main([*command, "-o", f"{tmp_path}/clean/"]) == 0
+    assert contents(tmp_path / "clean") == {"photo-denoised.dng"}
+    assert main([*command, "-o", f"{tmp_path}/no/such/"]) == 6
+    assert main([*command, "-o", f"{tmp_path}/none/a.dng"]) == 6
+
+
+def test_inspect(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(photo), "--model", str(family), "--json"]) == 0
+    record = json.loads(capfd.readouterr().out)
+    assert record["cfa"] == "GBRG"
+    assert record["student"] == "tiny-high"
+    assert record["noise"]["source"]
+    assert main(["inspect", str(photo), "--model", str(family)]) == 0
+    assert "tiny-high" in capfd.readouterr().out
+
+
+def test_models(family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--model", str(family)]) == 0
+    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == ["tiny-low", "tiny-high"]
+    assert main(["models", "--model", str(family), "--verbose"]) == 0
+    assert "Apache-2.0" in capfd.readouterr().out
+    assert main(["models", "--model", str(family), "--json"]) == 0
+    assert [json.loads(line)["name"] for line in capfd.readouterr().out.splitlines()] == ["tiny-low", "tiny-high"]
+
+
+def test_shell_completion_offers_commands_and_options() -> None:
+    def offered(*words: str) -> set[str]:
+        environment = {
+            "_RAWKD_COMPLETE": "zsh_complete",
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+        }
+        command = [sys.executable, "-c", "from rawkd.cli import main; main([])"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=60, env=os.environ | environment
+        )
+        return set(done.stdout.split())
+
+    assert {"denoise", "inspect", "models"} <= offered("rawkd", "")
+    assert "--strength" in offered("rawkd", "denoise", "--str")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(photo: Path, family: Path, tmp_path: Path, number: int) -> None:
+    script = (
+        "import os, sys, rawkd.process as process\n"
+        "from pathlib import Path\n"
+        "def interrupted(path, *rest, **named):\n"
+        "    from rawkd.files.atomic import atomic_output\n"
+        "    with atomic_output(path, False) as temporary:\n"
+        "        temporary.write_bytes(b'half')\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        while True: pass\n"
+        "process.write_dng = interrupted\n"
+        "from rawkd.cli import main\n"
+        f"sys.exit(main(['denoise', {str(photo)!r}, '--model', {str(family)!r}]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert contents(tmp_path) == {"photo.dng"}
+
+
+def test_a_cpu_denoise_never_loads_torch(photo: Path, family: Path) -> None:
+    script = (
+        "import sys\nfrom rawkd.cli import main\n"
+        f"code = main(['denoise', {str(photo)!r}, '--model', {str(family)!r}, '--device', 'cpu', '-q'])\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not {'torch', 'colour_demosaicing', 'rich'} & set(sys.modules)\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rawpy
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from rawkd.errors import OutputError
+from rawkd.files.dng import tile_shape, write_dng
+from rawkd.files.raw import read_raw
+from rawkd.files.tags import Ifd, TagTree, read_ifds
+from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
+
+MATRIX = np.array([[0.7034, -0.0804, -0.1014], [-0.442, 1.2564, 0.2058], [-0.0851, 0.1994, 0.5758]])
+SOFTWARE = "rawkd test"
+GPS = (
+    Tag(1, 2, 2, b"N\0"),
+    Tag(2, 5, 3, struct.pack("<6I", 48, 1, 8, 1, 0, 1)),
+    Tag(3, 2, 2, b"E\0"),
+    Tag(4, 5, 3, struct.pack("<6I", 11, 1, 34, 1, 0, 1)),
+)
+CAPTURE = Capture(
+    make="Canon",
+    model="Canon EOS 6D",
+    unique_camera_model="Canon EOS 6D",
+    iso=1600,
+    datetime="2024:05:06 07:08:09",
+    exif=(Tag(33434, 5, 1, struct.pack("<II", 1, 125)), Tag(34855, 3, 1, struct.pack("<H", 1600))),
+    gps=GPS,
+)
+PREVIEW = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+
+
+def photo_of(
+    shape: tuple[int, int] = (60, 132),
+    area: Rect | None = None,
+    pattern: str = "RGGB",
+    levels: Levels | None = None,
+    top_dn: int = 16383,
+    **changes: Any,
+) -> RawPhoto:
+    frame = np.random.default_rng(shape[1]).integers(0, top_dn + 1, shape).astype(np.uint16)
+    area = area or Rect(0, 0, *shape)
+    photo = RawPhoto(
+        frame=frame,
+        active_area=area,
+        default_crop=Rect(0, 0, area.height, area.width),
+        pattern=CFAPattern(pattern),
+        levels=levels or Levels(np.full((2, 2), 512.0), 16383, 16383, 14),
+        color=ColorCalibration(MATRIX, np.array([0.5, 1, 0.625]), 0.35),
+        capture=CAPTURE,
+    )
+    return replace(photo, **changes)
+
+
+def write(folder: Path, photo: RawPhoto, preview: NDArray[np.uint8] | None = PREVIEW, **options: Any) -> Path:
+    path = folder / "out.dng"
+    write_dng(path, photo, preview=preview, overwrite=True, software=SOFTWARE, **options)
+    return path
+
+
+def tree_of(path: Path) -> TagTree:
+    tree = read_ifds(path)
+    assert tree is not None
+    return tree
+
+
+def raw_ifd(path: Path) -> Ifd:
+    main = tree_of(path).main
+    return main.sub[0] if main.sub else main
+
+
+@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize(
+    ("shape", "area"),
+    [
+        ((300, 400), Rect(0, 0, 300, 400)),
+        ((301, 401), Rect(1, 1, 299, 399)),
+        ((301, 399), Rect(7, 12, 291, 380)),
+        ((520, 1100), Rect(3, 5, 511, 1033)),
+    ],
+)
+def test_libraw_reads_every_sample(tmp_path: Path, pattern: str, shape: tuple[int, int], area: Rect) -> None:
+    photo = photo_of(shape, area, pattern)
+    path = write(tmp_path, photo)
+    with rawpy.imread(str(path)) as raw:
+        assert np.array_equal(raw.raw_image, photo.frame)
+        site = np.array([[raw.raw_color(area.top + r, area.left + c) for c in (0, 1)] for r in (0, 1)])
+        visible = "".join(raw.color_desc.decode()[c] for c in site.ravel())
+    assert visible == pattern
+
+
+@pytest.mark.parametrize("width", [95, 96, 97, 111, 112, 113, 128, 160, 512, 1024, 1025, 1536])
+@pytest.mark.parametrize("has_preview", [True, False])
+def test_widths_at_which_libraw_misreads_tiles(tmp_path: Path, width: int, has_preview: bool) -> None:
+    photo = photo_of((40, width), top_dn=65535, levels=Levels(np.zeros((1, 1)), 65535, 65535, 16))
+    path = write(tmp_path, photo, PREVIEW if has_preview else None)
+    with rawpy.imread(str(path)) as raw:
+        assert np.array_equal(raw.raw_image, photo.frame)
+
+
+@given(st.integers(1, 30000), st.integers(96, 30000))
+def test_tiles_are_none_that_libraw_misreads(height: int, width: int) -> None:
+    tile_height, tile_width = tile_shape(height, width)
+    assert tile_height % 16 == tile_width % 16 == 0
+    assert tile_width < width
+    assert 2 * tile_width != width
+    assert max(tile_height, tile_width) <= 512 + 16
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 40), st.integers(1, 140), st.sampled_from([255, 4095, 65535]))
+def test_tifffile_reads_every_sample_of_any_size(tmp_path: Path, height: int, width: int, top_dn: int) -> None:
+    photo = photo_of((height, width), top_dn=top_dn)
+    with tifffile.TiffFile(write(tmp_path, photo)) as file:
+        page = file.pages[0].pages[0]
+        assert np.array_equal(page.asarray(), photo.frame)
+        assert page.bitspersample == 16
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        photo_of(),
+        photo_of((61, 135), Rect(3, 5, 55, 127), "GBRG", orientation=6, pixel_aspect=1.53),
+        photo_of(
+            levels=Levels(
+                np.arange(16.0).reshape(4, 4) + 512.25, 15000, 15000, 14, np.arange(60.0) / 8, np.arange(132.0) / 16
+            )
+        ),
+        photo_of(default_crop=Rect(3, 5, 50, 120), pixel_aspect=0.5, dng_version=(1, 6, 0, 0)),
+    ],
+)
+def test_our_reader_finds_the_same_photo(tmp_path: Path, photo: RawPhoto) -> None:
+    found = read_raw(write(tmp_path, photo, noise_profile=(4e-4, 1.25e-7)))
+    assert np.array_equal(found.frame, photo.frame)
+    for name in ("active_area", "default_crop", "pattern", "orientation", "dng_version"):
+        assert getattr(found, name) == getattr(photo, name), name
+    for name in ("make", "model", "unique_camera_model", "iso", "datetime"):
+        assert getattr(found.capture, name) == getattr(photo.capture, name), name
+    assert set(photo.capture.exif) <= set(found.capture.exif)
+    assert set(photo.capture.gps) <= set(found.capture.gps)
+    assert found.noise_profile == (4e-4, 1.25e-7)
+    assert found.pixel_aspect == pytest.approx(photo.pixel_aspect, rel=1e-9)
+    assert np.array_equal(found.levels.black_dn, photo.levels.black_dn)
+    assert found.levels.white_dn == photo.levels.white_dn
+    for name in ("row_delta_dn", "column_delta_dn"):
+        seen, given_deltas = getattr(found.levels, name), getattr(photo.levels, name)
+        assert seen is given_deltas is None or np.array_equal(seen, given_deltas), name
+    assert np.array_equal(found.color.camera_from_xyz, photo.color.camera_from_xyz)
+    assert np.array_equal(found.color.as_shot_neutral, photo.color.as_shot_neutral)
+    assert found.color.baseline_exposure == photo.color.baseline_exposure
+
+
+def test_colour_tags_of_the_source_are_written_untouched(tmp_path: Path) -> None:
+    odd = struct.pack("<" + "ii" * 9, *(n for i in range(9) for n in (1234567 * (i + 1), 10000019)))
+    tags = (Tag(50721, 10, 9, odd), Tag(50728, 5, 3, struct.pack("<6I", 3, 7, 1, 1, 5, 9)), Tag(50778, 3, 1, b"\x11\0"))
+    photo = photo_of(color=ColorCalibration(MATRIX, np.ones(3), 0.35, tags))
+    main = tree_of(write(tmp_path, photo)).main
+    assert tuple(main.tags[tag.number] for tag in tags) == tags
+    assert 50730 not in main.tags, "a field that the source lacks was made up"
+
+
+OPCODES = Tag(51009, 7, 12, bytes(12))
+GREEN_SPLIT = Tag(50733, 4, 1, struct.pack("<I", 500))
+SERIAL = Tag(50735, 2, 4, b"123\0")
+PRIVATE = Tag(50740, 1, 6, b"Adobe\0")
+KEPT = (OPCODES, GREEN_SPLIT, SERIAL, PRIVATE)
+STALE = (
+    Tag(50712, 3, 2, bytes(4)),
+    Tag(50972, 1, 16, bytes(range(16))),
+    Tag(51111, 1, 16, bytes(range(16))),
+    Tag(50781, 1, 16, bytes(range(16))),
+    Tag(51041, 12, 2, struct.pack("<dd", 1, 1)),
+)
+
+
+@pytest.mark.parametrize("preview", [PREVIEW, None])
+def test_fields_of_the_source_stand_where_they_belong(tmp_path: Path, preview: NDArray[np.uint8] | None) -> None:
+    path = write(tmp_path, photo_of(tags=KEPT + STALE), preview)
+    main, raw = tree_of(path).main, raw_ifd(path)
+    assert raw.tags[51009] == OPCODES
+    assert raw.tags[50733] == GREEN_SPLIT
+    assert main.tags[50735] == SERIAL
+    assert main.tags[50740] == PRIVATE
+    for ifd in (main, raw):
+        assert not {tag.number for tag in STALE} & ifd.tags.keys()
+    if preview is not None:
+        assert not {51009, 50733} & main.tags.keys()
+        assert not {50735, 50740, 50706} & raw.tags.keys()
+
+
+@pytest.mark.parametrize(
+    ("photo", "version", "backward"),
+    [
+        (photo_of(), (1, 4, 0, 0), (1, 1, 0, 0)),
+        (photo_of(dng_version=(1, 1, 0, 0)), (1, 4, 0, 0), (1, 1, 0, 0)),
+        (photo_of(tags=(OPCODES,)), (1, 4, 0, 0), (1, 3, 0, 0)),
+        (photo_of(tags=(Tag(50707, 1, 4, b"\1\4\0\0"),), dng_version=(1, 7, 1, 0)), (1, 7, 1, 0), (1, 4, 0, 0)),
+        (photo_of(tags=(Tag(50707, 1, 4, b"\1\0\0\0"), OPCODES)), (1, 4, 0, 0), (1, 3, 0, 0)),
+        (photo_of(tags=(Tag(50707, 1, 3, b"\2\0\0"),)), (1, 4, 0, 0), (1, 1, 0, 0)),
+        (
+            photo_of(
+                dng_version=(1, 6, 0, 0),
+                color=ColorCalibration(MATRIX, np.ones(3), 0, (Tag(52529, 3, 1, b"\x17\0"),)),
+            ),
+            (1, 6, 0, 0),
+            (1, 6, 0, 0),
+        ),
+    ],
+)
+def test_versions(tmp_path: Path, photo: RawPhoto, version: Sequence[int], backward: Sequence[int]) -> None:
+    main = tree_of(write(tmp_path, photo)).main
+    assert main.numbers(50706) == version
+    assert main.numbers(50707) == backward
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_preview_is_turned_by_readers_to_what_was_given(tmp_path: Path, orientation: int) -> None:
+    upright = np.zeros((48, 80, 3), np.uint8)
+    upright[:16, :32] = (250, 20, 20)
+    upright[32:, 48:] = (20, 20, 250)
+    path = write(tmp_path, photo_of((300, 400), orientation=orientation), upright)
+    with rawpy.imread(str(path)) as raw:
+        thumb = raw.extract_thumb()
+    assert thumb.format == rawpy.ThumbFormat.JPEG
+    stored = Image.open(io.BytesIO(thumb.data))
+    exif = Image.Exif()
+    exif[274] = int(tree_of(path).main.number(274) or 0)
+    tagged = io.BytesIO()
+    stored.save(tagged, "PNG", exif=exif)
+    seen = np.asarray(ImageOps.exif_transpose(Image.open(tagged)), np.int64)
+    assert seen.shape == upright.shape
+    assert np.abs(seen[4:12, 4:28] - upright[4:12, 4:28]).max() < 20
+    assert np.abs(seen[36:44, 52:76] - upright[36:44, 52:76]).max() < 20
+
+
+XMP = (
+    b"<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?>"
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/" '
+    b'xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" exif:GPSLatitude="48,8.0N" '
+    b"exif:GPSLongitude='11,34.0E' crs:Exposure2012=\"+0.50\"><exif:GPSAltitude>52/1</exif:GPSAltitude>"
+    b"<exif:GPSDestBearing/><crs:Contrast2012>+5</crs:Contrast2012></rdf:Description></rdf:RDF></x:xmpmeta>"
+    b"<?xpacket end='w'?>"
+)
+
+
+def test_location_goes_on_request(tmp_path: Path) -> None:
+    photo = photo_of(tags=(PRIVATE, Tag(33723, 7, 4, b"Isar"), SERIAL))
+    with_gps = tree_of(write(tmp_path, photo, xmp=XMP)).main
+    assert with_gps.gps is not None
+    assert {tag.number: tag for tag in GPS}.items() <= with_gps.gps.tags.items()
+    assert with_gps.tags[700].data == XMP
+    path = write(tmp_path, photo, xmp=XMP, strip_location=True)
+    main = tree_of(path).main
+    assert main.gps is None
+    assert not {34853, 33723, 50740} & main.tags.keys()
+    assert main.tags[50735] == SERIAL
+    assert b"GPS" not in path.read_bytes()
+    assert b'crs:Exposure2012="+0.50"><crs:Contrast2012>+5</crs:Contrast2012>' in main.tags[700].data
+    unknown_form = b"<rdf:RDF><other:GPSPlace>home</other:GPSPlace></rdf:RDF>"
+    assert 700 not in tree_of(write(tmp_path, photo, xmp=unknown_form, strip_location=True)).main.tags
+
+
+def test_xmp_of_the_source_is_kept_unless_a_sidecar_comes(tmp_path: Path) -> None:
+    photo = photo_of(tags=(Tag(700, 1, 3, b"own"),))
+    assert tree_of(write(tmp_path, photo)).main.tags[700].data == b"own"
+    assert tree_of(write(tmp_path, photo, xmp=b"sidecar")).main.tags[700].data == b"sidecar"
+
+
+def test_noise_profile_is_the_given_one_or_none(tmp_path: Path) -> None:
+    photo = photo_of(noise_profile=(1e-3, 1e-6))
+    assert 51041 not in raw_ifd(write(tmp_path, photo)).tags
+    eight = (1e-3, 1e-6, 2e-3, 2e-6, 3e-3, 0.0, 2e-3, 2e-6)
+    for profile in (eight[:2], eight[:6], eight):
+        assert raw_ifd(write(tmp_path, photo, noise_profile=profile)).numbers(51041) == profile
+    with pytest.raises(OutputError, match="NoiseProfile of 3"):
+        write(tmp_path, photo, noise_profile=(1.0, 2.0, 3.0))
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = write(tmp_path, photo_of())
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        write_dng(path, photo_of(orientation=3), preview=None, software=SOFTWARE)
+    with pytest.raises(OutputError):
+        write(tmp_path, photo_of(), noise_profile=(1.0,))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.dng"]
+
+
+def test_the_same_photo_gives_the_same_bytes(tmp_path: Path) -> None:
+    assert write(tmp_path, photo_of()).read_bytes() == write(tmp_path, photo_of()).read_bytes()
+
+
+def test_noise_compresses(tmp_path: Path) -> None:
+    """Gaussian noise of 40 DN takes 8.1 bits a sample of the 16 stored plainly."""
+    noise = 2000 + 40 * np.random.default_rng(1).standard_normal((512, 768))
+    path = write(tmp_path, replace(photo_of((512, 768)), frame=noise.round().astype(np.uint16)), None)
+    assert path.stat().st_size < 512 * 768 * 2 * 0.54
+
+
+def exiftool(path: Path) -> list[str]:
+    if shutil.which("exiftool") is None:
+        pytest.skip("needs exiftool")
+    arguments = ["exiftool", "-validate", "-warning", "-error", "-a", "-s3", str(path)]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("preview", [PREVIEW, None])
+def test_exiftool_finds_nothing_to_say(tmp_path: Path, preview: NDArray[np.uint8] | None) -> None:
+    photo = photo_of((61, 135), Rect(3, 5, 55, 127), tags=KEPT, orientation=8)
+    assert exiftool(write(tmp_path, photo, preview, noise_profile=(1e-3, 1e-6), xmp=XMP)) == ["OK"]
+
+
+def test_exiftool_sees_a_broken_file(tmp_path: Path) -> None:
+    path = write(tmp_path, photo_of())
+    data = bytearray(path.read_bytes())
+    data[10:12] = b"\xff\xff"
+    path.write_bytes(data)
+    assert exiftool(path) != ["OK"]
+
+
+def test_dcraw_reads_every_sample(tmp_path: Path) -> None:
+    if shutil.which("dcraw") is None:
+        pytest.skip("needs dcraw")
+    photo = photo_of((300, 400))
+    path = write(tmp_path, photo)
+    pgm = subprocess.run(["dcraw", "-D", "-4", "-c", "-t", "0", str(path)], capture_output=True, check=True).stdout
+    assert np.array_equal(np.frombuffer(pgm[-2 * photo.frame.size :], ">u2").reshape(photo.frame.shape), photo.frame)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "canon-s40-box.crw",
+        "blackmagic-pocket-gbrg.dng",
+        "canon-kiss-x4-hotpixels.dng",
+        "gopro-hero7-chart-noiseprofile.dng",
+    ],
+)
+def test_a_copy_of_a_real_photo_develops_the_same(data: Path, tmp_path: Path, name: str) -> None:
+    source = data / "raw" / name
+    photo = read_raw(source)
+    copy = write(tmp_path, photo, noise_profile=photo.noise_profile)
+    with rawpy.imread(str(source)) as before, rawpy.imread(str(copy)) as after:
+        assert np.array_equal(before.raw_image, after.raw_image)
+        assert before.sizes == after.sizes
+        developed = [
+            raw.postprocess(
+                use_camera_wb=True, half_size=True, output_bps=16, demosaic_algorithm=rawpy.DemosaicAlgorithm.LINEAR
+            )
+            for raw in (before, after)
+        ]
+    assert np.array_equal(*developed)
+    assert all(line == "OK" or "minor" in line for line in exiftool(copy))
+    again = read_raw(copy)
+    assert not photo.color.tags or again.color.tags == photo.color.tags
+    versions = (50706, 50707)
+    assert [tag for tag in again.tags if tag.number not in versions] == [
+        tag for tag in photo.tags if tag.number not in versions
+    ]
+    version = 36864
+    assert [tag for tag in again.capture.exif if tag.number != version] == [
+        tag for tag in photo.capture.exif if tag.number != version
+    ]

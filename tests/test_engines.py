@@ -1,0 +1,364 @@
+"""Engines compute what the network says, prove it once per machine, and talk to nobody."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make_model, unet, write_card
+
+from rawkd.errors import ModelError, UsageError
+from rawkd.inference import engine as engine_module
+from rawkd.inference import selftest
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import gpu_in_sight, load_engine
+from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
+from rawkd.inference.selftest import check_golden, golden_input, make_golden
+from rawkd.inference.weights import WEIGHTS, sha256_of
+from rawkd.photo import FloatArray
+from rawkd.sensor.ksigma import Anchor
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's own record of self-tests."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(selftest, "cache_directory", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> ModelCard:
+    return make_model(tmp_path / "unet", unet)
+
+
+def native_bf16() -> bool:
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def random_planes(*shape: int) -> FloatArray:
+    return np.random.default_rng(0).random(shape).astype(np.float32)
+
+
+def blurred(planes: FloatArray) -> FloatArray:
+    """Two binomial blurs by hand, zeros beyond the border."""
+    for _ in range(2):
+        padded = np.pad(planes.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        h, w = planes.shape[2:]
+        planes = sum(BLUR[r, c] * padded[:, :, r : r + h, c : c + w] for r in range(3) for c in range(3))
+    return planes
+
+
+def test_openvino_computes_the_network(tmp_path: Path) -> None:
+    engine = OpenVINOEngine(make_model(tmp_path / "blur", blur), threads=1)
+    for shape in ((1, 4, 16, 24), (1, 4, 10, 6), (1, 4, 16, 24)):
+        planes = random_planes(*shape)
+        restored = engine.run(planes)
+        assert restored.dtype == np.float32
+        np.testing.assert_allclose(restored, blurred(planes), rtol=0, atol=20 * np.finfo(np.float32).eps)
+
+
+def test_a_batch_is_its_parts(tmp_path: Path) -> None:
+    engine = OpenVINOEngine(make_model(tmp_path / "same", identity), threads=1)
+    planes = random_planes(3, 4, 8, 8)
+    np.testing.assert_array_equal(engine.run(planes), planes)
+
+
+def test_results_outlive_the_next_run_and_many_threads_may_run(card: ModelCard) -> None:
+    engine = OpenVINOEngine(card, threads=2)
+    assert engine.streams == 2
+    inputs = [random_planes(1, 4, 32, 32) * (i + 1) for i in range(12)]
+    alone = [engine.run(planes) for planes in inputs]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(engine.run, inputs))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_altered_weights_never_run(card: ModelCard) -> None:
+    network = card.directory / "network.onnx"
+    data = bytearray(network.read_bytes())
+    data[len(data) // 2] ^= 1
+    network.write_bytes(data)
+    with pytest.raises(ModelError, match="its sha256 differs"):
+        load_engine(card, device="cpu")
+
+
+def test_broken_networks_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "network.onnx").write_bytes(b"no network")
+    card = write_card(folder, card_document(files={"network.onnx": sha256_of(b"no network")}))
+    with pytest.raises(ModelError, match=r"network.onnx does not compile"):
+        load_engine(card, device="cpu")
+
+
+def test_a_network_that_changes_the_shape_is_no_denoiser(tmp_path: Path) -> None:
+    def halve(path: Path) -> None:
+        graph = Graph()
+        graph.save(path, graph.node("MaxPool", "planes", kernel_shape=[2, 2], strides=[2, 2]))
+
+    with pytest.raises(ModelError, match="it is no denoiser"):
+        make_model(tmp_path / "half", halve)
+
+
+def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
+    assert OpenVINOEngine(card).precision == "f32"
+    cheap = replace(card, bf16_cost_db={"1e-3": 0.001})
+    assert OpenVINOEngine(cheap).precision == ("bf16" if native_bf16() else "f32")
+    assert OpenVINOEngine(cheap, precision="f32").precision == "f32"
+    assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": 0.03})).precision == "f32"
+    with pytest.raises(UsageError, match="f32 or bf16"):
+        OpenVINOEngine(card, precision="int8")
+    with pytest.raises(UsageError, match="0 threads"):
+        OpenVINOEngine(card, threads=0)
+
+
+def test_bf16_keeps_the_residual_sum_in_f32(card: ModelCard) -> None:
+    """The input reaches the output unrounded: only what is removed has bf16's 8 bits."""
+    if not native_bf16():
+        pytest.skip("this CPU has no bf16")
+    planes, _ = golden_input(5, 64, Anchor(**ANCHOR))
+    exact = OpenVINOEngine(card, threads=1, precision="f32").run(planes)
+    rounded = OpenVINOEngine(card, threads=1, precision="bf16").run(planes)
+    difference = np.abs(rounded - exact)
+    assert difference.max() > 0
+    # a few roundings of 2**-9 each, through three layers, of a residual; rounding the sum would cost 2**-9 of the sum
+    assert difference.max() < 8 * 2.0**-9 * np.abs(exact - planes).max()
+
+
+def test_golden_input_is_the_same_on_every_machine() -> None:
+    planes, deviation = golden_input(1, 64, Anchor(**ANCHOR))
+    assert planes.shape == (1, 4, 64, 64)
+    np.testing.assert_allclose(planes[0, :, 31, 17], GOLDEN_SAMPLES, rtol=1e-6)
+    noise = (golden_input(2, 64, Anchor(**ANCHOR))[0][0] - planes[0]) / deviation
+    # 16384 differences of two unit deviates: mean 0 +- sqrt(2 / n), variance 2 +- 2 sqrt(2 / n), five sigma
+    assert abs(noise.mean()) < 5 * np.sqrt(2 / noise.size)
+    assert abs(noise.var() - 2) < 10 * np.sqrt(2 / noise.size)
+
+
+GOLDEN_SAMPLES = [0.1753457337617874, 0.3253697752952575, 0.3419553935527801, 0.2641364634037018]
+
+
+def test_the_right_network_passes_its_golden(card: ModelCard) -> None:
+    # the same arithmetic on the same device
+    assert check_golden(card, OpenVINOEngine(card, threads=1)) < 1e-6
+    assert len(json.dumps(make_golden(lambda planes: planes, 16))) < 4000
+
+
+def test_a_wrong_device_fails_its_golden(card: ModelCard) -> None:
+    engine = OpenVINOEngine(card, threads=1)
+
+    class Wrong:
+        device, precision, streams, identity = "cpu", "f32", 1, "a broken device"
+
+        def __init__(self, error: float) -> None:
+            self.error = error
+
+        def run(self, planes: FloatArray) -> FloatArray:
+            return engine.run(planes) + np.float32(self.error)
+
+    with pytest.raises(ModelError, match="computes wrongly on a broken device"):
+        check_golden(card, Wrong(1e-3))
+    with pytest.raises(ModelError, match="computes wrongly"):
+        check_golden(card, Wrong(np.nan))
+    assert 0 < check_golden(card, Wrong(1e-5)) < 2e-3
+
+
+@pytest.mark.parametrize("residual", ["%%%", base64.b64encode(b"12").decode()])
+def test_a_damaged_golden_is_said(card: ModelCard, residual: str) -> None:
+    damaged = replace(card, golden=replace(card.golden, residual=residual))
+    with pytest.raises(ModelError, match="golden output is damaged"):
+        check_golden(damaged, OpenVINOEngine(card, threads=1))
+
+
+def test_the_self_test_runs_once_per_model(
+    card: ModelCard, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested: list[str] = []
+    original = check_golden
+    monkeypatch.setattr(selftest, "check_golden", lambda c, e: tested.append(c.name) or original(c, e))
+    for _ in range(3):
+        load_engine(card, device="cpu")
+    assert tested == ["unet"]
+    load_engine(make_model(tmp_path / "blur", blur), device="cpu")
+    load_engine(card, device="cpu", threads=1)
+    assert tested == ["unet", "blur"]
+    (cache / "selftest.json").write_text("{damaged")
+    load_engine(card, device="cpu")
+    assert tested == ["unet", "blur", "unet"]
+    wrong = replace(card, golden=replace(card.golden, seed=7))
+    for _ in range(2):
+        with pytest.raises(ModelError, match="computes wrongly"):
+            load_engine(wrong, device="cpu")
+    assert len(tested) == 5
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(card: ModelCard, cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    engine, warnings = load_engine(card, device="cpu", threads=1)
+    assert (engine.device, warnings) == ("cpu", ())
+
+
+def test_cache_folders_follow_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert selftest.cache_directory() == tmp_path / "rawkd"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert selftest.cache_directory() == Path.home() / ".cache" / "rawkd"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert selftest.cache_directory() == Path.home() / "Library" / "Caches" / "rawkd"
+
+
+def test_devices_and_inputs_that_do_not_exist(card: ModelCard) -> None:
+    with pytest.raises(UsageError, match="choose one of auto, cpu, cuda, mps"):
+        load_engine(card, device="npu")
+    with pytest.raises(ModelError, match=r"takes planes\+variance"):
+        load_engine(replace(card, input="planes+variance"), device="cpu")
+
+
+def test_auto_imports_torch_only_in_sight_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "find_spec", lambda _: None)
+    assert gpu_in_sight() is None
+    monkeypatch.setattr(engine_module, "find_spec", lambda _: True)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
+    assert gpu_in_sight() == "cuda"
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert gpu_in_sight() is None
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(engine_module.platform, "machine", lambda: "arm64")
+    assert gpu_in_sight() == "mps"
+    monkeypatch.setattr(engine_module.platform, "machine", lambda: "x86_64")
+    assert gpu_in_sight() is None
+
+
+def test_a_gpu_that_fails_is_a_warning_or_the_users_error(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ModelError("it computes wrongly")
+
+    monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
+    monkeypatch.setattr(engine_module, "_torch_engine", broken)
+    engine, warnings = load_engine(card, threads=1)
+    assert engine.device == "cpu"
+    assert warnings == ("the GPU is not used: it computes wrongly",)
+    with pytest.raises(ModelError, match="it computes wrongly"):
+        load_engine(card, device="cuda")
+
+
+def test_cuda_without_torch_names_the_extra(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "find_spec", lambda _: None)
+    with pytest.raises(ModelError, match=r"pip install 'rawkd\[torch\]'"):
+        load_engine(card, device="cuda")
+
+
+QUIET = """
+import json, sys
+events = []
+sys.addaudithook(lambda name, _: events.append(name))
+from pathlib import Path
+from rawkd.inference.card import read_card
+from rawkd.inference.engine import load_engine
+import numpy as np
+engine, _ = load_engine(read_card(Path(sys.argv[1])))
+engine.run(np.zeros((1, 4, 8, 8), np.float32))
+spawned = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen")
+heard = [name for name in events if name in spawned or name in ("socket.connect", "socket.getaddrinfo")]
+loaded = [name for name in ("torch", "openvino_telemetry", "openvino.tools.ovc") if name in sys.modules]
+print(json.dumps([heard, loaded]))
+"""
+
+
+def test_a_cpu_run_talks_to_nobody_and_needs_no_torch(card: ModelCard, tmp_path: Path) -> None:
+    """`import openvino` alone would report to a web service from a child process and leave its files at home."""
+    if gpu_in_sight():
+        pytest.skip("auto takes the GPU here")
+    home = tmp_path / "home"
+    home.mkdir()
+    quiet = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    quiet |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "LOCALAPPDATA": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET, str(card.directory)], env=quiet, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [[], []]
+    assert [path.name for path in home.iterdir()] == ["cache"]
+
+
+class TestTorch:
+    """The torch engine, on the CPU where there is no GPU."""
+
+    @pytest.fixture
+    def torch_card(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
+        """The blur as ONNX and as a torch module with its weights."""
+        torch = pytest.importorskip("torch")
+        import rawkd.networks
+
+        class Blur(torch.nn.Module):
+            def __init__(self, kernel: int) -> None:
+                super().__init__()
+                self.conv = torch.nn.Conv2d(4, 4, kernel, padding=1, groups=4, bias=False)
+
+            def forward(self, x):
+                return self.conv(self.conv(x))
+
+        monkeypatch.setattr(rawkd.networks, "build_network", lambda _, config: Blur(**config))
+        card = make_model(tmp_path / "blur", blur)
+        weight = np.ascontiguousarray(np.broadcast_to(BLUR, (4, 1, 3, 3)).astype(np.float32))
+        save_file({"conv.weight": weight}, card.directory / WEIGHTS)
+        document = json.loads((card.directory / "card.json").read_text())
+        document |= {"network": "blur", "config": {"kernel": 3}}
+        document["files"][WEIGHTS] = sha256_of((card.directory / WEIGHTS).read_bytes())
+        return write_card(card.directory, document)
+
+    def test_torch_agrees_with_openvino(self, torch_card: ModelCard) -> None:
+        from rawkd.inference.torch_engine import load_torch_engine
+
+        engine = load_torch_engine(torch_card, "cpu")
+        assert (engine.device, engine.precision) == ("cpu", "f32")
+        planes = random_planes(1, 4, 16, 24)
+        restored = engine.run(planes)
+        assert restored.dtype == np.float32
+        expected = OpenVINOEngine(torch_card, threads=1).run(planes)
+        np.testing.assert_allclose(restored, expected, rtol=0, atol=20 * np.finfo(np.float32).eps)
+        assert check_golden(torch_card, engine) < 1e-3
+
+    def test_reduced_precision_is_autocast(self, torch_card: ModelCard) -> None:
+        from rawkd.inference.torch_engine import load_torch_engine
+
+        planes = random_planes(1, 4, 16, 24)
+        exact = load_torch_engine(torch_card, "cpu", "f32").run(planes)
+        rounded = load_torch_engine(torch_card, "cpu", "bf16").run(planes)
+        assert 0 < np.abs(rounded - exact).max() < 4 * 2.0**-8
+        with pytest.raises(UsageError, match="bf16 or fp16"):
+            load_torch_engine(torch_card, "cpu", "int8")
+
+    def test_what_does_not_fit_is_said(self, torch_card: ModelCard) -> None:
+        import torch
+
+        from rawkd.inference.torch_engine import load_torch_engine
+
+        for config in ({"kernel": 5}, {"colour": 3}):
+            with pytest.raises(ModelError, match="does not fit the network blur"):
+                load_torch_engine(replace(torch_card, config=config), "cpu")
+        if not torch.cuda.is_available():
+            with pytest.raises(ModelError, match="finds no cuda device here"):
+                load_engine(torch_card, device="cuda")
+
+    def test_a_gpu_gives_what_the_cpu_gives(self, torch_card: ModelCard) -> None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no GPU")
+        engine, _ = load_engine(torch_card, device="cuda")
+        planes = random_planes(1, 4, 64, 48)
+        np.testing.assert_allclose(engine.run(planes), blurred(planes), rtol=0, atol=1e-5)

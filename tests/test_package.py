@@ -1,0 +1,74 @@
+"""The built wheel: installed into an empty folder it brings its models and denoises with them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from small_photos import noisy_photo
+
+import rawkd
+from rawkd.files.dng import write_dng
+
+INSTALLED_MODELS = sorted(path.parent.name for path in (ROOT / "models").glob("*/card.json"))
+
+
+def run(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, timeout=300, env=os.environ | environment
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if find_spec("build") is None or find_spec("hatchling") is None:
+        pytest.skip("needs build and hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
+    done = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(ROOT), folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("rawkd-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the wheel and nothing else; its dependencies are those of the interpreter."""
+    folder = tmp_path_factory.mktemp("site")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
+    done = run(*install, str(wheel), folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_wheel_holds_what_a_user_needs(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"rawkd/py.typed", "rawkd/cli/app.py", "rawkd/pipeline.py", "rawkd/_models/README.md"} <= names
+    assert {f"rawkd/_models/{model}/card.json" for model in INSTALLED_MODELS} <= names
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]
+    licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}
+    assert {"LICENSE", "NOTICE"} <= licences
+
+
+def test_the_version_is_said_once(wheel: Path, site: Path) -> None:
+    assert wheel.name.startswith(f"rawkd-{rawkd.__version__}-")
+    done = run(sys.executable, "-m", "rawkd", "--version", folder=site, PYTHONPATH=str(site))
+    assert done.stdout == f"rawkd {rawkd.__version__}\n"
+
+
+def test_the_installed_package_denoises(site: Path, tmp_path: Path) -> None:
+    if not INSTALLED_MODELS:
+        pytest.skip("needs a trained family in models/")
+    photo = tmp_path / "photo.dng"
+    write_dng(photo, noisy_photo(), preview=None, software="test")
+    where = run(sys.executable, "-c", "import rawkd; print(rawkd.__file__)", folder=tmp_path, PYTHONPATH=str(site))
+    assert Path(where.stdout.strip()).is_relative_to(site)
+    environment = {"PYTHONPATH": str(site), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    listed = run(sys.executable, "-m", "rawkd", "models", "--verbose", folder=tmp_path, **environment)
+    assert str(site / "rawkd" / "_models") in listed.stdout
+    done = run(sys.executable, "-m", "rawkd", "denoise", "photo.dng", folder=tmp_path, **environment)
+    assert (done.returncode, done.stdout) == (0, "photo-denoised.dng\n"), done.stderr

@@ -1,0 +1,336 @@
+"""The story from photo to photo, with students that need no training: an identity and a blur."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_photos import GAIN, READ_VARIANCE, clean_signal, noisy_photo
+from tiny_models import blur, identity, make_model
+
+from rawkd.errors import InputError, ModelError, OutputError, UsageError
+from rawkd.files.dng import write_dng
+from rawkd.files.naming import plan_outputs
+from rawkd.files.raw import read_raw
+from rawkd.files.sidecar import read_sidecar
+from rawkd.isp import orient, render
+from rawkd.photo import Capture, CFAPattern, Levels, RawPhoto, Rect
+from rawkd.pipeline import DenoiseOptions, denoise, in_finer_integers
+from rawkd.process import ProcessOptions, process_file, profile_left
+from rawkd.region import sensor_rect
+from rawkd.report import camera_name
+
+NOISE = (GAIN, READ_VARIANCE)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF></rdf:RDF></x:xmpmeta>'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def blurring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("blur")
+    make_model(directory / "blur", blur, subrange=[1e-5, 1e-1], tile=64)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def keeping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("identity")
+    make_model(directory / "identity", identity, subrange=[1e-5, 1e-1], tile=64)
+    return directory
+
+
+def rms_error(photo: RawPhoto) -> float:
+    """RMS of mosaic - clean, away from the border."""
+    error = photo.mosaic.data - clean_signal(*photo.mosaic.data.shape)
+    return float(np.sqrt(np.mean(np.square(error[8:-8, 8:-8], dtype=np.float64))))
+
+
+@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("ensemble", [1, 8])
+def test_the_blur_denoises_every_phase(pattern: CFAPattern, ensemble: int, blurring: Path) -> None:
+    """Two binomial blurs leave (sum of squared weights) = (70/256)^2 of the variance; the waves lose next to nothing.
+
+    The estimate of a variance from n correlated samples, some 60 of them a blurred one, scatters by sqrt(2 * 60 / n)
+    = 5 % at n = 53,000; five times that are allowed.
+    """
+    photo = noisy_photo(pattern=pattern)
+    result = denoise(photo, DenoiseOptions(model=blurring, noise=NOISE, ensemble=ensemble, device="cpu"))
+    before, after = rms_error(photo), rms_error(result.photo)
+    assert after**2 == pytest.approx(before**2 * (70 / 256) ** 2, rel=0.25)
+    assert result.student == "blur"
+    change = (result.mosaic.data - photo.mosaic.data)[8:-8, 8:-8]
+    assert abs(change.mean(dtype=np.float64)) < 5 * before / np.sqrt(change.size)
+
+
+def test_a_network_that_keeps_everything_denoises_nothing(keeping: Path) -> None:
+    """The twin of the test above: it fails there."""
+    photo = noisy_photo()
+    result = denoise(photo, DenoiseOptions(model=keeping, noise=NOISE, device="cpu"))
+    assert rms_error(result.photo) == pytest.approx(rms_error(photo), rel=1e-3)
+
+
+@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("ensemble", [1, 2, 4, 8])
+def test_the_identity_gives_every_integer_back(pattern: CFAPattern, ensemble: int, keeping: Path) -> None:
+    photo = noisy_photo(47, 62, pattern=pattern)
+    result = denoise(photo, DenoiseOptions(model=keeping, noise=NOISE, ensemble=ensemble, device="cpu"))
+    np.testing.assert_array_equal(result.photo.frame, photo.frame)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (5, 4)])
+def test_tiny_photos(size: tuple[int, int], blurring: Path) -> None:
+    height, width = size
+    area = Rect(0, 0, height, width)
+    whole = noisy_photo(20, 20).cut(Rect(3, 4, 12, 12))
+    photo = replace(whole, frame=whole.frame[:height, :width].copy(), active_area=area, default_crop=area)
+    result = denoise(photo, DenoiseOptions(model=blurring, noise=NOISE, device="cpu"))
+    assert result.photo.mosaic.data.shape == size
+
+
+@pytest.mark.parametrize("options", [{"strength": 0.0}, {"luma": 0.0, "chroma": 0.0}])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_nothing_removed_is_the_photo_itself(options: dict[str, float], bits: int) -> None:
+    photo = noisy_photo(bits=bits)
+    result = denoise(photo, DenoiseOptions(noise=NOISE, model="needs none", **options))
+    assert result.photo is photo
+    assert result.student is None
+
+
+def test_half_the_strength_removes_half(blurring: Path) -> None:
+    photo = noisy_photo()
+    whole = denoise(photo, DenoiseOptions(model=blurring, noise=NOISE, device="cpu")).mosaic.data
+    half = denoise(photo, DenoiseOptions(model=blurring, noise=NOISE, strength=0.5, device="cpu")).mosaic.data
+    np.testing.assert_allclose(half, (whole + photo.mosaic.data) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(8, 64), (10, 16), (12, 4), (13, 2), (14, 1), (16, 1)])
+def test_finer_integers(bits: int, factor: int) -> None:
+    photo = noisy_photo(bits=bits)
+    fine = in_finer_integers(photo)
+    assert fine.levels.bits == max(bits, 14)
+    assert fine.levels.white_dn == photo.levels.white_dn * factor
+    np.testing.assert_array_equal(fine.frame, photo.frame * factor)
+    np.testing.assert_array_equal(fine.mosaic.data, photo.mosaic.data)
+
+
+def test_finer_integers_never_overflow() -> None:
+    photo = noisy_photo(bits=10)
+    photo.frame[0, 0] = 9000
+    assert in_finer_integers(photo).frame[0, 0] == 9000 * 4
+
+
+def test_shadows_of_a_12_bit_source_are_not_posterised(blurring: Path) -> None:
+    photo = noisy_photo(bits=12)
+    result = denoise(photo, DenoiseOptions(model=blurring, noise=NOISE, device="cpu"))
+    assert len(np.unique(result.photo.frame)) > 2 * len(np.unique(photo.frame))
+
+
+def test_progress_rises_to_one(blurring: Path) -> None:
+    seen: list[float] = []
+    denoise(noisy_photo(), DenoiseOptions(model=blurring, noise=NOISE, ensemble=4, device="cpu"), seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert len(seen) >= 4
+
+
+@pytest.mark.parametrize("wrong", [{"strength": 1.1}, {"luma": -0.1}, {"chroma": 2.0}, {"ensemble": 3}, {"threads": 0}])
+def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError):
+        DenoiseOptions(**wrong)
+
+
+@given(st.integers(0, 7), st.integers(0, 9), st.integers(1, 12), st.integers(1, 10), st.integers(0, 99))
+def test_a_cut_keeps_colour_and_level_of_every_sample(top: int, left: int, height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    levels = Levels(rng.uniform(90, 110, (4, 2)), 4000.0, 4000.0, 12, rng.uniform(-2, 2, 20), rng.uniform(-2, 2, 20))
+    photo = replace(noisy_photo(20, 20), levels=levels)
+    rect = Rect(top, left, height, width)
+    part = photo.cut(rect)
+    np.testing.assert_array_equal(part.mosaic.data, photo.mosaic.data[rect.slices])
+    sites = np.array(photo.pattern.plane_of_site).reshape(2, 2)
+    assert part.pattern.plane_of_site[0] == sites[top % 2, left % 2]
+
+
+def test_a_cut_stays_inside() -> None:
+    with pytest.raises(InputError, match="leaves the active area"):
+        noisy_photo(20, 20).cut(Rect(10, 10, 11, 4))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_region_of_the_upright_picture_is_found_on_the_sensor(orientation: int) -> None:
+    photo = noisy_photo(30, 44, orientation=orientation)
+    positions = np.arange(30 * 44).reshape(30, 44)
+    upright = orient(positions[photo.default_crop.slices], orientation)
+    region = Rect(3, 5, 9, 7)
+    found = positions[sensor_rect(region, photo).slices]
+    np.testing.assert_array_equal(orient(found, orientation), upright[region.slices])
+
+
+def test_a_region_outside_is_refused() -> None:
+    with pytest.raises(UsageError, match="leaves the picture of 39 x 27 pixels"):
+        sensor_rect(Rect(0, 30, 4, 10), noisy_photo(30, 44))
+
+
+def written(tmp_path: Path, photo: RawPhoto) -> Path:
+    path = tmp_path / "photo.dng"
+    write_dng(path, photo, preview=None, software="test", noise_profile=photo.noise_profile)
+    return path
+
+
+def test_strength_0_copies_every_sample(tmp_path: Path) -> None:
+    path = written(tmp_path, noisy_photo(bits=12))
+    report = process_file(path, tmp_path / "out.dng", ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE)))
+    before, after = read_raw(path), read_raw(report.output)
+    np.testing.assert_array_equal(after.frame, before.frame)
+    assert after.levels.white_dn == before.levels.white_dn
+    assert after.noise_profile == pytest.approx(before.noise_profile)
+
+
+def test_dng_to_dng(tmp_path: Path, blurring: Path) -> None:
+    path = written(tmp_path, noisy_photo(bits=12, orientation=6))
+    (tmp_path / "photo.xmp").write_bytes(XMP)
+    options = ProcessOptions(DenoiseOptions(model=blurring, noise=NOISE, device="cpu"))
+    report = process_file(path, tmp_path / "out.dng", options)
+    before, after = read_raw(path), read_raw(tmp_path / "out.dng")
+    assert after.pattern == before.pattern
+    assert after.active_area == before.active_area
+    assert after.default_crop == before.default_crop
+    assert after.orientation == 6
+    assert after.levels.white_dn == 4 * before.levels.white_dn
+    assert after.noise_profile == ()
+    assert rms_error(after) < 0.5 * rms_error(before)
+    assert XMP in (tmp_path / "out.dng").read_bytes()
+    assert (report.width, report.height) == (before.default_crop.width, before.default_crop.height)
+    assert set(report.seconds) == {"read", "noise", "denoise", "render", "write", "total"}
+    assert all(value > 0 for value in report.seconds.values())
+
+
+def test_noise_profile_of_what_is_left(blurring: Path) -> None:
+    photo = noisy_photo()
+    options = DenoiseOptions(model=blurring, noise=NOISE, strength=0.5, device="cpu")
+    half = denoise(photo, options)
+    assert profile_left(half, options) == pytest.approx(tuple(0.25 * value for value in NOISE * 3))
+    assert profile_left(half, replace(options, strength=0.8)) == pytest.approx(
+        tuple(0.04 * value for value in NOISE * 3)
+    )
+    assert profile_left(half, replace(options, strength=0.95)) == ()
+    assert profile_left(half, replace(options, strength=1.0, luma=0.5)) == pytest.approx(
+        (0.25 * GAIN, 0.25 * READ_VARIANCE) * 3
+    )
+    assert profile_left(half, replace(options, strength=0.0)) == photo.noise_profile
+    guessed = replace(half, noise=replace(half.noise, source="iso"))
+    assert profile_left(guessed, options) == ()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_crop_is_that_part_of_the_whole_picture(tmp_path: Path, blurring: Path, orientation: int) -> None:
+    from PIL import Image
+
+    path = written(tmp_path, noisy_photo(orientation=orientation))
+    options = ProcessOptions(DenoiseOptions(model=blurring, noise=NOISE, device="cpu"))
+    region = Rect(top=81, left=50, height=60, width=70)
+    process_file(path, tmp_path / "whole.jpg", replace(options, jpeg_quality=100))
+    process_file(path, tmp_path / "part.jpg", replace(options, jpeg_quality=100, crop=region))
+    whole = np.asarray(Image.open(tmp_path / "whole.jpg"), np.int16)
+    part = np.asarray(Image.open(tmp_path / "part.jpg"), np.int16)
+    assert part.shape == (60, 70, 3)
+    # Both went through JPEG with another block grid: a level or two each.
+    assert np.abs(part - whole[region.slices]).max() <= 6
+    assert np.abs(part - whole[region.slices]).mean() < 0.7
+    assert np.abs(part - np.roll(whole, 2, axis=1)[region.slices]).mean() > 1.0
+
+
+def test_a_picture_is_what_the_restoration_renders(tmp_path: Path, blurring: Path) -> None:
+    import tifffile
+
+    path = written(tmp_path, noisy_photo())
+    options = ProcessOptions(
+        DenoiseOptions(model=blurring, noise=NOISE, device="cpu"), exposure_ev=0.5, demosaic="bilinear"
+    )
+    process_file(path, tmp_path / "out.tif", options)
+    restoration = denoise(read_raw(path), options.denoise)
+    expected = render(
+        restoration.photo, mosaic=restoration.mosaic, exposure_ev=0.5, demosaic="bilinear", dtype=np.uint16
+    )
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "name"),
+    [
+        ("Canon", "Canon EOS 6D", "Canon EOS 6D"),
+        ("NIKON CORPORATION", "NIKON D3X", "NIKON D3X"),
+        ("Panasonic", "DMC-G1 ", "Panasonic DMC-G1"),
+        ("", "ILCE-7", "ILCE-7"),
+        ("Sony", "", "Sony"),
+        ("", "", ""),
+    ],
+)
+def test_names_of_cameras(make: str, model: str, name: str) -> None:
+    assert camera_name(Capture(make=make, model=model)) == name
+
+
+def test_what_is_dropped_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = replace(noisy_photo(), dropped=("maker notes", "opcode list 1"))
+    monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
+    options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
+    said = process_file(tmp_path / "a.cr2", tmp_path / "a.dng", options).warnings
+    assert said == ("not kept in the DNG: maker notes, opcode list 1",)
+    assert process_file(tmp_path / "a.cr2", tmp_path / "a.png", options).warnings == ()
+
+
+def test_outputs_are_refused_before_any_work(tmp_path: Path) -> None:
+    missing = tmp_path / "not even there.dng"
+    (tmp_path / "old.dng").write_bytes(b"old")
+    with pytest.raises(OutputError, match="exists"):
+        process_file(missing, tmp_path / "old.dng")
+    with pytest.raises(OutputError, match="no folder"):
+        process_file(missing, tmp_path / "none" / "new.dng")
+    with pytest.raises(UsageError, match=r"\.dng, \.tif"):
+        process_file(missing, tmp_path / "new.gif")
+
+
+def test_a_missing_family_is_a_model_error(tmp_path: Path) -> None:
+    path = written(tmp_path, noisy_photo())
+    with pytest.raises(ModelError):
+        process_file(path, tmp_path / "out.dng", ProcessOptions(DenoiseOptions(model=tmp_path, noise=NOISE)))
+    assert not (tmp_path / "out.dng").exists()
+
+
+def test_names_of_outputs(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.cr2", tmp_path / "b.DNG"
+    assert plan_outputs([a, b], None, None) == [tmp_path / "a-denoised.dng", tmp_path / "b-denoised.dng"]
+    assert plan_outputs([a], None, "jpeg") == [tmp_path / "a-denoised.jpg"]
+    assert plan_outputs([a], None, None, cropped=True) == [tmp_path / "a-denoised-crop.png"]
+    assert plan_outputs([a, b], str(tmp_path), "tiff") == [tmp_path / "a-denoised.tif", tmp_path / "b-denoised.tif"]
+    assert plan_outputs([a], "new/", None) == [Path("new/a-denoised.dng")]
+    assert plan_outputs([a], "x.JPG", None) == [Path("x.JPG")]
+    with pytest.raises(UsageError, match="one file for 2 photos"):
+        plan_outputs([a, b], "x.dng", None)
+    with pytest.raises(UsageError, match="would both become"):
+        plan_outputs([tmp_path / "a.cr2", tmp_path / "a.nef"], None, None)
+    with pytest.raises(OutputError, match="never written over"):
+        plan_outputs([tmp_path / "a.dng"], str(tmp_path / "a.dng"), None)
+
+
+def test_sidecars(tmp_path: Path) -> None:
+    photo = tmp_path / "a.CR2"
+    assert read_sidecar(photo) == (None, ())
+    (tmp_path / "a.xmp").write_bytes(XMP)
+    assert read_sidecar(photo) == (XMP, ())
+    (tmp_path / "a.CR2.xmp").write_bytes(XMP + b" ")
+    assert read_sidecar(photo) == (XMP + b" ", ())
+    (tmp_path / "a.CR2.xmp").write_bytes(b"something else")
+    packet, warnings = read_sidecar(photo)
+    assert packet is None
+    assert warnings == ("a.CR2.xmp holds no XMP and was not embedded",)

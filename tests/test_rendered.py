@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from rawkd.errors import OutputError, UsageError
+from rawkd.files.icc import srgb_profile
+from rawkd.files.rendered import write_image
+from rawkd.files.tags import TagTree, read_tiff_bytes
+from rawkd.photo import Capture, Tag
+
+SOFTWARE = "rawkd test"
+EXIF = (
+    Tag(33434, 5, 1, struct.pack("<II", 1, 125)),
+    Tag(34855, 3, 1, struct.pack("<H", 3200)),
+    Tag(41730, 7, 8, bytes(8)),
+    Tag(40962, 4, 1, struct.pack("<I", 6000)),
+    Tag(33432, 2, 6, "© me\0".encode()),
+)
+GPS = (
+    Tag(0, 1, 4, b"\2\3\0\0"),
+    Tag(1, 2, 2, b"N\0"),
+    Tag(2, 5, 3, struct.pack("<6I", 48, 1, 8, 1, 0, 1)),
+    Tag(3, 2, 2, b"E\0"),
+    Tag(4, 5, 3, struct.pack("<6I", 11, 1, 34, 1, 0, 1)),
+    Tag(27, 7, 11, b"ASCII\0\0\0GPS"),
+)
+CAPTURE = Capture("Canon", "Canon EOS 6D", "Canon EOS 6D", datetime="2024:05:06 07:08:09", exif=EXIF, gps=GPS)
+NAMES = ("a.tif", "a.tiff", "a.PNG", "a.jpg", "a.jpeg")
+
+
+def picture(
+    dtype: type[np.uint8] | type[np.uint16], height: int = 67, width: int = 129
+) -> NDArray[np.uint8 | np.uint16]:
+    y, x, c = np.mgrid[:height, :width, :3]
+    noise = np.random.default_rng(0).normal(0, 0.004, (height, width, 3))
+    signal = 0.5 + 0.4 * np.sin(x / 20 + c) * np.cos(y / 15) + noise
+    return np.clip(np.rint(signal * np.iinfo(dtype).max), 0, np.iinfo(dtype).max).astype(dtype)
+
+
+def depth_of(name: str) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if ".jp" in name else np.uint16
+
+
+def write(folder: Path, name: str, **options: object) -> Path:
+    path = folder / name
+    capture = options.pop("capture", CAPTURE)
+    rgb = options.pop("rgb", picture(depth_of(name)))
+    write_image(path, rgb, capture, software=SOFTWARE, overwrite=True, **options)  # type: ignore[arg-type]
+    return path
+
+
+def png_chunks(path: Path) -> dict[bytes, bytes]:
+    data, at, chunks = path.read_bytes(), 8, {}
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        chunks.setdefault(data[at + 4 : at + 8], data[at + 8 : at + 8 + length])
+        at += 12 + length
+    return chunks
+
+
+def exif_of(path: Path) -> TagTree:
+    suffix = path.suffix.lower()
+    if suffix.startswith(".tif"):
+        data = path.read_bytes()
+    elif suffix == ".png":
+        data = png_chunks(path)[b"eXIf"]
+    else:
+        data = Image.open(path).info["exif"].removeprefix(b"Exif\0\0")
+    tree = read_tiff_bytes(data)
+    assert tree is not None
+    return tree
+
+
+def icc_of(path: Path) -> bytes:
+    if path.suffix.lower().startswith(".tif"):
+        return exif_of(path).main.tags[34675].data
+    profile: bytes = Image.open(path).info["icc_profile"]
+    return profile
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(67, 129), (1, 1), (700, 533)])
+def test_tiff_and_png_keep_every_sample(
+    tmp_path: Path, dtype: type[np.uint8] | type[np.uint16], shape: tuple[int, int]
+) -> None:
+    rgb = picture(dtype, *shape)
+    tiff, png = write(tmp_path, "a.tif", rgb=rgb), write(tmp_path, "a.png", rgb=rgb)
+    for seen in (tifffile.imread(tiff), imagecodecs.png_decode(png.read_bytes())):
+        assert seen.dtype == dtype
+        assert np.array_equal(seen, rgb)
+    with Image.open(png) as image:
+        image.verify()
+
+
+def test_a_view_that_is_not_contiguous_is_written_as_it_looks(tmp_path: Path) -> None:
+    rgb = picture(np.uint16)[::-1, ::2]
+    assert np.array_equal(tifffile.imread(write(tmp_path, "a.tif", rgb=rgb)), rgb)
+    assert np.array_equal(imagecodecs.png_decode(write(tmp_path, "a.png", rgb=rgb).read_bytes()), rgb)
+
+
+def test_jpeg_is_near_and_keeps_full_chroma_at_high_quality(tmp_path: Path) -> None:
+    rgb = picture(np.uint8)
+    sizes = []
+    for quality, sampling in ((60, 2), (90, 2), (91, 0), (98, 0)):
+        path = write(tmp_path, "a.jpg", rgb=rgb, jpeg_quality=quality)
+        with Image.open(path) as image:
+            error = np.asarray(image, np.float64) - rgb
+            layers = [layer[1:3] for layer in image.layer]  # type: ignore[attr-defined]
+        assert layers[0] == ((2, 2) if sampling else (1, 1))
+        assert np.sqrt((error**2).mean()) < 6
+        sizes.append(path.stat().st_size)
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_format_carries_profile_and_capture(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name)
+    assert icc_of(path) == srgb_profile()
+    main = exif_of(path).main
+    assert main.text(271) == "Canon"
+    assert main.text(272) == "Canon EOS 6D"
+    assert main.text(305) == SOFTWARE
+    assert main.text(306) == "2024:05:06 07:08:09"
+    assert main.text(33432) == "© me"
+    assert main.number(274) == 1
+    assert main.exif is not None
+    assert main.exif.number(33434) == 1 / 125
+    assert main.exif.number(34855) == 3200
+    assert 41730 not in main.exif.tags, "the CFA of the raw picture is none of the rendered one"
+    if not path.suffix.startswith(".tif"):
+        assert (main.exif.number(40963), main.exif.number(40962)) == (67, 129)
+    assert main.gps is not None
+    assert tuple(main.gps.tags.values()) == GPS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_location_goes_on_request(tmp_path: Path, name: str) -> None:
+    capture = replace(CAPTURE, exif=(*EXIF, Tag(37500, 7, 8, b"48.13 N\0"), Tag(270, 2, 5, b"home\0")))
+    path = write(tmp_path, name, strip_location=True, capture=capture)
+    main = exif_of(path).main
+    assert main.gps is None
+    assert 34853 not in main.tags
+    assert 270 not in main.tags
+    assert b"48.13" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_photo_of_which_nothing_is_known(tmp_path: Path, name: str) -> None:
+    main = exif_of(write(tmp_path, name, capture=Capture())).main
+    assert not {271, 272, 306, 34853} & main.tags.keys()
+    assert main.text(305) == SOFTWARE
+
+
+def test_fields_that_no_jpeg_holds_are_left_out(tmp_path: Path) -> None:
+    capture = replace(CAPTURE, exif=(*EXIF, Tag(37510, 7, 70000, bytes(70000))))
+    jpeg, png = (exif_of(write(tmp_path, name, capture=capture)).main.exif for name in ("a.jpg", "a.png"))
+    assert jpeg is not None
+    assert png is not None
+    assert jpeg.number(33434) == 1 / 125
+    assert 37510 not in jpeg.tags
+    assert 37510 in png.tags
+
+
+def test_the_profile_is_srgb_without_a_date() -> None:
+    """Its primaries are those of IEC 61966-2-1 adapted to D50 (Lindbloom), its curve the one of that standard."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
+    colorants = [profile.profile.red_colorant, profile.profile.green_colorant, profile.profile.blue_colorant]
+    adapted = [(0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)]
+    assert np.allclose([colorant[0] for colorant in colorants], adapted, atol=2e-4)
+    grey = Image.fromarray(np.full((1, 1, 3), 128, np.uint8))
+    lab = ImageCms.profileToProfile(grey, profile, ImageCms.createProfile("LAB"), outputMode="LAB")
+    assert lab is not None
+    lightness = 116 * (((128 / 255 + 0.055) / 1.055) ** 2.4) ** (1 / 3) - 16
+    assert np.asarray(lab)[0, 0, 0] / 255 * 100 == pytest.approx(lightness, abs=0.4)
+    assert srgb_profile()[24:36] == bytes(12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_picture_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
+    assert write(tmp_path, name).read_bytes() == write(tmp_path, name).read_bytes()
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    eight, sixteen = picture(np.uint8), picture(np.uint16)
+    for name, rgb, quality in (
+        ("a.gif", eight, 92),
+        ("a", eight, 92),
+        ("a.jpg", sixteen, 92),
+        ("a.jpg", eight, 0),
+        ("a.jpg", eight, 101),
+        ("a.png", eight[..., 0], 92),
+        ("a.tif", eight.astype(np.float32), 92),
+    ):
+        with pytest.raises(UsageError, match=str(tmp_path / name)):
+            write_image(tmp_path / name, rgb, CAPTURE, jpeg_quality=quality, software=SOFTWARE)
+    with pytest.raises(OutputError, match="do not fit a JPEG"):
+        write_image(tmp_path / "a.jpg", np.zeros((1, 65501, 3), np.uint8), CAPTURE, software=SOFTWARE)
+    path = write(tmp_path, "b.png")
+    with pytest.raises(OutputError, match="exists already"):
+        write_image(path, sixteen, CAPTURE, software=SOFTWARE)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exiftool_finds_no_error(tmp_path: Path, name: str) -> None:
+    if shutil.which("exiftool") is None:
+        pytest.skip("needs exiftool")
+    arguments = ["exiftool", "-validate", "-warning", "-error", "-a", "-s3", str(write(tmp_path, name))]
+    lines = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+    deflate = "Invalid value for IFD0 tag 0x0103 Compression"  # exiftool knows TIFF 6.0 without Adobe's supplement
+    assert [line for line in lines[1:] if line != deflate] == []
+    assert lines[0] == "OK" or lines[1:] == [deflate]
