@@ -1,4 +1,4 @@
-"""How far the blind noise parameters lie from the true ones: noise_error.py CASES_DIR
+"""How far the blind noise parameters lie from the true ones: noise_error.py CASES_DIR.
 
 CASES_DIR is written by `make_cases.py` of the common measure: noisy DNGs and `cases.json` with the true gain and read
 variance. Per gain, in octaves (log2 of estimated over true): median error and bias of the gain, the share beyond a
@@ -46,19 +46,22 @@ def errors_of(photo: RawPhoto, gain: float, read_variance: float) -> dict[str, f
 
 
 def print_table(rows: dict[float, list[dict[str, float]]]) -> None:
-    print(
-        "gain   | gain: median  bias  >1.3  >2   | variance: median  bias  >1.3 | confidence | true tag >1.3 | 4x tag >1.3"
-    )
+    print("        | gain, octaves             | variance, octaves    | confi- | beyond 1.3 with a")
+    print("gain    | median  bias  >1.3   >2  | median  bias  >1.3   | dence  | true tag  4-fold tag")
     for gain in sorted(rows):
         column = {name: np.array([row[name] for row in rows[gain]]) for name in rows[gain][0]}
-        g, v = column["gain"], column["variance"]
+        twice = 100 * np.mean(np.abs(column["gain"]) > 1)
         beyond = {name: 100 * np.mean(np.abs(values) > CLOSE) for name, values in column.items()}
-        print(
-            f"{gain:.1e}|       {np.median(np.abs(g)):5.3f} {np.median(g):+6.3f} {beyond['gain']:4.0f}%"
-            f" {100 * np.mean(np.abs(g) > 1):3.0f}% |          {np.median(np.abs(v)):6.3f} {np.median(v):+6.3f}"
-            f" {beyond['variance']:4.0f}% |    {np.median(column['confidence']):4.2f}    |     {beyond['true tag']:4.0f}%"
-            f"     |   {beyond['fourfold tag']:4.0f}%"
+        typical = {name: np.median(np.abs(values)) for name, values in column.items()}
+        bias = {name: np.median(values) for name, values in column.items()}
+        cells = (
+            f"{gain:.1e}",
+            f"{typical['gain']:.3f} {bias['gain']:+.3f} {beyond['gain']:4.0f}% {twice:4.0f}%",
+            f"{typical['variance']:.3f} {bias['variance']:+.3f} {beyond['variance']:4.0f}%",
+            f"{typical['confidence']:.2f}",
+            f"{beyond['true tag']:4.0f}%  {beyond['fourfold tag']:4.0f}%",
         )
+        print(" |  ".join(cells))
 
 
 def seconds_at_24_mp() -> float:

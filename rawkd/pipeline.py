@@ -11,7 +11,7 @@ import numpy as np
 from rawkd.blend import blend
 from rawkd.errors import UsageError
 from rawkd.inference.card import choose_student, load_family
-from rawkd.inference.engine import load_engine
+from rawkd.inference.engine import Engines
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.photo import FloatArray, Mosaic, RawPhoto
@@ -42,6 +42,7 @@ class DenoiseOptions:
     model : name of a shipped family or model, or a directory; None for the one shipped family.
     device : auto | cpu | cuda | mps.
     threads : CPU threads, None for all.
+    precision : f32 | bf16 | fp16, None for the best that the card allows on the device.
     """
 
     strength: float = 1.0
@@ -54,6 +55,7 @@ class DenoiseOptions:
     model: str | Path | None = None
     device: str = "auto"
     threads: int | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("strength", "luma", "chroma"):
@@ -120,12 +122,21 @@ def restore(
     options: DenoiseOptions,
     progress: Progress = no_progress,
     warnings: tuple[str, ...] = (),
+    *,
+    engines: Engines | None = None,
 ) -> Restoration:
-    """`denoise` for a photo whose noise is known."""
+    """`denoise` for a photo whose noise is known.
+
+    Parameters
+    ----------
+    engines : those of the photos before this one, to spare loading them again.
+    """
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
     card, choice_warnings = choose_student(load_family(options.model), noise)
-    engine, device_warnings = load_engine(card, device=options.device, threads=options.threads)
+    engine, device_warnings = (engines or Engines()).load(
+        card, device=options.device, threads=options.threads, precision=options.precision
+    )
     fine = in_finer_integers(photo)
     noisy = fine.mosaic
     unified, unification = unify_bayer(noisy)

@@ -17,11 +17,13 @@ from rawkd.files.raw import read_raw
 from rawkd.files.rendered import write_image
 from rawkd.files.sidecar import read_sidecar
 from rawkd.inference.card import load_family
+from rawkd.inference.engine import Engines
 from rawkd.isp import render, render_preview
 from rawkd.photo import Rect
 from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, restore
 from rawkd.region import part_of
 from rawkd.report import Clock, Report, camera_name
+from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"
 
@@ -60,12 +62,15 @@ def process_file(
     progress: Progress = no_progress,
     *,
     decoder: Decoder | None = None,
+    engines: Engines | None = None,
+    noise: NoiseModel | None = None,
 ) -> Report:
     """Denoise one file; the suffix of `output` says whether a DNG or a rendered picture is written.
 
     Parameters
     ----------
-    decoder : a running one, to spare its start where many files are read.
+    decoder : a running one, to spare its start where many files are read. engines : likewise, those in use already.
+    noise : of the series that the photo belongs to, where it was measured before; None finds it as the options say.
 
     Raises
     ------
@@ -78,10 +83,12 @@ def process_file(
     with clock.step("read"):
         whole = read_raw(path, decoder=decoder)
     with clock.step("noise"):
-        noise, warnings = noise_of(whole, options.denoise)
+        found, warnings = noise_of(whole, options.denoise) if noise is None else (noise, ())
     with clock.step("denoise"):
         photo = whole if options.crop is None else part_of(whole, options.crop, context_px(options.denoise))
-        restoration = restore(photo, noise, options.denoise, progress, whole.warnings + warnings)
+        restoration = restore(
+            photo, found, options.denoise, progress, whole.warnings + warnings, engines=engines
+        )
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:
@@ -94,7 +101,7 @@ def process_file(
         cfa=whole.pattern.value,
         width=size[0],
         height=size[1],
-        noise=noise,
+        noise=found,
         student=restoration.student,
         ensemble=options.denoise.ensemble,
         device=restoration.device,

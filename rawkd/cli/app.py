@@ -36,6 +36,7 @@ COMMANDS = (
     LazyCommand("inspect", "rawkd.cli.inspect", "Show what is known about a raw photo and its noise."),
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
     LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
+    LazyCommand("export", "rawkd.cli.export", "Write a model directory from a run.", hidden=True),
 )
 """Every command, in the order of the help. A new command is one file in rawkd/cli and one line here."""
 

@@ -45,8 +45,6 @@ def train_command(
 ) -> int:
     """Train one student, or resume its training."""
     require_torch()
-    import torch
-
     from rawkd.training.clean import CleanSet, find_pictures
     from rawkd.training.losses import build_losses
     from rawkd.training.loop import Run, train
@@ -58,15 +56,13 @@ def train_command(
         recipe = recipe.with_steps(steps)
     if not folders and recipe.leaves < 1:
         raise UsageError(f"recipe {recipe.name} needs pictures: name their folder with --data")
-    if threads is not None:
-        torch.set_num_threads(threads)
     pictures: tuple[CleanSet | None, CleanSet | None] = (None, None)
     if folders:
         pictures = find_pictures(list(folders), 2 * recipe.crop_px)
         for line in pictures[0].skipped if pictures[0] else ():
             click.echo(f"skipped {line}", err=True)
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(folder, torch.device(device), workers, validate_every, minutes)
+    run = Run(folder, device, threads, workers, validate_every, minutes)
     with shown_progress(f"{recipe.name} {subrange}") as listen:
         train(
             recipe,

@@ -37,14 +37,24 @@ def plan_outputs(
             )
         outputs = [_checked_file(Path(output), file_format, cropped=cropped)]
     else:
-        chosen = file_format or ("png" if cropped else "dng")
-        ending = ("-denoised-crop" if cropped else "-denoised") + SUFFIX_OF_FORMAT[chosen]
+        ending = ending_of(file_format, cropped=cropped)
         folders = [Path(output) if output is not None else photo.parent for photo in photos]
         outputs = [folder / (photo.stem + ending) for folder, photo in zip(folders, photos, strict=True)]
-        if cropped and chosen == "dng":
-            raise UsageError("a crop is rendered; give --format tiff, png or jpeg")
     _refuse_collisions(photos, outputs)
     return outputs
+
+
+def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
+    """What follows the stem of a photo in the name of its output: ``-denoised.dng``.
+
+    Raises
+    ------
+    UsageError: if a crop is to be a DNG.
+    """
+    chosen = file_format or ("png" if cropped else "dng")
+    if cropped and chosen == "dng":
+        raise UsageError("a crop is rendered; give --format tiff, png or jpeg")
+    return ("-denoised-crop" if cropped else "-denoised") + SUFFIX_OF_FORMAT[chosen]
 
 
 def make_folder(output: str | None) -> None:

@@ -11,6 +11,7 @@ import platform
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from rawkd.errors import ModelError, UsageError
@@ -88,6 +89,24 @@ def load_engine(
     engine = OpenVINOEngine(card, threads=threads, precision=precision)
     self_test(card, engine)
     return engine, warnings
+
+
+class Engines:
+    """Engines that were loaded, kept for the next photo of a run; `load` may be called from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._loaded: dict[tuple[object, ...], tuple[Engine, tuple[str, ...]]] = {}
+
+    def load(
+        self, card: ModelCard, *, device: str = "auto", threads: int | None = None, precision: str | None = None
+    ) -> tuple[Engine, tuple[str, ...]]:
+        """As `load_engine`, but once for the same model, device, threads and precision."""
+        key = (card.directory, card.name, tuple(sorted(card.files.items())), device, threads, precision)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = load_engine(card, device=device, threads=threads, precision=precision)
+            return self._loaded[key]
 
 
 def _torch_engine(card: ModelCard, device: str, precision: str | None) -> Engine:

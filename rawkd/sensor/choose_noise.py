@@ -185,7 +185,7 @@ def _capped(estimate: NoiseEstimate, prior: IsoPrior | None) -> Warned:
 def _remarks(estimate: NoiseEstimate) -> tuple[str, ...]:
     if estimate.confidence >= SOME_CONFIDENCE:
         return _correlation(estimate)
-    told = f"the picture has little smooth area to estimate the noise from: if the result is too soft or too noisy, {ADVICE}"
+    told = f"the picture has little smooth area to estimate the noise from: if it comes out too soft or noisy, {ADVICE}"
     return (told, *_correlation(estimate))
 
 

@@ -20,10 +20,8 @@ NUM_BLOCKS = 8192
 """Blocks looked at; 2 Mpx of mosaic."""
 CORRELATED = 1.5
 """Variance at half scale over that at full scale from which the noise counts as correlated."""
-SURE_FLAT_SHARE, SURE_ERROR = 0.1, 0.1
+SURE_FLAT_SHARE, SURE_ERROR = 0.04, 0.1
 """Least flat share and largest relative error of a second estimate that is believed."""
-LOST_FLAT_SHARE = 0.02
-"""Flat share of the first estimate below which a believed second one that finds correlated noise takes its place."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +79,7 @@ def estimate_noise(
         coarse = fit_line(halved, saturation=saturation, floor=floor, step=step)
         if coarse.flat_share >= SURE_FLAT_SHARE and coarse.relative_error <= SURE_ERROR:
             ratio = coarse.at(line.level) / line.at(line.level)
-            if ratio > CORRELATED and line.flat_share < LOST_FLAT_SHARE:
+            if ratio > CORRELATED and line.flat_share < coarse.flat_share:
                 line, confidence = coarse, _confidence(coarse) / 2
     return NoiseEstimate(
         gain=line.gain,

@@ -26,9 +26,10 @@ ROUNDS = 20
 FLAT_SIGMAS = 3.0
 """A block is flat while its luma energy exceeds the noise's by at most this many standard deviations."""
 FLATTEST = 0.02
-"""Where fewer blocks than this share are flat, the flattest are taken all the same."""
-CONTRAST_SD = 1e-3
-"""Expected squared relative contrast of flat blocks: the ridge on the uniform texture term."""
+"""Where fewer blocks than this share, or than `MIN_BLOCKS`, are flat, the flattest are taken all the same."""
+CONTRAST_SD, LEAST_DOUBT = 1e-3, 0.05
+"""Expected squared relative contrast of flat blocks: the ridge on the uniform texture term. It shrinks with the share
+of blocks that are not flat, down to this part: a picture that is flat all over has no texture."""
 EXCESS_SD = 2.0
 """Expected ratio of fine to luma texture energy: the ridge on the luma excess term."""
 PRIOR_SD, PRIOR_REACH = 0.6, 2.0
@@ -48,7 +49,6 @@ class VarianceLine:
     relative_error : standard error of the variance at `level`, relative.
     texture_share : part of the variance of the samples in use that was put down to texture.
     flat_share : part of the blocks that are flat.
-    num_samples : number of (block, plane) variances in use.
     """
 
     gain: float
@@ -57,7 +57,6 @@ class VarianceLine:
     relative_error: float
     texture_share: float
     flat_share: float
-    num_samples: int
 
     def at(self, level: float) -> float:
         """Variance at a signal."""
@@ -92,9 +91,7 @@ def fit_line(blocks: BlockStatistics, *, saturation: float, floor: float | None,
             break
     variance = guess.gain * level + guess.read
     error = float(np.sqrt(np.array([level, 1.0]) @ solution.covariance @ np.array([level, 1.0]))) / variance
-    return VarianceLine(
-        guess.gain, guess.read, level, error, solution.texture_share, samples.flat_share, solution.num_samples
-    )
+    return VarianceLine(guess.gain, guess.read, level, error, solution.texture_share, samples.flat_share)
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,6 @@ class _Solution:
     guess: _Guess
     covariance: DoubleArray
     texture_share: float
-    num_samples: int
 
 
 def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: float | None) -> _Samples:
@@ -141,7 +137,8 @@ def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: fl
     ratio = blocks.luma_energy / np.maximum(luma_noise, 1e-15)
     flat = ratio <= 1 + FLAT_SIGMAS * np.sqrt(2 / LUMA.sum())
     lit = luma_level >= min(guess.read / guess.gain, float(np.median(luma_level)))
-    taken = flat | (lit & (ratio <= np.quantile(ratio[lit], FLATTEST)))
+    share = min(max(FLATTEST, MIN_BLOCKS / lit.sum()), 1.0)
+    taken = flat | (lit & (ratio <= np.quantile(ratio[lit], share)))
     use = taken[:, None] & (kept > 0) & (level + 3 * np.sqrt(noise) < saturation)
     if not use.any():
         use = taken[:, None] & np.ones_like(level, dtype=bool)
@@ -165,7 +162,7 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float) -> _Solution:
     use = ratio <= max(1 + 3 * sigma, 1.3 * float(np.quantile(ratio, 0.3)))
     level, excess = samples.level[use], samples.excess[use]
     columns = np.stack([level, np.ones_like(level), level**2, excess]) / (sigma * model[use])
-    rows, targets = _priors(guess)
+    rows, targets = _priors(guess, CONTRAST_SD * max(1 - samples.flat_share, LEAST_DOUBT))
     normal = columns @ columns.T + rows.T @ rows
     scale = 1 / np.sqrt(np.diag(normal))
     normal = normal * np.outer(scale, scale) + 1e-12 * np.eye(4)
@@ -180,7 +177,7 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float) -> _Solution:
     )
     texture = solved.contrast * level**2 + np.maximum(solved.excess * excess, 0)
     share = float(texture.sum() / (texture + solved.gain * level + solved.read).sum())
-    return _Solution(solved, covariance[:2, :2], share, int(use.sum()))
+    return _Solution(solved, covariance[:2, :2], share)
 
 
 def _non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
@@ -196,11 +193,11 @@ def _non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
     return best
 
 
-def _priors(guess: _Guess) -> tuple[DoubleArray, DoubleArray]:
+def _priors(guess: _Guess, contrast_sd: float) -> tuple[DoubleArray, DoubleArray]:
     """Rows and targets: log read variance near the prior line (linearised), both texture terms near zero."""
     prior = read_variance_prior(guess.gain)
     read = max(guess.read, 1e-3 * prior)
     distance = float(np.clip(np.log(read / prior), -PRIOR_REACH, PRIOR_REACH))
     line = np.array([-READ_PRIOR_SLOPE / guess.gain, 1 / read, 0, 0]) / PRIOR_SD
-    rows = np.stack([line, [0, 0, 1 / CONTRAST_SD, 0], [0, 0, 0, 1 / EXCESS_SD]])
+    rows = np.stack([line, [0, 0, 1 / contrast_sd, 0], [0, 0, 0, 1 / EXCESS_SD]])
     return rows, np.array([(1 - READ_PRIOR_SLOPE - distance) / PRIOR_SD, 0, 0])

@@ -20,17 +20,21 @@ from rawkd.sensor.bayer import Unification, pack
 RAW_SUFFIXES = frozenset({".dng", ".crw", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"})
 
 
+MEMORY_LIMIT = 4 << 30
+"""Bytes of decoded pictures that are kept."""
+
+
 class CleanSet:
     """Clean pictures, decoded once and kept up to a memory limit; larger ones are decoded again when drawn.
 
     Attributes
     ----------
-    paths : the pictures. skipped : "file: why" of those left out.
+    paths : the usable pictures. skipped : "file: why" of those left out.
     """
 
-    def __init__(self, paths: list[Path], skipped: list[str], min_side_px: int, memory_limit: int = 4 << 30) -> None:
+    def __init__(self, paths: list[Path], min_side_px: int, memory_limit: int) -> None:
         self.paths: list[Path] = []
-        self.skipped = list(skipped)
+        self.skipped: list[str] = []
         self._decoded: dict[Path, NDArray[Any]] = {}
         areas: list[int] = []
         room = memory_limit
@@ -58,12 +62,15 @@ class CleanSet:
         return self._decoded[path] if path in self._decoded else _decode(path)
 
 
-def find_pictures(folders: list[Path], min_side_px: int, hold_out_every: int = 12) -> tuple[CleanSet, CleanSet]:
+def find_pictures(
+    folders: list[Path], min_side_px: int, hold_out_every: int = 12, memory_limit: int = MEMORY_LIMIT
+) -> tuple[CleanSet, CleanSet]:
     """Pictures and raw files below `folders`: those to train on and those held out for validation.
 
     Parameters
     ----------
     min_side_px : smaller pictures are skipped. hold_out_every : one of so many, in order of name, is held out.
+    memory_limit : bytes of decoded pictures to keep, of both sets together.
 
     Raises
     ------
@@ -74,16 +81,18 @@ def find_pictures(folders: list[Path], min_side_px: int, hold_out_every: int = 1
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder of pictures: name one with --data")
         paths += sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES | RAW_SUFFIXES)
-    held_out = CleanSet(paths[::hold_out_every], [], min_side_px)
-    training = CleanSet([path for path in paths if path not in held_out.paths], held_out.skipped, min_side_px)
+    room = memory_limit // hold_out_every
+    held_out = CleanSet(paths[::hold_out_every], min_side_px, room)
+    training = CleanSet(
+        [path for number, path in enumerate(paths) if number % hold_out_every], min_side_px, memory_limit - room
+    )
     if not training.paths and not held_out.paths:
+        skipped = held_out.skipped + training.skipped
         raise InputError(
-            f"{', '.join(map(str, folders))} holds no usable picture ({len(training.skipped)} skipped): "
-            f"add photographs of at least {min_side_px} pixels a side"
+            f"{', '.join(map(str, folders))} holds no usable picture ({len(skipped)} skipped"
+            f"{', first ' + skipped[0] if skipped else ''}): add photographs of at least {min_side_px} pixels a side"
         )
-    if not training.paths:
-        training = held_out
-    return training, held_out if held_out.paths else training
+    return training if training.paths else held_out, held_out if held_out.paths else training
 
 
 def _decode(path: Path) -> NDArray[Any]:
@@ -91,8 +100,9 @@ def _decode(path: Path) -> NDArray[Any]:
 
 
 def _mosaic_size(picture: NDArray[Any]) -> tuple[int, int]:
+    """Mosaic pixels that a crop may come from: turning a binned raw file costs it a packed pixel."""
     if picture.dtype == np.float32:
-        return 2 * picture.shape[1], 2 * picture.shape[2]
+        return 2 * picture.shape[1] - 2, 2 * picture.shape[2] - 2
     return picture.shape[0], picture.shape[1]
 
 
@@ -108,7 +118,7 @@ def binned_raw(path: Path) -> FloatArray:
 
 def bin_mosaic(mosaic: Mosaic) -> FloatArray:
     """(H, W) Bayer signal of any phase -> (4, h, w) planes of the half-size RGGB mosaic, cropped to whole cells."""
-    unification = Unification.of(mosaic.data.shape, mosaic.pattern)  # type: ignore[arg-type]
+    unification = Unification.of(mosaic.data.shape, mosaic.pattern)
     inside = mosaic.data[unification.top :, unification.left :]
     height, width = inside.shape[0] // 4 * 4, inside.shape[1] // 4 * 4
     planes = pack(inside[:height, :width])

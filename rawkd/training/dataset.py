@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from rawkd.color import ProcessMetadata
 from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import pack
 from rawkd.sensor.ksigma import Anchor, KSigma
@@ -26,8 +27,8 @@ from rawkd.training.unprocess import camera_mosaic, linearise, random_look
 
 HALF_SIZE_SHARE = 0.3
 """Share of picture crops taken at half size: sharper, and finer than 8 bits."""
-LEAVES_SCENES = 64
-"""Scenes kept by the leaves generator; another set is made every thousand batches."""
+LEAVES_SCENES, LEAVES_BATCHES = 16, 4
+"""Generated scenes that a batch draws from; after so many batches a new scene takes the oldest one's place."""
 
 
 class Batch(NamedTuple):
@@ -54,14 +55,18 @@ class Batch(NamedTuple):
         moved[0], moved[1] = (picture.contiguous(memory_format=torch.channels_last) for picture in moved[:2])
         return Batch(*moved)
 
+    @property
+    def metadata(self) -> ProcessMetadata:
+        """How the crops are developed."""
+        return ProcessMetadata(self.white_balance, self.rgb_from_camera)
+
 
 @dataclass(frozen=True)
 class Crop:
-    """One clean crop: (4, h, w) signal and how it would be developed."""
+    """One clean crop: (4, h, w) float32 signal in 0..1, and how it would be developed."""
 
     planes: FloatArray
-    white_balance: NDArray[np.float64]
-    rgb_from_camera: NDArray[np.float64]
+    metadata: ProcessMetadata
 
 
 class NoisyBatches(Dataset[Batch]):
@@ -70,10 +75,19 @@ class NoisyBatches(Dataset[Batch]):
     Parameters
     ----------
     pictures : where clean crops come from; None for leaves alone. recipe, subrange : what to synthesise.
-    seed : of all batches. exact : tell the network the true noise (validation).
+    seed, length : of the batches. exact : tell the network the true noise (validation).
     """
 
-    def __init__(self, pictures: CleanSet | None, recipe: Recipe, subrange: int, *, seed: int, length: int, exact: bool = False) -> None:
+    def __init__(
+        self,
+        pictures: CleanSet | None,
+        recipe: Recipe,
+        subrange: int,
+        *,
+        seed: int,
+        length: int,
+        exact: bool = False,
+    ) -> None:
         self.pictures = pictures
         self.recipe = recipe
         self.anchor: Anchor = recipe.anchor(subrange)
@@ -90,44 +104,44 @@ class NoisyBatches(Dataset[Batch]):
         rng = np.random.default_rng([self.seed, index])
         return _stack([self._sample(index, rng) for _ in range(self.recipe.batch)])
 
-    def _sample(self, index: int, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
-        recipe = self.recipe
-        use_leaves = self.pictures is None or rng.random() < recipe.leaves
-        crop = self._leaves_crop(index, rng) if use_leaves else picture_crop(self.pictures, recipe.crop_px, rng)  # type: ignore[arg-type]
-        camera = draw_camera(rng, *self.gains, near_clean=0.0 if self.exact else recipe.noise.near_clean, model=recipe.noise.model)
+    def _sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
+        noise = self.recipe.noise
+        crop = self._crop(index, rng)
+        camera = draw_camera(rng, *self.gains, near_clean=0.0 if self.exact else noise.near_clean, model=noise.model)
         noisy = add_noise(crop.planes, camera, rng)
-        errors = (0.0, 0.0) if self.exact else (recipe.noise.gain_error, recipe.noise.read_error)
-        told = told_noise(camera, rng, gain_error=errors[0], read_error=errors[1])
+        gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
+        told = told_noise(camera, rng, gain_error=gain_error, read_error=read_error)
         ksigma = KSigma.between(told, self.anchor)
         variance = camera.gain * float(crop.planes.mean()) + camera.total_read_variance
-        sigma = np.float32(ksigma.scale.mean() * np.sqrt(variance))
-        return (
-            ksigma.apply(noisy), ksigma.apply(crop.planes), sigma, ksigma.scale, ksigma.offset,
-            crop.white_balance, crop.rgb_from_camera,
-        )  # fmt: skip
+        sigma = ksigma.scale.mean() * np.sqrt(variance)
+        anchored = ksigma.apply(noisy), ksigma.apply(crop.planes), sigma, ksigma.scale, ksigma.offset
+        return *anchored, crop.metadata.gains, crop.metadata.rgb_from_camera
+
+    def _crop(self, index: int, rng: np.random.Generator) -> Crop:
+        if self.pictures is None or rng.random() < self.recipe.leaves:
+            return self._leaves_crop(index, rng)
+        return picture_crop(self.pictures, self.recipe.crop_px, rng)
 
     def _leaves_crop(self, index: int, rng: np.random.Generator) -> Crop:
-        # every thousand batches another set of scenes
-        number = int(rng.integers(LEAVES_SCENES)) + LEAVES_SCENES * (index // 1000)
-        side = 4 * self.recipe.crop_px
-        scene = self._scenes.get(number)
-        if scene is None:
-            self._scenes = {key: kept for key, kept in self._scenes.items() if key // LEAVES_SCENES == index // 1000}
-            scene = self._scenes[number] = leaves_scene(side, np.random.default_rng([self.seed, 1 << 30, number]))
-        top, left = rng.integers(0, side - 2 * self.recipe.crop_px + 1, 2)
-        return _exposed(_window(scene, top, left, 2 * self.recipe.crop_px), rng)
+        oldest = index // LEAVES_BATCHES
+        scene = self._scene(oldest + int(rng.integers(LEAVES_SCENES)), oldest)
+        side = 2 * self.recipe.crop_px
+        top, left = rng.integers(0, len(scene) - side + 1, 2)
+        return _exposed(_window(scene, top, left, side), rng)
+
+    def _scene(self, number: int, oldest: int) -> FloatArray:
+        if number not in self._scenes:
+            self._scenes = {key: kept for key, kept in self._scenes.items() if oldest <= key < oldest + LEAVES_SCENES}
+            generator = np.random.default_rng([self.seed, 1 << 30, number])
+            self._scenes[number] = leaves_scene(4 * self.recipe.crop_px, generator)
+        return self._scenes[number]
 
 
 def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator) -> Crop:
-    """A random crop of a random picture (by area) as (4, side, side) signal, turned, exposed and seen by a random camera."""
+    """A random crop of a random picture (by area), (4, side, side) signal: turned, exposed, seen by a random camera."""
     picture = pictures.draw(rng)
-    if picture.dtype == np.float32:  # a binned raw file
-        top, left = (int(rng.integers(0, size - side_px)) for size in picture.shape[1:])
-        window = picture[:, top : top + side_px + 1, left : left + side_px + 1]
-        planes = turn_planes(window, random_symmetry(rng))[:, :side_px, :side_px]
-        look = random_look(rng)
-        planes = np.clip(planes * np.float32(random_exposure(rng)), 0, 1)
-        return Crop(planes, look.gains, np.linalg.inv(look.camera_from_rgb))
+    if picture.dtype == np.float32:
+        return _crop_of_raw(picture, side_px, rng)
     mosaic_px = 2 * side_px
     half_size = rng.random() < HALF_SIZE_SHARE and min(picture.shape[:2]) >= 2 * mosaic_px
     window_px = 2 * mosaic_px if half_size else mosaic_px
@@ -137,7 +151,17 @@ def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator) -> 
     return _exposed(linear, rng)
 
 
-def linear_half_size(picture: NDArray[np.uint8] | NDArray[np.uint16]) -> FloatArray:
+def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
+    """A crop of a binned raw file: its samples are a camera's already, so only their exposure changes."""
+    top, left = (int(rng.integers(0, size - side_px)) for size in planes.shape[1:])
+    window = planes[:, top : top + side_px + 1, left : left + side_px + 1]
+    turned = turn_planes(window, random_symmetry(rng))[:, :side_px, :side_px]
+    look = random_look(rng)
+    exposed = np.clip(turned * np.float32(random_exposure(rng)), 0, 1)
+    return Crop(exposed, look.metadata(brightened=False))
+
+
+def linear_half_size(picture: NDArray[np.unsignedinteger]) -> FloatArray:
     """(2H, 2W, 3) sRGB -> (H, W, 3) linear of the picture averaged 2x2, with the averages' finer steps kept."""
     wide = picture.astype(np.uint32 if picture.dtype == np.uint16 else np.uint16)
     total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
@@ -154,8 +178,9 @@ def _exposed(linear: FloatArray, rng: np.random.Generator) -> Crop:
     look = random_look(rng)
     mosaic = camera_mosaic(turn_picture(linear, random_symmetry(rng)), look)
     planes = pack(mosaic) * np.float32(random_exposure(rng))
-    return Crop(np.clip(planes, 0, 1), look.gains, np.linalg.inv(look.camera_from_rgb))
+    return Crop(np.clip(planes, 0, 1), look.metadata(brightened=False))
 
 
-def _stack(samples: list[tuple[NDArray[Any], ...]]) -> Batch:
-    return Batch(*(torch.from_numpy(np.stack(column).astype(np.float32, copy=False)) for column in zip(*samples, strict=True)))
+def _stack(samples: list[tuple[Any, ...]]) -> Batch:
+    columns = (np.stack(column).astype(np.float32, copy=False) for column in zip(*samples, strict=True))
+    return Batch(*map(torch.from_numpy, columns))

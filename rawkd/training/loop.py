@@ -39,12 +39,13 @@ class Run:
 
     Attributes
     ----------
-    folder : of checkpoint and logs. device : torch device. workers : data processes; 0 synthesises in between.
+    folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all. workers : data processes; 0 synthesises in between.
     validate_every : steps between validations and checkpoints. minutes : stop (to be resumed) after so long.
     """
 
     folder: Path
-    device: torch.device
+    device: str = "cpu"
+    threads: int | None = None
     workers: int = 0
     validate_every: int = 1000
     minutes: float | None = None
@@ -80,12 +81,15 @@ def train(
     ------
     ModelError: for a checkpoint of another recipe, or a loss that is not finite (with the term's name).
     """
-    rank, world = _join_processes(run.device)
+    device = torch.device(run.device)
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    rank, world = _join_processes(device)
     torch.manual_seed(recipe.seed)
     student = build_network(recipe.network, recipe.network_config(subrange))
     average = build_network(recipe.network, recipe.network_config(subrange))
     identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": str(start_from) if start_from else None}
-    optimiser = torch.optim.Adam(student.parameters(), recipe.learning_rate)
+    optimiser = torch.optim.Adam(student.parameters(), recipe.learning_rate, fused=True)
     state = load_checkpoint(run.folder)
     if state is not None:
         refuse_other_recipe(state, identity, run.folder)
@@ -96,12 +100,12 @@ def train(
         if start_from is not None:
             student.load_state_dict(_weights_of(start_from))
         average.load_state_dict(student.state_dict())
-    student = student.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = average.to(run.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    student = student.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = average.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     for value in optimiser.state.values():
-        value.update({key: item.to(run.device) for key, item in value.items() if torch.is_tensor(item) and item.ndim})
+        value.update({key: item.to(device) for key, item in value.items() if torch.is_tensor(item) and item.ndim})
     parallel = nn.parallel.DistributedDataParallel(student) if world > 1 else student
-    strategy = make_strategy(run.device)
+    strategy = make_strategy(device)
     training = NoisyBatches(pictures[0], recipe, subrange, seed=recipe.seed, length=recipe.steps * world)
     validation = _validation_batches(pictures[1], recipe, subrange)
     first = state.step if state else 0
@@ -111,13 +115,13 @@ def train(
     step = first
     for step, batch in enumerate(_batches(training, first, rank, world, run.workers), first + 1):
         _set_rate(optimiser, recipe, step)
-        terms = _optimise(parallel, strategy, batch.to(run.device), optimiser, recipe.clip_norm, step)
+        terms = _optimise(parallel, strategy, batch.to(device), optimiser, recipe.clip_norm, step)
         _follow(average, student, min(recipe.ema, step / (step + 10)))
         elapsed = time.monotonic() - began
         values = {**terms, "seconds_left": elapsed / (step - first) * (recipe.steps - step)}
         out_of_time = run.minutes is not None and elapsed > 60 * run.minutes
         if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
-            values |= validate(average, validation, run.device)
+            values |= validate(average, validation, device)
             history.append({"step": step, **{key: value for key, value in values.items() if key != "seconds_left"}})
             if rank == 0:
                 state = Checkpoint(

@@ -1,11 +1,12 @@
 """From a clean mosaic to a noisy one, as a camera would have written it, and what an estimator would say of it.
 
-Sources: Poisson-Gaussian model and the line between read variance and gain from Brooks et al., CVPR 2019; heavy tails, row
-noise and colour bias from ELD, Wei et al., CVPR 2020 (parameters in `eld.py`). Ranges without a source are our choice.
+Sources: Poisson-Gaussian model and the line between read variance and gain from Brooks et al., CVPR 2019; heavy tails,
+row noise and colour bias from ELD, Wei et al., CVPR 2020 (parameters in `eld.py`). Ranges without a source are our choice.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,15 @@ class Camera:
         quantisation = 0.0 if self.white_dn is None else 1 / (12 * self.white_dn**2)
         return self.read_variance + quantisation + self.row_variance
 
+    def noise_model(self) -> NoiseModel:
+        """The true noise parameters."""
+        return NoiseModel(np.full(4, self.gain), np.full(4, self.total_read_variance), source="synthetic")
+
+
+def camera_at(gain: float) -> Camera:
+    """A 14-bit camera with black 512 whose read variance lies on the prior line."""
+    return Camera(gain, read_variance_prior(gain), white_dn=16383 - 512, black_dn=512)
+
 
 def draw_camera(
     rng: np.random.Generator, low: float, high: float, *, near_clean: float = 0.0, model: str = "poisson-gaussian"
@@ -53,7 +63,8 @@ def draw_camera(
     """A camera whose gain is log-uniform in [low, high]; a `near_clean` share lies up to a factor 100 below.
 
     Read variance: Brooks et al.'s line with a spread of 0.7 in log, which holds both DND's and SIDD's cameras.
-    A fifth of the cameras write continuous values, the others 12 or 14 bits (10 at high gains); an eighth clip at black.
+    A fifth of the cameras write continuous values, the others 12 or 14 bits (10 at high gains); an eighth clips at
+    black.
     `model` "eld" adds heavy tails, row noise and colour bias of one of ELD's cameras.
 
     Raises
@@ -136,11 +147,14 @@ def _poisson(expected: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def _tukey_lambda(shape: float, size: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Tukey-lambda numbers of unit variance: Q(u) = (u^l - (1-u)^l)/l, divided by its own standard deviation."""
-    uniform = rng.random(size, np.float32).clip(1e-7, 1 - 1e-7)
-    if abs(shape) < 1e-6:
-        return (np.log(uniform / (1 - uniform)) * np.float32(np.sqrt(3) / np.pi)).astype(np.float32)
-    numbers = (uniform**shape - (1 - uniform) ** shape) / shape
-    grid = (np.arange(200_000) + 0.5) / 200_000
-    quantiles = (grid**shape - (1 - grid) ** shape) / shape
-    return (numbers / np.float32(quantiles.std())).astype(np.float32)
+    """Tukey-lambda numbers of unit variance: Q(u) = (u^l - (1-u)^l)/l over its standard deviation; l above -1/2.
+
+    The variance is 2/l^2 (1/(1 + 2l) - B(1 + l, 1 + l)), B being Euler's beta; at l = 0 the law is the logistic one.
+    """
+    uniform = rng.random(size).clip(1e-12, 1 - 1e-12)
+    if abs(shape) < 1e-3:
+        return (np.log(uniform / (1 - uniform)) * (np.sqrt(3) / np.pi)).astype(np.float32)
+    beta = math.gamma(1 + shape) ** 2 / math.gamma(2 + 2 * shape)
+    deviation = math.sqrt(2 * (1 / (1 + 2 * shape) - beta)) / abs(shape)
+    numbers = (uniform**shape - (1 - uniform) ** shape) / (shape * deviation)
+    return numbers.astype(np.float32)

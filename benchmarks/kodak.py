@@ -1,0 +1,48 @@
+"""The common measure: raw PSNR on the noisy cases made from Kodak24.
+
+    python benchmarks/kodak.py CASES [--noise true|auto] [--ensemble 1|2|4|8] [--model NAME|DIR] [--every N]
+
+CASES is made by `../shared/bench/make_cases.py ../shared/data/testsets/Kodak24 CASES`. Every case goes through
+`rawkd.process.process_file`, DNG to DNG; the DNGs are scored by `../shared/bench/score.py`. A test set: nothing is chosen by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rawkd.files.decode import Decoder
+from rawkd.pipeline import DenoiseOptions
+from rawkd.process import ProcessOptions, process_file
+
+SCORE = Path(__file__).resolve().parents[2] / "shared" / "bench" / "score.py"
+
+
+def main() -> int:
+    """Denoise the cases and print the score."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--noise", choices=("true", "auto"), default="true")
+    parser.add_argument("--ensemble", type=int, default=1)
+    parser.add_argument("--model")
+    parser.add_argument("--every", type=int, default=1, help="only every Nth picture")
+    options = parser.parse_args()
+    cases = json.loads((options.cases / "cases.json").read_text())
+    pictures = sorted({case["clean"] for case in cases})[:: options.every]
+    cases = [case for case in cases if case["clean"] in pictures]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        decoder = Decoder()
+        for case in cases:
+            noise = (case["gain"], case["read_variance"]) if options.noise == "true" else None
+            how = DenoiseOptions(noise=noise, ensemble=options.ensemble, model=options.model)
+            process_file(options.cases / case["dng"], out / case["dng"], ProcessOptions(how), decoder=decoder)
+        return subprocess.run([sys.executable, str(SCORE), str(options.cases), str(out)], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""A whole photo from file to file: seconds and peak memory of `rawkd denoise` as a user runs it.
+
+    python benchmarks/whole_photo.py [--megapixels 24] [--ensemble 1] [--format dng] [--runs 3] [--threads N]
+
+Makes a 14-bit DNG of the size asked for (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1), denoises it in a
+fresh process each run and prints the best and the median of wall seconds, the seconds of each step, and the largest sum of
+resident memory of the process and its children, read every 20 ms from /proc (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from synthetic_dng import write_dng  # type: ignore[import-not-found]
+
+GAIN, READ_VARIANCE = 1.5e-3, 2.5e-6
+BLACK, WHITE = 512, 16383
+
+
+def noisy_mosaic(megapixels: float) -> np.ndarray:
+    """(H, W) uint16 of aspect 3:2, written strip by strip."""
+    height = int((megapixels * 1e6 / 1.5) ** 0.5) // 2 * 2
+    width = int(height * 1.5) // 2 * 2
+    rng = np.random.default_rng(1)
+    out = np.empty((height, width), np.uint16)
+    x = np.arange(width, dtype=np.float32)[None, :] / width
+    for top in range(0, height, 256):
+        y = np.arange(top, min(top + 256, height), dtype=np.float32)[:, None] / height
+        clean = 0.05 + 0.3 * x + 0.1 * np.sin(400 * x * y) + 0.2 * (((x * 12) % 1 - 0.5) ** 2 + ((y * 8) % 1 - 0.5) ** 2 < 0.1)
+        noisy = clean + np.sqrt(GAIN * np.maximum(clean, 0) + READ_VARIANCE) * rng.standard_normal(clean.shape, np.float32)
+        out[top : top + len(y)] = np.clip(np.rint(noisy * (WHITE - BLACK) + BLACK), 0, WHITE)
+    return out
+
+
+def resident_mib(root: int) -> float:
+    """Resident memory of a process and its descendants, MiB."""
+    parents: dict[int, int] = {}
+    pages: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text().rpartition(")")[2].split()
+                pages[int(folder.name)] = int((folder / "statm").read_text().split()[1])
+            except (OSError, IndexError):
+                continue
+            parents[int(folder.name)] = int(stat[1])
+    family = {root}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(pages.get(pid, 0) for pid in family) * 4096 / 2**20
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, default=24)
+    parser.add_argument("--ensemble", default="1")
+    parser.add_argument("--format", default="dng")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_dng(folder / "photo.dng", noisy_mosaic(options.megapixels))
+        command = [sys.executable, "-m", "rawkd", "denoise", str(folder / "photo.dng"), "--format", options.format]
+        command += ["--ensemble", options.ensemble, "--noise", f"{GAIN},{READ_VARIANCE}", "--json", "--overwrite", "-q"]
+        command += ["--threads", options.threads] if options.threads else []
+        walls, peaks, steps = [], [], []
+        for _ in range(options.runs):
+            began = time.monotonic()
+            process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603
+            peak = 0.0
+            while process.poll() is None:
+                peak = max(peak, resident_mib(process.pid))
+                time.sleep(0.02)
+            walls.append(time.monotonic() - began)
+            peaks.append(peak)
+            steps.append(json.loads(process.stdout.read())["seconds"])  # type: ignore[union-attr]
+    best = min(range(len(walls)), key=walls.__getitem__)
+    print(f"{options.megapixels:g} MP, ensemble {options.ensemble}, {options.format}")
+    print(f"wall: best {min(walls):.2f} s, median {statistics.median(walls):.2f} s")
+    print("steps of the best: " + ", ".join(f"{name} {value:.2f}" for name, value in steps[best].items()))
+    print(f"peak memory {max(peaks):.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""How near a restored picture comes to its reference: PSNR, SSIM, bias, and the noise left in flat areas.
+
+Nothing here clips: domain, clip, crop and data range are a benchmark's own rules and stand where it is read
+(`rawkd.evaluation`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import InputError, UsageError
+from rawkd.photo import DoubleArray, Mosaic
+from rawkd.sensor.bayer import Unification
+
+Floats = NDArray[np.floating[Any]]
+Window = Literal["gaussian", "uniform"]
+
+FLAT_SIDE_PX = 16
+FLATTEST = 0.1
+"""Side of a flat area in mosaic pixels, and the share of all areas that counts as flat (our choice)."""
+
+LEVEL_BINS = 24
+"""Bins of a bias curve, evenly spaced in the root of the signal, as shot noise is (our choice)."""
+
+
+def psnr(restored: Floats, reference: Floats, data_range: float = 1.0) -> float:
+    """Peak signal-to-noise ratio, 10 log10(range^2 / mean squared error), dB; infinite for equal arrays.
+
+    Parameters
+    ----------
+    restored, reference : of one shape and at least one element, in one unit. data_range : the peak in that unit.
+
+    Raises
+    ------
+    InputError: if the shapes differ, or the error is not finite.
+    """
+    error = float(np.mean(np.square(_difference(restored, reference))))
+    if not np.isfinite(error):
+        raise InputError("values that are not finite cannot be scored")
+    return float("inf") if error == 0 else float(10 * np.log10(data_range**2 / error))
+
+
+def ssim(
+    restored: Floats,
+    reference: Floats,
+    data_range: float = 1.0,
+    *,
+    window: Window = "gaussian",
+    channel_axis: int | None = None,
+) -> float:
+    """Mean structural similarity (Wang et al., TIP 2004) as scikit-image computes it.
+
+    Parameters
+    ----------
+    restored, reference : of one shape, both axes of a picture at least 11 long. data_range : the peak.
+    window : "gaussian" is the paper's own, 11 x 11 of sigma 1.5; "uniform" is scikit-image's default, 7 x 7.
+    channel_axis : the axis over whose channels the result is averaged.
+
+    Raises
+    ------
+    InputError: if the shapes differ or are smaller than the window. UsageError: if scikit-image is not installed.
+    """
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise UsageError("SSIM needs scikit-image: install rawkd[bench]") from error
+    if restored.shape != reference.shape:
+        raise InputError(f"a result of {restored.shape} cannot be scored against a reference of {reference.shape}")
+    kind: dict[str, Any] = {"win_size": 7}
+    if window == "gaussian":
+        kind = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    try:
+        value = structural_similarity(
+            reference.astype(np.float64),
+            restored.astype(np.float64),
+            data_range=data_range,
+            channel_axis=channel_axis,
+            **kind,
+        )
+    except ValueError as error:
+        raise InputError(f"a picture of {restored.shape} is too small for SSIM") from error
+    return float(value)
+
+
+def bias_permille(restored: Floats, reference: Floats) -> float:
+    """Mean of restored - reference in thousandths of the reference's mean.
+
+    Raises
+    ------
+    InputError: if the shapes differ, or the reference is black altogether.
+    """
+    mean = float(np.mean(reference, dtype=np.float64))
+    if mean == 0:
+        raise InputError("a reference that is black altogether knows no bias")
+    return 1000 * float(np.mean(_difference(restored, reference))) / mean
+
+
+def noise_left(restored: Mosaic, reference: Mosaic) -> float:
+    """Standard deviation of restored - reference in the flattest areas of the reference, signal units.
+
+    The areas are blocks of 16 x 16 mosaic pixels, 8 x 8 a plane; the tenth of them with the least relative variance in
+    the reference counts. A block's mean error is bias and is left out. (Our choice.)
+
+    Raises
+    ------
+    InputError: if shape or phase differ, or there is no whole block.
+    """
+    clean = _plane_blocks(reference)
+    error = _plane_blocks(restored) - clean if restored.data.shape == reference.data.shape else np.empty((0, 4, 64))
+    if restored.pattern != reference.pattern or not len(error):
+        raise InputError(
+            f"no area of {restored.data.shape} {restored.pattern} can be scored against {reference.data.shape} "
+            f"{reference.pattern}"
+        )
+    level = np.maximum(clean.mean(axis=2), 1e-3)
+    activity = (clean.var(axis=2) / level).mean(axis=1)
+    flat = np.argsort(activity, kind="stable")[: max(1, round(FLATTEST * len(activity)))]
+    return float(np.sqrt(error[flat].var(axis=2).mean()))
+
+
+def _plane_blocks(mosaic: Mosaic) -> DoubleArray:
+    """(n, 4, 64) float64 samples of the planes of every whole block that begins on a red site."""
+    padding = Unification.of((0, 0), mosaic.pattern)
+    data = mosaic.data[padding.top :, padding.left :]
+    side, half = FLAT_SIDE_PX, FLAT_SIDE_PX // 2
+    rows, columns = data.shape[0] // side, data.shape[1] // side
+    cells = data[: rows * side, : columns * side].reshape(rows, half, 2, columns, half, 2)
+    return cells.transpose(0, 3, 2, 5, 1, 4).reshape(rows * columns, 4, half**2).astype(np.float64)
+
+
+@dataclass
+class BiasCurve:
+    """Mean error by the level of the reference, added up picture by picture.
+
+    Attributes
+    ----------
+    error, level : (LEVEL_BINS,) sums of restored - reference and of the reference. count : samples of each bin.
+    """
+
+    error: DoubleArray = field(default_factory=lambda: np.zeros(LEVEL_BINS))
+    level: DoubleArray = field(default_factory=lambda: np.zeros(LEVEL_BINS))
+    count: DoubleArray = field(default_factory=lambda: np.zeros(LEVEL_BINS))
+
+    def add(self, restored: Floats, reference: Floats) -> None:
+        """Add the samples of a picture; those of a reference outside 0..1 go to the bins at the ends."""
+        error = _difference(restored, reference).ravel()
+        clean = np.asarray(reference, np.float64).ravel()
+        place = np.minimum((np.sqrt(np.clip(clean, 0, 1)) * LEVEL_BINS).astype(np.intp), LEVEL_BINS - 1)
+        self.error += np.bincount(place, error, LEVEL_BINS)
+        self.level += np.bincount(place, clean, LEVEL_BINS)
+        self.count += np.bincount(place, minlength=LEVEL_BINS)
+
+    def points(self) -> list[tuple[float, float, int]]:
+        """(mean level, mean error, samples) of every bin that holds any."""
+        return [
+            (float(level / count), float(error / count), int(count))
+            for error, level, count in zip(self.error, self.level, self.count, strict=True)
+            if count
+        ]
+
+
+def _difference(restored: Floats, reference: Floats) -> DoubleArray:
+    """Restored - reference in float64."""
+    if restored.shape != reference.shape or restored.size == 0:
+        raise InputError(f"a result of {restored.shape} cannot be scored against a reference of {reference.shape}")
+    return np.subtract(restored, reference, dtype=np.float64)
