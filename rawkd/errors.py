@@ -36,3 +36,22 @@ class OutputError(RawkdError):
 
 class MemoryLimitError(RawkdError):
     """The photo does not fit into memory."""
+
+
+def sentence_of(error: Exception, photo: object = None) -> str:
+    """One line for the user: which file, what happened, what to do.
+
+    Parameters
+    ----------
+    photo : its name, put before a sentence that does not hold it; None where the error is of no photo.
+    """
+    if isinstance(error, MemoryError):
+        text = "there is not enough memory for this photo; close other programs or denoise it on a larger machine"
+    elif isinstance(error, RawkdError):
+        text = " ".join(str(error).split())
+    else:
+        text = f"something unexpected happened ({type(error).__name__}: {error}); rawkd -v shows the traceback"
+        text = " ".join(text.split())
+    if photo is None or str(photo) in text:
+        return text
+    return f"{photo}: {text}"

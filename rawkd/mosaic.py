@@ -170,6 +170,11 @@ class Levels:
         return out
 
     @property
+    def floor(self) -> float:
+        """Signal of DN 0 at the site with the lowest black: nothing below it can be in the file."""
+        return -float(self.black_dn.min()) / self.range_dn
+
+    @property
     def saturation(self) -> float:
         """Signal at which the sensor clips."""
         return (self.saturation_dn - float(self.black_dn.mean())) / self.range_dn

@@ -14,6 +14,7 @@ from rawkd.inference.card import choose_student, load_family
 from rawkd.inference.engine import Engines
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
+from rawkd.local_mean import keep_local_mean
 from rawkd.photo import FloatArray, Mosaic, RawPhoto
 from rawkd.sensor.bayer import SYMMETRIES, unify_bayer
 from rawkd.sensor.choose_noise import noise_model_of
@@ -147,12 +148,14 @@ def restore(
         return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
 
     clean = self_ensemble(denoise_once, unified, options.ensemble)
+    levels = fine.levels
+    keep_local_mean(unified, clean, noise, floor=levels.floor, saturation=levels.saturation)
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
     result = blend(
         noisy,
         restored,
         noise,
-        saturation=fine.levels.saturation,
+        saturation=levels.saturation,
         strength=options.strength,
         luma=options.luma,
         chroma=options.chroma,

@@ -12,7 +12,8 @@ from types import FrameType
 import click
 
 from rawkd import __version__
-from rawkd.cli.exit_codes import INTERRUPTED, OK, exit_code_of, sentence_of
+from rawkd.cli.exit_codes import INTERRUPTED, OK, exit_code_of
+from rawkd.errors import sentence_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class LazyCommand:
 
 COMMANDS = (
     LazyCommand("denoise", "rawkd.cli.denoise", "Denoise raw photos, to DNG or rendered."),
+    LazyCommand("batch", "rawkd.cli.batch", "Denoise folders of raw photos, several at a time."),
     LazyCommand("inspect", "rawkd.cli.inspect", "Show what is known about a raw photo and its noise."),
+    LazyCommand("compare", "rawkd.cli.compare", "Show a photo before and after, as one page."),
+    LazyCommand("bench", "rawkd.cli.bench", "Score models on a data set by the set's own rules."),
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
     LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
     LazyCommand("export", "rawkd.cli.export", "Write a model directory from a run.", hidden=True),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from rawkd.cli.exit_codes import sentence_of
+from rawkd.errors import sentence_of
 
 Progress = Callable[[float], None]
 
@@ -47,6 +47,10 @@ class Console:
         """One sentence, and the traceback for who asked for more."""
         click.echo(_coloured(f"error: {sentence_of(error, photo)}", "red"), err=True)
         self.detail("".join(traceback.format_exception(error)))
+
+    def error(self, head: str, text: str) -> None:
+        """A line for everyone; the head is coloured."""
+        click.echo(_coloured(head.strip(), "red") + f" {text}", err=True)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:

@@ -11,15 +11,13 @@ import click
 
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import FAILED, OK, exit_code_of
-from rawkd.cli.options import noise_pair, region
+from rawkd.cli.options import Choices, shared_options
 
 if TYPE_CHECKING:
-    from rawkd.demosaic import Method
     from rawkd.files.decode import Decoder
+    from rawkd.inference.engine import Engines
     from rawkd.process import ProcessOptions
     from rawkd.report import Report
-
-PART = click.FloatRange(0, 1)
 
 
 @click.command("denoise")
@@ -27,94 +25,14 @@ PART = click.FloatRange(0, 1)
 @click.option(
     "-o", "--output", metavar="FILE|DIR", help="Where to write; default: photo-denoised.dng beside each photo."
 )
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["dng", "tiff", "png", "jpeg"]),
-    help="Default: by the name of the output, else dng.",
-)
-@click.option("--strength", type=PART, default=1.0, show_default=True, help="Part of the noise to remove.")
-@click.option("--luma", type=PART, default=1.0, show_default=True, help="Part of the brightness noise to remove.")
-@click.option("--chroma", type=PART, default=1.0, show_default=True, help="Part of the colour noise to remove.")
-@click.option(
-    "--ensemble",
-    type=click.Choice(["1", "2", "4", "8"]),
-    default="1",
-    show_default=True,
-    help="Symmetries to average: a little better, so many times slower.",
-)
-@click.option(
-    "--noise", metavar="A,B", callback=noise_pair, help="Gain and read variance of the greens, if you know them."
-)
-@click.option(
-    "--noise-source",
-    type=click.Choice(["auto", "calibration", "profile", "blind", "iso"]),
-    default="auto",
-    show_default=True,
-    help="Where noise parameters come from.",
-)
-@click.option(
-    "--calibration",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The camera's calibration file, for its noise.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where the network runs.",
-)
-@click.option(
-    "--demosaic",
-    type=click.Choice(["bilinear", "malvar", "menon"]),
-    default="malvar",
-    show_default=True,
-    help="For tiff, png and jpeg.",
-)
-@click.option(
-    "--exposure",
-    type=click.FloatRange(-10, 10),
-    default=0.0,
-    show_default=True,
-    metavar="EV",
-    help="Stops to add; for tiff, png and jpeg.",
-)
-@click.option("--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="For jpeg.")
-@click.option("--strip-location", is_flag=True, help="Leave GPS fields out of the output.")
-@click.option("--model", metavar="NAME|DIR", help="Another model than the built-in family.")
-@click.option(
-    "--crop",
-    metavar="X,Y,W,H",
-    callback=region,
-    help="Denoise only this region of the upright picture, to a rendered file.",
-)
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@shared_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a photo on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks.")
 def denoise_command(
     photos: tuple[Path, ...],
     output: str | None,
-    file_format: str | None,
-    strength: float,
-    luma: float,
-    chroma: float,
-    ensemble: str,
-    noise: tuple[float, float] | None,
-    noise_source: str,
-    calibration: Path | None,
-    device: str,
-    demosaic: Method,
-    exposure: float,
-    jpeg_quality: int,
-    strip_location: bool,
-    model: str | None,
-    crop: tuple[int, int, int, int] | None,
-    threads: int | None,
-    overwrite: bool,
+    choices: Choices,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -126,38 +44,18 @@ def denoise_command(
     """
     from rawkd.files.decode import Decoder
     from rawkd.files.naming import make_folder, plan_outputs
-    from rawkd.photo import Rect
-    from rawkd.pipeline import DenoiseOptions
-    from rawkd.process import ProcessOptions
+    from rawkd.inference.engine import Engines
 
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")
-    options = ProcessOptions(
-        denoise=DenoiseOptions(
-            strength=strength,
-            luma=luma,
-            chroma=chroma,
-            ensemble=int(ensemble),
-            noise=noise,
-            noise_source=noise_source,
-            calibration=calibration,
-            model=model,
-            device=device,
-            threads=threads,
-        ),
-        demosaic=demosaic,
-        exposure_ev=exposure,
-        jpeg_quality=jpeg_quality,
-        crop=None if crop is None else Rect(top=crop[1], left=crop[0], height=crop[3], width=crop[2]),
-        overwrite=overwrite,
-        strip_location=strip_location,
-    )
-    outputs = plan_outputs(photos, output, file_format, cropped=crop is not None)
+    options = choices.process_options()
+    outputs = plan_outputs(photos, output, choices.file_format, cropped=choices.crop is not None)
     make_folder(output)
     console = Console(verbosity=verbose - quiet)
+    engines = Engines()
     with Decoder() as decoder:
         codes = [
-            _denoise_one(photo, target, options, decoder, console, as_json=as_json)
+            _denoise_one(photo, target, options, (decoder, engines), console, as_json=as_json)
             for photo, target in zip(photos, outputs, strict=True)
         ]
     failed = [code for code in codes if code != OK]
@@ -168,14 +66,20 @@ def denoise_command(
 
 
 def _denoise_one(
-    photo: Path, output: Path, options: ProcessOptions, decoder: Decoder, console: Console, *, as_json: bool
+    photo: Path,
+    output: Path,
+    options: ProcessOptions,
+    tools: tuple[Decoder, Engines],
+    console: Console,
+    *,
+    as_json: bool,
 ) -> int:
     """One photo; its errors are said and become its exit code, so that the other photos are done."""
     from rawkd.process import process_file
 
     try:
         with console.progress(photo.name) as progress:
-            report = process_file(photo, output, options, progress, decoder=decoder)
+            report = process_file(photo, output, options, progress, decoder=tools[0], engines=tools[1])
     except Exception as error:  # one bad photo must not cost the others
         console.fail(error, photo)
         return exit_code_of(error)

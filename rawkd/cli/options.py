@@ -1,8 +1,21 @@
-"""Option values that click does not know: a pair of noise parameters, a rectangle."""
+"""The options that `denoise` and `batch` share, and values that click does not know: noise parameters, a rectangle."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
 from click import BadParameter, Context, Parameter
+
+if TYPE_CHECKING:
+    from rawkd.demosaic import Method
+    from rawkd.process import ProcessOptions
+
+PART = click.FloatRange(0, 1)
 
 
 def noise_pair(ctx: Context, param: Parameter, value: str | None) -> tuple[float, float] | None:
@@ -31,3 +44,137 @@ def region(ctx: Context, param: Parameter, value: str | None) -> tuple[int, int,
         text = f"{value!r} is no region: x and y are not negative, width and height at least 1"
         raise BadParameter(text, ctx, param)
     return left, top, width, height
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen of the options that `denoise` and `batch` share, as click gives it."""
+
+    file_format: str | None
+    strength: float
+    luma: float
+    chroma: float
+    ensemble: str
+    noise: tuple[float, float] | None
+    noise_source: str
+    calibration: Path | None
+    device: str
+    demosaic: Method
+    exposure: float
+    jpeg_quality: int
+    strip_location: bool
+    model: str | None
+    crop: tuple[int, int, int, int] | None
+    threads: int | None
+    overwrite: bool
+
+    def process_options(self) -> ProcessOptions:
+        """The values that the program works with."""
+        from rawkd.photo import Rect
+        from rawkd.pipeline import DenoiseOptions
+        from rawkd.process import ProcessOptions
+
+        crop = self.crop
+        return ProcessOptions(
+            denoise=DenoiseOptions(
+                strength=self.strength,
+                luma=self.luma,
+                chroma=self.chroma,
+                ensemble=int(self.ensemble),
+                noise=self.noise,
+                noise_source=self.noise_source,
+                calibration=self.calibration,
+                model=self.model,
+                device=self.device,
+                threads=self.threads,
+            ),
+            demosaic=self.demosaic,
+            exposure_ev=self.exposure,
+            jpeg_quality=self.jpeg_quality,
+            crop=None if crop is None else Rect(top=crop[1], left=crop[0], height=crop[3], width=crop[2]),
+            overwrite=self.overwrite,
+            strip_location=self.strip_location,
+        )
+
+
+_OPTIONS = (
+    click.option(
+        "--format",
+        "file_format",
+        type=click.Choice(["dng", "tiff", "png", "jpeg"]),
+        help="Default: by the name of the output, else dng.",
+    ),
+    click.option("--strength", type=PART, default=1.0, show_default=True, help="Part of the noise to remove."),
+    click.option("--luma", type=PART, default=1.0, show_default=True, help="Part of the brightness noise to remove."),
+    click.option("--chroma", type=PART, default=1.0, show_default=True, help="Part of the colour noise to remove."),
+    click.option(
+        "--ensemble",
+        type=click.Choice(["1", "2", "4", "8"]),
+        default="1",
+        show_default=True,
+        help="Symmetries to average: a little better, so many times slower.",
+    ),
+    click.option(
+        "--noise", metavar="A,B", callback=noise_pair, help="Gain and read variance of the greens, if you know them."
+    ),
+    click.option(
+        "--noise-source",
+        type=click.Choice(["auto", "calibration", "profile", "blind", "iso"]),
+        default="auto",
+        show_default=True,
+        help="Where noise parameters come from.",
+    ),
+    click.option(
+        "--calibration",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The camera's calibration file, for its noise.",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+        default="auto",
+        show_default=True,
+        help="Where the network runs.",
+    ),
+    click.option(
+        "--demosaic",
+        type=click.Choice(["bilinear", "malvar", "menon"]),
+        default="malvar",
+        show_default=True,
+        help="For tiff, png and jpeg.",
+    ),
+    click.option(
+        "--exposure",
+        type=click.FloatRange(-10, 10),
+        default=0.0,
+        show_default=True,
+        metavar="EV",
+        help="Stops to add; for tiff, png and jpeg.",
+    ),
+    click.option("--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="For jpeg."),
+    click.option("--strip-location", is_flag=True, help="Leave GPS fields out of the output."),
+    click.option("--model", metavar="NAME|DIR", help="Another model than the built-in family."),
+    click.option(
+        "--crop",
+        metavar="X,Y,W,H",
+        callback=region,
+        help="Denoise only this region of the upright picture, to a rendered file.",
+    ),
+    click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all."),
+    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+)
+
+
+def shared_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command all options of a denoise; it receives them as one argument `choices`."""
+    names = [field.name for field in fields(Choices)]
+
+    def gathered(*values: Any, **named: Any) -> int:
+        choices = Choices(**{name: named.pop(name) for name in names})
+        return command(*values, choices=choices, **named)
+
+    decorated: Callable[..., int] = update_wrapper(gathered, command)
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated

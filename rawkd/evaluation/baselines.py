@@ -50,7 +50,9 @@ def _wavelet(picture: DoubleArray) -> DoubleArray:
 
     low, span = picture.min(), max(float(np.ptp(picture)), 1e-9)
     restored: DoubleArray = denoise_wavelet((picture - low) / span, sigma=1 / span, rescale_sigma=False)
-    return restored * span + low
+    restored *= span
+    restored += low
+    return restored
 
 
 def _nlm(picture: DoubleArray) -> DoubleArray:
@@ -92,7 +94,9 @@ class Baseline:
         unified, unification = unify_bayer(case.noisy)
         planes = pack(unified).astype(np.float64)
         for plane, gain, read in zip(planes, case.noise.gain, case.noise.read_variance, strict=True):
-            plane[...] = unstabilise(self._denoise(stabilise(plane, float(gain), float(read))), float(gain), float(read))
+            plane[...] = unstabilise(
+                self._denoise(stabilise(plane, float(gain), float(read))), float(gain), float(read)
+            )
         data = unification.undo(unpack(planes.astype(np.float32)))
         return Mosaic(np.ascontiguousarray(data), case.noisy.pattern)
 

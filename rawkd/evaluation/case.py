@@ -84,8 +84,8 @@ class Benchmark(Protocol):
         """The cases one after the other; none is kept."""
         ...
 
-    def score(self, case: Case, restored: Mosaic) -> Iterator[Score]:
-        """The scores of a case by the set's rules; none where a server keeps the truth."""
+    def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:
+        """The scores of a method on a case by the set's rules; none where a server keeps the truth."""
         ...
 
 

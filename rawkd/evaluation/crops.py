@@ -20,6 +20,8 @@ PREVIEW_PX = 512
 LEAST_SKIN = 0.3
 """Share of skin-like pixels from which a crop shows skin."""
 MOST_OVERLAP = 0.2
+NEAR_END = 0.2
+"""Part of the way from the darkest (brightest) window to the median up to which windows count as dark (bright)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class _Windows:
-    """Candidates and their statistics, (n,) each: luma 0..255, its mean squared slope, shares of pixels 0..1."""
+    """Candidates and their statistics, (n,) each: luma 0..255, its mean slope, shares of pixels 0..1."""
 
     left: DoubleArray
     top: DoubleArray
@@ -56,7 +58,8 @@ def choose_crops(preview: NDArray[np.uint8], height: int, width: int) -> tuple[C
     usable = (windows.clipped < 0.5) & (windows.crushed < 0.5)
     if not usable.any():
         usable[:] = True
-    dark, bright = np.quantile(windows.luma[usable], [0.1, 0.9])
+    low, middle_luma, high = np.quantile(windows.luma[usable], [0, 0.5, 1])
+    dark, bright = low + NEAR_END * (middle_luma - low), high - NEAR_END * (high - middle_luma)
     has_skin = usable & (windows.skin >= LEAST_SKIN)
     middle = usable & (windows.luma > 40) & (windows.luma < 200)
     wishes = (
@@ -87,6 +90,7 @@ def _measure(preview: NDArray[np.uint8], rows: int, columns: int) -> _Windows:
     slope = np.zeros_like(luma)
     slope[:, 1:] += np.diff(luma, axis=1) ** 2
     slope[1:] += np.diff(luma, axis=0) ** 2
+    slope = np.sqrt(slope)  # many fine edges count more than one hard one
     tops = _steps(luma.shape[0], rows)
     lefts = _steps(luma.shape[1], columns)
 

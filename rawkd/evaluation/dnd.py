@@ -17,6 +17,7 @@ from rawkd.errors import InputError
 from rawkd.evaluation.case import Case, Score
 from rawkd.evaluation.matlab import open_hdf5, read_hdf5
 from rawkd.files.atomic import atomic_output
+from rawkd.files.naming import make_folder
 from rawkd.photo import CFAPattern, FloatArray, Mosaic, Rect
 from rawkd.sensor.noise import NoiseModel
 
@@ -43,6 +44,8 @@ class DND:
 
     def __init__(self, folder: Path, submission: Path, *, overwrite: bool = False) -> None:
         self.total = 0
+        self._boxes: dict[str, list[FloatArray]] = {}
+        self._num_boxes = 0
         self._folder = folder
         self._submission = submission
         self._overwrite = overwrite
@@ -62,8 +65,12 @@ class DND:
             for picture in range(count):
                 yield from self._picture(info_path, file, info, picture, count)
 
-    def score(self, case: Case, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """None: the truth is the server's."""
+    def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:
+        """None: the truth is the server's. The boxes of a picture are written when they are complete."""
+        boxes = self._boxes.setdefault(method, [])
+        boxes.append(np.clip(restored.data, 0, 1))
+        if len(boxes) == self._num_boxes:
+            self._write(method, case.name.partition("_")[0], self._boxes.pop(method))
         return iter(())
 
     def _picture(self, info_path: Path, file: Any, info: Any, picture: int, count: int) -> Iterator[Case]:
@@ -74,8 +81,10 @@ class DND:
         gain, read = (float(_read(info_path, noise, name).item()) for name in ("a", "b"))
         boxes = read_hdf5(info_path, file[_reference(info_path, info, "boundingboxes", picture)]).T
         if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise InputError(f"{info_path}: the boxes of picture {picture + 1} have the shape {boxes.shape}, not (n, 4)")
-        self.total = count * len(boxes)
+            raise InputError(
+                f"{info_path}: the boxes of picture {picture + 1} have the shape {boxes.shape}, not (n, 4)"
+            )
+        self.total, self._num_boxes = count * len(boxes), len(boxes)
         with open_hdf5(path) as images:
             data = _member(path, images, "Inoisy")
             for number, box in enumerate(boxes):
@@ -92,25 +101,18 @@ class DND:
                     noise=NoiseModel(np.array(gain), np.array(read), "info.mat"),
                 )
 
-    def write(self, method: str, picture: str, boxes: list[FloatArray]) -> Path:
-        """Write the submission file of one picture of a method.
-
-        Parameters
-        ----------
-        picture : "0001". boxes : (H, W) signal each, in order; clipped here.
-        """
+    def _write(self, method: str, picture: str, boxes: list[FloatArray]) -> None:
+        """Write the submission file of one picture of a method; the boxes are (H, W) signal in order."""
         from scipy.io import savemat
 
         cells = np.empty(len(boxes), object)
         for number, box in enumerate(boxes):
-            cells[number] = np.clip(box, 0, 1).astype(np.float32)
+            cells[number] = box
         folder = self._submission / method
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{picture}.mat"
-        with atomic_output(path, self._overwrite) as temporary:
-            content = {"Idenoised": cells, "israw": True, "eval_version": EVAL_VERSION}
-            savemat(temporary, content, appendmat=False)
-        return path
+        for missing in (self._submission, folder):
+            make_folder(f"{missing}/")
+        with atomic_output(folder / f"{picture}.mat", self._overwrite) as temporary, temporary.open("wb") as stream:
+            savemat(stream, {"Idenoised": cells, "israw": True, "eval_version": EVAL_VERSION})
 
 
 def _member(path: Path, group: Any, name: str) -> Any:

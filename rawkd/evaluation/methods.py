@@ -153,5 +153,7 @@ def methods_named(
     ]
     shown = [method.name for method in methods]
     if len(set(shown)) != len(shown):
-        raise UsageError(f"two methods of one name ({', '.join(shown)}): name every method once, folders by other names")
+        raise UsageError(
+            f"two methods of one name ({', '.join(shown)}): name every method once, folders by other names"
+        )
     return methods

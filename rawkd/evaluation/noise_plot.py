@@ -57,4 +57,3 @@ def _tagged(photo: RawPhoto) -> NoiseModel | None:
         return parse_noise_profile(photo.noise_profile) if photo.noise_profile else None
     except NoiseError:
         return None
-

@@ -75,7 +75,7 @@ def span(values: DoubleArray, *, log: bool = False, margin: float = 0.05) -> tup
 
 
 def chart(title: str, x: Axis, y: Axis, series: Sequence[Series], width: int = WIDTH, height: int = HEIGHT) -> Drawing:
-    """A chart with a grid, its title above and its legend inside, at the upper left; what leaves the axes is not shown."""
+    """A chart with a grid, its title above, its legend inside at the upper left; what leaves the axes is not shown."""
     inner = width - LEFT - RIGHT, height - TOP - BOTTOM
 
     def at(place_x: DoubleArray, place_y: DoubleArray) -> DoubleArray:
@@ -102,7 +102,7 @@ def chart(title: str, x: Axis, y: Axis, series: Sequence[Series], width: int = W
 
 def _marks(one: Series, places: DoubleArray, at: Place) -> list[Item]:
     """Dots within the axes, or the pieces of a line that lie within them."""
-    inside = ((places >= -1e-9) & (places <= 1 + 1e-9)).all(axis=1)
+    inside = (np.abs(places - 0.5) <= 0.5 + 1e-9).all(axis=1)
     if one.kind == "dots":
         return [Dots(at(places[inside, 0], places[inside, 1]), one.colour, one.size)]
     pieces = np.split(np.arange(len(places)), np.flatnonzero(np.diff(inside.astype(int))) + 1)

@@ -29,10 +29,48 @@ PHONE_PATTERNS = {
 }
 """Google Pixel, iPhone 7, Galaxy S6 Edge, Nexus 6, LG G4."""
 
-VALIDATION_PHONES = (
-    "S6 GP N6 G4 IP GP IP G4 N6 S6 N6 G4 S6 GP IP N6 G4 S6 GP IP "
-    "N6 G4 S6 GP IP N6 G4 S6 GP IP N6 G4 S6 GP IP N6 G4 S6 GP IP"
-).split()
+VALIDATION_PHONES = [
+    "S6",
+    "GP",
+    "N6",
+    "G4",
+    "IP",
+    "GP",
+    "IP",
+    "G4",
+    "N6",
+    "S6",
+    "N6",
+    "G4",
+    "S6",
+    "GP",
+    "IP",
+    "N6",
+    "G4",
+    "S6",
+    "GP",
+    "IP",
+    "N6",
+    "G4",
+    "S6",
+    "GP",
+    "IP",
+    "N6",
+    "G4",
+    "S6",
+    "GP",
+    "IP",
+    "N6",
+    "G4",
+    "S6",
+    "GP",
+    "IP",
+    "N6",
+    "G4",
+    "S6",
+    "GP",
+    "IP",
+]
 """Phones of the 40 validation scenes, in the file's order."""
 
 PLUS_PATTERNS = (CFAPattern.BGGR,) * 16 + (CFAPattern.RGGB,) * 12 + (CFAPattern.BGGR,) * 4
@@ -93,7 +131,7 @@ class SIDD:
             for scene, (label, pattern) in enumerate(patterns):
                 yield from self._scene(noisy, gt, scene, per_scene, label, pattern)
 
-    def score(self, case: Case, restored: Mosaic) -> Iterator[Score]:
+    def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
         """Of one block."""
         if case.reference is not None:
             yield Score(case.name, raw_values(restored, case.reference))
@@ -108,7 +146,7 @@ class SIDD:
             known = [(f"phone {phone}", PHONE_PATTERNS[phone]) for phone in VALIDATION_PHONES]
         if len(known) != scenes:
             raise InputError(
-                f"{self._paths[0]}: {scenes} scenes, where the phases of {len(known)} are known: name them with --scenes"
+                f"{self._paths[0]}: {scenes} scenes, the phases of {len(known)} are known: name them with --scenes"
             )
         return known
 

@@ -132,9 +132,9 @@ def below(drawings: tuple[Drawing, ...]) -> Drawing:
 
 def _moved(item: Item, down: float) -> Item:
     if isinstance(item, Line):
-        return Line(item.points + [0, down], item.colour, item.width, item.dashed)
+        return Line(item.points + np.array([0.0, down]), item.colour, item.width, item.dashed)
     if isinstance(item, Dots):
-        return Dots(item.points + [0, down], item.colour, item.diameter)
+        return Dots(item.points + np.array([0.0, down]), item.colour, item.diameter)
     return Text(item.x, item.y + down, item.text, item.size, item.anchor, item.turned)
 
 

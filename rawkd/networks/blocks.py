@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class ARNetBlock(nn.Module):
     """1x1, ReLU, 3x3 group convolution, ReLU, 1x1; identity shortcut where the width is kept.
 
-    MobileNetV2's block with its depthwise convolution replaced by a group convolution (Feature-Align paper, section 3.1;
-    the shortcut rule is MobileNetV2's, expansion 1 our choice).
+    MobileNetV2's block with its depthwise convolution replaced by a group convolution (Feature-Align paper, section
+    3.1; the shortcut rule is MobileNetV2's, expansion 1 our choice).
     """
 
     def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
@@ -22,7 +22,8 @@ class ARNetBlock(nn.Module):
         self.has_shortcut = in_channels == out_channels
 
     def forward(self, features: Tensor) -> Tensor:
-        out = self.leave(torch.relu(self.mix(torch.relu(self.enter(features)))))
+        """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
+        out: Tensor = self.leave(torch.relu(self.mix(torch.relu(self.enter(features)))))
         return features + out if self.has_shortcut else out
 
 
@@ -42,6 +43,7 @@ class FeatureAlign(nn.Module):
             nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        """(n, channels, h, w) features and (n, image_channels, h, w) image -> features."""
         embedded = torch.relu(self.embed(image))
         return torch.addcmul(self.beta(embedded), self.gamma(embedded), features)
 
@@ -63,10 +65,10 @@ class NoiseUnits(nn.Module):
         self.offset = read_variance / gain**2
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, 4, h, w) anchored values -> z (n, 4, h, w), guide (n, 8, h, w), factor (n, 4, h, w)."""
         electrons = planes * (1 / self.gain) + self.offset
-        mean = F.interpolate(
-            F.avg_pool2d(electrons, self.local_px), scale_factor=float(self.local_px), mode="bilinear", align_corners=False
-        )
+        cells = F.avg_pool2d(electrons, self.local_px)
+        mean = F.interpolate(cells, scale_factor=float(self.local_px), mode="bilinear", align_corners=False)
         sigma = torch.sqrt(torch.clamp(mean, min=0.25))
         structure = (electrons - mean) / sigma
         level = torch.log1p(torch.clamp(electrons, min=0)) * 0.25

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -92,10 +91,11 @@ class FANet(nn.Module):
     @property
     def stride(self) -> int:
         """Packed pixels that height and width are multiples of."""
-        pooled = 2 ** (len(self.config.widths) - 1 + self.config.patch)
+        pooled = 1 << (len(self.config.widths) - 1 + self.config.patch)
         return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
 
     def forward(self, planes: Tensor) -> Tensor:
+        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         if self.noise_units:
             structure, guide, sigma = self.noise_units(planes)
         else:

@@ -1,7 +1,7 @@
 """The U-Net of unprocessing (UPI), the Feature-Align paper's teacher.
 
-Source: Brooks et al., CVPR 2019 (arXiv 1811.11127), network.py of its code (Apache-2.0): three 3x3 convolutions with leaky
-ReLU 0.2 a block, max pooling, bilinear upsampling and concatenation, residual output.
+Source: Brooks et al., CVPR 2019 (arXiv 1811.11127), network.py of its code (Apache-2.0): three 3x3 convolutions with
+leaky ReLU 0.2 a block, max pooling, bilinear upsampling and concatenation, residual output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class UPIUNetConfig:
-    """Widths per level, finest first; convolutions a block; input planes (8: with the variance map, 4: k-sigma space)."""
+    """Widths per level, finest first; convolutions a block; input planes (8: with the variance map, 4: anchored)."""
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
     convolutions: int = 3
@@ -47,6 +47,7 @@ class UPIUNet(nn.Module):
         return int(2 ** (len(self.config.widths) - 1))
 
     def forward(self, planes: Tensor) -> Tensor:
+        """The first four planes, denoised."""
         features, kept = planes, []
         for level, block in enumerate(self.encoder):
             features = block(F.max_pool2d(features, 2) if level else features)

@@ -49,6 +49,7 @@ class WaveletUNet(nn.Module):
         return int(2 ** (len(self.config.widths) - 1))
 
     def forward(self, planes: Tensor) -> Tensor:
+        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         features, kept = self.stem(planes), []
         for level, blocks in enumerate(self.encoder):
             if level:

@@ -50,7 +50,7 @@ class Unification:
 
 def unify_bayer(mosaic: Mosaic) -> tuple[FloatArray, Unification]:
     """An even-sized RGGB mosaic of any phase and size, (H', W') float32, and how to undo it exactly."""
-    unification = Unification.of(mosaic.data.shape, mosaic.pattern)  # type: ignore[arg-type]
+    unification = Unification.of(mosaic.data.shape, mosaic.pattern)
     return np.ascontiguousarray(unification.apply(mosaic.data)), unification
 
 
@@ -94,7 +94,7 @@ class BayerSymmetry:
             data, pattern = data[::-1], pattern.shifted(1, 0)
         if self.flip_columns:
             data, pattern = data[:, ::-1], pattern.shifted(0, 1)
-        unification = Unification.of(data.shape, pattern)  # type: ignore[arg-type]
+        unification = Unification.of(data.shape, pattern)
         return np.ascontiguousarray(unification.apply(data)), unification
 
     def undo(self, data: FloatArray, unification: Unification) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ class Checkpoint:
 
     Attributes
     ----------
-    recipe : plain JSON of the recipe, subrange, strategy and data. student, average, optimiser : their state dicts.
+    recipe : plain JSON of the recipe, the subrange and the run it started from.
+    student, average, optimiser : their state dicts.
     seconds : time spent so far. history : (step, values) of every validation.
     """
 
@@ -40,8 +42,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     ------
     OutputError: if it cannot be written.
     """
+    buffer = io.BytesIO()
+    torch.save(vars(checkpoint), buffer)
     with atomic_output(folder / CHECKPOINT, overwrite=True) as temporary:
-        torch.save(checkpoint.__dict__, temporary)
+        temporary.write_bytes(buffer.getbuffer())  # torch's own writer hides that the disk is full
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
@@ -57,7 +61,8 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # unpickling fails in a dozen ways, all of them damage
-        raise ModelError(f"{path}: the checkpoint is damaged ({type(error).__name__}): delete it or name another --out") from error
+        kind = type(error).__name__
+        raise ModelError(f"{path}: the checkpoint is damaged ({kind}): delete it or name another --out") from error
 
 
 def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:

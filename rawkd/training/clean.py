@@ -56,7 +56,7 @@ class CleanSet:
         self._ends = np.cumsum(areas, dtype=np.float64)
 
     def draw(self, rng: np.random.Generator) -> NDArray[Any]:
-        """A random picture, by area: uint8 or uint16 (H, W, 3) sRGB, or float32 (4, h, w) signal of a binned raw file."""
+        """A random picture, by area: uint8 or uint16 (H, W, 3) sRGB, or the (4, h, w) signal of a binned raw file."""
         index = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
         path = self.paths[min(index, len(self.paths) - 1)]
         return self._decoded[path] if path in self._decoded else _decode(path)

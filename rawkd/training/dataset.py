@@ -23,7 +23,7 @@ from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe
 from rawkd.training.leaves import leaves_scene
 from rawkd.training.synthesize import add_noise, draw_camera, told_noise
-from rawkd.training.unprocess import camera_mosaic, linearise, random_look
+from rawkd.training.unprocess import camera_mosaic, linear_table, linearise, random_look
 
 HALF_SIZE_SHARE = 0.3
 """Share of picture crops taken at half size: sharper, and finer than 8 bits."""
@@ -161,13 +161,12 @@ def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> 
     return Crop(exposed, look.metadata(brightened=False))
 
 
-def linear_half_size(picture: NDArray[np.unsignedinteger]) -> FloatArray:
-    """(2H, 2W, 3) sRGB -> (H, W, 3) linear of the picture averaged 2x2, with the averages' finer steps kept."""
-    wide = picture.astype(np.uint32 if picture.dtype == np.uint16 else np.uint16)
+def linear_half_size(picture: NDArray[Any]) -> FloatArray:
+    """(2H, 2W, 3) sRGB, uint8 or uint16 -> (H, W, 3) linear of it averaged 2x2, with the averages' finer steps kept."""
+    white = 255 if picture.dtype == np.uint8 else 65535
+    wide = picture.astype(np.uint32)
     total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
-    top = 4 * np.iinfo(picture.dtype).max
-    table = linearise(np.arange(top + 1, dtype=np.float32) / np.float32(top))
-    return table[total]
+    return linear_table(4 * white).take(total)
 
 
 def _window(picture: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:

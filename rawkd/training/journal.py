@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rawkd.color import ProcessMetadata
 from rawkd.isp import process
 from rawkd.training.dataset import Batch
 from rawkd.training.losses import to_signal
@@ -25,18 +24,23 @@ class Journal:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 return
-            self.writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+            self.writer = SummaryWriter(str(folder))
 
     def write(self, step: int, values: dict[str, float], network: nn.Module, batch: Batch) -> None:
         """Values by name and the first crops of `batch`: noisy, restored, clean from top to bottom."""
         if self.writer is None:
             return
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.writer.add_scalar(name, value, step)
         few = Batch(*(tensor[:PICTURES] for tensor in batch)).to(next(network.parameters()).device)
-        metadata = ProcessMetadata(few.white_balance, few.rgb_from_camera)
         with torch.no_grad():
-            rows = [process(to_signal(planes, few), metadata) for planes in (few.noisy, network(few.noisy), few.clean)]
+            stages = few.noisy, network(few.noisy), few.clean
+            rows = [process(to_signal(planes, few), few.metadata) for planes in stages]
         sheet = torch.cat([torch.cat(list(row), -1) for row in rows], -2)
-        self.writer.add_image("noisy, restored, clean", sheet.float().clamp(0, 1).cpu(), step)  # type: ignore[no-untyped-call]
-        self.writer.flush()  # type: ignore[no-untyped-call]
+        self.writer.add_image("noisy, restored, clean", sheet.float().clamp(0, 1).cpu(), step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is pending."""
+        if self.writer is not None:
+            self.writer.close()

@@ -33,7 +33,7 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
 
     Returns
     -------
-    (side, side, 3) float32 in 0..1 with a power spectrum that falls about as natural pictures' does (slope near -2).
+    (side, side, 3) float32 in 0..1. Its power spectrum falls with a slope of -2 to -3; photographs have -1.3 to -3.
     """
     kind = rng.random()
     if kind < 0.10:
@@ -71,7 +71,7 @@ def _radii(fine: int, rng: np.random.Generator) -> DoubleArray:
     power = 1 - RADIUS_EXPONENT
     count = int(rng.integers(250, 900))
     drawn = rng.uniform(high**power, low**power, count) ** (1 / power)
-    large = rng.uniform(0.05, 0.5, max(8, count // 12)) * fine
+    large = rng.uniform(0.05, 0.5, max(8, count // 24)) * fine
     radii: DoubleArray = np.concatenate([large, drawn])
     return np.sort(radii)[::-1] if rng.random() < 0.5 else radii
 
@@ -117,7 +117,7 @@ def _lit(owner: NDArray[np.intp], x: DoubleArray, radii: DoubleArray, rng: np.ra
     is_textured[0] = False  # leaf 0 also owns what no leaf covers
     slope = is_textured * rng.uniform(-0.3, 0.3, num_leaves) / radii
     strength = is_textured * rng.uniform(0.2, 1.2, num_leaves)
-    texture = _coloured_noise(TEXTURE_PX, rng).mean(axis=2) - np.float32(0.5)
+    texture = _noise_field(TEXTURE_PX, rng.uniform(0.5, 1.5), rng) - np.float32(0.5)
     repeats = -(-fine // TEXTURE_PX)
     shade = _of_leaf(strength, owner) * np.tile(texture, (repeats, repeats))[:fine, :fine]
     shade += _of_leaf(slope, owner) * np.arange(fine, dtype=np.float32)
@@ -153,16 +153,20 @@ def _linear_from_lab(lab: DoubleArray) -> DoubleArray:
     return linear
 
 
-def _coloured_noise(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """A field whose spectrum falls with a random slope, in two colours, (side, side, 3)."""
-    slope = rng.uniform(0.5, 2.5)
+def _noise_field(side_px: int, slope: float, rng: np.random.Generator) -> FloatArray:
+    """(side, side) numbers in 0..1 around one half whose amplitudes fall as frequency to the power -`slope`."""
     fy = np.fft.fftfreq(side_px)[:, None]
     fx = np.fft.rfftfreq(side_px)[None, :]
     falloff = 1 / np.maximum(np.hypot(fy, fx), 1 / side_px) ** slope
     field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((side_px, side_px))) * falloff, (side_px, side_px))
-    field = np.clip(0.5 + field / (4 * field.std() + 1e-9), 0, 1)[:, :, None]
+    spread: FloatArray = np.clip(0.5 + field / (4 * field.std()), 0, 1).astype(np.float32)
+    return spread
+
+
+def _coloured_noise(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Such a field between two colours, (side, side, 3)."""
     a, b = _palette(rng)[rng.integers(0, 6, 2)]
-    return _mixed(a, b, field)
+    return _mixed(a, b, _noise_field(side_px, rng.uniform(0.5, 2.5), rng)[:, :, None])
 
 
 def _stripes(side_px: int, rng: np.random.Generator) -> FloatArray:

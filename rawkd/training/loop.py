@@ -8,9 +8,9 @@ run computes what the uninterrupted one would have. Under `torchrun` every proce
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.dataset import Batch, NoisyBatches
 from rawkd.training.journal import Journal
+from rawkd.training.processes import Processes, joined_processes
 from rawkd.training.strategies import Strategy
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
@@ -39,7 +40,8 @@ class Run:
 
     Attributes
     ----------
-    folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all. workers : data processes; 0 synthesises in between.
+    folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
+    workers : data processes; 0 synthesises in between.
     validate_every : steps between validations and checkpoints. minutes : stop (to be resumed) after so long.
     """
 
@@ -58,6 +60,51 @@ class Progress:
     step: int
     steps: int
     values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The network that is trained, its running average, and what trains it."""
+
+    student: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+
+    @classmethod
+    def of(cls, recipe: Recipe, subrange: int, device: torch.device) -> Learner:
+        """With the weights that the recipe's seed draws."""
+        torch.manual_seed(recipe.seed)
+        student, average = (
+            build_network(recipe.network, recipe.network_config(subrange)).to(
+                device,
+                memory_format=torch.channels_last,  # type: ignore[call-overload]
+            )
+            for _ in range(2)
+        )
+        average.load_state_dict(student.state_dict())
+        return cls(student, average.eval(), torch.optim.Adam(student.parameters(), recipe.learning_rate, fused=True))
+
+    def resume(self, state: Checkpoint) -> None:
+        """Take up a run where its checkpoint left it."""
+        self.student.load_state_dict(state.student)
+        self.average.load_state_dict(state.average)
+        self.optimiser.load_state_dict(state.optimiser)
+
+    def start_from(self, folder: Path) -> None:
+        """Begin with the averaged weights of another run."""
+        checkpoint = load_checkpoint(folder)
+        if checkpoint is None:
+            raise ModelError(f"{folder} holds no run to start from")
+        try:
+            self.student.load_state_dict(checkpoint.average)
+        except RuntimeError as error:
+            raise ModelError(f"{folder} holds weights of another network: start from one of the same recipe") from error
+        self.average.load_state_dict(checkpoint.average)
+
+    def checkpoint(self, step: int, run: dict[str, Any], seconds: float, history: list[dict[str, float]]) -> Checkpoint:
+        """The state after `step` steps."""
+        student, average = self.student.state_dict(), self.average.state_dict()
+        return Checkpoint(step, run, student, average, self.optimiser.state_dict(), seconds, history)
 
 
 def train(
@@ -81,60 +128,58 @@ def train(
     ------
     ModelError: for a checkpoint of another recipe, or a loss that is not finite (with the term's name).
     """
-    device = torch.device(run.device)
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    rank, world = _join_processes(device)
-    torch.manual_seed(recipe.seed)
-    student = build_network(recipe.network, recipe.network_config(subrange))
-    average = build_network(recipe.network, recipe.network_config(subrange))
-    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": str(start_from) if start_from else None}
-    optimiser = torch.optim.Adam(student.parameters(), recipe.learning_rate, fused=True)
-    state = load_checkpoint(run.folder)
+    identity = _identity(recipe, subrange, start_from)
+    with (
+        joined_processes(run.device) as processes,
+        closing(Journal(run.folder if processes.leads else None)) as journal,
+    ):
+        device = processes.device
+        learner = Learner.of(recipe, subrange, device)
+        state = _begin(learner, run.folder, identity, start_from)
+        parallel, strategy = processes.parallel(learner.student), make_strategy(device)
+        length = recipe.steps * processes.world
+        training = NoisyBatches(pictures[0], recipe, subrange, seed=recipe.seed, length=length)
+        validation = _validation_batches(pictures[1], recipe, subrange)
+        first, spent, began = state.step, state.seconds, time.monotonic()
+        for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):
+            _set_rate(learner.optimiser, recipe, step)
+            terms = _optimise(parallel, strategy, batch.to(device), learner.optimiser, recipe.clip_norm, step)
+            _follow(learner.average, learner.student, min(recipe.ema, step / (step + 10)))
+            elapsed = time.monotonic() - began
+            out_of_time = run.minutes is not None and processes.any(elapsed > 60 * run.minutes)
+            values = dict(terms)
+            if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
+                values |= validate(learner.average, validation, device)
+                history = [*state.history, {"step": step, **values}]
+                state = learner.checkpoint(step, identity, spent + elapsed, history)
+                if processes.leads:
+                    save_checkpoint(run.folder, state)
+                    journal.write(step, values, learner.average, validation[0])
+            seconds_left = elapsed / (step - first) * (recipe.steps - step)
+            listen(Progress(step, recipe.steps, {**values, "seconds_left": seconds_left}))
+            if out_of_time:
+                break
+        return state
+
+
+def _identity(recipe: Recipe, subrange: int, start_from: Path | None) -> dict[str, Any]:
+    """What a checkpoint must agree in to be resumed."""
+    start = str(start_from) if start_from else None
+    return {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
+
+
+def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from: Path | None) -> Checkpoint:
+    """The learner as its run's checkpoint has it, or at its start."""
+    state = load_checkpoint(folder)
     if state is not None:
-        refuse_other_recipe(state, identity, run.folder)
-        student.load_state_dict(state.student)
-        average.load_state_dict(state.average)
-        optimiser.load_state_dict(state.optimiser)
-    else:
-        if start_from is not None:
-            student.load_state_dict(_weights_of(start_from))
-        average.load_state_dict(student.state_dict())
-    student = student.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = average.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    for value in optimiser.state.values():
-        value.update({key: item.to(device) for key, item in value.items() if torch.is_tensor(item) and item.ndim})
-    parallel = nn.parallel.DistributedDataParallel(student) if world > 1 else student
-    strategy = make_strategy(device)
-    training = NoisyBatches(pictures[0], recipe, subrange, seed=recipe.seed, length=recipe.steps * world)
-    validation = _validation_batches(pictures[1], recipe, subrange)
-    first = state.step if state else 0
-    spent, history = (state.seconds, list(state.history)) if state else (0.0, [])
-    began = time.monotonic()
-    journal = Journal(run.folder if rank == 0 else None)
-    step = first
-    for step, batch in enumerate(_batches(training, first, rank, world, run.workers), first + 1):
-        _set_rate(optimiser, recipe, step)
-        terms = _optimise(parallel, strategy, batch.to(device), optimiser, recipe.clip_norm, step)
-        _follow(average, student, min(recipe.ema, step / (step + 10)))
-        elapsed = time.monotonic() - began
-        values = {**terms, "seconds_left": elapsed / (step - first) * (recipe.steps - step)}
-        out_of_time = run.minutes is not None and elapsed > 60 * run.minutes
-        if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
-            values |= validate(average, validation, device)
-            history.append({"step": step, **{key: value for key, value in values.items() if key != "seconds_left"}})
-            if rank == 0:
-                state = Checkpoint(
-                    step, identity, student.state_dict(), average.state_dict(), optimiser.state_dict(), spent + elapsed, history
-                )
-                save_checkpoint(run.folder, state)
-                journal.write(step, values, average, validation[0])
-        listen(Progress(step, recipe.steps, values))
-        if out_of_time:
-            break
-    if state is None:
-        raise ModelError(f"recipe {recipe.name} asks for no step")
-    return state
+        refuse_other_recipe(state, identity, folder)
+        learner.resume(state)
+        return state
+    if start_from is not None:
+        learner.start_from(start_from)
+    return learner.checkpoint(0, identity, 0.0, [])
 
 
 def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> dict[str, float]:
@@ -150,17 +195,21 @@ def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> 
 
 
 def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
+    """PSNR of every crop, its rms noise being the peak, dB."""
     return -10 * torch.log10((planes - batch.clean).square().mean((1, 2, 3)) / batch.sigma**2)
 
 
 def _optimise(
     student: nn.Module, strategy: Strategy, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float, step: int
 ) -> dict[str, float]:
+    """One step; the weighted losses by name."""
     with torch.autocast(batch.noisy.device.type, torch.bfloat16):
         terms = strategy.step(student, batch)
     for name, term in terms.items():
         if not torch.isfinite(term):
-            raise ModelError(f"the loss {name} is not finite at step {step}: lower the learning rate or leave the term out")
+            raise ModelError(
+                f"the loss {name} is not finite at step {step}: lower the learning rate or leave the term out"
+            )
     optimiser.zero_grad(set_to_none=True)
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(student.parameters(), clip_norm)
@@ -177,8 +226,10 @@ def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int) -> No
 
 
 def _follow(average: nn.Module, student: nn.Module, decay: float) -> None:
+    """Move the average towards the student by 1 - decay."""
+    own: list[Tensor] = list(average.parameters())
+    new: list[Tensor] = list(student.parameters())
     with torch.no_grad():
-        own, new = list(average.parameters()), list(student.parameters())
         torch._foreach_lerp_(own, new, 1 - decay)
 
 
@@ -187,21 +238,7 @@ def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int
     return [batches[index] for index in range(len(batches))]
 
 
-def _batches(training: NoisyBatches, first: int, rank: int, world: int, workers: int) -> Iterator[Batch]:
-    mine = Subset(training, range(first * world + rank, len(training), world))
-    return iter(DataLoader(mine, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available()))
-
-
-def _weights_of(folder: Path) -> dict[str, Any]:
-    checkpoint = load_checkpoint(folder)
-    if checkpoint is None:
-        raise ModelError(f"{folder} holds no run to start from")
-    return checkpoint.average
-
-
-def _join_processes(device: torch.device) -> tuple[int, int]:
-    """Rank and number of the processes that `torchrun` started; (0, 1) without it."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return int(os.environ.get("RANK", "0")), world
+def _batches(training: NoisyBatches, first: int, processes: Processes, workers: int) -> Iterator[Batch]:
+    """The batches of one process from step `first` on."""
+    mine = Subset(training, range(first * processes.world + processes.rank, len(training), processes.world))
+    return iter(DataLoader(mine, batch_size=None, num_workers=workers, pin_memory=processes.device.type == "cuda"))

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.color import ProcessMetadata
 from rawkd.errors import ModelError, UsageError
 from rawkd.isp import process
 from rawkd.training.dataset import Batch
@@ -27,11 +26,13 @@ CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
 class Loss(Protocol):
     """A scalar of (restored, clean, batch)."""
 
-    def __call__(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor: ...
+    def __call__(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+        """The loss of the anchored values `restored`, (n, 4, h, w)."""
+        ...
 
 
 def charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-    """mean sqrt(d^2 + c^2) with d in units of the crop's rms noise, so that dark and bright crops count alike (our choice)."""
+    """Mean sqrt(d^2 + c^2), d in units of the crop's rms noise: dark and bright crops count alike (our choice)."""
     difference = (restored - clean) / batch.sigma[:, None, None, None]
     return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
 
@@ -56,22 +57,23 @@ class RgbPerceptual(nn.Module):
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
 
     def _load(self, path: Path) -> None:
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError) as error:
+            names = [
+                key.removesuffix(".weight") for key in state if key.startswith("features.") and key.endswith(".weight")
+            ]
+            for convolution, name in zip(convolutions, names[: len(convolutions)], strict=True):
+                convolution.load_state_dict({"weight": state[f"{name}.weight"], "bias": state[f"{name}.bias"]})
+        except Exception as error:  # unpickling fails in a dozen ways, and so do other networks' weights
             raise ModelError(f"{path}: cannot be read as VGG16 weights: give torchvision's vgg16 state dict") from error
-        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-        stored = [key.removesuffix(".weight") for key in state if key.startswith("features.") and key.endswith(".weight")]
-        if len(stored) < len(convolutions):
-            raise ModelError(f"{path}: holds {len(stored)} convolutions where VGG16 has 13: give torchvision's vgg16 state dict")
-        for convolution, key in zip(convolutions, stored, strict=False):
-            convolution.load_state_dict({"weight": state[f"{key}.weight"], "bias": state[f"{key}.bias"]})
 
     def forward(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-        metadata = ProcessMetadata(batch.white_balance, batch.rgb_from_camera)
-        seen = [process(to_signal(planes, batch), metadata) for planes in (restored, clean)]
-        features = [self._features((picture - self.mean) / self.deviation) for picture in seen]
-        return content_and_style(*features)
+        """The loss of the anchored values `restored`, (n, 4, h, w)."""
+        with torch.autocast(restored.device.type, enabled=False):  # gamma and Gram matrices need more than bf16
+            seen = [process(to_signal(planes.float(), batch), batch.metadata) for planes in (restored, clean)]
+            features = [self._features((picture - self.mean) / self.deviation) for picture in seen]
+            return content_and_style(*features)
 
     def _features(self, picture: Tensor) -> list[Tensor]:
         features = []
@@ -118,7 +120,9 @@ LOSSES: dict[str, Callable[[Path | None], Loss]] = {
 }
 
 
-def build_losses(weights: Mapping[str, float], vgg16: Path | None, device: torch.device) -> dict[str, tuple[float, Loss]]:
+def build_losses(
+    weights: Mapping[str, float], vgg16: Path | None, device: torch.device
+) -> dict[str, tuple[float, Loss]]:
     """The losses of a recipe: name -> (weight, loss).
 
     Raises

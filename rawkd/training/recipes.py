@@ -43,7 +43,13 @@ RECIPES = {
         replace(FANET_FAST, name="fanet-90k", config=_plain(FANET_90K), noise_units=False),
         replace(FANET_FAST, name="plain-unet", config=_plain(replace(FANET_239K, align_hidden=0)), noise_units=False),
         replace(FANET_FAST, name="fanet-noskip", config=_plain(replace(FANET_239K, shrink=0)), noise_units=False),
-        replace(FANET_FAST, name="wavelet-unet", network="wavelet-unet", config=_plain(WaveletUNetConfig()), noise_units=False),
+        replace(
+            FANET_FAST,
+            name="wavelet-unet",
+            network="wavelet-unet",
+            config=_plain(WaveletUNetConfig()),
+            noise_units=False,
+        ),
     )
 }
 

@@ -1,7 +1,8 @@
 """From a clean mosaic to a noisy one, as a camera would have written it, and what an estimator would say of it.
 
 Sources: Poisson-Gaussian model and the line between read variance and gain from Brooks et al., CVPR 2019; heavy tails,
-row noise and colour bias from ELD, Wei et al., CVPR 2020 (parameters in `eld.py`). Ranges without a source are our choice.
+row noise and colour bias from ELD, Wei et al., CVPR 2020 (parameters in `eld.py`). Ranges without a source are our
+choice.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def draw_camera(
         return Camera(gain, read, white, black)
     if model == "eld":
         extremes = draw_extremes(rng, gain)
-        return Camera(gain, extremes.read_variance, white, black, extremes.row_variance, extremes.tail, extremes.color_bias)
+        return Camera(
+            gain, extremes.read_variance, white, black, extremes.row_variance, extremes.tail, extremes.color_bias
+        )
     raise UsageError(f"there is no noise model {model!r}: choose poisson-gaussian or eld")
 
 
@@ -138,12 +141,12 @@ def _poisson(expected: FloatArray, rng: np.random.Generator) -> FloatArray:
     normal = rng.standard_normal(mean.shape, np.float32)
     square = normal * normal
     # lambda + sqrt(lambda) z + (z^2 - 1)/6 - (z^3 - z)/(72 sqrt(lambda))
-    counts = mean + root * normal + (square - 1) * np.float32(1 / 6)
+    counts: FloatArray = mean + root * normal + (square - 1) * np.float32(1 / 6)
     counts -= normal * (square - 1) / np.maximum(root, 1) * np.float32(1 / 72)
     few = mean < EXACT_POISSON_BELOW
     if few.any():
         counts[few] = rng.poisson(mean[few])
-    return counts.astype(np.float32, copy=False)
+    return counts
 
 
 def _tukey_lambda(shape: float, size: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
@@ -153,8 +156,10 @@ def _tukey_lambda(shape: float, size: tuple[int, ...], rng: np.random.Generator)
     """
     uniform = rng.random(size).clip(1e-12, 1 - 1e-12)
     if abs(shape) < 1e-3:
-        return (np.log(uniform / (1 - uniform)) * (np.sqrt(3) / np.pi)).astype(np.float32)
-    beta = math.gamma(1 + shape) ** 2 / math.gamma(2 + 2 * shape)
-    deviation = math.sqrt(2 * (1 / (1 + 2 * shape) - beta)) / abs(shape)
-    numbers = (uniform**shape - (1 - uniform) ** shape) / (shape * deviation)
-    return numbers.astype(np.float32)
+        quantiles, variance = np.log(uniform / (1 - uniform)), math.pi**2 / 3
+    else:
+        quantiles = (uniform**shape - (1 - uniform) ** shape) / shape
+        beta = math.gamma(1 + shape) ** 2 / math.gamma(2 + 2 * shape)
+        variance = 2 * (1 / (1 + 2 * shape) - beta) / shape**2
+    numbers: FloatArray = (quantiles / math.sqrt(variance)).astype(np.float32)
+    return numbers

@@ -9,6 +9,7 @@ Pure numpy; every random number comes from the generator that is handed in.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from rawkd.errors import InputError
 from rawkd.photo import DoubleArray, FloatArray
 
 Floats = NDArray[np.floating]
+Picture = NDArray[np.uint8] | NDArray[np.uint16] | Floats
 
 CAMERA_FROM_XYZ: DoubleArray = np.array(
     [
@@ -84,27 +86,36 @@ def expand_gamma(encoded: Floats) -> Floats:
     return values
 
 
-def linearise(rgb: NDArray[np.uint8] | Floats, *, with_tone: bool = True) -> FloatArray:
-    """sRGB, uint8 or float 0..1, to linear float32 of the same shape; uint8 through a table of its 256 values.
+def linearise(rgb: Picture, *, with_tone: bool = True) -> FloatArray:
+    """sRGB, integers or float 0..1, to linear float32 of the same shape; integers through a table of their values.
 
     Raises
     ------
     InputError: for another type.
     """
-    if rgb.dtype == np.uint8:
-        return linearise(np.arange(256, dtype=np.float32) / np.float32(255), with_tone=with_tone)[rgb]
+    if rgb.dtype in (np.uint8, np.uint16):
+        white = 255 if rgb.dtype == np.uint8 else 65535
+        return linear_table(white, with_tone=with_tone).take(rgb.astype(np.intp))
     if not np.issubdtype(rgb.dtype, np.floating):
-        raise InputError(f"pictures are uint8 or float in 0..1, not {rgb.dtype}")
+        raise InputError(f"pictures are uint8, uint16 or float in 0..1, not {rgb.dtype}")
     encoded = rgb.astype(np.float64)
     return expand_gamma(inverse_tone(encoded) if with_tone else encoded).astype(np.float32)
 
 
-def unprocess(rgb: NDArray[np.uint8] | Floats, look: Look, *, with_tone: bool = True) -> FloatArray:
+@lru_cache(maxsize=8)
+def linear_table(white: int, *, with_tone: bool = True) -> FloatArray:
+    """(white + 1,) linear float32 of the sRGB integers 0..white; read-only."""
+    table = linearise(np.arange(white + 1) / white, with_tone=with_tone)
+    table.flags.writeable = False
+    return table
+
+
+def unprocess(rgb: Picture, look: Look, *, with_tone: bool = True) -> FloatArray:
     """The mosaic that a camera would have recorded of a picture, without noise.
 
     Parameters
     ----------
-    rgb : (H, W, 3) sRGB, uint8 or float 0..1.
+    rgb : (H, W, 3) sRGB, uint8, uint16 or float 0..1.
     look : how the picture was developed. with_tone : undo the smoothstep tone too.
 
     Returns

@@ -1,0 +1,201 @@
+"""The story of a batch: judge what is done, look who took the rest, pool the noise of series, denoise, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from rawkd.batch.crew import Crew
+from rawkd.batch.outcome import Failure, Outcome, Status
+from rawkd.batch.record import Record, Standing, judge, save
+from rawkd.batch.series import SAMPLES, PooledNoise, Series, load_pool, pool_noise, sampling_order, save_pool
+from rawkd.batch.settings import BatchOptions, fingerprint
+from rawkd.batch.store import Store
+from rawkd.batch.task import Task, collisions, place
+from rawkd.batch.work import Assignment, Measured, Staged, denoise, look, measure
+from rawkd.errors import OutputError, RawkdError
+from rawkd.files.identify import Identity
+from rawkd.sensor.noise import NoiseModel
+
+Listener = Callable[[Outcome], None]
+"""Called with every outcome, as it comes."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is to be done.
+
+    Attributes
+    ----------
+    todo : photos with who took them. settled : outcomes that are certain already.
+    """
+
+    todo: dict[Task, Identity]
+    settled: tuple[Outcome, ...]
+
+
+@dataclass
+class Batch:
+    """Photos, choices, and who works on them.
+
+    Attributes
+    ----------
+    pools : the noise of every series that was met, by the root of its outputs and the series.
+    """
+
+    options: BatchOptions
+    crew: Crew
+    pools: dict[tuple[str, Series], PooledNoise] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.settings = fingerprint(self.options)
+
+    def run(self, tasks: Sequence[Task], listen: Listener) -> None:
+        """Do what is to be done; `listen` hears of each photo once.
+
+        Raises
+        ------
+        OutputError: if nothing can be written to a target.
+        """
+        survey = self.survey(tasks)
+        for outcome in survey.settled:
+            listen(outcome)
+        with ExitStack() as stack:
+            for store in sorted({task.target for task in survey.todo}, key=lambda store: store.root):
+                stack.enter_context(store.session())
+            for outcome in self._work(survey.todo):
+                listen(outcome)
+
+    def survey(self, tasks: Sequence[Task]) -> Survey:
+        """Find out what is to be done; nothing is written."""
+        settled, rest = [], []
+        overwrite = self.options.process.overwrite
+        judged = {task: judge(task, self.settings, overwrite=overwrite) for task in tasks}
+        written = {place(task.target, task.output) for task in tasks if judged[task][0] is Standing.DONE}
+        for task, (standing, _, record) in judged.items():
+            if place(task.source, task.name) in written:
+                settled.append(Outcome(task, Status.OWN))
+            elif standing is Standing.DONE and record is not None:
+                settled.append(Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", ""))))
+            else:
+                rest.append(task)
+        todo = {}
+        for task, found in self.crew.each(look, rest):
+            identity = Identity() if isinstance(found, Exception) else found
+            if identity.is_own_output:
+                settled.append(Outcome(task, Status.OWN))
+            else:
+                todo[task] = identity
+        refused = {task: judged[task][1] for task in todo if judged[task][0] is Standing.REFUSED}
+        refused |= collisions([task for task in tasks if task in todo or judged[task][0] is Standing.DONE])
+        for task in refused.keys() & todo.keys():
+            settled.append(_failed(task, OutputError(refused[task])))
+            del todo[task]
+        in_order = {task: todo[task] for task in tasks if task in todo}
+        rank = {task: index for index, task in enumerate(tasks)}
+        return Survey(in_order, tuple(sorted(settled, key=lambda outcome: rank[outcome.task])))
+
+    def _work(self, todo: dict[Task, Identity]) -> Iterator[Outcome]:
+        """Outcomes of photos, as they come."""
+        series = {task: Series.of(identity) for task, identity in todo.items()} if self.options.pools_noise else {}
+        lost: set[Task] = set()
+        for outcome in self._pool(series):
+            lost.add(outcome.task)
+            yield outcome
+        assignments = [self._assigned(task, series.get(task)) for task in todo if task not in lost]
+        for assignment, staged in self.crew.each(denoise, assignments):
+            yield self._published(assignment, staged)
+
+    def _assigned(self, task: Task, series: Series | None) -> Assignment:
+        """A photo with the noise of its series, or none of it."""
+        pool = None if series is None else self.pools.get((task.target.root, series))
+        noise = None if pool is None else pool.noise
+        return Assignment(task, self.options.process, noise, "" if pool is None else str(series))
+
+    def _pool(self, series: dict[Task, Series | None]) -> Iterator[Outcome]:
+        """Find or make the pools of all series; outcomes of photos that turn out to be unreadable."""
+        groups: dict[tuple[str, Series], list[Task]] = {}
+        stores: dict[str, Store] = {}
+        for task, of in series.items():
+            if of is not None:
+                groups.setdefault((task.target.root, of), []).append(task)
+                stores[task.target.root] = task.target
+        waiting: dict[tuple[str, Series], list[Task]] = {}
+        for key, members in groups.items():
+            known = self.pools.get(key) or load_pool(stores[key[0]], key[1], self.settings)
+            if known is None:
+                waiting[key] = sampling_order(members)
+            else:
+                self.pools[key] = known
+        told: dict[Task, Measured] = {}
+        while chosen := [task for key in waiting for task in _wanted(waiting[key], told)]:
+            for assignment, found in self.crew.each(measure, [Assignment(t, self.options.process) for t in chosen]):
+                if isinstance(found, Measured):
+                    told[assignment.task] = found
+                else:
+                    waiting[assignment.task.target.root, _series_of(series, assignment.task)].remove(assignment.task)
+                    yield _failed(assignment.task, found)
+        for (root, of), members in waiting.items():
+            pool = _pooled([(task, told[task]) for task in members if task in told])
+            if pool is not None:
+                save_pool(stores[root], of, self.settings, pool)
+                self.pools[root, of] = pool
+
+    def _published(self, assignment: Assignment, staged: object) -> Outcome:
+        """Give a result its name, exactly once; see `record`."""
+        task = assignment.task
+        if not isinstance(staged, Staged):
+            return _failed(task, staged)
+        record = Record(
+            output=task.output,
+            settings=self.settings,
+            size=staged.source.size,
+            stamp=staged.source.stamp,
+            sha256=staged.source_sha256,
+            written=staged.sha256,
+            done=False,
+            report={**staged.report, "series": assignment.series},
+        )
+        try:
+            if not self.options.process.overwrite and task.target.state(task.output) is not None:
+                raise OutputError(f"{task.output_shown} has come up while its photo was denoised; it is left as it is")
+            save(task, record)
+            task.target.publish(staged.name, task.output)
+            save(task, Record(**{**vars(record), "done": True}))
+        except RawkdError as error:
+            return _failed(task, error)
+        return Outcome(task, Status.DONE, staged.report, series=assignment.series)
+
+
+def _wanted(order: Sequence[Task], told: dict[Task, Measured]) -> list[Task]:
+    """The next photos of a series to measure; none where enough have told, or all were asked."""
+    useful = sum(1 for task in order if task in told and told[task].noise is not None)
+    left = [task for task in order if task not in told]
+    return left[: max(SAMPLES - useful, 0)]
+
+
+def _series_of(series: dict[Task, Series | None], task: Task) -> Series:
+    of = series[task]
+    if of is None:
+        raise KeyError(task)
+    return of
+
+
+def _pooled(told: Iterable[tuple[Task, Measured]]) -> PooledNoise | None:
+    """The pool of what photos of one series told; None where none told anything."""
+    useful: list[tuple[Task, NoiseModel, tuple[str, ...]]] = [
+        (task, found.noise, found.warnings) for task, found in told if found.noise is not None
+    ]
+    if not useful:
+        return None
+    noise, used = pool_noise([model for _, model, _ in useful])
+    warnings = sorted({warning for _, _, warnings in useful for warning in warnings})
+    return PooledNoise(noise, tuple(sorted(task.name for task, _, _ in useful)), used, tuple(warnings))
+
+
+def _failed(task: Task, cause: object) -> Outcome:
+    if isinstance(cause, Failure):
+        return Outcome(task, Status.FAILED, failure=cause)
+    error = cause if isinstance(cause, Exception) else TypeError(f"a worker answered {cause!r}")
+    return Outcome(task, Status.FAILED, failure=Failure.of(error, task.input_shown))

@@ -1,0 +1,125 @@
+"""What was done already: one small JSON file a photo in the folder `.rawkd` beside the outputs.
+
+Beside and not in the outputs, so that a batch writes the same bytes as a single call, in every format; a file each and
+not a journal, so that a killed run tears none, several workers and object stores can hold them, and throwing one away
+means doing its photo again.
+
+A result is staged, its record written as *pending* with the result's hash, the result renamed to its final name, the
+record written as *done*. Whatever comes in between, the next run knows which of the two it finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from rawkd.batch.store import OWN_FOLDER, FileState
+from rawkd.batch.task import Task
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """How an output came about.
+
+    Attributes
+    ----------
+    output : its name. settings : see `settings.fingerprint`.
+    size, stamp, sha256 : of the input. written : sha256 of the output as it was written.
+    done : whether the output certainly stands under its name. report : `Report.record`.
+    """
+
+    output: str
+    settings: str
+    size: int
+    stamp: str
+    sha256: str
+    written: str
+    done: bool
+    report: dict[str, Any]
+
+
+class Standing(Enum):
+    """What is to be done about a photo."""
+
+    NEW = "new"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def save(task: Task, record: Record) -> None:
+    """Write the record of a photo. Raises OutputError."""
+    text = json.dumps({"version": VERSION, **asdict(record)}, indent=1)
+    task.target.write(_name(task), text.encode())
+
+
+def load(task: Task) -> Record | None:
+    """The record of a photo; None where there is none, or none that this version understands."""
+    data = task.target.read(_name(task))
+    if data is None:
+        return None
+    try:
+        content = json.loads(data)
+        if content.pop("version") != VERSION or set(content) != {field.name for field in fields(Record)}:
+            return None
+        return Record(**content)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
+def judge(task: Task, settings: str, *, overwrite: bool) -> tuple[Standing, str, Record | None]:
+    """Whether a photo is to be done, is done with these settings and this input, or stands in the way, and why."""
+    if task.target.state(task.output) is None:
+        return Standing.NEW, "", None
+    record = load(task)
+    reason = _difference(task, settings, record)
+    if reason is None:
+        return Standing.DONE, "", record
+    if overwrite:
+        return Standing.NEW, "", None
+    advice = "give --overwrite to replace it, or -o for another place"
+    return Standing.REFUSED, f"{task.output_shown} exists {reason}; {advice}", None
+
+
+def _difference(task: Task, settings: str, record: Record | None) -> str | None:
+    """What an output that exists lacks to be the wanted one; None where it lacks nothing."""
+    if record is None:
+        return "and no record says how it was made"
+    if record.settings != settings:
+        return "and was made with other settings or another version"
+    if not _same_input(task, record):
+        return "and was made of another input than the one that is there now"
+    if not record.done:
+        with task.target.local(task.output) as path:
+            if sha256_of_file(path) != record.written:
+                return "from before"
+    return None
+
+
+def _same_input(task: Task, record: Record) -> bool:
+    """Whether the input is the recorded one: same size and time, or same size and bytes."""
+    state = task.source.state(task.name)
+    if state is None or state.size != record.size:
+        return False
+    if state == FileState(record.size, record.stamp):
+        return True
+    try:
+        with task.source.local(task.name) as path:
+            return sha256_of_file(path) == record.sha256
+    except OSError:
+        return False
+
+
+def _name(task: Task) -> str:
+    return f"{OWN_FOLDER}/photos/{task.key}.json"

@@ -1,0 +1,79 @@
+"""The report of a batch as a file: JSON with everything, or CSV with a line a photo."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rawkd import __version__
+from rawkd.batch.outcome import Outcome, counts
+from rawkd.batch.series import PooledNoise, Series
+from rawkd.errors import UsageError
+from rawkd.files.atomic import atomic_output
+
+COLUMNS = (
+    "input", "output", "status", "error", "series", "camera", "iso", "cfa", "width", "height", "gain", "read_variance",
+    "noise_source", "confidence", "student", "ensemble", "device", "precision", "seconds", "warnings",
+)  # fmt: skip
+
+
+def check_name(path: Path) -> None:
+    """Raise UsageError where a report cannot have this name."""
+    if path.suffix.lower() not in (".json", ".csv"):
+        raise UsageError(f"{path}: a report is named .json or .csv")
+
+
+def write_report(
+    path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], PooledNoise]
+) -> None:
+    """Write the report of a batch; a report that exists is replaced. Photos stand in the order of their names.
+
+    Raises
+    ------
+    UsageError: if the name is neither .json nor .csv. OutputError: if it cannot be written.
+    """
+    check_name(path)
+    records = [outcome.record() for outcome in in_order(outcomes)]
+    if path.suffix.lower() == ".csv":
+        text = _csv(records)
+    else:
+        content = {
+            "rawkd": __version__,
+            "counts": counts(outcomes),
+            "series": [
+                {"series": str(series), "outputs": root, **pool.record()}
+                for (root, series), pool in sorted(pools.items(), key=lambda item: (item[0][0], str(item[0][1])))
+            ],
+            "photos": records,
+        }
+        text = json.dumps(content, indent=1) + "\n"
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def in_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Sorted by input, so that a report does not tell who was faster."""
+    return sorted(outcomes, key=lambda outcome: (outcome.task.source.root, outcome.task.name))
+
+
+def _csv(records: Sequence[Mapping[str, Any]]) -> str:
+    stream = io.StringIO(newline="")
+    table = csv.DictWriter(stream, COLUMNS, restval="", extrasaction="ignore", lineterminator="\r\n")
+    table.writeheader()
+    for record in records:
+        noise, error = record.get("noise") or {}, record.get("error") or {}
+        flat = {
+            "gain": noise.get("gain", ""),
+            "read_variance": noise.get("read_variance", ""),
+            "noise_source": noise.get("source", ""),
+            "confidence": noise.get("confidence", ""),
+            "error": error.get("sentence", ""),
+            "seconds": record.get("seconds", {}).get("total", ""),
+            "warnings": "; ".join(record.get("warnings", ())),
+        }
+        table.writerow({**record, **flat})
+    return stream.getvalue()

@@ -1,0 +1,73 @@
+"""The choices of a batch, and a fingerprint of all that outputs depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+
+from rawkd import __version__
+from rawkd.errors import NoiseError
+from rawkd.inference.card import load_family
+from rawkd.process import ProcessOptions
+
+POOLED_SOURCES = frozenset({"auto", "profile", "blind"})
+"""Noise sources that look at each photo; the others say the same for all photos of a camera and ISO already."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What the user may choose about many photos.
+
+    Attributes
+    ----------
+    process : the choices about each of them. ending : what follows the stem in the name of an output.
+    per_photo_noise : whether each photo has the noise that it seems to have itself.
+    """
+
+    process: ProcessOptions = field(default_factory=ProcessOptions)
+    ending: str = "-denoised.dng"
+    per_photo_noise: bool = False
+
+    @property
+    def pools_noise(self) -> bool:
+        """Whether the photos of a series share their noise parameters."""
+        denoise = self.process.denoise
+        settled = denoise.noise is not None or denoise.calibration is not None
+        return not (self.per_photo_noise or settled) and denoise.noise_source in POOLED_SOURCES
+
+
+def fingerprint(options: BatchOptions) -> str:
+    """Hexadecimal sha256 of the version, the options that outputs depend on, and the bytes of models and calibration.
+
+    Raises
+    ------
+    ModelError: if there is no such model. NoiseError: if the calibration file cannot be read.
+    """
+    process, denoise = options.process, options.process.denoise
+    plain = asdict(replace(process, denoise=replace(denoise, model=None, calibration=None, threads=None)))
+    plain.pop("overwrite")
+    content = {
+        "version": __version__,
+        "process": plain,
+        "ending": options.ending,
+        "pooled": options.pools_noise,
+        "models": [] if denoise.keeps_everything else _model_hashes(options),
+        "calibration": _calibration_hash(options),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _model_hashes(options: BatchOptions) -> list[object]:
+    cards = load_family(options.process.denoise.model)
+    return [[card.name, card.subrange.low, card.subrange.high, dict(card.files)] for card in cards]
+
+
+def _calibration_hash(options: BatchOptions) -> str | None:
+    path = options.process.denoise.calibration
+    if path is None:
+        return None
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise NoiseError(f"{path}: the calibration file cannot be read ({error.strerror})") from error

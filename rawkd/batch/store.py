@@ -1,0 +1,171 @@
+"""Where photos lie and outputs go: a folder of this machine; `rawkd.batch.url_store` has the others.
+
+Names within a store are relative and written with ``/``. What a batch writes for itself lies in its folder `.rawkd`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rawkd.batch.lock import sole_use
+from rawkd.errors import OutputError
+from rawkd.files.atomic import HINTS, atomic_output
+
+OWN_FOLDER = ".rawkd"
+WORK = f"{OWN_FOLDER}/work"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """How a file was found: another state means that it may have changed.
+
+    Attributes
+    ----------
+    size : bytes. stamp : time of the last change or the like, as the store has it.
+    """
+
+    size: int
+    stamp: str
+
+
+class Store(Protocol):
+    """A folder of photos; may be sent to another process."""
+
+    root: str
+
+    def shown(self, name: str) -> str:
+        """The name as the user knows it."""
+        ...
+
+    def names(self, *, recursive: bool) -> Iterator[str]:
+        """All files but hidden ones, in any order."""
+        ...
+
+    def state(self, name: str) -> FileState | None:
+        """The state of a file, None where there is none that can be seen."""
+        ...
+
+    def local(self, name: str) -> AbstractContextManager[Path]:
+        """The file as one of this machine, its sidecar beside it, for reading."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a small file, None where there is none."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file, whole or not at all. Raises OutputError."""
+        ...
+
+    def session(self) -> AbstractContextManager[None]:
+        """Around a batch: outputs can be written, no other batch writes here, no work files stay. Raises OutputError."""
+        ...
+
+    def staging(self, name: str) -> AbstractContextManager[Path]:
+        """A file of this machine to write the work file `name` to. Raises OutputError."""
+        ...
+
+    def publish(self, staged: str, name: str) -> None:
+        """Give a work file its final name, in one step, replacing what has it. Raises OutputError."""
+        ...
+
+def work_name(key: str, suffix: str) -> str:
+    """A new name for a work file: two workers with one photo never write to one file."""
+    return f"{WORK}/{key}-{secrets.token_hex(4)}{suffix}"
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A folder of this machine, or one that every worker sees under the same path."""
+
+    root: str
+
+    def shown(self, name: str) -> str:
+        """The path below the root as it was typed."""
+        return str(Path(self.root, name))
+
+    def names(self, *, recursive: bool) -> Iterator[str]:
+        """All files but hidden ones; links to folders are not followed."""
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+            relative = Path(folder).relative_to(self.root)
+            yield from ((relative / name).as_posix() for name in sorted(files) if not name.startswith("."))
+
+    def state(self, name: str) -> FileState | None:
+        """Size and time of the last change."""
+        try:
+            found = Path(self.root, name).stat()
+        except (OSError, ValueError):
+            return None
+        return FileState(found.st_size, str(found.st_mtime_ns))
+
+    def local(self, name: str) -> AbstractContextManager[Path]:
+        """The file itself."""
+        return nullcontext(Path(self.root, name))
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a small file, None where there is none."""
+        try:
+            return Path(self.root, name).read_bytes()
+        except OSError:
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file beside and rename it."""
+        path = Path(self.root, name)
+        _make_folder(path.parent)
+        with atomic_output(path, overwrite=True) as temporary:
+            temporary.write_bytes(data)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """An empty folder for work files, which a killed run may have left full, and the lock of the store."""
+        own, work = Path(self.root, OWN_FOLDER), Path(self.root, WORK)
+        _make_folder(own)
+        with sole_use(own):
+            shutil.rmtree(work, ignore_errors=True)
+            _make_folder(work)
+            try:
+                yield
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+
+    def staging(self, name: str) -> AbstractContextManager[Path]:
+        """The work file itself: it lies on the disk of its final place."""
+        _make_folder(Path(self.root, WORK))
+        return nullcontext(Path(self.root, name))
+
+    def publish(self, staged: str, name: str) -> None:
+        """Rename the work file; copy it first where its place is on another disk."""
+        source, path = Path(self.root, staged), Path(self.root, name)
+        _make_folder(path.parent)
+        try:
+            if path.exists():
+                shutil.copymode(path, source)
+            source.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise _unwritable(path, error) from error
+            with atomic_output(path, overwrite=True) as temporary:
+                shutil.copyfile(source, temporary)
+            source.unlink()
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    reason = HINTS.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
+    return OutputError(f"{path}: cannot be written: {reason}")

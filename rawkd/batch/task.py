@@ -1,0 +1,146 @@
+"""Which photos a batch has to do, and where each goes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from rawkd.batch.store import LocalStore, Store
+from rawkd.errors import InputError
+
+RAW_SUFFIXES = frozenset(
+    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .dng .drf .eip .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos .mrw"
+    " .nef .nrw .orf .pef .ptx .pxn .r3d .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f".split()
+)
+"""Names that raw files end in; files of other names are no photos unless they are named one by one."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo and its place.
+
+    Attributes
+    ----------
+    source, name : the store and name of the input. target, output : those of what is written.
+    """
+
+    source: Store
+    name: str
+    target: Store
+    output: str
+
+    @property
+    def input_shown(self) -> str:
+        """The input as the user knows it."""
+        return self.source.shown(self.name)
+
+    @property
+    def output_shown(self) -> str:
+        """The output as the user knows it."""
+        return self.target.shown(self.output)
+
+    @property
+    def key(self) -> str:
+        """A name for files about the output: hexadecimal, the same in every run."""
+        return hashlib.sha256(os.fsencode(self.output)).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files of a folder are wanted.
+
+    Attributes
+    ----------
+    recursive : whether folders below are searched.
+    include, exclude : globs of names, or of paths below the folder; with `include` a file has to match one of them.
+    """
+
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def wants(self, name: str) -> bool:
+        """Whether a file of a folder is a photo that was asked for."""
+        if PurePosixPath(name).suffix.lower() not in RAW_SUFFIXES:
+            return False
+        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
+
+
+def _matches(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(tried, glob) for glob in globs for tried in (name, PurePosixPath(name).name))
+
+
+def find_tasks(
+    inputs: Sequence[str],
+    output: str | None,
+    selection: Selection,
+    ending: str,
+    open_store: Callable[[str], Store] = LocalStore,
+) -> tuple[Task, ...]:
+    """The photos of folders and files, each once, in the order of their names.
+
+    Parameters
+    ----------
+    inputs : folders, files, URLs. A file is taken whatever its name, one that does not exist too.
+    output : folder or URL below which the tree of each input folder is mirrored; None writes beside each photo.
+    ending : what follows the stem of a photo in the name of its output.
+
+    Raises
+    ------
+    InputError: if there is no photo at all.
+    """
+    target = None if output is None else open_store(output)
+    found: dict[tuple[str, str], Task] = {}
+    for given in inputs:
+        for store, name in _photos(given, selection, open_store):
+            path = PurePosixPath(name)
+            task = Task(store, name, target or store, str(path.with_name(path.stem + ending)))
+            found.setdefault(place(store, name), task)
+    if not found:
+        searched = ", ".join(inputs)
+        below = "" if selection.recursive else "; folders below are searched with --recursive"
+        raise InputError(f"{searched}: there are no raw photos{below}")
+    return tuple(sorted(found.values(), key=lambda task: (task.source.root, task.name)))
+
+
+def _photos(given: str, selection: Selection, open_store: Callable[[str], Store]) -> Iterable[tuple[Store, str]]:
+    """Stores and names of what one argument names."""
+    if "://" in given:
+        head, _, last = given.rstrip("/").rpartition("/")
+        if not given.endswith("/") and PurePosixPath(last).suffix:
+            return [(open_store(head), last)]
+    elif not Path(given).is_dir():
+        return [(open_store(str(Path(given).parent)), Path(given).name)]
+    store = open_store(given)
+    return [(store, name) for name in store.names(recursive=selection.recursive) if selection.wants(name)]
+
+
+def place(store: Store, name: str) -> tuple[str, str]:
+    """What is the same for two ways to the same file."""
+    if isinstance(store, LocalStore):
+        path = Path(store.root, name)
+        return str(path.parent.resolve()), path.name
+    return store.root.rstrip("/"), name
+
+
+def collisions(tasks: Sequence[Task]) -> dict[Task, str]:
+    """Why tasks cannot be done beside the others: one output name for two photos, or an output that is a photo."""
+    by_output: dict[tuple[str, str], list[Task]] = {}
+    for task in tasks:
+        by_output.setdefault(place(task.target, task.output), []).append(task)
+    sources = {place(task.source, task.name) for task in tasks}
+    refused = {}
+    for at, rivals in by_output.items():
+        if at in sources:
+            text = "is one of the photos; a photo is never written over, choose another place with -o"
+            refused |= {task: f"{task.output_shown} {text}" for task in rivals}
+        elif len(rivals) > 1:
+            for task in rivals:
+                others = ", ".join(other.input_shown for other in rivals if other is not task)
+                text = f"{task.input_shown} and {others} would both become {task.output_shown}"
+                refused[task] = f"{text}: denoise them to different folders, or leave one out with --exclude"
+    return refused

@@ -1,0 +1,160 @@
+"""What a worker does to one photo, in a thread of this process or on another machine: look, measure, denoise."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rawkd.batch.outcome import Failure
+from rawkd.batch.record import sha256_of_file
+from rawkd.batch.store import FileState, work_name
+from rawkd.batch.task import Task
+from rawkd.errors import NoiseError, RawkdError
+from rawkd.files.decode import Decoder
+from rawkd.files.identify import Identity, identify
+from rawkd.files.raw import read_raw
+from rawkd.inference.engine import Engines
+from rawkd.pipeline import noise_of
+from rawkd.process import ProcessOptions, process_file
+from rawkd.sensor.noise import NoiseModel
+
+
+class StoppedError(RawkdError):
+    """The run was interrupted while a photo was worked on."""
+
+
+class Kit:
+    """What a worker keeps from photo to photo: engines for all its threads, a decoder for each.
+
+    Parameters
+    ----------
+    models : folder of the models, where the worker was sent its own; None where the options say it.
+    calibration : likewise the calibration file.
+    """
+
+    def __init__(self, models: Path | None = None, calibration: Path | None = None) -> None:
+        self.engines = Engines()
+        self.stopped = threading.Event()
+        self._models, self._calibration = models, calibration
+        self._of_thread = threading.local()
+        self._decoders: list[Decoder] = []
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder of this thread; its process starts with the first photo."""
+        if not hasattr(self._of_thread, "decoder"):
+            self._of_thread.decoder = Decoder()
+            self._decoders.append(self._of_thread.decoder)
+        decoder: Decoder = self._of_thread.decoder
+        return decoder
+
+    def localised(self, options: ProcessOptions) -> ProcessOptions:
+        """The options with the paths of this machine."""
+        denoise = options.denoise
+        if self._models is not None:
+            denoise = replace(denoise, model=self._models)
+        if self._calibration is not None:
+            denoise = replace(denoise, calibration=self._calibration)
+        return replace(options, denoise=denoise)
+
+    def check(self, _part: float = 0.0) -> None:
+        """Raise StoppedError after the run was interrupted."""
+        if self.stopped.is_set():
+            raise StoppedError("interrupted")
+
+    def close(self) -> None:
+        """End the decoders' processes."""
+        for decoder in self._decoders:
+            decoder.close()
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a photo says about its own noise; `noise` is None where it does not tell."""
+
+    noise: NoiseModel | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """A photo and how to denoise it; `noise` is that of its series, None to find its own."""
+
+    task: Task
+    options: ProcessOptions
+    noise: NoiseModel | None = None
+    series: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Staged:
+    """A denoised photo that waits for its final name.
+
+    Attributes
+    ----------
+    name : of the work file. sha256 : of its bytes. source, source_sha256 : of the input. report : `Report.record`.
+    """
+
+    name: str
+    sha256: str
+    source: FileState
+    source_sha256: str
+    report: dict[str, Any]
+
+
+def look(kit: Kit, task: Task) -> Identity:
+    """Who took a photo and who wrote it; nothing known where that cannot be read, for denoising says why best."""
+    kit.check()
+    try:
+        with task.source.local(task.name) as path:
+            return identify(path)
+    except (RawkdError, OSError, ValueError):
+        return Identity()
+
+
+def measure(kit: Kit, assignment: Assignment) -> Measured | Failure:
+    """The noise of one photo; a photo that cannot be read has failed for good."""
+    task = assignment.task
+    try:
+        kit.check()
+        with task.source.local(task.name) as path:
+            photo = read_raw(path, decoder=kit.decoder)
+            try:
+                return Measured(*noise_of(photo, kit.localised(assignment.options).denoise))
+            except NoiseError:
+                return Measured(None)
+    except Exception as error:  # one bad photo must not cost the others
+        return Failure.of(error, task.input_shown)
+
+
+def denoise(kit: Kit, assignment: Assignment) -> Staged | Failure:
+    """Denoise one photo to a work file."""
+    task = assignment.task
+    try:
+        kit.check()
+        with task.source.local(task.name) as path:
+            source = task.source.state(task.name)
+            staged = work_name(task.key, Path(task.output).suffix)
+            with task.target.staging(staged) as work:
+                report, sha256 = _denoise(kit, assignment, path, work)
+            source_sha256 = sha256_of_file(path)
+        if source is None:
+            raise RawkdError(f"{task.input_shown} has gone while it was denoised: leave photos where they are")
+        known = {**report, "input": task.input_shown, "output": task.output_shown}
+        return Staged(staged, sha256, source, source_sha256, known)
+    except Exception as error:  # one bad photo must not cost the others
+        return Failure.of(error, task.input_shown)
+
+
+def _denoise(kit: Kit, assignment: Assignment, path: Path, work: Path) -> tuple[dict[str, Any], str]:
+    """The report and the hash of what was written to `work`, whose name no message holds."""
+    options = replace(kit.localised(assignment.options), overwrite=True)
+    try:
+        report = process_file(
+            path, work, options, kit.check, decoder=kit.decoder, engines=kit.engines, noise=assignment.noise
+        )
+    except RawkdError as error:
+        raise type(error)(str(error).replace(str(work), assignment.task.output_shown)) from error
+    return report.record(), sha256_of_file(work)

@@ -1,0 +1,199 @@
+"""`rawkd batch`: a folder, a shoot, an archive."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rawkd.cli.batch_progress import BatchDisplay, one_line
+from rawkd.cli.console import Console
+from rawkd.cli.exit_codes import FAILED, OK
+from rawkd.cli.options import Choices, shared_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rawkd.batch.crew import Crew
+    from rawkd.batch.queue import Batch
+    from rawkd.batch.settings import BatchOptions
+    from rawkd.batch.store import Store
+    from rawkd.batch.task import Task
+
+MOST_JOBS = 8
+"""Photos at a time unless `--jobs` says more: each takes up to a gigabyte (our choice)."""
+
+
+@click.command("batch")
+@click.argument("inputs", metavar="DIR|FILE...", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", metavar="DIR", help="Mirror the tree of each DIR below this one; default: beside.")
+@click.option("-r", "--recursive", is_flag=True, help="Search folders below, too.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only raws of such names or paths; repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="No raws of such names or paths; repeatable.")
+@click.option("--per-photo-noise", is_flag=True, help="Let each photo have its own noise, not that of its series.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos at a time; bounds memory.")
+@click.option("--watch", "watching", is_flag=True, help="Go on with what appears, until Ctrl-C.")
+@click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler that has the work done: tcp://HOST:8786.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@click.option("--report", metavar="FILE", type=click.Path(path_type=Path), help="What became of each: .json or .csv.")
+@shared_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a photo on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks.")
+def batch_command(
+    inputs: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    per_photo_noise: bool,
+    jobs: int | None,
+    watching: bool,
+    cluster: str | None,
+    dry_run: bool,
+    report: Path | None,
+    choices: Choices,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Denoise all raw photos of folders, several at a time.
+
+    What is done already with the same settings is skipped, so the same command resumes a run that was interrupted. A
+    file that cannot be denoised is named and costs nothing but itself.
+    """
+    from rawkd.batch.queue import Batch
+    from rawkd.batch.report import check_name
+    from rawkd.batch.settings import BatchOptions
+    from rawkd.batch.task import Selection, find_tasks
+    from rawkd.files.naming import ending_of
+
+    _check(quiet=quiet, verbose=verbose, dry_run=dry_run, watching=watching)
+    if report is not None:
+        check_name(report)
+    ending = ending_of(choices.file_format, cropped=choices.crop is not None)
+    options = BatchOptions(choices.process_options(), ending, per_photo_noise)
+    selection = Selection(recursive, include, exclude)
+    open_store = _stores(absolute=cluster is not None)
+
+    def find() -> tuple[Task, ...]:
+        return find_tasks(inputs, output, selection, ending, open_store)
+
+    tasks = () if watching else find()
+    display = BatchDisplay(Console(verbosity=verbose - quiet), None if watching else len(tasks), as_json)
+    options, crew = _crew(cluster, jobs or min(_cores(), MOST_JOBS), options, display)
+    with closing(crew):
+        batch = Batch(options, crew)
+        if dry_run:
+            return _foretell(batch, tasks, display)
+        try:
+            with display:
+                if watching:
+                    _watch(find, batch, display)
+                else:
+                    batch.run(tasks, display.listen)
+        finally:
+            _conclude(batch, display, report)
+    return FAILED if any(outcome.failure for outcome in display.outcomes) else OK
+
+
+def _check(*, quiet: bool, verbose: bool, dry_run: bool, watching: bool) -> None:
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other")
+    if dry_run and watching:
+        raise click.UsageError("--dry-run and --watch contradict each other")
+
+
+def _stores(*, absolute: bool) -> Callable[[str], Store]:
+    """What opens a folder or URL; workers elsewhere need the whole path of a folder."""
+    from rawkd.batch.store import LocalStore
+
+    def open_store(place: str) -> Store:
+        if "://" in place:
+            from rawkd.batch.url_store import UrlStore
+
+            return UrlStore.at(place)
+        return LocalStore(str(Path(place).absolute()) if absolute else place)
+
+    return open_store
+
+
+def _crew(
+    cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay
+) -> tuple[BatchOptions, Crew]:
+    """Who does the work, and the options fixed for all of them."""
+    if cluster is None:
+        from rawkd.batch.crew import LocalCrew
+
+        return options, LocalCrew(jobs, display.begun)
+    from rawkd.batch.cluster import ClusterCrew, fixed_for_cluster
+
+    fixed = fixed_for_cluster(options)
+    return fixed, ClusterCrew(cluster, fixed)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _watch(find: Callable[[], Sequence[Task]], batch: Batch, display: BatchDisplay) -> None:
+    """Until Ctrl-C, which is how a watch ends and no failure."""
+    from rawkd.batch.watch import watch
+    from rawkd.errors import InputError
+
+    def found() -> Sequence[Task]:
+        try:
+            return find()
+        except InputError:  # none yet
+            return ()
+
+    display.console.say("watching; Ctrl-C ends it")
+    try:
+        watch(found, batch, display.listen)
+    except KeyboardInterrupt:
+        display.console.say("the watch has ended")
+
+
+def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> int:
+    """Say what a run would do."""
+    survey = batch.survey(tasks)
+    for outcome in survey.settled:
+        display.listen(outcome)
+    for task in survey.todo:
+        if display.as_json:
+            click.echo(json.dumps({"input": task.input_shown, "output": task.output_shown, "status": "to do"}))
+        else:
+            click.echo(task.output_shown.encode(sys.stdout.encoding, "surrogateescape"))
+    display.console.say(f"{len(survey.todo)} to do, {_counted(display)}; nothing was written")
+    return FAILED if any(outcome.failure for outcome in survey.settled) else OK
+
+
+def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
+    """The pools, the count and the report, of an interrupted run too."""
+    from rawkd.batch.report import write_report
+
+    console = display.console
+    for (_, series), pool in batch.pools.items():
+        console.say(f"{one_line(str(series))}: gain {pool.noise.green_gain:.2g} ({pool.noise.source})")
+        for warning in pool.warnings:
+            console.say(f"warning: {one_line(str(series))}: {warning}")
+    speed = f"{display.megapixels:.0f} MP in {display.seconds:.0f} s, "
+    speed += f"{display.megapixels / max(display.seconds, 1e-3):.1f} MP/s"
+    console.say(f"{_counted(display)}; {speed}")
+    if report is not None:
+        write_report(report, display.outcomes, batch.pools)
+
+
+def _counted(display: BatchDisplay) -> str:
+    from rawkd.batch.outcome import counts
+
+    found = counts(display.outcomes)
+    own = f", {found['own output']} written by rawkd" if found["own output"] else ""
+    return f"{found['done']} denoised, {found['skipped']} done before, {found['failed']} failed{own}"

@@ -1,0 +1,120 @@
+"""What the user sees while a batch runs: a bar where stderr is a terminal, a line a photo elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from rawkd.cli.console import Console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from rawkd.batch.outcome import Outcome
+
+
+@dataclass
+class BatchDisplay:
+    """Tells of every outcome; a context manager around the work.
+
+    Attributes
+    ----------
+    total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
+    outcomes : all that were heard of.
+    """
+
+    console: Console
+    total: int | None
+    as_json: bool
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._begin_s = time.monotonic()
+        self._bar: Progress | None = None
+        self._bar_task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self.console.verbosity >= 0 and sys.stderr.isatty():
+            from rich.console import Console as RichConsole
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+            current = TextColumn("{task.description}", markup=False)
+            self._bar = Progress(*columns, current, console=RichConsole(stderr=True), redirect_stdout=False)
+            self._bar_task = self._bar.add_task("", total=self.total, speed="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Since the work began."""
+        return time.monotonic() - self._begin_s
+
+    @property
+    def megapixels(self) -> float:
+        """Written so far."""
+        return sum(outcome.megapixels for outcome in self.outcomes)
+
+    def begun(self, item: Any) -> None:
+        """A worker takes up a photo."""
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, description=one_line(getattr(item, "task", item).name))
+
+    def listen(self, outcome: Outcome) -> None:
+        """A photo has ended."""
+        self.outcomes.append(outcome)
+        if self._bar is not None and self._bar_task is not None:
+            speed = f"{self.megapixels / max(self.seconds, 1e-3):.1f} MP/s"
+            self._bar.update(self._bar_task, completed=len(self.outcomes), speed=speed)
+        self._tell(outcome)
+        if outcome.report is not None or outcome.failure is not None:
+            self._to_stdout(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """The photo's line on stderr; successes are left to the bar where there is one."""
+        task = outcome.task
+        count = f"[{len(self.outcomes)}/{self.total}] " if self.total is not None else ""
+        if outcome.failure is not None:
+            self.console.error(f"{count}error: ", one_line(outcome.failure.sentence))
+            self.console.detail(outcome.failure.trace)
+        elif outcome.status == "done" and outcome.report is not None:
+            for warning in outcome.report["warnings"]:
+                self.console.say(f"warning: {one_line(task.name)}: {warning}")
+            text = f"{count}{one_line(task.name)} -> {one_line(task.output)}: {_how(outcome.report)}"
+            (self.console.detail if self._bar is not None else self.console.say)(text)
+        else:
+            what = "done before" if outcome.status == "skipped" else "written by rawkd, no input"
+            self.console.detail(f"{count}{one_line(task.name)}: {what}")
+
+    def _to_stdout(self, outcome: Outcome) -> None:
+        if self.as_json:
+            click.echo(json.dumps(outcome.record()))
+        elif outcome.status == "done":
+            click.echo(outcome.task.output_shown.encode(sys.stdout.encoding, "surrogateescape"))
+
+
+def one_line(text: str) -> str:
+    """The text with line ends and the like written as escapes, so that a name cannot draw on the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _how(report: dict[str, Any]) -> str:
+    noise = report["noise"]
+    network = (
+        "nothing removed"
+        if report["student"] is None
+        else f"{report['student']} on {report['device']} {report['precision']}"
+    )
+    return f"gain {noise['gain']:.2g} ({noise['source']}), {network}, {report['seconds']['total']:.1f} s"

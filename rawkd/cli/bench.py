@@ -1,0 +1,275 @@
+"""`rawkd bench`: benchmarks by their own rules; a table, or JSON, on stdout."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rawkd.cli.bench_table import print_results
+from rawkd.cli.console import Console
+from rawkd.cli.exit_codes import OK
+from rawkd.cli.options import noise_pair
+
+if TYPE_CHECKING:
+    from rawkd.evaluation.case import Benchmark
+    from rawkd.evaluation.photos import NoiseChoice
+
+FILE = click.Path(path_type=Path)
+FOLDER = click.argument("folder", metavar="DIR", type=FILE)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every benchmark is told alike."""
+
+    methods: tuple[str, ...]
+    output: Path | None
+    as_json: bool
+    plots: bool
+    overwrite: bool
+    limit: int | None
+    device: str
+    threads: int | None
+    ensemble: int
+    console: Console
+
+
+def common(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of every benchmark, handed over as one value `settings`."""
+
+    @click.option(
+        "-m",
+        "--method",
+        "methods",
+        multiple=True,
+        metavar="NAME|DIR",
+        help="built-in, a model's name or folder, noisy, bm3d, wavelet, nlm; repeatable; default: built-in.",
+    )
+    @click.option("-o", "--output", metavar="DIR", type=FILE, help="Folder for report.json, cases.csv and plots.")
+    @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON on stdout, instead of a table.")
+    @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
+    @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+    @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N cases.")
+    @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
+    @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all.")
+    @click.option("--ensemble", type=click.Choice(["1", "2", "4", "8"]), default="1", show_default=True)
+    @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+    @functools.wraps(command)
+    def wrapped(
+        methods: tuple[str, ...],
+        output: Path | None,
+        as_json: bool,
+        no_plots: bool,
+        overwrite: bool,
+        limit: int | None,
+        device: str,
+        threads: int | None,
+        ensemble: str,
+        quiet: bool,
+        **own: Any,
+    ) -> int:
+        settings = Settings(
+            methods=methods or ("built-in",),
+            output=output,
+            as_json=as_json,
+            plots=not no_plots,
+            overwrite=overwrite,
+            limit=limit,
+            device=device,
+            threads=threads,
+            ensemble=int(ensemble),
+            console=Console(verbosity=-int(quiet)),
+        )
+        return command(settings=settings, **own)
+
+    return wrapped
+
+
+def noise_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of benchmarks of raw files, handed over as one value `choice`."""
+
+    @click.option("--noise", metavar="A,B", callback=noise_pair, help="Gain and read variance, if you know them.")
+    @click.option(
+        "--noise-source",
+        type=click.Choice(["auto", "calibration", "profile", "blind", "iso"]),
+        default="auto",
+        show_default=True,
+        help="Where noise parameters come from.",
+    )
+    @click.option("--calibration", metavar="FILE", type=FILE, help="The camera's calibration file, for its noise.")
+    @functools.wraps(command)
+    def wrapped(noise: tuple[float, float] | None, noise_source: str, calibration: Path | None, **own: Any) -> int:
+        from rawkd.evaluation.photos import NoiseChoice
+
+        return command(choice=NoiseChoice(noise_source, noise, calibration), **own)
+
+    return wrapped
+
+
+@click.group("bench")
+def bench_command() -> None:
+    """Score models, the noisy input and classical baselines on a data set, by the set's own rules.
+
+    docs/benchmarks.md says how to get each set.
+    """
+
+
+@bench_command.command("sidd")
+@click.option("--noisy", required=True, type=FILE, help="ValidationNoisyBlocksRaw.mat")
+@click.option("--gt", required=True, type=FILE, help="ValidationGtBlocksRaw.mat")
+@click.option("--scenes", type=FILE, help="Names of the scenes in order, a line each, if not the validation set's.")
+@common
+def sidd_command(settings: Settings, noisy: Path, gt: Path, scenes: Path | None) -> int:
+    """SIDD validation blocks."""
+    from rawkd.evaluation.sidd import SIDD
+
+    return _run(SIDD(noisy, gt, scenes=scenes), settings)
+
+
+@bench_command.command("siddplus")
+@click.option("--noisy", required=True, type=FILE, help="siddplus_valid_noisy_raw.mat")
+@click.option("--gt", required=True, type=FILE, help="siddplus_valid_gt_raw.mat")
+@click.option("--scenes", type=FILE, help="Names and phases of the pictures in order, if not the validation set's.")
+@common
+def siddplus_command(settings: Settings, noisy: Path, gt: Path, scenes: Path | None) -> int:
+    """SIDD+ validation blocks (NTIRE 2020)."""
+    from rawkd.evaluation.sidd import SIDD
+
+    return _run(SIDD(noisy, gt, plus=True, scenes=scenes), settings)
+
+
+@bench_command.command("dnd")
+@FOLDER
+@common
+def dnd_command(settings: Settings, folder: Path) -> int:
+    """Darmstadt Noise Dataset: write a submission of each method to the folder of -o."""
+    from rawkd.evaluation.dnd import DND
+
+    if settings.output is None:
+        raise click.UsageError("name the folder for the submission with -o")
+    return _run(DND(folder, settings.output, overwrite=settings.overwrite), settings)
+
+
+@bench_command.command("pmrid")
+@FOLDER
+@common
+def pmrid_command(settings: Settings, folder: Path) -> int:
+    """The set of PMRID: benchmark.json and raw dumps."""
+    from rawkd.evaluation.pmrid import PMRID
+
+    return _run(PMRID(folder), settings)
+
+
+@bench_command.command("sid")
+@FOLDER
+@click.option("--list", "listed", type=FILE, help="Pairs of file names, a line each, if not the test set's.")
+@click.option("--full", is_flag=True, help="The whole frame (PMN's rule) instead of the centre (ELD's).")
+@noise_options
+@common
+def sid_command(settings: Settings, choice: NoiseChoice, folder: Path, listed: Path | None, full: bool) -> int:
+    """See-in-the-Dark, Sony: a folder with short/ and long/."""
+    from rawkd.evaluation.sid_eld import ExposurePairs, find_sid
+
+    return _run(ExposurePairs("sid", find_sid(folder, listed), choice, centre=not full), settings)
+
+
+@bench_command.command("eld")
+@FOLDER
+@noise_options
+@common
+def eld_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
+    """ELD: a folder of CAMERA/scene-N/IMG_nnnn."""
+    from rawkd.evaluation.sid_eld import ExposurePairs, find_eld
+
+    return _run(ExposurePairs("eld", find_eld(folder), choice, centre=False), settings)
+
+
+@bench_command.command("pairs")
+@FOLDER
+@noise_options
+@common
+def pairs_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
+    """Your own pairs: noisy/X.dng and clean/X.dng, or X-noisy.dng and X-clean.dng."""
+    from rawkd.evaluation.pairs import Pairs
+
+    return _run(Pairs(folder, choice), settings)
+
+
+@bench_command.command("burst")
+@FOLDER
+@noise_options
+@common
+def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
+    """A burst from a tripod: its first frame against the mean of the others."""
+    from rawkd.evaluation.burst import Burst
+
+    return _run(Burst(folder, choice), settings)
+
+
+@bench_command.command("synthetic")
+@FOLDER
+@click.option("--gains", metavar="A,...", help="Gains in signal units.  [default: 5e-5,3e-4,1.5e-3,6e-3,2.5e-2]")
+@click.option("--phases", metavar="P,...", help="CFA phases that the pictures take in turn.  [default: all four]")
+@click.option("--seed", type=click.IntRange(0), default=1000, show_default=True)
+@click.option(
+    "--side", type=click.IntRange(64), default=640, show_default=True, help="Pixels a side, about the centre."
+)
+@click.option("--tagged", type=click.Choice(["half", "all", "none"]), default="half", show_default=True,
+              help="Which pictures have a NoiseProfile.")  # fmt: skip
+@noise_options
+@common
+def synthetic_command(
+    settings: Settings,
+    choice: NoiseChoice,
+    folder: Path,
+    gains: str | None,
+    phases: str | None,
+    seed: int,
+    side: int,
+    tagged: str,
+) -> int:
+    """Clean pictures or raws, made noisy with fixed seeds."""
+    from rawkd.evaluation.synthetic import GAINS, PHASES, Synthetic, SyntheticOptions
+    from rawkd.photo import CFAPattern
+
+    try:
+        numbers = GAINS if gains is None else tuple(float(part) for part in gains.split(","))
+        patterns = PHASES if phases is None else tuple(CFAPattern(part.upper()) for part in phases.split(","))
+    except ValueError as error:
+        raise click.UsageError(f"no list of gains or phases: {error}") from error
+    return _run(Synthetic(folder, SyntheticOptions(numbers, patterns, seed, side, tagged), choice), settings)
+
+
+def _run(benchmark: Benchmark, settings: Settings) -> int:
+    """Score, say, write."""
+    from rawkd.evaluation.methods import methods_named
+    from rawkd.evaluation.report import results_json, write_results
+    from rawkd.evaluation.scoring import run
+    from rawkd.files.naming import make_folder
+
+    console = settings.console
+    methods = methods_named(
+        settings.methods, device=settings.device, threads=settings.threads, ensemble=settings.ensemble
+    )
+    if settings.output is not None:
+        make_folder(f"{settings.output}/")
+    with console.progress(benchmark.name) as progress:
+        results = run(
+            benchmark, methods, lambda done, total, _: progress(done / total if total else 0.0), settings.limit
+        )
+    for line in results.warnings:
+        console.say(f"warning: {line}")
+    if settings.as_json:
+        click.echo(json.dumps(json.loads(results_json(results))))
+    else:
+        print_results(results)
+    if settings.output is not None:
+        for path in write_results(results, settings.output, overwrite=settings.overwrite, plots=settings.plots):
+            console.say(f"wrote {path}")
+    return OK

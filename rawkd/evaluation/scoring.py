@@ -1,0 +1,120 @@
+"""A run: every method over every case, its scores and its clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rawkd.errors import InputError, ModelError
+from rawkd.evaluation.case import Benchmark, Case, Values, Warned
+from rawkd.evaluation.methods import Method
+from rawkd.metrics import BiasCurve
+from rawkd.photo import Mosaic
+
+Listen = Callable[[int, int, str], None]
+"""Called with cases done, cases in all (0: unknown) and the name of the next one."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one method reached on one case, or on one region of it."""
+
+    case: str
+    group: str
+    method: str
+    gain: float
+    noise_gain: float
+    noise_read_variance: float
+    noise_source: str
+    megapixels: float
+    seconds_per_mp: float
+    values: Values
+
+
+@dataclass
+class Results:
+    """Everything that a run found.
+
+    Attributes
+    ----------
+    rules : of the benchmark. methods : what was run, in plain values. records : in order. curves : bias by level.
+    warnings : one sentence each.
+    """
+
+    benchmark: str
+    rules: dict[str, str]
+    methods: list[dict[str, object]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    curves: dict[str, BiasCurve] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def run(
+    benchmark: Benchmark, methods: Sequence[Method], listen: Listen | None = None, limit: int | None = None
+) -> Results:
+    """Score methods on a benchmark.
+
+    Parameters
+    ----------
+    limit : stop after so many cases; the rules then say so.
+
+    Raises
+    ------
+    RawkdError: of a case that cannot be read, restored or scored; nothing is scored in part.
+    """
+    results = Results(benchmark.name, dict(benchmark.rules))
+    warned = Warned()
+    done = 0
+    for case in benchmark.cases():
+        if listen:
+            listen(done, min(benchmark.total, limit or benchmark.total), case.name)
+        warned.add(case.warnings)
+        for method in methods:
+            _score(benchmark, method, case, results, warned)
+        done += 1
+        if done == limit:
+            break
+    if not done:
+        raise InputError(f"{benchmark.name}: there is no case to score: check the folder")
+    if done < benchmark.total:
+        results.rules["limit"] = f"only the first {done} of {benchmark.total} cases"
+    results.methods = [method.describe() for method in methods]
+    results.warnings = warned.lines()
+    return results
+
+
+def _score(benchmark: Benchmark, method: Method, case: Case, results: Results, warned: Warned) -> None:
+    """One method on one case."""
+    warned.add(tuple(f"{method.name}: {text}" for text in method.prepare(case)))
+    start = time.perf_counter()
+    restored = method.restore(case)
+    seconds = time.perf_counter() - start
+    _check(method, case, restored)
+    megapixels = case.noisy.data.size / 1e6
+    for score in benchmark.score(case, method.name, restored):
+        record = Record(
+            case=score.name,
+            group=case.group,
+            method=method.name,
+            gain=case.gain,
+            noise_gain=case.noise.green_gain,
+            noise_read_variance=case.noise.green_read_variance,
+            noise_source=case.noise.source,
+            megapixels=megapixels,
+            seconds_per_mp=seconds / megapixels,
+            values=score.values,
+        )
+        results.records.append(record)
+    if case.reference is not None:
+        results.curves.setdefault(method.name, BiasCurve()).add(restored.data, case.reference.data)
+
+
+def _check(method: Method, case: Case, restored: Mosaic) -> None:
+    """Refuse a result that cannot be scored."""
+    if restored.data.shape != case.noisy.data.shape or restored.pattern != case.noisy.pattern:
+        raise ModelError(f"{method.name} turns {case.noisy.data.shape} of {case.name} into {restored.data.shape}")
+    if not np.isfinite(restored.data).all():
+        raise ModelError(f"{method.name} makes values of {case.name} that are not finite")

@@ -1,0 +1,65 @@
+"""The processes of one run: one, or as many as `torchrun` started on one machine or several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process among its fellows.
+
+    Attributes
+    ----------
+    rank, world : its number and how many there are. device : its own torch device.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that writes files."""
+        return self.rank == 0
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """The network, its gradients averaged over all processes."""
+        return nn.parallel.DistributedDataParallel(network) if self.world > 1 else network
+
+    def any(self, here: bool) -> bool:
+        """Whether it holds in any process: all of them get the same answer."""
+        if self.world == 1:
+            return here
+        votes = torch.tensor(float(here), device=self.device)
+        torch.distributed.all_reduce(votes)
+        return votes.item() > 0
+
+
+def rank_in_environment() -> int:
+    """The number that `torchrun` gave this process; 0 without it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def joined_processes(device: str) -> Iterator[Processes]:
+    """Join the other processes of the run; on a machine with several GPUs each takes its own."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    own = torch.device(device)
+    if world == 1:
+        yield Processes(0, 1, own)
+        return
+    if own.type == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(own)
+    torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    try:
+        yield Processes(rank_in_environment(), world, own)
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,238 @@
+"""Networks: the published numbers of parameters and operations, wavelets, feature alignment, units of noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from rawkd.errors import ModelError  # noqa: E402
+from rawkd.networks import NETWORKS, build_network  # noqa: E402
+from rawkd.networks.blocks import ARNetBlock, FeatureAlign, NoiseUnits  # noqa: E402
+from rawkd.networks.count import macs_per_mp, macs_per_packed_px, num_parameters  # noqa: E402
+from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
+from rawkd.networks.haar import dwt, iwt  # noqa: E402
+from rawkd.networks.unet import UPIUNet, UPIUNetConfig  # noqa: E402
+from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig  # noqa: E402
+from rawkd.sensor.bayer import pack, unpack  # noqa: E402
+from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
+from rawkd.sensor.noise import NoiseModel  # noqa: E402
+from rawkd.training.recipes import FAST, RECIPES  # noqa: E402
+
+PLAIN = replace(FANET_239K, align_hidden=0)
+NO_SKIP = replace(FANET_239K, shrink=0)
+ANCHORED_FAST = replace(FAST, anchor=(1e-3, 1e-6))
+TINY = replace(FAST, widths=(8, 16), encoder_blocks=(1, 1), decoder_blocks=(1,), group_width=8)
+
+
+def planes(seed: int = 0, size: int = 32, channels: int = 4) -> Any:
+    return torch.rand((2, channels, size, size), generator=torch.Generator().manual_seed(seed))
+
+
+def shaken(network: Any, seed: int = 0) -> Any:
+    """The network with every weight moved, so that layers that start as the identity or as nothing take part."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("network", "params", "macs"),
+    [
+        (FANet(FANET_239K), 239_304, 10_106.375),
+        (FANet(FANET_90K), 89_696, 9_201.25),
+        (FANet(PLAIN), 224_096, 2.1108e9 / 250_000),
+        (FANet(NO_SKIP), 236_764, 2.4793e9 / 250_000),
+        (WaveletUNet(WaveletUNetConfig()), 235_330, 7_913.6),
+        (UPIUNet(UPIUNetConfig()), 11_776_708, 74.59e9 / 250_000),
+    ],
+    ids=["fanet-239k", "fanet-90k", "plain-unet", "fanet-noskip", "wavelet-unet", "upi-unet"],
+)
+def test_published_parameters_and_operations(network: Any, params: int, macs: float) -> None:
+    channels = 8 if isinstance(network, UPIUNet) else 4
+    assert num_parameters(network) == params
+    counted = macs_per_packed_px(network, network.stride, channels)
+    assert counted == pytest.approx(macs, rel=0 if macs % 0.125 == 0 else 1e-4)
+    both = macs_per_mp(network, network.stride, channels)
+    assert both["1e6"] == pytest.approx(counted * 250_000 / 1e9)
+    assert both["2^20"] == pytest.approx(counted * 2**18 / 1e9)
+
+
+def test_the_count_sees_one_layer_more() -> None:
+    deeper = FANet(replace(FANET_239K, encoder_blocks=(1, 2, 1, 2, 2)))
+    assert num_parameters(deeper) != 239_304
+    assert macs_per_packed_px(deeper, deeper.stride) > 10_106.375
+
+
+def test_the_network_that_ships_keeps_both_budgets() -> None:
+    network = FANet(ANCHORED_FAST)
+    assert num_parameters(network) <= 239_304
+    assert macs_per_packed_px(network, network.stride) <= 10_180.7
+    assert macs_per_mp(network, network.stride)["2^20"] <= 2.6688
+
+
+def test_counting_leaves_no_hook_behind() -> None:
+    network = FANet(TINY)
+    assert macs_per_packed_px(network, network.stride) == macs_per_packed_px(network, network.stride)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_recipes_build_what_they_name() -> None:
+    expected = {"fanet-239k": 239_304, "fanet-90k": 89_696, "plain-unet": 224_096, "fanet-noskip": 236_764}
+    for name, params in (expected | {"wavelet-unet": 235_330}).items():
+        recipe = RECIPES[name]
+        assert num_parameters(build_network(recipe.network, recipe.network_config(0))) == params
+    for name in ("fanet-fast", "fanet-fast-polish", "fanet-fast-one"):
+        recipe = RECIPES[name]
+        network = build_network(recipe.network, recipe.network_config(0))
+        assert num_parameters(network) == num_parameters(FANet(ANCHORED_FAST))
+
+
+def test_wavelets_come_back() -> None:
+    features = planes(channels=6)
+    bands = dwt(features)
+    assert bands.shape == (2, 24, 16, 16)
+    torch.testing.assert_close(iwt(bands), features, atol=1e-6, rtol=0)
+    torch.testing.assert_close(dwt(iwt(bands)), bands, atol=1e-6, rtol=0)
+
+
+def test_wavelets_are_orthonormal() -> None:
+    impulses = torch.eye(4).reshape(4, 1, 2, 2)
+    matrix = dwt(impulses).reshape(4, 4)
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(4), atol=1e-7, rtol=0)
+
+
+def test_bands_of_a_channel_are_ll_lh_hl_hh() -> None:
+    ramp = torch.arange(4.0)
+    rows, columns = ramp[:, None].expand(4, 4), ramp[None, :].expand(4, 4)
+    flat = torch.full((4, 4), 3.0)
+    bands = dwt(torch.stack((flat, rows, columns, rows * columns))[None])
+    low, vertical, horizontal, diagonal = bands.reshape(4, 4, 2, 2).unbind(1)
+    torch.testing.assert_close(low[0], torch.full((2, 2), 6.0))
+    assert vertical[1].abs().min() > 0
+    assert horizontal[2].abs().min() > 0
+    assert diagonal[3].abs().min() > 0
+    for band, silent in ((vertical, (0, 2)), (horizontal, (0, 1)), (diagonal, (0, 1, 2))):
+        assert all(band[channel].abs().max() == 0 for channel in silent)
+
+
+def test_feature_align_starts_as_the_identity() -> None:
+    layer, features = FeatureAlign(4, 16, 8), planes(channels=16)
+    torch.testing.assert_close(layer(features, planes(1)), features, atol=0, rtol=0)
+    assert not torch.allclose(shaken(layer)(features, planes(1)), features)
+
+
+def test_feature_align_is_gamma_times_features_plus_beta() -> None:
+    layer, features, image = shaken(FeatureAlign(4, 16, 8)), planes(channels=16), planes(1)
+    embedded = torch.relu(layer.embed(image))
+    torch.testing.assert_close(layer(features, image), layer.gamma(embedded) * features + layer.beta(embedded))
+
+
+def test_without_feature_align_it_is_the_plain_unet() -> None:
+    torch.manual_seed(1)
+    aligned = FANet(FANET_239K).eval()
+    torch.manual_seed(2)
+    recipe = RECIPES["plain-unet"]
+    plain = build_network(recipe.network, recipe.network_config(0)).eval()
+    assert not torch.allclose(aligned(planes()), plain(planes()))
+    sources = [module for module in aligned.modules() if isinstance(module, ARNetBlock)]
+    targets = [module for module in plain.modules() if isinstance(module, ARNetBlock)]
+    for source, target in zip(sources, targets, strict=True):
+        target.load_state_dict(source.state_dict())
+    for part in ("stem", "head", "skips", "up"):
+        getattr(plain, part).load_state_dict(getattr(aligned, part).state_dict())
+    torch.testing.assert_close(aligned(planes()), plain(planes()), atol=1e-6, rtol=0)
+    assert not torch.allclose(shaken(aligned)(planes()), plain(planes()), atol=1e-3)
+
+
+def test_equal_seeds_are_equal_networks() -> None:
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        networks.append(FANet(PLAIN).eval())
+    torch.testing.assert_close(networks[0](planes()), networks[1](planes()), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_keeps_the_shape_at_its_stride(name: str) -> None:
+    small = {
+        "fanet": {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1]},
+        "wavelet-unet": {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1]},
+        "upi-unet": {"widths": [4, 8], "in_channels": 4},
+    }
+    network = build_network(name, small[name]).eval()
+    inputs = torch.rand(1, 4, 3 * network.stride, 5 * network.stride)
+    assert network(inputs).shape == inputs.shape
+
+
+def test_upi_unet_takes_the_variance_beside_the_planes() -> None:
+    network = UPIUNet(UPIUNetConfig(widths=(4, 8)))
+    assert network(torch.rand(1, 8, 8, 8)).shape == (1, 4, 8, 8)
+
+
+def test_unknown_names_and_fields_are_refused() -> None:
+    with pytest.raises(ModelError, match="there is no network 'fenet': choose one of fanet"):
+        build_network("fenet", {})
+    with pytest.raises(ModelError, match="fanet knows no colour, width"):
+        build_network("fanet", {"width": [1], "colour": 2})
+
+
+def test_a_network_in_units_of_noise_starts_as_the_identity() -> None:
+    network = FANet(ANCHORED_FAST).eval()
+    torch.testing.assert_close(network(planes()), planes(), atol=0, rtol=0)
+    assert network.stride % NoiseUnits.local_px == 0
+
+
+def in_signal_units(anchor: Anchor, signal: np.ndarray, noise: NoiseModel) -> np.ndarray:
+    """A shaken network's answer to a mosaic, brought to `anchor` and back."""
+    torch.manual_seed(3)
+    network = shaken(FANet(replace(TINY, anchor=(anchor.gain, anchor.read_variance))))
+    ksigma = KSigma.between(noise, anchor)
+    with torch.no_grad():
+        answer = network(torch.from_numpy(ksigma.apply(signal))[None])[0].numpy()
+    return ksigma.invert(answer)
+
+
+def test_the_answer_in_signal_units_depends_on_no_anchor() -> None:
+    rng = np.random.default_rng(0)
+    noise = NoiseModel(np.full(4, 2e-3), np.full(4, 4e-6), "given")
+    clean = np.linspace(0.01, 0.8, 64 * 64).reshape(64, 64)
+    mosaic = clean + np.sqrt(2e-3 * clean + 4e-6) * rng.standard_normal(clean.shape)
+    signal = pack(mosaic.astype(np.float32))
+    anchors = (Anchor(2e-3, 4e-6), Anchor(1e-5, 3e-10), Anchor(3e-2, 1e-3))
+    answers = [in_signal_units(anchor, signal, noise) for anchor in anchors]
+    sigma = np.sqrt(2e-3 * 0.4)
+    moved = np.abs(answers[0] - signal).mean() / sigma
+    assert moved > 0.02  # the network does something
+    for answer in answers[1:]:
+        # float32 carries the anchored values to about 1e-5 of the noise
+        np.testing.assert_allclose(answer, answers[0], atol=1e-3 * sigma)
+    assert unpack(answers[0]).shape == mosaic.shape
+
+
+def test_other_noise_is_another_answer() -> None:
+    signal = pack(np.random.default_rng(0).random((64, 64), np.float32))
+    answers = [
+        in_signal_units(Anchor(2e-3, 4e-6), signal, NoiseModel(np.full(4, gain), np.full(4, 4e-6), "given"))
+        for gain in (2e-3, 4e-3)
+    ]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+
+
+def test_units_of_noise_are_units_of_noise() -> None:
+    gain, read = 1e-3, 2e-6
+    rng = np.random.default_rng(1)
+    levels = np.array([0.02, 0.1, 0.4, 0.9], np.float32)[:, None, None]
+    noisy = rng.poisson(np.broadcast_to(levels / gain, (4, 256, 256))) * gain
+    noisy += np.sqrt(read) * rng.standard_normal(noisy.shape)
+    structure, _, factor = NoiseUnits(gain, read)(torch.from_numpy(noisy.astype(np.float32))[None])
+    # 65536 samples a plane: the deviation of a sample deviation is 0.3 %; a cell's mean of 64 takes away 0.8 %
+    for plane, level in enumerate(levels.ravel()):
+        assert float(structure[0, plane].std()) == pytest.approx(1, abs=0.025)
+        assert float(factor[0, plane].mean()) == pytest.approx(np.sqrt(gain * level + read), rel=0.01)

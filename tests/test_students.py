@@ -1,0 +1,137 @@
+"""The shipped students: card, weights, engines, and floors below which their pictures must not fall.
+
+Floors are set 0.3 dB under what was measured at release on the same scene, so that they fail on a broken student and
+not on another processor's rounding.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rawkd.errors import ModelError
+from rawkd.inference.card import ModelCard, load_cards, student_family
+from rawkd.inference.ensemble import self_ensemble
+from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.selftest import check_golden
+from rawkd.inference.tiling import denoise_tiled
+from rawkd.inference.weights import NETWORK, WEIGHTS
+from rawkd.local_mean import keep_local_mean
+from rawkd.photo import FloatArray
+from rawkd.sensor.bayer import unpack
+from rawkd.sensor.ksigma import KSigma
+from rawkd.training.leaves import leaves_scene
+from rawkd.training.synthesize import Camera, add_noise, camera_at
+from rawkd.training.unprocess import Look, camera_mosaic
+
+STUDENTS = [card for card in load_cards(None) if card.role == "student"]
+FLOORS_DB = json.loads((Path(__file__).parent / "golden" / "student_floors.json").read_text())
+LOOK = Look(np.eye(3), 2.0, 1.7, 1.25)
+MAC_BUDGET, PARAMETER_BUDGET = 2.6688, 239_304
+
+
+def restored_by(card: ModelCard, noisy: FloatArray, camera: Camera, num: int = 1) -> FloatArray:
+    """The pipeline's arithmetic on an RGGB mosaic with known noise."""
+    engine = OpenVINOEngine(card, threads=2, precision="f32")
+    noise = camera.noise_model()
+    ksigma = KSigma.between(noise, card.anchor)
+    clean = self_ensemble(lambda rggb: denoise_tiled(engine, rggb, ksigma, card), noisy, num)
+    return keep_local_mean(noisy, clean, noise, floor=-512 / 15871, saturation=1.0)
+
+
+def noisy_mosaic(clean: FloatArray, camera: Camera, seed: int) -> FloatArray:
+    """(H, W) RGGB with a camera's noise."""
+    from rawkd.sensor.bayer import pack
+
+    return unpack(add_noise(pack(clean), camera, np.random.default_rng(seed)))
+
+
+@pytest.fixture(scope="module")
+def scene() -> FloatArray:
+    """Three dead-leaves scenes side by side at three exposures, (256, 768) signal: no photograph, no training picture."""
+    rng = np.random.default_rng(2026)
+    return np.concatenate([camera_mosaic(leaves_scene(256, rng), LOOK) * f for f in (0.25, 0.5, 0.9)], axis=1)
+
+
+def psnr_db(restored: FloatArray, clean: FloatArray) -> float:
+    return float(-10 * np.log10(np.mean((np.clip(restored, 0, 1) - clean) ** 2)))
+
+
+def test_the_family_covers_base_iso_to_a_phones_highest() -> None:
+    family = student_family(STUDENTS)
+    assert len(family) >= 4
+    assert family[0].subrange.low <= 8e-6
+    assert family[-1].subrange.high >= 4e-2
+
+
+@pytest.mark.parametrize("card", STUDENTS, ids=lambda card: card.name)
+class TestStudent:
+    """What every shipped student must keep."""
+
+    def test_stays_inside_both_budgets(self, card: ModelCard) -> None:
+        assert card.params <= PARAMETER_BUDGET
+        assert max(card.macs_per_mp.values()) <= MAC_BUDGET
+
+    def test_card_and_weights_agree(self, card: ModelCard) -> None:
+        torch = pytest.importorskip("torch")
+        from safetensors.torch import load_file
+
+        from rawkd.networks import build_network
+        from rawkd.networks.count import macs_per_mp, num_parameters
+
+        network = build_network(card.network, card.config)
+        network.load_state_dict(load_file(card.directory / WEIGHTS), strict=True)
+        assert num_parameters(network) == card.params
+        assert macs_per_mp(network, card.stride) == pytest.approx(card.macs_per_mp)
+        noise = np.random.default_rng(3).normal(0.2, 0.02, (1, 4, 64, 96)).astype(np.float32)
+        with torch.no_grad():
+            by_torch = network.eval()(torch.from_numpy(noise)).numpy()
+        by_openvino = OpenVINOEngine(card, precision="f32").run(noise)
+        assert np.abs(by_torch - by_openvino).max() < 1e-3 * np.abs(by_torch - noise).max()
+
+    def test_altered_weights_are_refused(self, card: ModelCard, tmp_path: Path) -> None:
+        from dataclasses import replace
+
+        data = bytearray((card.directory / NETWORK).read_bytes())
+        data[len(data) // 2] ^= 1
+        (tmp_path / NETWORK).write_bytes(data)
+        with pytest.raises(ModelError, match="sha256"):
+            OpenVINOEngine(replace(card, directory=tmp_path))
+
+    def test_the_engine_answers_as_it_was_exported(self, card: ModelCard) -> None:
+        check_golden(card, OpenVINOEngine(card, precision="f32"))
+
+    def test_psnr_floor(self, card: ModelCard, scene: FloatArray) -> None:
+        for gain in card.metrics:
+            camera = camera_at(float(gain))
+            noisy = noisy_mosaic(scene, camera, seed=7)
+            gained = psnr_db(restored_by(card, noisy, camera), scene) - psnr_db(noisy, scene)
+            assert gained > FLOORS_DB[card.name][gain], f"gain {gain}: {gained:.2f} dB above noisy"
+
+    def test_flat_fields_are_unbiased_and_show_no_tiles(self, card: ModelCard) -> None:
+        # measured against the noisy mean, whose own deviation from the truth is the field's, not the student's
+        camera = camera_at(float(np.sqrt(card.subrange.low * card.subrange.high)))
+        if 3 * np.sqrt(camera.total_read_variance) > 512 / 15871:
+            pytest.skip("the noise of black is cut off at DN 0: its mean is not the signal")
+        for level in (0.002, 0.02, 0.2, 0.8):
+            clean = np.full((1024, 1280), level, np.float32)
+            noisy = noisy_mosaic(clean, camera, seed=11)
+            restored = restored_by(card, noisy, camera)
+            bias = float(np.mean(restored - noisy, dtype=np.float64))
+            assert abs(bias) < max(0.003 * level, 0.1 / 15871), f"level {level}: bias {bias:.2e}"
+            # columns and rows of a flat field average to the same everywhere, tile borders (at 1024 - halo) included
+            deviation = np.sqrt(camera.gain * level + camera.total_read_variance)
+            for axis in (0, 1):
+                profile = restored.mean(axis=axis).reshape(-1, 2).mean(axis=1)
+                steps = np.abs(np.diff(profile))
+                assert steps.max() < 8 * np.median(steps) + 1e-3 * deviation
+
+    def test_clean_in_clean_out(self, card: ModelCard, scene: FloatArray) -> None:
+        gain = min(card.subrange.low, 1e-5)
+        camera = Camera(gain, 1e-10)
+        if card.subrange.low > 1e-5:
+            pytest.skip("a clean picture, told its true noise, goes to the first student")
+        assert psnr_db(restored_by(card, scene.copy(), camera), scene) > 60
