@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--format", default="dng")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads")
+    parser.add_argument("--model")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -76,6 +77,7 @@ def main() -> None:
         command = [sys.executable, "-m", "rawkd", "denoise", str(folder / "photo.dng"), "--format", options.format]
         command += ["--ensemble", options.ensemble, "--noise", f"{GAIN},{READ_VARIANCE}", "--json", "--overwrite", "-q"]
         command += ["--threads", options.threads] if options.threads else []
+        command += ["--model", options.model] if options.model else []
         walls, peaks, steps = [], [], []
         for _ in range(options.runs):
             began = time.monotonic()

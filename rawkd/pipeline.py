@@ -10,16 +10,17 @@ import numpy as np
 
 from rawkd.blend import blend
 from rawkd.errors import UsageError
-from rawkd.inference.card import choose_student, load_family
-from rawkd.inference.engine import Engines
+from rawkd.inference.card import ModelCard, choose_student, load_family
+from rawkd.inference.engine import Engine, Engines
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.local_mean import keep_local_mean
-from rawkd.photo import FloatArray, Mosaic, RawPhoto
+from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto
 from rawkd.sensor.bayer import SYMMETRIES, unify_bayer
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
+from rawkd.sensor.profile_folder import installed_profile
 
 Progress = Callable[[float], None]
 """Called with the part of the work that is done, 0..1."""
@@ -113,8 +114,16 @@ def denoise(photo: RawPhoto, options: DenoiseOptions | None = None, progress: Pr
 
 
 def noise_of(photo: RawPhoto, options: DenoiseOptions) -> tuple[NoiseModel, tuple[str, ...]]:
-    """Noise parameters of the photo as the options ask for them, and what was remarkable about them."""
-    return noise_model_of(photo, given=options.noise, source=options.noise_source, calibration=options.calibration)
+    """Noise parameters of the photo as the options ask for them, and what was remarkable about them.
+
+    Where no calibration file is named, one that the user has installed for the photo's camera serves.
+    """
+    calibration = options.calibration
+    warnings: tuple[str, ...] = ()
+    if calibration is None and options.noise is None and options.noise_source in ("auto", "calibration"):
+        calibration, warnings = installed_profile(photo.capture)
+    noise, told = noise_model_of(photo, given=options.noise, source=options.noise_source, calibration=calibration)
+    return noise, warnings + told
 
 
 def restore(
@@ -139,7 +148,41 @@ def restore(
         card, device=options.device, threads=options.threads, precision=options.precision
     )
     fine = in_finer_integers(photo)
-    noisy = fine.mosaic
+    result = restore_mosaic(
+        fine.mosaic,
+        noise,
+        card,
+        engine,
+        options,
+        progress,
+        floor=fine.levels.floor,
+        saturation=fine.levels.saturation,
+        neutral=photo.color.as_shot_neutral,
+    )
+    told = warnings + choice_warnings + device_warnings
+    return Restoration(fine.with_mosaic(result), result, noise, card.name, engine.device, engine.precision, told)
+
+
+def restore_mosaic(
+    noisy: Mosaic,
+    noise: NoiseModel,
+    card: ModelCard,
+    engine: Engine,
+    options: DenoiseOptions,
+    progress: Progress = no_progress,
+    *,
+    floor: float,
+    saturation: float,
+    neutral: DoubleArray | None = None,
+) -> Mosaic:
+    """A mosaic as a student restores it, as much of it as the options ask for.
+
+    Parameters
+    ----------
+    card, engine : the student and what runs it.
+    floor, saturation : signal of the file's smallest integer, and at which the sensor clips.
+    neutral : (3,) as-shot neutral, for luma and chroma; None takes the channels as they are.
+    """
     unified, unification = unify_bayer(noisy)
     ksigma = KSigma.between(noise, card.anchor)
     rounds = _Rounds(progress, options.ensemble)
@@ -148,21 +191,18 @@ def restore(
         return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
 
     clean = self_ensemble(denoise_once, unified, options.ensemble)
-    levels = fine.levels
-    keep_local_mean(unified, clean, noise, floor=levels.floor, saturation=levels.saturation)
+    keep_local_mean(unified, clean, noise, floor=floor, saturation=saturation)
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
-    result = blend(
+    return blend(
         noisy,
         restored,
         noise,
-        saturation=levels.saturation,
+        saturation=saturation,
         strength=options.strength,
         luma=options.luma,
         chroma=options.chroma,
-        neutral=photo.color.as_shot_neutral,
+        neutral=neutral,
     )
-    told = warnings + choice_warnings + device_warnings
-    return Restoration(fine.with_mosaic(result), result, noise, card.name, engine.device, engine.precision, told)
 
 
 def in_finer_integers(photo: RawPhoto) -> RawPhoto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,7 @@ def _write_dng(
     if options.crop is not None:
         raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
     with clock.step("render"):
-        preview = render_preview(replace(photo, orientation=1), mosaic=restoration.mosaic)  # readers turn it
+        preview = render_preview(photo, mosaic=restoration.mosaic)
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
         if photo.dropped:

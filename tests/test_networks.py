@@ -43,22 +43,22 @@ def shaken(network: Any, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("network", "params", "macs"),
+    ("network", "params", "macs", "last_digit"),
     [
-        (FANet(FANET_239K), 239_304, 10_106.375),
-        (FANet(FANET_90K), 89_696, 9_201.25),
-        (FANet(PLAIN), 224_096, 2.1108e9 / 250_000),
-        (FANet(NO_SKIP), 236_764, 2.4793e9 / 250_000),
-        (WaveletUNet(WaveletUNetConfig()), 235_330, 7_913.6),
-        (UPIUNet(UPIUNetConfig()), 11_776_708, 74.59e9 / 250_000),
+        (FANet(FANET_239K), 239_304, 10_106.375, 0),
+        (FANet(FANET_90K), 89_696, 9_201.25, 0),
+        (FANet(PLAIN), 224_096, 2.1108e9 / 250_000, 0.2),
+        (FANet(NO_SKIP), 236_764, 2.4793e9 / 250_000, 0.2),
+        (WaveletUNet(WaveletUNetConfig()), 235_330, 7_913.6, 0.05),
+        (UPIUNet(UPIUNetConfig()), 11_776_708, 74.59e9 / 250_000, 20),
     ],
     ids=["fanet-239k", "fanet-90k", "plain-unet", "fanet-noskip", "wavelet-unet", "upi-unet"],
 )
-def test_published_parameters_and_operations(network: Any, params: int, macs: float) -> None:
+def test_published_parameters_and_operations(network: Any, params: int, macs: float, last_digit: float) -> None:
     channels = 8 if isinstance(network, UPIUNet) else 4
     assert num_parameters(network) == params
     counted = macs_per_packed_px(network, network.stride, channels)
-    assert counted == pytest.approx(macs, rel=0 if macs % 0.125 == 0 else 1e-4)
+    assert counted == pytest.approx(macs, abs=last_digit)
     both = macs_per_mp(network, network.stride, channels)
     assert both["1e6"] == pytest.approx(counted * 250_000 / 1e9)
     assert both["2^20"] == pytest.approx(counted * 2**18 / 1e9)

@@ -38,6 +38,7 @@ COMMANDS = (
     LazyCommand("inspect", "rawkd.cli.inspect", "Show what is known about a raw photo and its noise."),
     LazyCommand("compare", "rawkd.cli.compare", "Show a photo before and after, as one page."),
     LazyCommand("bench", "rawkd.cli.bench", "Score models on a data set by the set's own rules."),
+    LazyCommand("calibrate", "rawkd.cli.calibrate", "Measure the noise of a camera from bursts of a still scene."),
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
     LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
     LazyCommand("export", "rawkd.cli.export", "Write a model directory from a run.", hidden=True),

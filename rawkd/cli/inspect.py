@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME|DIR", help="Another model than the built-in family.")
+@click.option("--plot", metavar="FILE", type=click.Path(path_type=Path), help="Plot the noise, to .svg or .png.")
+@click.option("--overwrite", is_flag=True, help="Replace a plot that exists.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
-def inspect_command(photo: Path, model: str | None, as_json: bool, verbose: bool) -> int:
+def inspect_command(
+    photo: Path, model: str | None, plot: Path | None, overwrite: bool, as_json: bool, verbose: bool
+) -> int:
     """Show what is known about a raw PHOTO: camera, levels, colour, noise, and the student that would denoise it."""
     console = Console(verbosity=int(verbose))
     try:
-        record, warnings = _facts(photo, model)
+        record, warnings = _facts(photo, model, plot, overwrite=overwrite)
     except Exception as error:  # said with the photo's name; the code tells which kind
         console.fail(error, photo)
         return exit_code_of(error)
@@ -33,14 +37,23 @@ def inspect_command(photo: Path, model: str | None, as_json: bool, verbose: bool
     return OK
 
 
-def _facts(path: Path, model: str | None) -> tuple[dict[str, object], tuple[str, ...]]:
-    """What is known, in plain values, and what was remarkable."""
+def _facts(
+    path: Path, model: str | None, plot: Path | None, *, overwrite: bool
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What is known, in plain values, and what was remarkable; the noise is plotted where that is asked for."""
+    from rawkd.files.drawing import refuse_plot, write_drawing
     from rawkd.files.raw import read_raw
     from rawkd.inference.card import choose_student, load_family
     from rawkd.pipeline import DenoiseOptions, noise_of
 
+    if plot is not None:
+        refuse_plot(plot, overwrite=overwrite)
     raw = read_raw(path)
     noise, noise_warnings = noise_of(raw, DenoiseOptions())
+    if plot is not None:
+        from rawkd.evaluation.noise_plot import noise_chart
+
+        write_drawing(plot, noise_chart(raw, noise), overwrite=overwrite)
     card, choice_warnings = choose_student(load_family(model), noise)
     record = _stated(path, raw) | {
         "noise": {

@@ -102,7 +102,7 @@ def chart(title: str, x: Axis, y: Axis, series: Sequence[Series], width: int = W
 
 def _marks(one: Series, places: DoubleArray, at: Place) -> list[Item]:
     """Dots within the axes, or the pieces of a line that lie within them."""
-    inside = (np.abs(places - 0.5) <= 0.5 + 1e-9).all(axis=1)
+    inside = np.abs(places - 0.5).max(axis=1) <= 0.5 + 1e-9
     if one.kind == "dots":
         return [Dots(at(places[inside, 0], places[inside, 1]), one.colour, one.size)]
     pieces = np.split(np.arange(len(places)), np.flatnonzero(np.diff(inside.astype(int))) + 1)

@@ -16,6 +16,7 @@ import numpy as np
 
 from rawkd.errors import UsageError
 from rawkd.files.atomic import atomic_output
+from rawkd.files.naming import refuse_to_overwrite
 from rawkd.photo import DoubleArray
 
 if TYPE_CHECKING:
@@ -105,6 +106,18 @@ class Drawing:
         return stream.getvalue()
 
 
+def refuse_plot(path: Path, *, overwrite: bool) -> None:
+    """Find out before any work that a plot has no good name.
+
+    Raises
+    ------
+    UsageError: if the suffix is neither .svg nor .png. OutputError: if the file exists or its folder cannot be written.
+    """
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise UsageError(f"{path}: plots are written as .svg or .png, not as {path.suffix or 'no suffix'}")
+    refuse_to_overwrite(path, overwrite=overwrite)
+
+
 def write_drawing(path: Path, drawing: Drawing, *, overwrite: bool = False) -> None:
     """Write a drawing as the suffix says.
 
@@ -112,10 +125,8 @@ def write_drawing(path: Path, drawing: Drawing, *, overwrite: bool = False) -> N
     ------
     UsageError: if the suffix is neither .svg nor .png. OutputError: if the file exists or cannot be written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (".svg", ".png"):
-        raise UsageError(f"{path}: plots are written as .svg or .png, not as {path.suffix or 'no suffix'}")
-    data = drawing.svg().encode() if suffix == ".svg" else drawing.png()
+    refuse_plot(path, overwrite=overwrite)
+    data = drawing.svg().encode() if path.suffix.lower() == ".svg" else drawing.png()
     with atomic_output(path, overwrite) as temporary:
         temporary.write_bytes(data)
 

@@ -94,6 +94,22 @@ def read_profile(path: Path) -> CameraProfile:
         ) from error
 
 
+def profile_record(profile: CameraProfile) -> dict[str, object]:
+    """What a calibration file says of a profile, in plain values: `read_profile` of it is the profile again."""
+    planes = {
+        name: {"gain": profile.gain[k].tolist(), "read_variance": profile.read_variance[k].tolist()}
+        for k, name in enumerate(PLANES)
+    }
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "make": profile.make,
+        "model": profile.model,
+        "iso_range": list(profile.iso_range),
+        "planes": planes,
+    }
+
+
 def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
     """(4, count) finite numbers of the four planes."""
     values = np.array([planes[plane][name] for plane in PLANES], np.float64)

@@ -19,6 +19,8 @@ from rawkd.isp import process
 from rawkd.training.dataset import Batch
 
 CHARBONNIER_C = 1e-6
+LEAST_ERROR = 1e-4
+"""Squared error in units of the noise, 40 dB below it, under which a crop counts no further."""
 CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
 """Of VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content of the third, style of all (Johnson's released defaults)."""
 
@@ -35,6 +37,16 @@ def charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
     """Mean sqrt(d^2 + c^2), d in units of the crop's rms noise: dark and bright crops count alike (our choice)."""
     difference = (restored - clean) / batch.sigma[:, None, None, None]
     return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
+
+
+def log_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+    """Half the mean log of each crop's mean squared error in units of its noise: every crop counts by its decibels.
+
+    Our choice, for the last stage: PSNR is averaged over pictures, and a smooth picture counts in it as much as a
+    textured one. Answers with means, where an absolute error answers with medians.
+    """
+    error = (restored - clean).square().mean((1, 2, 3)) / batch.sigma.square()
+    return 0.5 * torch.log(error + LEAST_ERROR).mean()
 
 
 class RgbPerceptual(nn.Module):
@@ -116,6 +128,7 @@ def _vgg16_stages() -> nn.ModuleList:
 
 LOSSES: dict[str, Callable[[Path | None], Loss]] = {
     "charbonnier": lambda _weights: charbonnier,
+    "log-error": lambda _weights: log_error,
     "rgb-perceptual": RgbPerceptual,
 }
 

@@ -35,7 +35,16 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         FANET_FAST,
-        replace(FANET_FAST, name="fanet-fast-polish", crop_px=128, batch=8, learning_rate=5e-4, steps=6_000, seed=2),
+        replace(
+            FANET_FAST,
+            name="fanet-fast-polish",
+            crop_px=128,
+            batch=8,
+            learning_rate=5e-4,
+            steps=5_000,
+            losses={"log-error": 1.0},
+            seed=2,
+        ),
         replace(FANET_FAST, name="fanet-fast-one", num_subranges=1),
         replace(FANET_FAST, name="fanet-fast-leaves", leaves=1.0),
         replace(FANET_FAST, name="fanet-fast-eld", noise=replace(FANET_FAST.noise, model="eld")),

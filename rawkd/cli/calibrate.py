@@ -1,0 +1,98 @@
+"""`rawkd calibrate`: a camera's noise from bursts of a still scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rawkd.cli.console import Console
+from rawkd.cli.exit_codes import OK, exit_code_of
+
+if TYPE_CHECKING:
+    from rawkd.evaluation.calibration import Calibration
+
+
+@click.command("calibrate")
+@click.argument("frames", metavar="FRAME...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE.json",
+    default="camera.json",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The calibration file to write.",
+)
+@click.option("--install", is_flag=True, help="Write it where `rawkd denoise` finds it for this camera, instead.")
+@click.option(
+    "--plot",
+    "plots",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Also plot points, fits and residuals, to .svg or .png; repeatable.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
+def calibrate_command(
+    frames: tuple[Path, ...],
+    out: Path,
+    install: bool,
+    plots: tuple[Path, ...],
+    overwrite: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Measure the noise of a camera from raw FRAMEs: pairs or bursts of a still scene, at one ISO or several.
+
+    Take two or more frames of each setting from a tripod, of something grey at several exposures, and two with the cap
+    on. Frames that moved, are clipped or mislabelled are found and named.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other")
+    console = Console(verbosity=verbose - quiet)
+    try:
+        _calibrate(frames, None if install else out, plots, console, overwrite=overwrite)
+    except Exception as error:  # said in a sentence; the code tells which kind
+        console.fail(error)
+        return exit_code_of(error)
+    return OK
+
+
+def _calibrate(
+    frames: tuple[Path, ...], out: Path | None, plots: tuple[Path, ...], console: Console, *, overwrite: bool
+) -> None:
+    """Measure, write, and name what was written on stdout."""
+    from rawkd.evaluation.calibration import calibrate, install_path, write_calibration
+    from rawkd.evaluation.calibration_plot import calibration_chart
+    from rawkd.files.drawing import refuse_plot, write_drawing
+    from rawkd.files.naming import refuse_to_overwrite
+
+    if out is not None:
+        refuse_to_overwrite(out, overwrite=overwrite)
+    for plot in plots:
+        refuse_plot(plot, overwrite=overwrite)
+    with console.progress("reading frames") as progress:
+        calibration = calibrate(frames, progress)
+    for remark in calibration.remarks:
+        console.say(f"note: {remark}")
+    for line in _summary(calibration):
+        console.say(line)
+    target = install_path(calibration.profile) if out is None else out
+    write_calibration(calibration, target, overwrite=overwrite)
+    click.echo(str(target))
+    for plot in plots:
+        write_drawing(plot, calibration_chart(calibration), overwrite=overwrite)
+        click.echo(str(plot))
+
+
+def _summary(calibration: Calibration) -> list[str]:
+    """A line an ISO."""
+    return [
+        f"ISO {one.iso:g}: gain {one.gain[1]:.4g} +- {one.gain_error[1]:.1g}, read variance {one.read_variance[1]:.4g}"
+        f" +- {one.read_error[1]:.1g}, {one.num_frames} frames, {one.kept_share:.0%} of the blocks on the line"
+        for one in calibration.measured
+    ]

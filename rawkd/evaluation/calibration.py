@@ -1,0 +1,243 @@
+"""A camera's calibration from frames on disk: read, sorted into bursts, measured, fitted, written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rawkd.errors import InputError, NoiseError, OutputError
+from rawkd.files.atomic import atomic_output
+from rawkd.files.decode import Decoder
+from rawkd.files.raw import read_raw
+from rawkd.photo import RawPhoto
+from rawkd.pipeline import Progress, no_progress
+from rawkd.process import SOFTWARE
+from rawkd.report import camera_name
+from rawkd.sensor.calibrate import IsoNoise, gain_law, noise_of_iso, odd_iso, read_law
+from rawkd.sensor.profile import CameraProfile, profile_record
+from rawkd.sensor.profile_folder import profile_folder, profile_name
+from rawkd.sensor.transfer import FrameSample, TransferPoints, find_bursts, odd_frames, sample_frame, transfer_points
+
+NUM_BLOCKS = 2048
+"""Blocks of a frame that are looked at: 2 megapixels, 8 MiB in memory."""
+BLOCKS_OF_ALL = 131072
+"""Blocks of all frames together, half a gibibyte."""
+MUCH_CLIPPED = 0.5
+READ_MISS = 0.25
+"""Relative difference of an ISO's read variance from the law that is told (dual gain sensors do that)."""
+
+Setting = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A camera's noise and how it was found.
+
+    Attributes
+    ----------
+    measured : noise at each ISO in use, rising. black_offset_dn : mean of the dark frames over the stated black
+        level, DN, at each ISO that has such frames. range_dn : DN of one unit of signal.
+    remarks : what was left out and why, and what is remarkable, one sentence each.
+    """
+
+    profile: CameraProfile
+    measured: tuple[IsoNoise, ...]
+    black_offset_dn: dict[float, float]
+    range_dn: float
+    remarks: tuple[str, ...]
+
+    def record(self) -> dict[str, object]:
+        """The calibration file's content: what `rawkd.sensor.profile` reads, and what was measured."""
+        measured = [
+            {
+                "iso": one.iso,
+                "frames": one.num_frames,
+                "gain": one.gain.tolist(),
+                "gain_error": one.gain_error.tolist(),
+                "read_variance": one.read_variance.tolist(),
+                "read_variance_error": one.read_error.tolist(),
+                "row_variance": one.row_variance,
+                "chi_square": one.chi_square,
+                "black_offset_dn": self.black_offset_dn.get(one.iso),
+            }
+            for one in self.measured
+        ]
+        return profile_record(self.profile) | {
+            "measured": measured,
+            "remarks": list(self.remarks),
+            "software": SOFTWARE,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """Samples by ISO and by exposure setting, and what is the same in all frames."""
+
+    make: str
+    model: str
+    range_dn: float
+    by_iso: dict[float, dict[Setting, list[FrameSample]]]
+    remarks: list[str]
+
+
+def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibration:
+    """Noise of one camera from bursts or pairs of still scenes: grey cards, flat fields, dark frames.
+
+    Frames of one ISO, exposure time and aperture that show one scene in one light are a burst; two frames are enough,
+    and every ISO needs bursts of several levels, or a scene that has them.
+
+    Raises
+    ------
+    InputError: if there are fewer than two frames, or they are of two cameras. NoiseError: if no ISO can be measured.
+    """
+    if len(paths) < 2:
+        raise InputError("a calibration needs at least two frames of the same scene")
+    frames = _read(paths, progress)
+    remarks, measured, black = frames.remarks, [], {}
+    for iso in sorted(frames.by_iso):
+        points = []
+        for group in frames.by_iso[iso].values():
+            points += _measure(group, iso, remarks)
+        dark = [point for point in points if _is_dark(point)]
+        if dark:
+            black[iso] = float(np.mean([point.level.mean() for point in dark])) * frames.range_dn
+        if not points:
+            continue
+        try:
+            measured.append(noise_of_iso(iso, points))
+        except NoiseError as error:
+            remarks.append(str(error))
+    while (odd := odd_iso(measured)) is not None:
+        measured = [one for one in measured if one.iso != odd[0]]
+        remarks.append(f"ISO {odd[0]:g}: left out, {odd[1]}")
+    if not measured:
+        raise NoiseError(f"no noise could be measured: {'; '.join(remarks) or 'too few frames'}")
+    profile = _fit(frames, measured)
+    remarks += _read_misses(profile, measured)
+    return Calibration(profile, tuple(measured), black, frames.range_dn, tuple(remarks))
+
+
+def write_calibration(calibration: Calibration, path: Path, *, overwrite: bool = False) -> None:
+    """Write the calibration file.
+
+    Raises
+    ------
+    OutputError: if it exists or cannot be written.
+    """
+    text = json.dumps(calibration.record(), indent=1) + "\n"
+    with atomic_output(path, overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def install_path(profile: CameraProfile) -> Path:
+    """Where a camera's calibration is found by `rawkd denoise`; the folder is made.
+
+    Raises
+    ------
+    InputError: if the frames do not name their camera. OutputError: if the folder cannot be made.
+    """
+    if not profile.model.strip():
+        raise InputError("the frames do not name their camera, so that nothing could find its calibration; use --out")
+    folder = profile_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); use --out FILE.json") from error
+    return folder / profile_name(profile.make, profile.model)
+
+
+def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
+    """Blocks of every frame that can be read; the others are named."""
+    count = min(NUM_BLOCKS, BLOCKS_OF_ALL // len(paths) + 1)
+    found: _Frames | None = None
+    remarks: list[str] = []
+    first = ""
+    with Decoder() as decoder:
+        for number, path in enumerate(paths, 1):
+            try:
+                photo = read_raw(path, decoder=decoder)
+            except InputError as error:
+                remarks.append(f"left out: {error}")
+                continue
+            capture = photo.capture
+            if found is None:
+                found = _Frames(capture.make, capture.model, photo.levels.range_dn, {}, remarks)
+                first = path.name
+            elif (capture.make, capture.model) != (found.make, found.model):
+                raise InputError(
+                    f"{path.name} is of {camera_name(capture) or 'an unknown camera'}, {first} of another camera"
+                    f" ({found.make} {found.model}); calibrate one camera at a time"
+                )
+            _file(found, photo, path.name, count)
+            progress(number / len(paths))
+    if found is None:
+        raise InputError(f"none of the {len(paths)} frames can be read: {remarks[0]}")
+    return found
+
+
+def _file(frames: _Frames, photo: RawPhoto, name: str, count: int) -> None:
+    """Put a frame's sample under its ISO and exposure."""
+    capture = photo.capture
+    if not capture.iso or capture.iso <= 0:
+        frames.remarks.append(f"{name}: left out, its ISO is not known")
+        return
+    sample = sample_frame(photo, name, count)
+    setting = float(capture.iso), float(capture.exposure_s or 0), float(capture.aperture or 0)
+    frames.by_iso.setdefault(setting[0], {}).setdefault(setting, []).append(sample)
+
+
+def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[TransferPoints]:
+    """Points of the bursts among frames of one exposure setting; what does not fit in is named."""
+    points = []
+    for burst in find_bursts(group):
+        kept, odd = odd_frames(burst)
+        remarks += [f"{name} (ISO {iso:g}): left out, {reason}" for name, reason in odd.items()]
+        if len(kept) < 2:
+            alone = "there is no other frame of the same ISO, exposure, scene and light: it moved, or is mislabelled"
+            remarks += [f"{frame.name} (ISO {iso:g}): left out, {alone}" for frame in kept]
+            continue
+        found = transfer_points(kept)
+        if found.clipped_share > MUCH_CLIPPED:
+            remarks.append(
+                f"{kept[0].name} and {len(kept) - 1} more (ISO {iso:g}): {found.clipped_share:.0%} of the blocks are"
+                " over- or underexposed and were left out"
+            )
+        points.append(found)
+    return points
+
+
+def _is_dark(points: TransferPoints) -> bool:
+    """Whether a burst was taken with the cap on, or as good as that: its light is below a fifth of its noise."""
+    if not len(points.level):
+        return False
+    return bool(np.abs(np.median(points.level)) < 0.2 * np.sqrt(np.median(points.variance)))
+
+
+def _fit(frames: _Frames, measured: Sequence[IsoNoise]) -> CameraProfile:
+    """Laws of all planes."""
+    return CameraProfile(
+        make=frames.make,
+        model=frames.model,
+        iso_range=(measured[0].iso, measured[-1].iso),
+        gain=np.array([gain_law(measured, (plane,))[0] for plane in range(4)]),
+        read_variance=np.array([read_law(measured, plane) for plane in range(4)]),
+    )
+
+
+def _read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[str]:
+    """ISOs whose read variance the law misses by more than it should."""
+    told = []
+    for one in measured:
+        found = float(one.read_variance[1:3].mean())
+        law = profile.noise_at(one.iso).green_read_variance
+        error = float(np.hypot(one.read_error[1], one.read_error[2]) / 2)
+        if abs(found - law) > max(READ_MISS * found, 4 * error):
+            told.append(
+                f"ISO {one.iso:g}: the read variance measured, {found:.3g}, is not that of the fit, {law:.3g}; a sensor"
+                " with two conversion gains does that: calibrate the ISOs below and above the step apart"
+            )
+    return told

@@ -1,0 +1,49 @@
+"""Calibration files that the user has installed, found by the camera they are of."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rawkd.errors import NoiseError
+from rawkd.photo import Capture
+from rawkd.sensor.profile import read_profile
+
+
+def profile_folder() -> Path:
+    """Where installed calibration files lie: rawkd/cameras in the user's configuration folder.
+
+    XDG_CONFIG_HOME or ~/.config on Linux, ~/Library/Application Support on macOS, APPDATA on Windows.
+    """
+    if sys.platform == "darwin":
+        home = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        home = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    else:
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return home / "rawkd" / "cameras"
+
+
+def installed_profile(capture: Capture) -> tuple[Path | None, tuple[str, ...]]:
+    """The first calibration file of the photo's camera by name, or None, and a sentence for each file that is none.
+
+    A photo without a model or an ISO has none: a calibration says nothing about it.
+    """
+    folder = profile_folder()
+    if not capture.model.strip() or not capture.iso or capture.iso <= 0 or not folder.is_dir():
+        return None, ()
+    warnings = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if read_profile(path).is_of(capture.make, capture.model):
+                return path, ()
+        except NoiseError as error:
+            warnings.append(str(error))
+    return None, tuple(warnings)
+
+
+def profile_name(make: str, model: str) -> str:
+    """The file name under which a camera's calibration is installed."""
+    words = "".join(sign.lower() if sign.isalnum() else " " for sign in f"{make} {model}").split()
+    return "-".join(words) + ".json"

@@ -1,0 +1,211 @@
+"""Photon transfer: the noise of a still scene, from frame to frame.
+
+The method of PMRID, Wang et al., ECCV 2020, section 3.1 (temporal mean and variance of a burst), made proof against
+drifting light, row noise and fixed patterns (our choice): variances are taken of small blocks whose frames are brought
+to one level and whose row and column means are taken out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.photo import DoubleArray, FloatArray, RawPhoto
+from rawkd.sensor.bayer import Unification
+
+SIDE = 16
+"""Side of a block in packed pixels."""
+LARGEST_DRIFT = 0.05
+"""Relative change of a burst's light that is evened out; beyond it a frame belongs to another burst."""
+SAME_SCENE = 0.01
+"""Median change of the block levels, light evened out, up to which two frames show one scene; noise comes on top."""
+ODD_NOISE = 0.15
+"""Relative difference of a frame's noise from that of its burst from which it counts as of another ISO."""
+MOVED_BLOCK, MOVED_SHARE = 1.6, 0.03
+"""A frame has moved where this share of its blocks has so many times its usual noise."""
+CLIP_SIGMAS = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSample:
+    """Blocks of one frame.
+
+    Attributes
+    ----------
+    name : of the file. blocks : (n, 4, 16, 16) float32 signal of R, Gr, Gb, B, the same places in every frame.
+    saturation, floor : signal at which the sensor clips, and of DN 0.
+    """
+
+    name: str
+    blocks: FloatArray
+    saturation: float
+    floor: float
+
+    @property
+    def levels(self) -> DoubleArray:
+        """(n, 4) mean signal of the blocks."""
+        return np.asarray(self.blocks.mean(axis=(2, 3), dtype=np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class TransferPoints:
+    """What one burst says about the noise.
+
+    Attributes
+    ----------
+    level, variance : (n, 4) float64 of the unclipped blocks, signal and squared signal; rows and columns taken out.
+    num_frames : frames of the burst. row_variance : variance that whole rows share, squared signal; may be negative.
+    clipped_share : part of the blocks that was left out because the sensor clips there.
+    """
+
+    level: DoubleArray
+    variance: DoubleArray
+    num_frames: int
+    row_variance: float
+    clipped_share: float
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of each variance."""
+        return (self.num_frames - 1) * (SIDE - 1) ** 2
+
+    @property
+    def num_samples(self) -> int:
+        """Samples behind each variance."""
+        return self.num_frames * SIDE**2
+
+
+def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
+    """At most about `num_blocks` blocks of a frame, spread evenly over its active area."""
+    levels, mosaic = photo.levels, photo.mosaic
+    padding = Unification.of((0, 0), mosaic.pattern)
+    data = mosaic.data[padding.top :, padding.left :]
+    side = 2 * SIDE
+    rows, columns = data.shape[0] // side, data.shape[1] // side
+    grid = data[: rows * side, : columns * side].reshape(rows, SIDE, 2, columns, SIDE, 2)
+    thin = min(1.0, float(np.sqrt(num_blocks / max(rows * columns, 1))))
+    if rows and columns:
+        grid = grid[np.linspace(0, rows - 1, max(1, round(rows * thin))).astype(int)]
+        grid = grid[:, :, :, np.linspace(0, columns - 1, max(1, round(columns * thin))).astype(int)]
+    blocks = grid.transpose(0, 3, 2, 5, 1, 4).reshape(-1, 4, SIDE, SIDE)
+    floor = -float(levels.black_dn.mean()) / levels.range_dn
+    return FrameSample(name, np.ascontiguousarray(blocks), levels.saturation, floor)
+
+
+def find_bursts(frames: list[FrameSample]) -> list[list[FrameSample]]:
+    """Frames of one exposure setting, sorted into bursts of one scene in one light, each in the order given."""
+    bursts: list[list[FrameSample]] = []
+    for frame in frames:
+        home = next((burst for burst in bursts if _same_scene(burst[0], frame)), None)
+        if home is None:
+            bursts.append([frame])
+        else:
+            home.append(frame)
+    return bursts
+
+
+def odd_frames(burst: list[FrameSample]) -> tuple[list[FrameSample], dict[str, str]]:
+    """The frames of a burst of three or more that agree with each other, and what is wrong with the others by name."""
+    kept, odd = list(burst), {}
+    while len(kept) > 2:
+        reason = _worst(kept)
+        if reason is None:
+            break
+        place, told = reason
+        odd[kept.pop(place).name] = told
+    return kept, odd
+
+
+def transfer_points(burst: list[FrameSample]) -> TransferPoints:
+    """Level, temporal variance and row noise of a burst of two or more frames."""
+    deviations, level = _deviations(burst)
+    variance = np.square(_white(deviations)).sum(axis=(0, 3, 4), dtype=np.float64)
+    variance /= (len(burst) - 1) * (SIDE - 1) ** 2
+    rows = deviations.mean(axis=4, dtype=np.float64)
+    steps = np.square(np.diff(rows, axis=3)).sum(axis=(0, 3)) / (2 * (SIDE - 1) * (len(burst) - 1))
+    keep = ~_clipped(burst, level, variance)
+    shared = (steps - variance / SIDE)[keep]
+    return TransferPoints(
+        level=level[keep],
+        variance=variance[keep],
+        num_frames=len(burst),
+        row_variance=float(shared.mean()) if keep.any() else 0.0,
+        clipped_share=1 - float(keep.mean()),
+    )
+
+
+def _same_scene(one: FrameSample, other: FrameSample) -> bool:
+    """Whether two frames show the same scene in the same light, noise aside."""
+    if one.blocks.shape != other.blocks.shape:
+        return False
+    first, second = one.levels, other.levels
+    noise = float(np.median(_white(other.blocks - one.blocks).std(axis=(2, 3)))) / SIDE
+    light = first.mean(axis=0)
+    change = second.mean(axis=0) - light
+    if (np.abs(change) > LARGEST_DRIFT * np.abs(light) + 5 * noise).any():
+        return False
+    left = np.abs(second - first * _brightness(one, other))
+    return bool(np.median(left - SAME_SCENE * np.abs(first)) < 3 * noise)
+
+
+def _brightness(reference: FrameSample, frame: FrameSample) -> DoubleArray:
+    """(4,) light of a frame relative to the reference in each plane; 1 where all is dark."""
+    mean, spread = reference.levels.mean(axis=0), np.sqrt(np.square(_white(reference.blocks)).mean(axis=(0, 2, 3)))
+    ratio = frame.levels.mean(axis=0) / np.where(np.abs(mean) > spread, mean, 1.0)
+    return np.where(np.abs(mean) > spread, ratio, 1.0)
+
+
+def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
+    """(N, n, 4, 16, 16) frames less their mean, light evened out, and the (n, 4) mean levels.
+
+    Frames are not scaled, which would scale their noise: what is subtracted is the first frame in each one's light.
+    """
+    reference = burst[0]
+    stack = np.stack(
+        [
+            frame.blocks - reference.blocks * _brightness(reference, frame).astype(np.float32)[:, None, None]
+            for frame in burst
+        ]
+    )
+    stack -= stack.mean(axis=0)
+    return stack, np.mean([frame.levels for frame in burst], axis=0)
+
+
+def _white(blocks: FloatArray) -> FloatArray:
+    """Blocks without their row and column means."""
+    rows, columns = blocks.mean(axis=-1, keepdims=True), blocks.mean(axis=-2, keepdims=True)
+    return np.asarray(blocks - rows - columns + rows.mean(axis=-2, keepdims=True))
+
+
+def _clipped(burst: list[FrameSample], level: DoubleArray, variance: DoubleArray) -> NDArray[np.bool_]:
+    """(n,) blocks in which a plane comes near the ends of the sensor's range.
+
+    Judged by level and spread, and by samples at the ends only far from them: to leave out blocks for single noisy
+    samples would lower the variance of those that stay.
+    """
+    reach = CLIP_SIGMAS * np.sqrt(variance)
+    high = level + reach >= min(frame.saturation for frame in burst)
+    low = level - reach <= max(frame.floor for frame in burst)
+    ends = np.mean([(frame.blocks >= frame.saturation).mean(axis=(2, 3)) for frame in burst], axis=0) > 0.002
+    return np.asarray((high | low | ends).any(axis=1))
+
+
+def _worst(burst: list[FrameSample]) -> tuple[int, str] | None:
+    """The frame that differs most from its burst and how, or None where all agree."""
+    deviations, _ = _deviations(burst)
+    energy = np.square(_white(deviations)).sum(axis=(2, 3, 4), dtype=np.float64)
+    ratio = energy / np.maximum(np.median(energy, axis=0), np.finfo(np.float32).tiny)
+    usual = np.median(ratio, axis=1)
+    moved = (ratio > MOVED_BLOCK * usual[:, None]).mean(axis=1)
+    if moved.max() > MOVED_SHARE:
+        return int(moved.argmax()), "something moved in it, which the other frames do not show"
+    # The mean that is subtracted shares in every frame, which pulls both sides together.
+    share = 1 / len(burst)
+    noise = (usual - share) / (1 - share)
+    place = int(np.abs(np.log(np.maximum(noise, 1e-3))).argmax())
+    if abs(noise[place] - 1) > ODD_NOISE:
+        times = f"{noise[place]:.2f} times"
+        return place, f"its noise is {times} that of the other frames: another ISO than it is labelled with"
+    return None

@@ -1,0 +1,308 @@
+"""Calibration from synthetic frames: laws recovered within their errors, outliers found and named, files read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_camera import (
+    GAIN_LAW,
+    QUANTISATION,
+    RANGE_DN,
+    READ_LAW,
+    Camera,
+    black,
+    save,
+    true_gain,
+    true_read_variance,
+    wedge,
+)
+
+from rawkd.cli import main
+from rawkd.errors import InputError, NoiseError
+from rawkd.evaluation.calibration import Calibration, calibrate
+from rawkd.evaluation.calibration_plot import calibration_chart
+from rawkd.photo import RawPhoto
+from rawkd.pipeline import DenoiseOptions, noise_of
+from rawkd.sensor.calibrate import IsoNoise, noise_of_iso, odd_iso, read_law
+from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
+from rawkd.sensor.profile_folder import installed_profile, profile_folder, profile_name
+from rawkd.sensor.transfer import find_bursts, odd_frames, sample_frame, transfer_points
+
+ISOS = (100, 400, 1600, 6400)
+
+
+def samples(photos: Sequence[RawPhoto]) -> list:
+    return [sample_frame(photo, f"f{k}", 4096) for k, photo in enumerate(photos)]
+
+
+def measure(camera: Camera, iso: float = 1600, count: int = 6) -> IsoNoise:
+    bursts = [camera.burst(wedge(), iso, count), camera.burst(black(), iso, count, exposure_s=1e-3)]
+    return noise_of_iso(iso, [transfer_points(samples(burst)) for burst in bursts])
+
+
+def assert_explains(found: IsoNoise, gain: float, read: float) -> None:
+    """Both within 4 standard errors, and those are small enough to mean something."""
+    assert (found.gain_error < 0.01 * gain).all()
+    assert (found.read_error < 0.02 * read).all()
+    assert (np.abs(found.gain - gain) < 4 * found.gain_error).all()
+    assert (np.abs(found.read_variance - read) < 4 * found.read_error).all()
+
+
+@pytest.mark.parametrize("iso", [100, 6400])
+def test_a_line_is_recovered_within_its_errors(iso: int) -> None:
+    found = measure(Camera(seed=iso), iso)
+    assert_explains(found, true_gain(iso), true_read_variance(iso))
+    # Each chi-square has about the number of blocks as degrees of freedom; four planes are averaged.
+    num = len(found.level) / 2
+    assert abs(found.chi_square - 1) < 4 * np.sqrt(2 / num / 4)
+
+
+def test_a_wrong_line_is_not_within_the_errors() -> None:
+    """The twin: a gain off by 4 % is told from the truth."""
+    found = measure(Camera(seed=1))
+    with pytest.raises(AssertionError):
+        assert_explains(found, true_gain(1600) * 1.04, true_read_variance(1600))
+
+
+def test_row_noise_and_drift_are_explained() -> None:
+    iso, row_sd = 1600, 1.5 * np.sqrt(true_read_variance(1600))
+    found = measure(Camera(drift=0.02, row_sd=row_sd, seed=2), iso)
+    assert_explains(found, true_gain(iso), true_read_variance(iso))
+    num = len(found.level) / 2
+    assert abs(found.chi_square - 1) < 4 * np.sqrt(2 / num / 4)
+    # Row noise is shared by the blocks of a row: 2 bursts x 256 rows x 5 differences of frames, half of them neighbours.
+    assert found.row_variance == pytest.approx(row_sd**2, rel=4 * np.sqrt(3 / (2 * 256 * 5)))
+    assert abs(measure(Camera(seed=2), iso).row_variance) < 0.02 * row_sd**2
+
+
+def test_row_noise_would_spoil_a_plain_variance() -> None:
+    """The twin: without taking rows out, the intercept would be read variance plus row variance."""
+    row_sd = 1.5 * np.sqrt(true_read_variance(1600))
+    burst = samples(Camera(row_sd=row_sd, seed=3).burst(black(), 1600, 4))
+    plain = np.var([frame.blocks for frame in burst], axis=0, ddof=1).mean()
+    assert plain > 2 * true_read_variance(1600)
+    assert transfer_points(burst).variance.mean() == pytest.approx(true_read_variance(1600), rel=0.03)
+
+
+def test_a_moved_frame_is_named() -> None:
+    camera = Camera(seed=4)
+    burst = samples(camera.burst(wedge(), 400, 5))
+    assert odd_frames(burst) == (burst, {})
+    moved = np.roll(wedge(), 3, axis=0)
+    burst[2:2] = samples([camera.take(moved, 400)])
+    kept, odd = odd_frames(burst)
+    assert len(kept) == 5
+    assert len(odd) == 1
+    assert "moved" in odd[burst[2].name]
+
+
+@pytest.mark.parametrize("true_iso", [3938, 2500])
+def test_a_frame_of_another_iso_is_named(true_iso: int) -> None:
+    camera = Camera(seed=5)
+    photos = camera.burst(wedge(), 3200, 5)
+    photos.append(camera.take(wedge(), true_iso, label=3200))
+    kept, odd = odd_frames(samples(photos))
+    assert len(kept) == 5
+    ((name, reason),) = odd.items()
+    assert name == "f5"
+    times = float(reason.partition("its noise is ")[2].partition(" times")[0])
+    assert "another ISO" in reason
+    assert times == pytest.approx(true_gain(true_iso) / true_gain(3200), rel=0.08)
+
+
+def test_frames_are_sorted_into_scenes() -> None:
+    camera = Camera(drift=0.01, seed=6)
+    scenes = [wedge(), wedge(0.3), black(), wedge(seed=9)[::-1], wedge()]
+    found = find_bursts(samples([camera.take(scene, 800) for scene in scenes * 2]))
+    assert [len(burst) for burst in found] == [4, 2, 2, 2]
+
+
+def test_clipped_blocks_are_left_out() -> None:
+    camera = Camera(seed=7)
+    bright = wedge(2.0)
+    points = transfer_points(samples(camera.burst(bright, 400, 6)))
+    assert 0.1 < points.clipped_share < 0.5
+    assert points.level.max() < 1
+    assert (np.diff(bright[:, ::32], axis=0) != 0).any()
+    found = noise_of_iso(400, [points, transfer_points(samples(camera.burst(black(), 400, 6)))])
+    assert_explains(found, true_gain(400), true_read_variance(400))
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    camera = Camera(seed=8)
+    with pytest.raises(NoiseError, match="over- nor underexposed"):
+        noise_of_iso(400, [transfer_points(samples(camera.burst(wedge(200.0), 400, 2)))])
+    flat = np.full_like(wedge(), 0.3)
+    with pytest.raises(NoiseError, match="dark ones with the cap on"):
+        noise_of_iso(400, [transfer_points(samples(camera.burst(flat, 400, 2)))])
+    moving = [camera.take(np.roll(wedge(), 3 * k, axis=0), 400) for k in range(4)]
+    with pytest.raises(NoiseError, match="tripod"):
+        noise_of_iso(400, [transfer_points(samples(moving))])
+
+
+def iso_noise(iso: float, gain: float, read: float = 1e-6) -> IsoNoise:
+    one, none = np.ones(4), np.empty(0)
+    errors = (0.002 * gain * one, 0.01 * read * one)
+    return IsoNoise(iso, gain * one, read * one, *errors, 1.0, none, none, none, 4, 0.0, 0.0, 1.0)
+
+
+def test_a_mislabelled_iso_is_found_among_four() -> None:
+    good = [iso_noise(iso, true_gain(iso)) for iso in ISOS]
+    assert odd_iso(good) is None
+    bad = [*good, iso_noise(3200, true_gain(3938))]
+    iso, told = odd_iso(bad) or (0, "")
+    assert iso == 3200
+    assert float(told.partition("of ISO ")[2].partition(":")[0]) == pytest.approx(3938, rel=0.01)
+    assert odd_iso(bad[2:]) is None  # three ISOs cannot outvote one
+
+
+def test_the_read_law_is_never_negative_where_it_was_measured() -> None:
+    exact = [iso_noise(iso, 1e-3, true_read_variance(iso)) for iso in ISOS]
+    np.testing.assert_allclose(read_law(exact, 0), [*READ_LAW[:2], READ_LAW[2] + QUANTISATION], rtol=1e-6)
+    dips = [iso_noise(iso, 1e-3, read) for iso, read in ((100, 3e-6), (800, 1e-8), (1600, 2e-6))]
+    law = read_law(dips, 0)
+    assert np.polyval(law, np.linspace(100, 1600, 50)).min() >= 0
+    np.testing.assert_allclose(np.polyval(read_law(exact[:1], 0), 100), true_read_variance(100))
+    np.testing.assert_allclose(np.polyval(read_law(exact[:2], 0), [100, 400]), [*map(true_read_variance, (100, 400))])
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Four ISOs of a wedge and of darkness, with row noise, drift, a moved frame and two that cannot be used."""
+    folder = tmp_path_factory.mktemp("frames")
+    camera = Camera(drift=0.01, row_sd=2e-4, black_offset_dn=1.5, seed=11)
+    paths = []
+    for iso in ISOS:
+        paths += [save(folder, f"wedge-{iso}-{k}", one) for k, one in enumerate(camera.burst(wedge(), iso, 5))]
+        darks = camera.burst(black(), iso, 4, exposure_s=1e-3)
+        paths += [save(folder, f"dark-{iso}-{k}", one) for k, one in enumerate(darks)]
+    paths.append(save(folder, "moved", camera.take(np.roll(wedge(), 3, axis=0), 400)))
+    paths.append(save(folder, "alone", camera.take(wedge(), 3200)))
+    broken = folder / "broken.dng"
+    broken.write_bytes(b"no photo")
+    return [*paths, broken]
+
+
+@pytest.fixture(scope="module")
+def calibration(frames: list[Path]) -> Calibration:
+    return calibrate(frames)
+
+
+def test_the_laws_are_recovered(calibration: Calibration) -> None:
+    """The aim: gain within 1 %, read variance within 5 %."""
+    assert [one.iso for one in calibration.measured] == list(ISOS)
+    for iso in (*ISOS, 200, 3200):
+        noise = calibration.profile.noise_at(iso)
+        assert noise.gain == pytest.approx(true_gain(iso), rel=0.01)
+        assert noise.read_variance == pytest.approx(true_read_variance(iso), rel=0.05)
+    assert calibration.range_dn == RANGE_DN
+    for one in calibration.measured:
+        assert one.row_variance == pytest.approx(4e-8, rel=0.3, abs=0.01 * true_read_variance(one.iso))
+        # The mean of 131072 samples x 4 frames, and of 256 x 4 rows.
+        error = RANGE_DN * np.sqrt(true_read_variance(one.iso) / 2**19 + 4e-8 / 2**10)
+        assert calibration.black_offset_dn[one.iso] == pytest.approx(1.5, abs=4 * error)
+
+
+def test_outliers_are_named(calibration: Calibration) -> None:
+    told = "\n".join(calibration.remarks)
+    assert len(calibration.remarks) == 3
+    for name in ("broken.dng", "moved.dng (ISO 400)", "alone.dng (ISO 3200)"):
+        assert name in told
+
+
+def test_a_mislabelled_series_is_left_out(tmp_path: Path) -> None:
+    camera = Camera(seed=12)
+    paths = []
+    for iso, true_iso in ((200, 200), (800, 800), (1600, 1600), (3200, 5000), (6400, 6400)):
+        shots = [camera.take(wedge(), true_iso, label=iso) for _ in range(2)]
+        shots += [camera.take(black(), true_iso, label=iso, exposure_s=1e-3) for _ in range(2)]
+        paths += [save(tmp_path, f"{iso}-{k}", one) for k, one in enumerate(shots)]
+    found = calibrate(paths)
+    assert [one.iso for one in found.measured] == [200, 800, 1600, 6400]
+    (told,) = found.remarks
+    assert told.startswith("ISO 3200: left out, its gain is that of ISO ")
+    assert float(told.split("that of ISO ")[1].split(":")[0]) == pytest.approx(5000, rel=0.03)
+
+
+def test_the_frames_must_be_of_one_camera_and_enough(frames: list[Path], tmp_path: Path) -> None:
+    other = save(tmp_path, "other", Camera(model="Lab Two").take(wedge(), 400))
+    with pytest.raises(InputError, match="one camera at a time"):
+        calibrate([frames[0], other])
+    with pytest.raises(InputError, match="at least two"):
+        calibrate(frames[:1])
+    with pytest.raises(NoiseError, match="moved, or is mislabelled"):
+        calibrate([frames[0], frames[-2]])
+    with pytest.raises(InputError, match="none of the 2 frames"):
+        calibrate([frames[-1], frames[-1]])
+
+
+def test_the_command_writes_a_file_that_denoise_reads(
+    frames: list[Path], calibration: Calibration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, png, svg = (tmp_path / name for name in ("camera.json", "fit.png", "fit.svg"))
+    arguments = ["calibrate", *map(str, frames), "--out", str(out), "--plot", str(png), "--plot", str(svg)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.out.split() == [str(out), str(png), str(svg)]
+    assert "moved.dng" in printed.err
+    record = json.loads(out.read_text())
+    assert record["format"] == "rawkd-camera-noise"
+    assert str(tmp_path) not in out.read_text()
+    profile = read_profile(out)
+    np.testing.assert_array_equal(profile.gain, calibration.profile.gain)
+    assert Image.open(png).size == (1440, 2 * (420 + 3 * 300))
+    assert svg.read_text().startswith("<svg")
+    assert main(arguments) == 6  # nothing is replaced unasked
+    photo = Camera(seed=20).take(wedge(), 1600)
+    noise, warnings = noise_of(photo, DenoiseOptions(calibration=out))
+    assert noise.source == "calibration"
+    assert warnings == ()
+    assert noise.green_gain == pytest.approx(true_gain(1600), rel=0.01)
+
+
+def test_an_installed_file_is_picked_up(
+    frames: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    photo = Camera(seed=20).take(wedge(), 1600)
+    assert noise_of(photo, DenoiseOptions())[0].source != "calibration"
+    wanted = [str(path) for path in frames if "-1600-" in path.name]
+    assert main(["calibrate", "-q", *wanted, "--install"]) == 0
+    installed = Path(capsys.readouterr().out.strip())
+    assert installed == profile_folder() / "rawkd-lab-one.json"
+    noise, warnings = noise_of(photo, DenoiseOptions())
+    assert (noise.source, warnings) == ("calibration", ())
+    given, _ = noise_of(photo, DenoiseOptions(noise=(1e-3, 1e-6)))
+    assert given.source == "given"
+    stranger = Camera(model="Lab Two").take(wedge(), 1600)
+    assert noise_of(stranger, DenoiseOptions())[0].source != "calibration"
+    (profile_folder() / "aaa.json").write_text("{}")
+    assert installed_profile(photo.capture)[0] == installed
+    path, told = installed_profile(stranger.capture)
+    assert path is None
+    assert "aaa.json" in told[0]
+
+
+def test_profiles_round_trip(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    profile = CameraProfile("A", "B", (100.0, 3200.0), rng.random((4, 2)), rng.random((4, 3)))
+    (tmp_path / "p.json").write_text(json.dumps(profile_record(profile)))
+    again = read_profile(tmp_path / "p.json")
+    assert (again.make, again.model, again.iso_range) == ("A", "B", (100.0, 3200.0))
+    np.testing.assert_array_equal(again.gain, profile.gain)
+    np.testing.assert_array_equal(again.read_variance, profile.read_variance)
+    assert profile_name("Canon", "EOS 6D/Mark II") == "canon-eos-6d-mark-ii.json"
+
+
+def test_the_chart_shows_every_iso(calibration: Calibration) -> None:
+    svg = calibration_chart(calibration).svg()
+    for iso in ISOS:
+        assert f">ISO {iso}<" in svg
+    assert "Lab One" in svg
+    assert GAIN_LAW[0] > 0

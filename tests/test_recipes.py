@@ -1,0 +1,123 @@
+"""Recipes: the subranges of the paper's noise subrange model array, anchors, overlaps."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from rawkd.errors import UsageError  # noqa: E402
+from rawkd.inference.card import choose_student  # noqa: E402
+from rawkd.networks import NETWORKS, build_network  # noqa: E402
+from rawkd.sensor.noise import NoiseModel, read_variance_prior  # noqa: E402
+from rawkd.training.config import NoiseRecipe, Recipe, recipe_json  # noqa: E402
+from rawkd.training.losses import LOSSES  # noqa: E402
+from rawkd.training.recipes import FANET_FAST, RECIPES, recipe_named  # noqa: E402
+from tiny_models import make_card  # noqa: E402
+
+DEFAULT = Recipe("r", "fanet", {})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "edges"),
+    [
+        (1e-4, 4e-2, (1e-4, 4.472e-4, 2.000e-3, 8.944e-3, 4e-2)),
+        (1e-4, 1.2e-2, (1e-4, 3.310e-4, 1.0954e-3, 3.6257e-3, 1.2e-2)),
+    ],
+)
+def test_edges_of_the_subranges(low: float, high: float, edges: tuple[float, ...]) -> None:
+    recipe = replace(DEFAULT, low=low, high=high, num_subranges=4)
+    np.testing.assert_allclose(recipe.edges(), edges, rtol=2e-4)
+    assert not np.allclose(recipe.edges(), np.linspace(low, high, 5), rtol=2e-4)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_subranges_tile_the_gains(recipe: Recipe) -> None:
+    subranges = [recipe.subrange(index) for index in range(recipe.num_subranges)]
+    assert subranges[0].low == recipe.low
+    assert subranges[-1].high == pytest.approx(recipe.high, rel=1e-12)
+    for lower, upper in pairwise(subranges):
+        assert lower.high == upper.low
+    widths = [math.log(subrange.high / subrange.low) for subrange in subranges]
+    np.testing.assert_allclose(widths, widths[0], rtol=1e-9)
+
+
+def test_the_family_covers_full_frame_to_phone() -> None:
+    assert FANET_FAST.low <= 8e-6
+    assert FANET_FAST.high >= 4e-2
+    assert FANET_FAST.num_subranges >= 4
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_students_that_do_not_exist(index: int) -> None:
+    with pytest.raises(UsageError, match=f"recipe r has subranges 0 to 3, not {index}"):
+        DEFAULT.subrange(index)
+
+
+def test_training_ranges_overlap_by_a_tenth_of_the_width() -> None:
+    for index in range(DEFAULT.num_subranges):
+        subrange, (low, high) = DEFAULT.subrange(index), DEFAULT.training_range(index)
+        width = math.log(subrange.high / subrange.low)
+        assert math.log(subrange.low / low) == pytest.approx(0.1 * width)
+        assert math.log(high / subrange.high) == pytest.approx(0.1 * width)
+    alone = replace(DEFAULT, overlap=0.0)
+    assert alone.training_range(2) == (alone.subrange(2).low, alone.subrange(2).high)
+
+
+def test_anchors_stand_in_the_middle_on_the_noise_line() -> None:
+    for index in range(DEFAULT.num_subranges):
+        subrange, anchor = DEFAULT.subrange(index), DEFAULT.anchor(index)
+        assert anchor.gain**2 == pytest.approx(subrange.low * subrange.high)
+        assert anchor.read_variance == read_variance_prior(anchor.gain)
+
+
+def test_students_are_chosen_by_the_edges() -> None:
+    recipe = replace(DEFAULT, low=1e-4, high=4e-2)
+    edges = recipe.edges()
+    cards = [make_card(f"s{i}", edges[i], edges[i + 1], network="fanet") for i in range(4)]
+
+    def chosen(gain: float) -> str:
+        return choose_student(cards, NoiseModel(np.full(4, gain), np.full(4, 1e-6), "given"))[0].name
+
+    for index, edge in enumerate(edges[:-1]):
+        assert chosen(edge) == f"s{index}"
+        assert chosen(edge * (1 - 1e-9)) == f"s{max(0, index - 1)}"
+    assert chosen(edges[0] / 100) == "s0"
+    assert chosen(edges[-1]) == chosen(1.0) == "s3"
+
+
+def test_noise_units_put_the_anchor_into_the_configuration() -> None:
+    anchor = FANET_FAST.anchor(1)
+    config = FANET_FAST.network_config(1)
+    assert config["anchor"] == [anchor.gain, anchor.read_variance]
+    assert "anchor" not in FANET_FAST.config
+    plain = RECIPES["plain-unet"]
+    assert plain.network_config(1) == plain.config
+    assert "anchor" not in plain.network_config(1)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_can_be_run_and_written_down(recipe: Recipe) -> None:
+    assert recipe_named(recipe.name) is recipe
+    assert recipe.network in NETWORKS
+    assert set(recipe.losses) <= set(LOSSES)
+    plain = json.loads(json.dumps(recipe_json(recipe)))
+    assert plain == recipe_json(recipe)
+    again = Recipe(**{**plain, "noise": NoiseRecipe(**plain["noise"])})
+    assert again == recipe
+    for index in range(recipe.num_subranges):
+        network = build_network(recipe.network, again.network_config(index))
+        assert recipe.crop_px % network.stride == 0
+    assert recipe.with_steps(7).steps == 7
+    assert replace(recipe.with_steps(7), steps=recipe.steps) == recipe
+
+
+def test_an_unknown_recipe_names_the_known() -> None:
+    with pytest.raises(UsageError, match=r"there is no recipe 'fast': choose one of fanet-fast, .*wavelet-unet"):
+        recipe_named("fast")
