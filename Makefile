@@ -21,7 +21,7 @@ $(VENV)/plain.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 # What the tests and the tools need: everything.
 $(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[torch,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,cluster,dev]'
 	touch $@ $(VENV)/plain.stamp
 
 # exiftool judges our DNGs; without it those tests are skipped.

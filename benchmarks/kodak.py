@@ -3,7 +3,8 @@
     python benchmarks/kodak.py CASES [--noise true|auto] [--ensemble 1|2|4|8] [--model NAME|DIR] [--every N]
 
 CASES is made by `../shared/bench/make_cases.py ../shared/data/testsets/Kodak24 CASES`. Every case goes through
-`rawkd.process.process_file`, DNG to DNG; the DNGs are scored by `../shared/bench/score.py`. A test set: nothing is chosen by it.
+`rawkd.process.process_file`, DNG to DNG; the DNGs are scored by `../shared/bench/score.py`. A test set: nothing is
+chosen by it.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/whole_photo.py [--megapixels 24] [--ensemble 1] [--format dng] [--runs 3] [--threads N]
 
-Makes a 14-bit DNG of the size asked for (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1), denoises it in a
-fresh process each run and prints the best and the median of wall seconds, the seconds of each step, and the largest sum of
-resident memory of the process and its children, read every 20 ms from /proc (Linux).
+Makes a 14-bit DNG of the size asked for (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1), denoises it
+in a fresh process each run and prints the best and the median of wall seconds, the seconds of each step, and the
+largest sum of resident memory of the process and its children, read every 20 ms from /proc (Linux).
 """
 
 from __future__ import annotations
@@ -37,8 +37,15 @@ def noisy_mosaic(megapixels: float) -> np.ndarray:
     x = np.arange(width, dtype=np.float32)[None, :] / width
     for top in range(0, height, 256):
         y = np.arange(top, min(top + 256, height), dtype=np.float32)[:, None] / height
-        clean = 0.05 + 0.3 * x + 0.1 * np.sin(400 * x * y) + 0.2 * (((x * 12) % 1 - 0.5) ** 2 + ((y * 8) % 1 - 0.5) ** 2 < 0.1)
-        noisy = clean + np.sqrt(GAIN * np.maximum(clean, 0) + READ_VARIANCE) * rng.standard_normal(clean.shape, np.float32)
+        clean = (
+            0.05
+            + 0.3 * x
+            + 0.1 * np.sin(400 * x * y)
+            + 0.2 * (((x * 12) % 1 - 0.5) ** 2 + ((y * 8) % 1 - 0.5) ** 2 < 0.1)
+        )
+        noisy = clean + np.sqrt(GAIN * np.maximum(clean, 0) + READ_VARIANCE) * rng.standard_normal(
+            clean.shape, np.float32
+        )
         out[top : top + len(y)] = np.clip(np.rint(noisy * (WHITE - BLACK) + BLACK), 0, WHITE)
     return out
 
@@ -81,7 +88,7 @@ def main() -> None:
         walls, peaks, steps = [], [], []
         for _ in range(options.runs):
             began = time.monotonic()
-            process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603
+            process = subprocess.Popen(command, stdout=subprocess.PIPE)
             peak = 0.0
             while process.poll() is None:
                 peak = max(peak, resident_mib(process.pid))

@@ -2,9 +2,9 @@
 
     python examples/make_noisy.py examples/canon-s40-box.crw examples/canon-s40-box-made-noisy.dng --gain 6e-3
 
-The mosaic is binned 2x2 per colour (its own noise is then small), gets Poisson-Gaussian noise of the gain asked for and a
-read variance on the usual line, is quantised to 14 bits and written as a DNG that says in its name, model and description
-what it is. Seed 1.
+The mosaic is binned 2x2 per colour (its own noise is then small), gets Poisson-Gaussian noise of the gain asked for and
+a read variance on the usual line, is quantised to 14 bits and written as a DNG that says in its name, model and
+description what it is. Seed 1.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def made_noisy(photo: RawPhoto, gain: float, seed: int = 1) -> RawPhoto:
     area = Rect(0, 0, height, width)
     levels = Levels(np.array([[float(BLACK_DN)]]), float(WHITE_DN), float(WHITE_DN), 14)
     capture = replace(
-        photo.capture, model=f"{photo.capture.model} made noisy", unique_camera_model="rawkd example, made noisy", iso=None
+        photo.capture,
+        model=f"{photo.capture.model} made noisy",
+        unique_camera_model="rawkd example, made noisy",
+        iso=None,
     )
     blank = replace(
         photo, frame=np.zeros((height, width), np.uint16), active_area=area, default_crop=area, pattern=CFAPattern.RGGB,
@@ -51,7 +54,9 @@ def main() -> None:
     parser.add_argument("--gain", type=float, default=6e-3)
     options = parser.parse_args()
     noisy = made_noisy(read_raw(options.source), options.gain)
-    write_dng(options.output, noisy, preview=render_preview(noisy), overwrite=True, software="rawkd examples/make_noisy.py")
+    write_dng(
+        options.output, noisy, preview=render_preview(noisy), overwrite=True, software="rawkd examples/make_noisy.py"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The denoised mosaic keeps the noisy one's local means: what a network gets wrong on the large scale is put back.
 
-A network trained on an absolute error answers with medians, which in deep shadows lie below the mean: a flat field would
-come out a hundredth of its noise too dark. Over a window far wider than the network looks, the mean of the noisy mosaic
-is a better estimate than the network's. Our choice.
+A network trained on an absolute error answers with medians, which in deep shadows lie below the mean: a flat field
+would come out a hundredth of its noise too dark. Over a window far wider than the network looks, the mean of the noisy
+mosaic is a better estimate than the network's. Our choice.
 """
 
 from __future__ import annotations

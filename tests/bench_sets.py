@@ -23,7 +23,7 @@ class Identity:
 
     name = "identity"
 
-    def prepare(self, case: Case) -> tuple[str, ...]:
+    def prepare(self, _case: Case) -> tuple[str, ...]:
         return ()
 
     def restore(self, case: Case) -> Mosaic:
@@ -144,7 +144,9 @@ def raw_photo(
         default_crop=area,
         pattern=pattern,
         levels=levels,
-        color=ColorCalibration(np.array([[0.9, -0.3, -0.1], [-0.4, 1.2, 0.2], [-0.1, 0.2, 0.6]]), np.array([0.5, 1, 0.6])),
+        color=ColorCalibration(
+            np.array([[0.9, -0.3, -0.1], [-0.4, 1.2, 0.2], [-0.1, 0.2, 0.6]]), np.array([0.5, 1, 0.6])
+        ),
         capture=Capture(
             make="Rawkd",
             model="One",

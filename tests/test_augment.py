@@ -49,7 +49,7 @@ def test_the_eight_turns_differ_and_are_drawn_alike() -> None:
     picture = np.random.default_rng(0).random((6, 6, 3))
     assert len({turn_picture(picture, symmetry).tobytes() for symmetry in ALL}) == 8
     rng = np.random.default_rng(1)
-    counts = {symmetry: 0 for symmetry in ALL}
+    counts = dict.fromkeys(ALL, 0)
     for _ in range(800):
         counts[random_symmetry(rng)] += 1
     # binomial(800, 1/8): mean 100, deviation 9.4; five of them

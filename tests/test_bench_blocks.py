@@ -67,7 +67,9 @@ def test_sidd_phases_and_noise(tmp_path: Path) -> None:
 def test_identity_on_siddplus(tmp_path: Path, save: Any, cell: bool) -> None:
     noisy, clean = (data.reshape(64, 32, 32) for data in blocks(2, 32, 32))
     paths = tmp_path / "noisy.mat", tmp_path / "gt.mat"
-    for path, name, data in zip(paths, ("siddplus_valid_noisy_raw", "siddplus_valid_gt_raw"), (noisy, clean), strict=True):
+    for path, name, data in zip(
+        paths, ("siddplus_valid_noisy_raw", "siddplus_valid_gt_raw"), (noisy, clean), strict=True
+    ):
         save(path, name, data, cell=cell, axes=1)
     benchmark = SIDD(*paths, plus=True, scenes=scenes_file(tmp_path, "a BGGR", "b RGGB"))
     records = identity_records(benchmark)

@@ -27,6 +27,7 @@ from rawkd.evaluation.scoring import run
 from rawkd.evaluation.synthetic import GAINS, Synthetic, SyntheticOptions
 from rawkd.files.raw import read_raw
 from rawkd.photo import CFAPattern
+from rawkd.pipeline import DenoiseOptions
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +76,16 @@ def test_the_same_numbers(
     command = [sys.executable, bench / "score.py", cases, tmp_path / "out", "-denoised"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     lines = re.findall(r"gain (\S+)  noisy +(\S+)  out +(\S+)  tagged .* bias +(\S+)", printed)
-    methods = [Noisy(), method_named(str(tmp_path / "tiny"), threads=1)]
+    methods = [Noisy(), method_named(str(tmp_path / "tiny"), DenoiseOptions(threads=1))]
     results = run(Synthetic(pictures, SyntheticOptions(), NoiseChoice()), methods)
     rows = {(row.group, row.method): row.mean for row in summarise(results)}
     assert len(lines) == len(GAINS)
     for gain, noisy, out, bias in lines:
-        group = f"gain {float(gain):g}" if float(gain) in GAINS else f"gain {min(GAINS, key=lambda g: abs(g - float(gain))):g}"
+        group = (
+            f"gain {float(gain):g}"
+            if float(gain) in GAINS
+            else f"gain {min(GAINS, key=lambda g: abs(g - float(gain))):g}"
+        )
         assert rows[group, "noisy"]["psnr_db"] == pytest.approx(float(noisy), abs=0.01)
         assert rows[group, "tiny"]["psnr_db"] == pytest.approx(float(out), abs=0.01)
         assert rows[group, "tiny"]["bias_permille"] == pytest.approx(float(bias), abs=0.01)

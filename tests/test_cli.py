@@ -64,6 +64,8 @@ def surface(command: click.Command) -> list[str]:
             else ""
         )
         lines.append(f"  {' '.join(info['opts'])} {kind['name']}{choices}{limits}{default}")
+    for name, member in getattr(command, "commands", {}).items():
+        lines += [f"  {name}", *(f"  {line}" for line in surface(member))]
     return lines
 
 

@@ -44,7 +44,9 @@ def test_without_it_the_bias_stays() -> None:
 
 def test_exact_means_of_whole_windows() -> None:
     noisy = flat_field(0.002, 4 * WINDOW_PX, 4 * WINDOW_PX)
-    restored = keep_local_mean(noisy, np.full(noisy.shape, 0.0019, np.float32), NOISE, floor=FLOOR, saturation=SATURATION)
+    restored = keep_local_mean(
+        noisy, np.full(noisy.shape, 0.0019, np.float32), NOISE, floor=FLOOR, saturation=SATURATION
+    )
     # cutting at five deviations takes almost nothing away; what remains is the edges' double weight
     assert float(np.mean(restored - noisy, dtype=np.float64)) == pytest.approx(0, abs=2e-5)
 

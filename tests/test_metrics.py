@@ -94,7 +94,7 @@ def test_noise_left_is_that_of_flat_areas(pattern: CFAPattern) -> None:
     assert noise_left(noisy, reference) == pytest.approx(0.01, rel=0.03)
     biased = Mosaic(noisy.data + np.float32(0.05), pattern)
     assert noise_left(biased, reference) == pytest.approx(noise_left(noisy, reference), rel=1e-4)
-    with pytest.raises(InputError, match="cannot be scored|can be scored"):
+    with pytest.raises(InputError, match="can be scored"):
         noise_left(noisy, Mosaic(reference.data[:-2], pattern))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_photos import GAIN, READ_VARIANCE, clean_signal, noisy_photo
-from tiny_models import blur, identity, make_model
+from tiny_models import even_blur, identity, make_model
 
 from rawkd.errors import InputError, ModelError, OutputError, UsageError
 from rawkd.files.dng import write_dng
@@ -38,7 +38,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> object:
 @pytest.fixture(scope="module")
 def blurring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("blur")
-    make_model(directory / "blur", blur, subrange=[1e-5, 1e-1], tile=64)
+    make_model(directory / "blur", even_blur, subrange=[1e-5, 1e-1], tile=64)
     return directory
 
 

@@ -24,7 +24,9 @@ def test_preview_and_raw_lie_alike(tmp_path: Path, orientation: int) -> None:
     data[:60, :60] = 0.9  # a bright corner at the sensor's origin
     bright = replace(photo, orientation=orientation).with_mosaic(Mosaic(data, CFAPattern.RGGB))
     write_dng(tmp_path / "in.dng", bright, preview=None, software="test")
-    process_file(tmp_path / "in.dng", tmp_path / "out.dng", ProcessOptions(DenoiseOptions(strength=0, noise=(1e-3, 1e-6))))
+    process_file(
+        tmp_path / "in.dng", tmp_path / "out.dng", ProcessOptions(DenoiseOptions(strength=0, noise=(1e-3, 1e-6)))
+    )
     with tifffile.TiffFile(tmp_path / "out.dng") as tif:
         page = tif.pages[0]
         assert page.tags[274].value == orientation

@@ -12,14 +12,15 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd.errors import UsageError  # noqa: E402
-from rawkd.inference.card import choose_student  # noqa: E402
-from rawkd.networks import NETWORKS, build_network  # noqa: E402
-from rawkd.sensor.noise import NoiseModel, read_variance_prior  # noqa: E402
-from rawkd.training.config import NoiseRecipe, Recipe, recipe_json  # noqa: E402
-from rawkd.training.losses import LOSSES  # noqa: E402
-from rawkd.training.recipes import FANET_FAST, RECIPES, recipe_named  # noqa: E402
-from tiny_models import make_card  # noqa: E402
+from tiny_models import make_card
+
+from rawkd.errors import UsageError
+from rawkd.inference.card import choose_student
+from rawkd.networks import NETWORKS, build_network
+from rawkd.sensor.noise import NoiseModel, read_variance_prior
+from rawkd.training.config import NoiseRecipe, Recipe, recipe_json
+from rawkd.training.losses import LOSSES
+from rawkd.training.recipes import FANET_FAST, RECIPES, recipe_named
 
 DEFAULT = Recipe("r", "fanet", {})
 

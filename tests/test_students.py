@@ -51,7 +51,7 @@ def noisy_mosaic(clean: FloatArray, camera: Camera, seed: int) -> FloatArray:
 
 @pytest.fixture(scope="module")
 def scene() -> FloatArray:
-    """Three dead-leaves scenes side by side at three exposures, (256, 768) signal: no photograph, no training picture."""
+    """Three dead-leaves scenes side by side at three exposures, (256, 768) signal: no photograph, no training data."""
     rng = np.random.default_rng(2026)
     return np.concatenate([camera_mosaic(leaves_scene(256, rng), LOOK) * f for f in (0.25, 0.5, 0.9)], axis=1)
 

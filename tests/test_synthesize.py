@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
-
-from rawkd.errors import UsageError  # noqa: E402
-from rawkd.sensor.noise import read_variance_prior  # noqa: E402
-from rawkd.training.eld import CAMERAS, SATURATION_DN, draw_extremes  # noqa: E402
-from rawkd.training.synthesize import (  # noqa: E402
+from rawkd.errors import UsageError
+from rawkd.sensor.noise import read_variance_prior
+from rawkd.training.eld import CAMERAS, SATURATION_DN, draw_extremes
+from rawkd.training.synthesize import (
     EXACT_POISSON_BELOW,
     Camera,
     add_noise,

@@ -77,7 +77,9 @@ class Batch:
             if place(task.source, task.name) in written:
                 settled.append(Outcome(task, Status.OWN))
             elif standing is Standing.DONE and record is not None:
-                settled.append(Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", ""))))
+                settled.append(
+                    Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", "")))
+                )
             else:
                 rest.append(task)
         todo = {}

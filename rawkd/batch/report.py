@@ -27,9 +27,7 @@ def check_name(path: Path) -> None:
         raise UsageError(f"{path}: a report is named .json or .csv")
 
 
-def write_report(
-    path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], PooledNoise]
-) -> None:
+def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], PooledNoise]) -> None:
     """Write the report of a batch; a report that exists is replaced. Photos stand in the order of their names.
 
     Raises

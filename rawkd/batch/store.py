@@ -39,7 +39,10 @@ class FileState:
 class Store(Protocol):
     """A folder of photos; may be sent to another process."""
 
-    root: str
+    @property
+    def root(self) -> str:
+        """Where it is."""
+        ...
 
     def shown(self, name: str) -> str:
         """The name as the user knows it."""
@@ -66,7 +69,7 @@ class Store(Protocol):
         ...
 
     def session(self) -> AbstractContextManager[None]:
-        """Around a batch: outputs can be written, no other batch writes here, no work files stay. Raises OutputError."""
+        """Around a batch: outputs can be written, and no other batch writes here. Raises OutputError."""
         ...
 
     def staging(self, name: str) -> AbstractContextManager[Path]:
@@ -76,6 +79,7 @@ class Store(Protocol):
     def publish(self, staged: str, name: str) -> None:
         """Give a work file its final name, in one step, replacing what has it. Raises OutputError."""
         ...
+
 
 def work_name(key: str, suffix: str) -> str:
     """A new name for a work file: two workers with one photo never write to one file."""

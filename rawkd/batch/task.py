@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from rawkd.batch.store import LocalStore, Store
 from rawkd.errors import InputError
 
-RAW_SUFFIXES = frozenset(
-    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .dng .drf .eip .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos .mrw"
-    " .nef .nrw .orf .pef .ptx .pxn .r3d .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f".split()
-)
+RAW_SUFFIXES = frozenset({
+    ".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".eip", ".erf",
+    ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
+    ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
+})  # fmt: skip
 """Names that raw files end in; files of other names are no photos unless they are named one by one."""
 
 
@@ -133,7 +134,7 @@ def collisions(tasks: Sequence[Task]) -> dict[Task, str]:
     for task in tasks:
         by_output.setdefault(place(task.target, task.output), []).append(task)
     sources = {place(task.source, task.name) for task in tasks}
-    refused = {}
+    refused: dict[Task, str] = {}
     for at, rivals in by_output.items():
         if at in sources:
             text = "is one of the photos; a photo is never written over, choose another place with -o"

@@ -135,17 +135,20 @@ def denoise(kit: Kit, assignment: Assignment) -> Staged | Failure:
     try:
         kit.check()
         with task.source.local(task.name) as path:
-            source = task.source.state(task.name)
+            source = _state(task)
             staged = work_name(task.key, Path(task.output).suffix)
             with task.target.staging(staged) as work:
                 report, sha256 = _denoise(kit, assignment, path, work)
             source_sha256 = sha256_of_file(path)
-        if source is None:
-            raise RawkdError(f"{task.input_shown} has gone while it was denoised: leave photos where they are")
         known = {**report, "input": task.input_shown, "output": task.output_shown}
         return Staged(staged, sha256, source, source_sha256, known)
     except Exception as error:  # one bad photo must not cost the others
         return Failure.of(error, task.input_shown)
+
+
+def _state(task: Task) -> FileState:
+    """The state of an input; where it cannot be seen, one that no later look finds again."""
+    return task.source.state(task.name) or FileState(-1, "")
 
 
 def _denoise(kit: Kit, assignment: Assignment, path: Path, work: Path) -> tuple[dict[str, Any], str]:

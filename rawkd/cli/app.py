@@ -41,6 +41,7 @@ COMMANDS = (
     LazyCommand("calibrate", "rawkd.cli.calibrate", "Measure the noise of a camera from bursts of a still scene."),
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
     LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
+    LazyCommand("distill", "rawkd.cli.distill", "Train one student by a teacher.", hidden=True),
     LazyCommand("export", "rawkd.cli.export", "Write a model directory from a run.", hidden=True),
 )
 """Every command, in the order of the help. A new command is one file in rawkd/cli and one line here."""

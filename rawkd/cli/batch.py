@@ -123,9 +123,7 @@ def _stores(*, absolute: bool) -> Callable[[str], Store]:
     return open_store
 
 
-def _crew(
-    cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay
-) -> tuple[BatchOptions, Crew]:
+def _crew(cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay) -> tuple[BatchOptions, Crew]:
     """Who does the work, and the options fixed for all of them."""
     if cluster is None:
         from rawkd.batch.crew import LocalCrew

@@ -8,7 +8,6 @@ from rawkd.errors import (
     ModelError,
     NoiseError,
     OutputError,
-    RawkdError,
     UsageError,
 )
 

@@ -8,32 +8,49 @@ from pathlib import Path
 import click
 
 from rawkd.cli.exit_codes import OK
-from rawkd.cli.train import require_torch
+from rawkd.cli.training import require_torch
 
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="As in training.")
+@click.option(
+    "--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="As in training."
+)
 @click.option("--family", default="fanet-fast", show_default=True, help="Name of the family.")
-@click.option("--models", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option(
+    "--models", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Where to write."
+)
 @click.option("--licence", default="Apache-2.0", show_default=True, help="Licence of the weights.")
 @click.option("--hardware", default="2 CPU cores, bf16", show_default=True, help="Kind of machine that trained it.")
-def export_command(run: Path, folders: tuple[Path, ...], family: str, models: Path, licence: str, hardware: str) -> int:
-    """Write models/FAMILY-I/ from a run: weights, ONNX, card, README; measured and checked."""
+@click.option("--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True)
+@click.option("--half", is_flag=True, help="Weights as fp16 shards, half the size; teachers always are.")
+def export_command(
+    run: Path,
+    folders: tuple[Path, ...],
+    family: str,
+    models: Path,
+    licence: str,
+    hardware: str,
+    role: str,
+    half: bool,
+) -> int:
+    """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; measured and checked."""
     require_torch()
     from rawkd.training.clean import find_pictures
-    from rawkd.training.export import CROP_PX, Provenance, data_rows, export, today
+    from rawkd.training.export import CROP_PX, export
+    from rawkd.training.provenance import Provenance, data_rows, today
 
     training, held_out = find_pictures(list(folders), 2 * CROP_PX)
     rows = data_rows(held_out, training, list(folders))
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
-    click.echo(str(export(run, models, held_out, provenance)))
+    half = half or role == "teacher"
+    click.echo(str(export(run, models, held_out, provenance, role=role, half=half)))
     return OK
 
 
 def _commit() -> str:
     """The commit of the checkout, or "unknown" outside one."""
-    found = subprocess.run(  # noqa: S603
+    found = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
         cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -13,19 +13,20 @@ from rawkd.errors import InputError, NoiseError, OutputError
 from rawkd.files.atomic import atomic_output
 from rawkd.files.decode import Decoder
 from rawkd.files.raw import read_raw
-from rawkd.photo import RawPhoto
+from rawkd.photo import Capture, RawPhoto
 from rawkd.pipeline import Progress, no_progress
 from rawkd.process import SOFTWARE
 from rawkd.report import camera_name
 from rawkd.sensor.calibrate import IsoNoise, gain_law, noise_of_iso, odd_iso, read_law
+from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile, profile_record
 from rawkd.sensor.profile_folder import profile_folder, profile_name
 from rawkd.sensor.transfer import FrameSample, TransferPoints, find_bursts, odd_frames, sample_frame, transfer_points
 
 NUM_BLOCKS = 2048
 """Blocks of a frame that are looked at: 2 megapixels, 8 MiB in memory."""
-BLOCKS_OF_ALL = 131072
-"""Blocks of all frames together, half a gibibyte."""
+BLOCKS_OF_ALL = 65536
+"""Blocks of all frames together, a quarter of a gibibyte."""
 MUCH_CLIPPED = 0.5
 READ_MISS = 0.25
 """Relative difference of an ISO's read variance from the law that is told (dual gain sensors do that)."""
@@ -75,12 +76,13 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """Samples by ISO and by exposure setting, and what is the same in all frames."""
+    """Samples by ISO and by exposure setting, black offsets of masked pixels, and what is the same in all frames."""
 
     make: str
     model: str
     range_dn: float
     by_iso: dict[float, dict[Setting, list[FrameSample]]]
+    masked_dn: dict[float, list[float]]
     remarks: list[str]
 
 
@@ -102,9 +104,11 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
         points = []
         for group in frames.by_iso[iso].values():
             points += _measure(group, iso, remarks)
-        dark = [point for point in points if _is_dark(point)]
+        dark = [point for point in points if point.dark]
         if dark:
             black[iso] = float(np.mean([point.level.mean() for point in dark])) * frames.range_dn
+        elif iso in frames.masked_dn:
+            black[iso] = float(np.mean(frames.masked_dn[iso]))
         if not points:
             continue
         try:
@@ -161,16 +165,16 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
             try:
                 photo = read_raw(path, decoder=decoder)
             except InputError as error:
-                remarks.append(f"left out: {error}")
+                remarks.append(f"left out: {str(error).replace(str(path), path.name)}")
                 continue
             capture = photo.capture
             if found is None:
-                found = _Frames(capture.make, capture.model, photo.levels.range_dn, {}, remarks)
+                found = _Frames(capture.make, capture.model, photo.levels.range_dn, {}, {}, remarks)
                 first = path.name
             elif (capture.make, capture.model) != (found.make, found.model):
                 raise InputError(
                     f"{path.name} is of {camera_name(capture) or 'an unknown camera'}, {first} of another camera"
-                    f" ({found.make} {found.model}); calibrate one camera at a time"
+                    f" ({camera_name(Capture(make=found.make, model=found.model))}); calibrate one camera at a time"
                 )
             _file(found, photo, path.name, count)
             progress(number / len(paths))
@@ -187,6 +191,9 @@ def _file(frames: _Frames, photo: RawPhoto, name: str, count: int) -> None:
         return
     sample = sample_frame(photo, name, count)
     setting = float(capture.iso), float(capture.exposure_s or 0), float(capture.aperture or 0)
+    offset = masked_offset_dn(photo)
+    if offset is not None:
+        frames.masked_dn.setdefault(setting[0], []).append(offset)
     frames.by_iso.setdefault(setting[0], {}).setdefault(setting, []).append(sample)
 
 
@@ -208,13 +215,6 @@ def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[T
             )
         points.append(found)
     return points
-
-
-def _is_dark(points: TransferPoints) -> bool:
-    """Whether a burst was taken with the cap on, or as good as that: its light is below a fifth of its noise."""
-    if not len(points.level):
-        return False
-    return bool(np.abs(np.median(points.level)) < 0.2 * np.sqrt(np.median(points.variance)))
 
 
 def _fit(frames: _Frames, measured: Sequence[IsoNoise]) -> CameraProfile:

@@ -33,13 +33,10 @@ def calibration_chart(calibration: Calibration) -> Drawing:
         points.append(Series("", line, noise.green_gain * line + noise.green_read_variance, colour, "line"))
         law = noise.green_gain * np.maximum(at, 0) + noise.green_read_variance
         residuals.append(Series("", shown, 100 * (found / law - 1), colour, size=5))
-        residuals.append(
-            Series("", np.repeat(shown, 2), _bars(100 * (found / law - 1), 100 * error / law), colour, "line")
-        )
+        residuals += _bars(shown, 100 * (found / law - 1), 100 * error / law, colour)
     name = camera_name(Capture(make=profile.make, model=profile.model)) or "unknown camera"
     drawn = chart(f"{name}: variance from frame to frame, and the calibration", x, y, points)
-    flat = np.concatenate([one.y for one in residuals if one.kind == "dots"])
-    reach = max(2.0, 1.2 * float(np.abs(flat).max()))
+    reach = max(2.0, 1.1 * float(max(np.abs(one.y).max() for one in residuals)))
     left = chart("What the calibration leaves", x, Axis("per cent", -reach, reach), residuals, height=300)
     return below((drawn, left, *_laws(calibration)))
 
@@ -53,7 +50,7 @@ def _laws(calibration: Calibration) -> tuple[Drawing, Drawing]:
     drawings = []
     for name, label in (("gain", "gain"), ("read_variance", "read variance")):
         series = []
-        for planes, colour, title in (((0,), COLOURS[0], "R"), ((1, 2), COLOURS[1], "G"), ((3,), COLOURS[3], "B")):
+        for planes, colour, title in (((0,), COLOURS[0], "R"), ((1, 2), COLOURS[1], "G"), ((3,), COLOURS[2], "B")):
             found = np.array([getattr(one, name)[list(planes)].mean() for one in calibration.measured])
             series.append(Series(title, iso, found, colour, size=6))
             series.append(Series("", line, np.array([getattr(law, name)[planes[0]] for law in laws]), colour, "line"))

@@ -28,7 +28,8 @@ class Case:
     ----------
     name : unique within its benchmark. group : what its scores are averaged with ("gain 0.0003", "ratio 100").
     noisy : what is to be restored, signal. reference : the truth in the same unit, None where a server keeps it.
-    noise : what every method is told. saturation : signal at which the sensor clips.
+    noise : what every method is told.
+    saturation : signal at which the sensor clips. floor : the least signal that the file can hold.
     gain : by which results are plotted: the true one where it is known, else that of `noise`.
     color : for scores in sRGB, None where the set has no colour.
     photo : the file that the picture is from, where there is one.
@@ -41,6 +42,7 @@ class Case:
     reference: Mosaic | None
     noise: NoiseModel
     saturation: float = 1.0
+    floor: float = 0.0
     gain: float = 0.0
     color: ProcessMetadata | None = None
     photo: RawPhoto | None = None

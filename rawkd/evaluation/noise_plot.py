@@ -38,7 +38,7 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
     tag = _tagged(photo)
     if tag is not None:
         label = f"NoiseProfile of the file: gain {tag.green_gain:.3g}, read variance {tag.green_read_variance:.3g}"
-        series.append(Series(label, line, tag.green_gain * line + tag.green_read_variance, COLOURS[3], "dashed"))
+        series.append(Series(label, line, tag.green_gain * line + tag.green_read_variance, COLOURS[2], "dashed"))
     seen = np.concatenate([one.y for one in series])
     low, high = span(np.maximum(seen, fit.min() / 1000), log=True)
     y = Axis("variance", low, high * (high / low) ** (0.06 * len(series)), log=True)

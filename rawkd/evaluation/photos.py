@@ -12,7 +12,7 @@ from rawkd.evaluation.case import Case
 from rawkd.files.decode import Decoder
 from rawkd.files.raw import read_raw
 from rawkd.photo import Mosaic, RawPhoto
-from rawkd.sensor.choose_noise import noise_model_of
+from rawkd.pipeline import DenoiseOptions, noise_of
 from rawkd.sensor.noise import NoiseModel
 
 RAW_SUFFIXES = frozenset({
@@ -31,7 +31,8 @@ class NoiseChoice:
 
     def of(self, photo: RawPhoto) -> tuple[NoiseModel, tuple[str, ...]]:
         """As `rawkd denoise` would find it."""
-        return noise_model_of(photo, given=self.given, source=self.source, calibration=self.calibration)
+        options = DenoiseOptions(noise=self.given, noise_source=self.source, calibration=self.calibration)
+        return noise_of(photo, options)
 
     @property
     def rule(self) -> dict[str, str]:
@@ -79,6 +80,7 @@ def photo_case(
         reference=reference,
         noise=noise,
         saturation=photo.levels.saturation,
+        floor=photo.levels.floor,
         color=ProcessMetadata.of(photo.color),
         photo=photo,
         warnings=warnings,

@@ -13,7 +13,7 @@ from rawkd.photo import DoubleArray
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 78, 16, 34, 50
-COLOURS = ("#c0392b", "#27864a", "#6ab187", "#2b6cb0", "#8e44ad", "#b7791f")
+COLOURS = ("#c0392b", "#27864a", "#2b6cb0", "#8e44ad", "#b7791f", "#1a8a93")
 GRID, FRAME = "#e4e4e4", "#888888"
 
 Place = Callable[[DoubleArray, DoubleArray], DoubleArray]
@@ -39,10 +39,11 @@ class Axis:
     def ticks(self) -> list[float]:
         """Round values along the axis, no more than about eight."""
         if self.log:
-            first, last = int(np.ceil(np.log10(self.low) - 1e-9)), int(np.floor(np.log10(self.high) + 1e-9))
-            if last > first:
-                return [10.0**power for power in range(first, last + 1, (last - first) // 8 + 1)]
-            return [self.low, float(np.sqrt(self.low * self.high)), self.high]
+            first, last = int(np.floor(np.log10(self.low))), int(np.ceil(np.log10(self.high)))
+            times = (1, 2, 5) if last - first <= 2 else (1,)
+            decades = range(first, last + 1, max(1, (last - first) // 8))
+            values = [k * 10.0**power for power in decades for k in times]
+            return [value for value in values if self.low <= value <= self.high]
         rough = (self.high - self.low) / 6
         unit = 10 ** np.floor(np.log10(rough))
         step = float(unit * next(times for times in (1, 2, 5, 10) if unit * times >= rough * 0.999))
@@ -126,4 +127,6 @@ def _legend(series: Sequence[Series]) -> list[Item]:
 
 def _number(value: float) -> str:
     """A tick's number, short."""
-    return "0" if abs(value) < 1e-15 else f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e")
+    if abs(value) < 1e-15:
+        return "0"
+    return f"{value:.5g}".replace("e-0", "e-").replace("e+0", "e")

@@ -112,6 +112,7 @@ class Synthetic:
                     reference=reference,
                     noise=noise,
                     saturation=photo.levels.saturation,
+                    floor=photo.levels.floor,
                     gain=gain,
                     color=ProcessMetadata.of(photo.color),
                     photo=photo,

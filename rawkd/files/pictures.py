@@ -22,9 +22,10 @@ def read_picture(path: Path) -> NDArray[Any]:
     """
     import imageio.v3 as iio
 
+    plugin = "tifffile" if path.suffix.lower() in (".tif", ".tiff") else "pillow"
     try:
-        picture = np.asarray(iio.imread(path))
-    except (OSError, ValueError, SyntaxError, TypeError) as error:
+        picture = np.asarray(iio.imread(path, plugin=plugin))
+    except Exception as error:  # decoders fail in a dozen ways, all of them damage
         raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__}): leave it out") from error
     if picture.ndim == 2:
         picture = np.repeat(picture[:, :, None], 3, axis=2)

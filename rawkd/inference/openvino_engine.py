@@ -13,13 +13,14 @@ import numpy as np
 
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card_file import ModelCard
-from rawkd.inference.weights import NETWORK, verified_bytes
+from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
 STREAMS = 4
 """Most tiles in flight: each holds a network's activations, about 150 MB for a tile of 512."""
 
 CONVERTER = "openvino.tools.ovc"
+FIRST_USE = Lock()
 
 
 def import_openvino() -> ModuleType:
@@ -28,20 +29,25 @@ def import_openvino() -> ModuleType:
     Since `import openvino` imports the converter if it can, and the converter sends an event on import, the converter
     is hidden for the length of the import. Nothing here converts models: ONNX is read at run time.
 
+    Its bindings build a table of types at first use and let the interpreter go meanwhile: two threads that meet there
+    wait for each other for ever. So the first use happens here, one thread at a time.
+
     Raises
     ------
     ModelError: if OpenVINO cannot be loaded on this machine.
     """
-    hide = "openvino" not in sys.modules and CONVERTER not in sys.modules
-    if hide:
-        sys.modules[CONVERTER] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    except ImportError as error:
-        raise ModelError(f"OpenVINO cannot be loaded ({error}): install the package openvino again") from error
-    finally:
+    with FIRST_USE:
+        hide = "openvino" not in sys.modules and CONVERTER not in sys.modules
         if hide:
-            del sys.modules[CONVERTER]
+            sys.modules[CONVERTER] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        except ImportError as error:
+            raise ModelError(f"OpenVINO cannot be loaded ({error}): install the package openvino again") from error
+        finally:
+            if hide:
+                del sys.modules[CONVERTER]
+        openvino.Type.f32.to_dtype()
     return openvino  # type: ignore[no-any-return]
 
 
@@ -90,6 +96,7 @@ class OpenVINOEngine:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._network = verified_bytes(card, NETWORK)
         self._path = card.directory / NETWORK
+        self._weights = load_weights(card) if shard_names(card) else {}
         self._lock = Lock()
         self._requests: dict[tuple[int, ...], SimpleQueue[Any]] = {}
 
@@ -113,12 +120,23 @@ class OpenVINOEngine:
             raise ModelError(f"{self._path} returns {restored.shape} for {planes.shape}: it is no denoiser")
         return restored
 
+    def _fill(self, model: Any) -> None:
+        """Give a graph that was written without weights those of the shards; each is an input of its name until then."""
+        constant = import_openvino().op.Constant
+        for parameter in model.get_parameters()[1:]:
+            name = parameter.get_friendly_name()
+            if name not in self._weights:
+                raise ModelError(f"{self._path} asks for {name}, which no weights hold: install the model again")
+            parameter.output(0).replace(constant(self._weights[name]).output(0))
+            model.remove_parameter(parameter)
+
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         """Idle infer requests for a shape, as many as there are streams."""
         with self._lock:
             if shape not in self._requests:
                 try:
                     model = self._core.read_model(self._network)
+                    self._fill(model)
                     model.reshape(list(shape))
                     compiled = self._core.compile_model(model, "CPU", self._options)
                 except RuntimeError as error:

@@ -71,23 +71,34 @@ def load_torch_engine(card: ModelCard, device: str, precision: str | None = None
 
     Raises
     ------
-    ModelError: if the device is not there, the network is unknown, or the weights are altered or do not fit it.
+    ModelError: if the device is not there, or as `load_module`.
+    """
+    if not _is_available(device):
+        raise ModelError(f"torch {torch.__version__} finds no {device} device here: use --device cpu")
+    module = load_module(card)
+    if precision is None:
+        precision = {"cuda": "bf16", "mps": "fp16"}.get(device, "f32") if card.allows_bf16 else "f32"
+        if device == "cuda" and not torch.cuda.is_bf16_supported():
+            precision = "f32"
+    return TorchEngine(module, device, precision)
+
+
+def load_module(card: ModelCard) -> nn.Module:
+    """The card's network with its weights.
+
+    Raises
+    ------
+    ModelError: if the network is unknown, or the weights are altered or do not fit it.
     """
     from rawkd.networks import build_network
 
-    if not _is_available(device):
-        raise ModelError(f"torch {torch.__version__} finds no {device} device here: use --device cpu")
     tensors: dict[str, Any] = load_weights(card)
     try:
         module = build_network(card.network, card.config)
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tensors.items()})
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"{card.directory / WEIGHTS} does not fit the network {card.network} ({error})") from error
-    if precision is None:
-        precision = {"cuda": "bf16", "mps": "fp16"}.get(device, "f32") if card.allows_bf16 else "f32"
-        if device == "cuda" and not torch.cuda.is_bf16_supported():
-            precision = "f32"
-    return TorchEngine(module, device, precision)
+    return module
 
 
 def _is_available(device: str) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NETWORK = "network.onnx"
 WEIGHTS = "weights.safetensors"
+SHARD_PREFIX = "weights-"
+"""Weights in several files, `weights-1-of-2.safetensors`: the graph `network.onnx` then has none of its own."""
 
 
 def models_directory() -> Path:
@@ -61,18 +63,30 @@ def verified_bytes(card: ModelCard, name: str) -> bytes:
     return data
 
 
+def shard_names(card: ModelCard) -> list[str]:
+    """The files among which a model's weights are shared out, in order; none where they are one file."""
+    return sorted(name for name in card.files if name.startswith(SHARD_PREFIX))
+
+
 def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
-    """The tensors of `weights.safetensors` by name.
+    """The tensors of `weights.safetensors` or of its shards by name; 16-bit floats widened to float32.
 
     Raises
     ------
-    ModelError: as `verified_bytes`, or if the file is no safetensors.
+    ModelError: as `verified_bytes`, if a file is no safetensors, or two shards hold one tensor.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    try:
-        tensors: dict[str, NDArray[np.generic]] = load(verified_bytes(card, WEIGHTS))
-    except SafetensorError as error:
-        raise ModelError(f"{card.directory / WEIGHTS} is no safetensors file ({error}): export it again") from error
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for file in shard_names(card) or [WEIGHTS]:
+        try:
+            part: dict[str, NDArray[np.generic]] = load(verified_bytes(card, file))
+        except SafetensorError as error:
+            raise ModelError(f"{card.directory / file} is no safetensors file ({error}): export it again") from error
+        if doubled := tensors.keys() & part.keys():
+            raise ModelError(f"{card.directory / file} holds {min(doubled)} a second time: export the model again")
+        tensors |= {
+            name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in part.items()
+        }
     return tensors

@@ -7,7 +7,13 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from rawkd.errors import ModelError
+from rawkd.networks.cycleisp import CycleISP, CycleISPConfig
 from rawkd.networks.fanet import FANet, FANetConfig
+from rawkd.networks.mdrn import MDRN, MDRNConfig
+from rawkd.networks.mlefgn import MLEFGN, MLEFGNConfig
+from rawkd.networks.mwrcanet import MWRCANet, MWRCANetConfig
+from rawkd.networks.mwresnet import MWResNet, MWResNetConfig
+from rawkd.networks.nafnet import NAFNet, NAFNetConfig
 from rawkd.networks.unet import UPIUNet, UPIUNetConfig
 from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig
 
@@ -27,7 +33,15 @@ NETWORKS = {
     "fanet": Architecture(FANet, FANetConfig),
     "wavelet-unet": Architecture(WaveletUNet, WaveletUNetConfig),
     "upi-unet": Architecture(UPIUNet, UPIUNetConfig),
+    "cycleisp": Architecture(CycleISP, CycleISPConfig),
+    "mwresnet": Architecture(MWResNet, MWResNetConfig),
+    "mwrcanet": Architecture(MWRCANet, MWRCANetConfig),
+    "mlefgn": Architecture(MLEFGN, MLEFGNConfig),
+    "mdrn": Architecture(MDRN, MDRNConfig),
+    "nafnet": Architecture(NAFNet, NAFNetConfig),
 }
+"""Every network states its `stride` (packed pixels), `in_channels` (4: planes, 8: planes and their variance) and `taps`
+(the modules whose features a strategy looks at, finest first)."""
 
 
 def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:

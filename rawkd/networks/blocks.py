@@ -48,6 +48,46 @@ class FeatureAlign(nn.Module):
         return torch.addcmul(self.beta(embedded), self.gamma(embedded), features)
 
 
+class ResidualBlock(nn.Module):
+    """3x3, ReLU, 3x3, plus identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        out: Tensor = features + self.body(features)
+        return out
+
+
+class ChannelAttention(nn.Module):
+    """Features times a weight per channel, learnt from their means over the whole picture (RCAN, ECCV 2018).
+
+    Pools globally: a tile's answer then depends on the tile.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(nn.Conv2d(width, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, width, 1), nn.Sigmoid())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        out: Tensor = features * self.weigh(features.mean((2, 3), keepdim=True))
+        return out
+
+
+def with_variance(planes: Tensor, gain: float | Tensor, read_variance: float | Tensor) -> Tensor:
+    """(n, 4, h, w) values -> (n, 8, h, w): beside them the noise variance that they tell, gain * max(x, 0) + read.
+
+    Source: the variance map of unprocessing (Brooks et al. 2019), made from the noisy values. On anchored values the
+    noise is the anchor's; tensors are (n, 4, 1, 1).
+    """
+    return torch.cat((planes, torch.clamp(planes, min=0) * gain + read_variance), 1)
+
+
 class NoiseUnits(nn.Module):
     """An anchored mosaic in units of its own noise, so that bf16 and one set of weights serve every exposure.
 

@@ -51,6 +51,8 @@ FANET_90K = FANetConfig(widths=(16, 24, 64, 144), encoder_blocks=(1, 1, 2, 1), d
 class FANet(nn.Module):
     """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; h and w multiples of `stride`."""
 
+    in_channels = 4
+
     def __init__(self, config: FANetConfig) -> None:
         super().__init__()
         self.config = config
@@ -93,6 +95,14 @@ class FANet(nn.Module):
         """Packed pixels that height and width are multiples of."""
         pooled = 1 << (len(self.config.widths) - 1 + self.config.patch)
         return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The last block of every encoder level (the stem where a level has none), finest first, at most four."""
+        return tuple(
+            f"encoder.{level}.{len(blocks) - 1}" if len(blocks) else "stem"  # type: ignore[arg-type]
+            for level, blocks in enumerate(self.encoder)
+        )[:4]
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""

@@ -12,22 +12,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rawkd.networks.blocks import with_variance
+
 
 @dataclass(frozen=True)
 class UPIUNetConfig:
-    """Widths per level, finest first; convolutions a block; input planes (8: with the variance map, 4: anchored)."""
+    """What a UPI U-Net is made of.
+
+    Attributes
+    ----------
+    widths : channels per level, finest first. convolutions : of every block.
+    in_channels : of the first convolution; 8 with the variance map, 4 without.
+    anchor : (gain, read variance) of the k-sigma anchor, from which the network makes the variance map of anchored
+        planes itself; None: the map is handed in beside the planes, as published.
+    """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
     convolutions: int = 3
     in_channels: int = 8
+    anchor: tuple[float, float] | None = None
+
+
+UPI_LITE = UPIUNetConfig(widths=(9, 19, 38, 76, 153), convolutions=1)
+"""The Feature-Align paper's UPI-Lite (its Table 5), 347,733 parameters exactly: widths times 0.3, one convolution."""
 
 
 class UPIUNet(nn.Module):
-    """(n, in_channels, h, w) -> (n, 4, h, w); h and w multiples of `stride`. 11,776,708 parameters as published."""
+    """(n, 4 or 8, h, w) -> (n, 4, h, w); h and w multiples of `stride`. 11,776,708 parameters as published."""
 
     def __init__(self, config: UPIUNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.in_channels = 4 if config.anchor else config.in_channels
         widths = config.widths
         inputs = (config.in_channels, *widths[:-1])
         self.encoder = nn.ModuleList(self._block(i, o) for i, o in zip(inputs, widths, strict=True))
@@ -46,8 +62,15 @@ class UPIUNet(nn.Module):
         """Packed pixels that height and width are multiples of."""
         return int(2 ** (len(self.config.widths) - 1))
 
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The encoder's levels, finest first, at most four."""
+        return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
+
     def forward(self, planes: Tensor) -> Tensor:
         """The first four planes, denoised."""
+        if self.config.anchor and self.config.in_channels == 8:
+            planes = with_variance(planes, *self.config.anchor)
         features, kept = planes, []
         for level, block in enumerate(self.encoder):
             features = block(F.max_pool2d(features, 2) if level else features)

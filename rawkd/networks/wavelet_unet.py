@@ -27,6 +27,8 @@ class WaveletUNetConfig:
 class WaveletUNet(nn.Module):
     """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 235,330 parameters by default."""
 
+    in_channels = 4
+
     def __init__(self, config: WaveletUNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -47,6 +49,11 @@ class WaveletUNet(nn.Module):
     def stride(self) -> int:
         """Packed pixels that height and width are multiples of."""
         return int(2 ** (len(self.config.widths) - 1))
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The encoder's levels, finest first, at most four."""
+        return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""

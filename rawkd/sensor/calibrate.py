@@ -1,7 +1,7 @@
 """From photon transfer points to a camera's profile: variance lines, and how gain and read variance follow the ISO.
 
-PMRID, Wang et al., ECCV 2020, section 3.1 and eq. 1-6: the slope of variance over mean is the gain, linear in the ISO;
-the intercept is the read variance, quadratic in it. Weights and the treatment of outliers are our choice.
+PMRID, Wang et al., ECCV 2020, section 3.1 and eq. 1-6: the gain is linear in the ISO, the read variance quadratic.
+Weights and the treatment of outliers are our choice.
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
 from rawkd.sensor.transfer import TransferPoints
+from rawkd.sensor.transfer_line import (
+    MIN_POINTS,
+    OUTLIER_SIGMAS,
+    PlanePoints,
+    fit_straight,
+    fit_transfer_line,
+    weighted_fit,
+)
 
-MIN_POINTS = 12
-OUTLIER_SIGMAS = 4.0
 LEAST_KEPT = 0.6
 """Part of the blocks that must lie on the line; of a scene that moves fewer do."""
+LARGEST_BEND = 0.08
+"""Part of the shot noise at high levels that may grow with the level squared, as the texture of a moving scene does."""
 LARGEST_GAIN_ERROR = 0.1
 GAIN_IMPERFECTION, READ_IMPERFECTION = 0.01, 0.03
 """Relative differences of a camera from the laws in ISO, on top of the errors of the points."""
@@ -54,16 +61,6 @@ class IsoNoise:
     kept_share: float
 
 
-@dataclass(frozen=True, eq=False)
-class _Line:
-    gain: float
-    read: float
-    covariance: DoubleArray
-    sigma: DoubleArray
-    keep: NDArray[np.bool_]
-    chi_square: float
-
-
 def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
     """The variance lines of all bursts of an ISO.
 
@@ -78,27 +75,27 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
             f"ISO {iso:g}: only {count} blocks are neither over- nor underexposed (clipped: {clipped:.0%}); take frames"
             " with less or more light"
         )
-    level = np.concatenate([points.level for points in bursts])
-    variance = np.concatenate([points.variance for points in bursts])
-    dof = np.concatenate([np.full(len(points.level), points.dof) for points in bursts])
-    num_samples = np.concatenate([np.full(len(points.level), points.num_samples) for points in bursts])
-    lines = [_fit_line(level[:, plane], variance[:, plane], dof, num_samples) for plane in range(4)]
+    planes = [PlanePoints.of(bursts, plane) for plane in range(4)]
+    lines = [fit_transfer_line(points) for points in planes]
     kept = float(np.mean([line.keep.mean() for line in lines]))
-    if kept < LEAST_KEPT:
+    bend = float(np.mean([line.bend for line in lines]))
+    bend_error = float(np.sqrt(np.mean([line.bend_error**2 for line in lines]) / len(lines)))
+    if kept < LEAST_KEPT or bend > max(LARGEST_BEND, OUTLIER_SIGMAS * bend_error):
         raise NoiseError(
-            f"ISO {iso:g}: only {kept:.0%} of the blocks lie on one line: the scene or the camera moved, or the frames"
-            " are not of one ISO; use a tripod and a still scene"
+            f"ISO {iso:g}: the variances do not lie on one line ({kept:.0%} of the blocks do, and the line bends up by"
+            f" {max(bend, 0):.0%}): the scene or the camera moved, or the frames are not of one ISO; use a tripod and"
+            " a still scene"
         )
     errors = np.array([np.sqrt(np.diag(line.covariance)) for line in lines])
     gain = np.array([line.gain for line in lines])
     green = slice(1, 3)
     if not (gain > 0).all() or (errors[green, 0] > LARGEST_GAIN_ERROR * gain[green]).any():
-        low, high = np.quantile(level, [0.02, 0.98])
+        low, high = np.quantile(planes[1].level, [0.02, 0.98])
         raise NoiseError(
             f"ISO {iso:g}: the levels {low:.3f} to {high:.3f} of white do not tell gain and read variance apart; add"
             " frames of other exposures, or dark ones with the cap on"
         )
-    weights = np.array([points.num_frames * len(points.level) for points in bursts], np.float64)
+    weights = np.array([points.row_weight for points in bursts])
     return IsoNoise(
         iso=iso,
         gain=gain,
@@ -106,53 +103,14 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
         gain_error=errors[:, 0],
         read_error=errors[:, 1],
         chi_square=float(np.mean([line.chi_square for line in lines])),
-        level=np.concatenate([level[lines[plane].keep, plane] for plane in (1, 2)]),
-        variance=np.concatenate([variance[lines[plane].keep, plane] for plane in (1, 2)]),
+        level=np.concatenate([planes[plane].level[lines[plane].keep] for plane in (1, 2)]),
+        variance=np.concatenate([planes[plane].variance[lines[plane].keep] for plane in (1, 2)]),
         sigma=np.concatenate([lines[plane].sigma[lines[plane].keep] for plane in (1, 2)]),
         num_frames=sum(points.num_frames for points in bursts),
         row_variance=float(np.average([points.row_variance for points in bursts], weights=weights)),
         clipped_share=clipped,
         kept_share=kept,
     )
-
-
-def _fit_line(level: DoubleArray, variance: DoubleArray, dof: NDArray[np.int_], num_samples: NDArray[np.int_]) -> _Line:
-    """Variance = gain * level + read, weighted by the errors that the line itself predicts, outliers left out.
-
-    A sample variance has the variance sigma^4 * 2 / dof + kappa / n; the fourth cumulant kappa of the shot noise is
-    gain^3 * level. The start is a line through the medians of groups of levels.
-    """
-    order = np.argsort(level)
-    groups = np.array_split(order, min(16, len(order)))
-    medians = np.array([(level[group].mean(), np.median(variance[group])) for group in groups])
-    gain, read = _least_squares(medians[:, 0], medians[:, 1], np.maximum(medians[:, 1], 1e-14))[0]
-    keep = np.ones(len(level), bool)
-    for _ in range(12):
-        model = np.maximum(gain * level + read, 0.2 * np.quantile(variance, 0.01) + 1e-14)
-        cumulant = max(gain, 0) ** 3 * np.maximum(level, 0)
-        sigma = np.sqrt(2 / dof * model**2 + cumulant / num_samples)
-        before, keep = keep, np.abs(variance - model) < OUTLIER_SIGMAS * sigma
-        if keep.sum() < MIN_POINTS:
-            keep = np.abs(variance - model) <= np.quantile(np.abs(variance - model), 0.5)
-        (gain, read), covariance = _least_squares(level[keep], variance[keep], sigma[keep])
-        if (keep == before).all():
-            break
-    left = (variance - gain * level - read)[keep] / sigma[keep]
-    return _Line(gain, read, covariance, sigma, keep, float((left**2).sum() / max(keep.sum() - 2, 1)))
-
-
-def _least_squares(x: DoubleArray, y: DoubleArray, sigma: DoubleArray) -> tuple[tuple[float, float], DoubleArray]:
-    """Slope and intercept of the weighted line, and their covariance."""
-    values, covariance = _weighted(np.stack([x, np.ones_like(x)], axis=1), y, sigma)
-    return (float(values[0]), float(values[1])), covariance
-
-
-def _weighted(columns: DoubleArray, y: DoubleArray, sigma: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-    """Coefficients of the columns, (m, k), by weighted least squares, and their (k, k) covariance."""
-    scale = np.maximum(np.abs(columns).max(axis=0), 1e-300)
-    rows = columns / scale / sigma[:, None]
-    inverse = np.linalg.pinv(rows.T @ rows)
-    return inverse @ rows.T @ (y / sigma) / scale, inverse / np.outer(scale, scale)
 
 
 def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
@@ -168,9 +126,7 @@ def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
         error = float(np.hypot(one.gain_error[1], one.gain_error[2]) / 2 / _green(one))
         if abs(miss) > max(ODD_GAIN, ODD_SIGMAS * error, 3 * rest) and (found is None or abs(miss) > found[0]):
             likely = (_green(one) - offset) / slope
-            told = (
-                f"its gain is that of ISO {likely:.0f}: the frames are labelled with another ISO than theirs"
-            )
+            told = f"its gain is that of ISO {likely:.0f}: the frames are labelled with another ISO than theirs"
             found = abs(miss), one.iso, told
     return None if found is None else found[1:]
 
@@ -186,9 +142,9 @@ def gain_law(measured: Sequence[IsoNoise], planes: tuple[int, ...]) -> tuple[tup
     error = np.array([one.gain_error[plane] for one in measured for plane in planes])
     sigma = np.hypot(error, GAIN_IMPERFECTION * gain)
     if len(measured) == 1:
-        (slope,), covariance = _weighted(iso[:, None], gain, sigma)
+        (slope,), covariance = weighted_fit(iso[:, None], gain, sigma)
         return (float(slope), 0.0), np.pad(covariance, (0, 1))
-    return _least_squares(iso, gain, sigma)
+    return fit_straight(iso, gain, sigma)
 
 
 def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
@@ -204,7 +160,7 @@ def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
         return np.array([max(read[0], 0) / iso[0] ** 2, 0, 0])
     columns = np.stack([iso**2, iso, np.ones_like(iso)], axis=1)
     if len(measured) > 2:
-        law, _ = _weighted(columns, read, sigma)
+        law, _ = weighted_fit(columns, read, sigma)
         grid = np.geomspace(iso.min(), iso.max(), 200)
         if (np.stack([grid**2, grid, np.ones_like(grid)], axis=1) @ law >= 0).all():
             return law

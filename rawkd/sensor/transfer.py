@@ -26,6 +26,8 @@ ODD_NOISE = 0.15
 MOVED_BLOCK, MOVED_SHARE = 1.6, 0.03
 """A frame has moved where this share of its blocks has so many times its usual noise."""
 CLIP_SIGMAS = 5.0
+DARK = 0.5
+"""Light over the noise of single samples below which a frame counts as dark."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,13 @@ class FrameSample:
     Attributes
     ----------
     name : of the file. blocks : (n, 4, 16, 16) float32 signal of R, Gr, Gb, B, the same places in every frame.
-    saturation, floor : signal at which the sensor clips, and of DN 0.
+    num_rows : rows of each plane that the blocks lie in.
+    saturation, floor : signal from which a sample is clipped, and up to which it is.
     """
 
     name: str
     blocks: FloatArray
+    num_rows: int
     saturation: float
     floor: float
 
@@ -56,15 +60,35 @@ class TransferPoints:
     Attributes
     ----------
     level, variance : (n, 4) float64 of the unclipped blocks, signal and squared signal; rows and columns taken out.
-    num_frames : frames of the burst. row_variance : variance that whole rows share, squared signal; may be negative.
-    clipped_share : part of the blocks that was left out because the sensor clips there.
+    num_frames : frames of the burst.
+    row_variance, row_weight : variance that whole rows share, squared signal, negative by chance where there is none;
+        and the reciprocal of its variance, but for a factor that is the same for all bursts.
+    num_rows : rows of each plane that the blocks lie in.
+    clipped_share : part of the blocks that was left out because the sensor clips there. dark : no light fell on any.
     """
 
     level: DoubleArray
     variance: DoubleArray
     num_frames: int
     row_variance: float
+    row_weight: float
+    num_rows: int
     clipped_share: float
+    dark: bool
+
+    @property
+    def level_variance(self) -> DoubleArray:
+        """(n, 4) error variance of single levels: what white noise and that of rows leave in a mean of all samples."""
+        if self.dark:  # the mean of the burst
+            return np.zeros_like(self.variance)
+        rows = max(self.row_variance, 0) / SIDE / self.num_frames
+        return self.variance / self.num_samples + rows
+
+    @property
+    def offset_variance(self) -> float:
+        """Error variance of all levels together: of dark blocks only their common level is known, and not exactly."""
+        white = float(self.variance.mean()) / max(self.level.shape[0], 1) / self.num_samples
+        return float(white + max(self.row_variance, 0) / self.num_rows / self.num_frames)
 
     @property
     def dof(self) -> int:
@@ -87,11 +111,13 @@ def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
     grid = data[: rows * side, : columns * side].reshape(rows, SIDE, 2, columns, SIDE, 2)
     thin = min(1.0, float(np.sqrt(num_blocks / max(rows * columns, 1))))
     if rows and columns:
-        grid = grid[np.linspace(0, rows - 1, max(1, round(rows * thin))).astype(int)]
+        chosen = np.linspace(0, rows - 1, max(1, round(rows * thin))).astype(int)
+        rows, grid = len(chosen), grid[chosen]
         grid = grid[:, :, :, np.linspace(0, columns - 1, max(1, round(columns * thin))).astype(int)]
     blocks = grid.transpose(0, 3, 2, 5, 1, 4).reshape(-1, 4, SIDE, SIDE)
-    floor = -float(levels.black_dn.mean()) / levels.range_dn
-    return FrameSample(name, np.ascontiguousarray(blocks), levels.saturation, floor)
+    half_dn = 0.5 / levels.range_dn
+    floor = half_dn - float(levels.black_dn.mean()) / levels.range_dn
+    return FrameSample(name, np.ascontiguousarray(blocks), rows * SIDE, levels.saturation - half_dn, floor)
 
 
 def find_bursts(frames: list[FrameSample]) -> list[list[FrameSample]]:
@@ -126,13 +152,20 @@ def transfer_points(burst: list[FrameSample]) -> TransferPoints:
     rows = deviations.mean(axis=4, dtype=np.float64)
     steps = np.square(np.diff(rows, axis=3)).sum(axis=(0, 3)) / (2 * (SIDE - 1) * (len(burst) - 1))
     keep = ~_clipped(burst, level, variance)
+    dark = bool(_is_dark(burst[0]).all())
+    if dark:
+        level = np.broadcast_to(level.mean(axis=0), level.shape)  # no light: what differs is the noise of rows
+    weights = 1 / np.maximum(variance[keep], np.finfo(np.float32).tiny) ** 2
     shared = (steps - variance / SIDE)[keep]
     return TransferPoints(
         level=level[keep],
         variance=variance[keep],
         num_frames=len(burst),
-        row_variance=float(shared.mean()) if keep.any() else 0.0,
+        row_variance=float(np.average(shared, weights=weights)) if keep.any() else 0.0,
+        num_rows=burst[0].num_rows,
+        row_weight=float(weights.sum()) * (len(burst) - 1),
         clipped_share=1 - float(keep.mean()),
+        dark=dark,
     )
 
 
@@ -150,27 +183,32 @@ def _same_scene(one: FrameSample, other: FrameSample) -> bool:
     return bool(np.median(left - SAME_SCENE * np.abs(first)) < 3 * noise)
 
 
+def _is_dark(frame: FrameSample) -> NDArray[np.bool_]:
+    """(4,) planes in which a frame's light is below half its noise: taken with the cap on, or as good as that."""
+    spread = np.sqrt(np.square(_white(frame.blocks)).mean(axis=(0, 2, 3)))
+    return np.asarray(np.abs(frame.levels.mean(axis=0)) < DARK * spread)
+
+
 def _brightness(reference: FrameSample, frame: FrameSample) -> DoubleArray:
     """(4,) light of a frame relative to the reference in each plane; 1 where all is dark."""
-    mean, spread = reference.levels.mean(axis=0), np.sqrt(np.square(_white(reference.blocks)).mean(axis=(0, 2, 3)))
-    ratio = frame.levels.mean(axis=0) / np.where(np.abs(mean) > spread, mean, 1.0)
-    return np.where(np.abs(mean) > spread, ratio, 1.0)
+    dark, light = _is_dark(reference), reference.levels.mean(axis=0)
+    return np.where(dark, 1.0, frame.levels.mean(axis=0) / np.where(dark, 1.0, light))
 
 
 def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
     """(N, n, 4, 16, 16) frames less their mean, light evened out, and the (n, 4) mean levels.
 
-    Frames are not scaled, which would scale their noise: what is subtracted is the first frame in each one's light.
+    Frames are not scaled, which would scale their noise: what is subtracted is the mean of all frames in each one's
+    light. With any single frame instead of the mean, the variances would be off by the first power of the drift.
     """
-    reference = burst[0]
-    stack = np.stack(
-        [
-            frame.blocks - reference.blocks * _brightness(reference, frame).astype(np.float32)[:, None, None]
-            for frame in burst
-        ]
-    )
-    stack -= stack.mean(axis=0)
-    return stack, np.mean([frame.levels for frame in burst], axis=0)
+    levels = np.stack([frame.levels for frame in burst])
+    light = levels.mean(axis=(0, 1))
+    ratio = np.where(_is_dark(burst[0]), 1.0, levels.mean(axis=1) / np.where(light == 0, 1.0, light))
+    stack = np.stack([frame.blocks for frame in burst])
+    mean = stack.mean(axis=0)
+    for k, share in enumerate(ratio.astype(np.float32)):
+        stack[k] -= mean * share[:, None, None]
+    return stack, levels.mean(axis=0)
 
 
 def _white(blocks: FloatArray) -> FloatArray:

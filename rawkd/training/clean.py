@@ -29,7 +29,7 @@ class CleanSet:
 
     Attributes
     ----------
-    paths : the usable pictures. skipped : "file: why" of those left out.
+    paths : the usable pictures. skipped : "file: why" of those left out, of all that were found together.
     """
 
     def __init__(self, paths: list[Path], min_side_px: int, memory_limit: int) -> None:
@@ -86,8 +86,8 @@ def find_pictures(
     training = CleanSet(
         [path for number, path in enumerate(paths) if number % hold_out_every], min_side_px, memory_limit - room
     )
+    skipped = training.skipped = held_out.skipped = held_out.skipped + training.skipped
     if not training.paths and not held_out.paths:
-        skipped = held_out.skipped + training.skipped
         raise InputError(
             f"{', '.join(map(str, folders))} holds no usable picture ({len(skipped)} skipped"
             f"{', first ' + skipped[0] if skipped else ''}): add photographs of at least {min_side_px} pixels a side"

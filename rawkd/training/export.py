@@ -6,10 +6,9 @@ exported graph, in the engine that photographers use.
 
 from __future__ import annotations
 
-import csv
 import io
-import time
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rawkd.errors import InputError, ModelError
+from rawkd.errors import ModelError
 from rawkd.files.atomic import atomic_output
 from rawkd.inference.card_file import CARD, Golden, ModelCard, NoiseSubrange, card_json
 from rawkd.inference.engine import Engine
@@ -30,43 +29,42 @@ from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import Anchor, KSigma
-from rawkd.training.checkpoint import Checkpoint, load_checkpoint
+from rawkd.training.checkpoint import load_checkpoint
 from rawkd.training.clean import CleanSet
 from rawkd.training.dataset import picture_crop
+from rawkd.training.provenance import Provenance, stages_of
 from rawkd.training.readme import readme_of
+from rawkd.training.shards import halve, shards
 from rawkd.training.synthesize import add_noise, camera_at
 
 README = "README.md"
 TILE_PX = 512
 NUM_CROPS, CROP_PX = 24, 128
 MEASURE_SEED = 4242
-GAINS_A_STUDENT = 3
+HALO_PX = 256
+"""Edge of the picture in which the halo is first looked for."""
+GAINS_A_DECADE = 3.25
+"""At which PSNR is measured: three gains for a student of the shipped family, twelve for its whole range."""
 LIMITS = (
     "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay",
     "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
 )
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What a run cannot know of itself.
+def export(
+    run: Path,
+    models: Path,
+    held_out: CleanSet,
+    provenance: Provenance,
+    *,
+    role: str = "student",
+    half: bool = False,
+) -> Path:
+    """Write `models/<family>-<subrange>/` or `models/teacher-<family>/` from the averaged weights of a run; check it.
 
-    Attributes
+    Parameters
     ----------
-    family, licence : of the weights. commit : of the code. data : one row a training file. created : a date.
-    hardware : its kind ("2 CPU cores, bf16").
-    """
-
-    family: str
-    licence: str
-    commit: str
-    data: list[dict[str, str]]
-    created: str
-    hardware: str
-
-
-def export(run: Path, models: Path, held_out: CleanSet, provenance: Provenance) -> Path:
-    """Write `models/<family>-<subrange>/` from the averaged weights of a run, and check it.
+    role : student | teacher. half : round the weights to fp16 and write them as shards, the graph without weights.
 
     Raises
     ------
@@ -76,14 +74,18 @@ def export(run: Path, models: Path, held_out: CleanSet, provenance: Provenance) 
     if checkpoint is None:
         raise ModelError(f"{run} holds no checkpoint: train first")
     recipe, index = checkpoint.recipe["recipe"], checkpoint.recipe["subrange"]
-    name = f"{provenance.family}-{index}"
+    name = _name(role, provenance.family, recipe["num_subranges"], index)
     folder = models / name
     folder.mkdir(parents=True, exist_ok=True)
     config = _network_config(recipe, index)
     network = build_network(recipe["network"], config)
     network.load_state_dict(checkpoint.average)
     network.eval()
-    files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
+    if half:
+        halve(network)
+        files = {**shards(network), NETWORK: _onnx(network, with_weights=False)}
+    else:
+        files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
     for file, data in files.items():
         with atomic_output(folder / file, overwrite=True) as temporary:
             temporary.write_bytes(data)
@@ -91,7 +93,7 @@ def export(run: Path, models: Path, held_out: CleanSet, provenance: Provenance) 
     draft = ModelCard(
         family=provenance.family,
         name=name,
-        role="student",
+        role=role,
         network=recipe["network"],
         config=config,
         input="planes",
@@ -119,7 +121,7 @@ def export(run: Path, models: Path, held_out: CleanSet, provenance: Provenance) 
     _same_answer(network, engine, draft)
     card = replace(
         draft,
-        halo=measure_halo(engine.run, draft.stride, 256, anchor),
+        halo=_halo(engine, draft),
         golden=Golden(**make_golden(engine.run, draft.stride, anchor)),
         metrics=measure(engine, draft, held_out),
     )
@@ -131,12 +133,27 @@ def export(run: Path, models: Path, held_out: CleanSet, provenance: Provenance) 
     return folder
 
 
+def _name(role: str, family: str, num_subranges: int, index: int) -> str:
+    """Of the model's folder."""
+    if role == "student":
+        return f"{family}-{index}"
+    return f"teacher-{family}" if num_subranges == 1 else f"teacher-{family}-{index}"
+
+
+def _halo(engine: Engine, card: ModelCard) -> int:
+    """The halo, looked for in a whole tile where it fills a smaller picture; packed pixels."""
+    halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor)
+    return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor)
+
+
 def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, dict[str, float]]:
-    """PSNR and SSIM over held-out crops at three gains of the student's subrange, true noise parameters.
+    """PSNR and SSIM over held-out crops at three gains or more of the model's subrange, true noise parameters.
 
     PSNR and SSIM of the packed signal clipped to 0..1, peak 1, mean over crops.
     """
-    gains = np.geomspace(card.subrange.low, card.subrange.high, GAINS_A_STUDENT + 2)[1:-1]
+    low, high = card.subrange.low, card.subrange.high
+    count = max(3, round(GAINS_A_DECADE * math.log10(high / low)))
+    gains = np.geomspace(low, high, count + 2)[1:-1]
     return {f"{gain:.2e}": _measure_at(engine, card, held_out, float(gain)) for gain in gains}
 
 
@@ -152,7 +169,11 @@ def _measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float
         similarity = np.mean([ssim(a, b) for a, b in zip(out, clean, strict=True)])
         rows.append((psnr(out, clean), psnr(seen, clean), float(similarity)))
     means = np.mean(rows, axis=0)
-    return {"psnr": round(float(means[0]), 3), "psnr_noisy": round(float(means[1]), 3), "ssim": round(float(means[2]), 5)}
+    return {
+        "psnr": round(float(means[0]), 3),
+        "psnr_noisy": round(float(means[1]), 3),
+        "ssim": round(float(means[2]), 5),
+    }
 
 
 def _restore(engine: Engine, noisy: FloatArray, ksigma: KSigma) -> FloatArray:
@@ -161,7 +182,7 @@ def _restore(engine: Engine, noisy: FloatArray, ksigma: KSigma) -> FloatArray:
 
 
 def _bf16_cost(card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
-    """dB that bf16 costs by gain; None where this machine has none, or where it fails the self-test."""
+    """What bf16 costs by gain, dB; None where this machine has none, or where it fails the self-test."""
     try:
         engine = OpenVINOEngine(card, precision="bf16")
         check_golden(card, engine)
@@ -169,43 +190,6 @@ def _bf16_cost(card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
         return None
     short = measure(engine, card, held_out)
     return {gain: round(card.metrics[gain]["psnr"] - short[gain]["psnr"], 3) for gain in short}
-
-
-def stages_of(run: Path) -> list[dict[str, Any]]:
-    """The runs that led to these weights, first to last: recipe, steps, hours, last validation."""
-    checkpoint: Checkpoint | None = load_checkpoint(run)
-    if checkpoint is None:
-        return []
-    before = checkpoint.recipe["start_from"]
-    stage = {
-        "recipe": checkpoint.recipe["recipe"]["name"],
-        "steps": checkpoint.step,
-        "hours": round(checkpoint.seconds / 3600, 2),
-        "val_psnr_gain_db": round(checkpoint.history[-1]["val_psnr_gain_db"], 3),
-    }
-    return [*(stages_of(Path(before)) if before else []), stage]
-
-
-def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> list[dict[str, str]]:
-    """One row a training file: its name and what a SOURCES.tsv beside it says of origin and licence.
-
-    Raises
-    ------
-    InputError: if a file has no row there, since weights of unknown origin must not ship.
-    """
-    known: dict[str, dict[str, str]] = {}
-    for folder in folders:
-        table = folder / "SOURCES.tsv"
-        if table.exists():
-            rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
-            known |= {row["file"]: row for row in rows}
-    missing = [path.name for path in training.paths if path.name not in known]
-    if missing:
-        raise InputError(f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence")
-    used = [known[path.name] for path in training.paths]
-    return [
-        {key: row[key] for key in ("file", "repository", "path", "licence")} for row in used
-    ] + [{"file": path.name, "use": "held out for validation"} for path in held_out.paths]
 
 
 def _network_config(recipe: dict[str, Any], index: int) -> dict[str, Any]:
@@ -231,8 +215,8 @@ def _weights(network: nn.Module) -> bytes:
     return bytes(save(state))
 
 
-def _onnx(network: nn.Module) -> bytes:
-    """The graph with free height and width, opset 17."""
+def _onnx(network: nn.Module, *, with_weights: bool = True) -> bytes:
+    """The graph with free height and width, opset 17; without weights, each of them is an input of its name."""
     buffer = io.BytesIO()
     size = 4 * int(network.stride)  # type: ignore[arg-type]
     torch.onnx.export(
@@ -243,6 +227,8 @@ def _onnx(network: nn.Module) -> bytes:
         output_names=["restored"],
         dynamic_axes={"planes": {0: "n", 2: "h", 3: "w"}, "restored": {0: "n", 2: "h", 3: "w"}},
         opset_version=17,
+        export_params=with_weights,
+        do_constant_folding=with_weights,
         dynamo=False,
     )
     return buffer.getvalue()
@@ -259,8 +245,3 @@ def _same_answer(network: nn.Module, engine: Engine, card: ModelCard) -> None:
     error = float(np.sqrt((((engine.run(planes) - expected) / deviation) ** 2).mean()))
     if not error < 1e-3:
         raise ModelError(f"{card.name}: the exported graph is off by {error:.2g} of the noise: do not ship it")
-
-
-def today() -> str:
-    """The date in ISO form."""
-    return time.strftime("%Y-%m-%d")

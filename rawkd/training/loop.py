@@ -27,6 +27,7 @@ from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.dataset import Batch, NoisyBatches
 from rawkd.training.journal import Journal
 from rawkd.training.processes import Processes, joined_processes
+from rawkd.training.step import optimise
 from rawkd.training.strategies import Strategy
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
@@ -115,6 +116,7 @@ def train(
     run: Run,
     *,
     start_from: Path | None = None,
+    distillation: dict[str, Any] | None = None,
     listen: Callable[[Progress], None] = lambda _: None,
 ) -> Checkpoint:
     """Train one student, or resume it, and return its last state.
@@ -123,14 +125,16 @@ def train(
     ----------
     pictures : training and held-out sets; None for leaves. make_strategy : on a device.
     start_from : the folder of a run whose averaged weights a new run begins with.
+    distillation : plain JSON of the strategy and its teacher, which a resumed run must agree in.
 
     Raises
     ------
     ModelError: for a checkpoint of another recipe, or a loss that is not finite (with the term's name).
+    MemoryLimitError: if a step does not fit into the device's memory; says how many crops do.
     """
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    identity = _identity(recipe, subrange, start_from)
+    identity = _identity(recipe, subrange, start_from, distillation)
     with (
         joined_processes(run.device) as processes,
         closing(Journal(run.folder if processes.leads else None)) as journal,
@@ -145,7 +149,7 @@ def train(
         first, spent, began = state.step, state.seconds, time.monotonic()
         for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):
             _set_rate(learner.optimiser, recipe, step)
-            terms = _optimise(parallel, strategy, batch.to(device), learner.optimiser, recipe.clip_norm, step)
+            terms = optimise(parallel, strategy, batch.to(device), learner.optimiser, recipe.clip_norm, step)
             _follow(learner.average, learner.student, min(recipe.ema, step / (step + 10)))
             elapsed = time.monotonic() - began
             out_of_time = run.minutes is not None and processes.any(elapsed > 60 * run.minutes)
@@ -164,10 +168,13 @@ def train(
         return state
 
 
-def _identity(recipe: Recipe, subrange: int, start_from: Path | None) -> dict[str, Any]:
+def _identity(
+    recipe: Recipe, subrange: int, start_from: Path | None, distillation: dict[str, Any] | None
+) -> dict[str, Any]:
     """What a checkpoint must agree in to be resumed."""
     start = str(start_from) if start_from else None
-    return {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
+    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
+    return identity | ({"distillation": distillation} if distillation else {})
 
 
 def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from: Path | None) -> Checkpoint:
@@ -197,24 +204,6 @@ def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> 
 def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
     """PSNR of every crop, its rms noise being the peak, dB."""
     return -10 * torch.log10((planes - batch.clean).square().mean((1, 2, 3)) / batch.sigma**2)
-
-
-def _optimise(
-    student: nn.Module, strategy: Strategy, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float, step: int
-) -> dict[str, float]:
-    """One step; the weighted losses by name."""
-    with torch.autocast(batch.noisy.device.type, torch.bfloat16):
-        terms = strategy.step(student, batch)
-    for name, term in terms.items():
-        if not torch.isfinite(term):
-            raise ModelError(
-                f"the loss {name} is not finite at step {step}: lower the learning rate or leave the term out"
-            )
-    optimiser.zero_grad(set_to_none=True)
-    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(student.parameters(), clip_norm)
-    optimiser.step()
-    return {name: term.item() for name, term in terms.items()}
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int) -> None:

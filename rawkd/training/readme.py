@@ -12,18 +12,20 @@ def readme_of(card: ModelCard) -> str:
         f"| {stage['recipe']} | {stage['steps']:,} | {stage['hours']} | {stage['val_psnr_gain_db']} |"
         for stage in card.recipe["stages"]
     ]
+    bf16_cost_db = card.bf16_cost_db or {}
     metrics = [
-        f"| {gain} | {m['psnr_noisy']:.2f} | {m['psnr']:.2f} | {m['ssim']:.4f} | {(card.bf16_cost_db or {}).get(gain, '-')} |"
+        f"| {gain} | {m['psnr_noisy']:.2f} | {m['psnr']:.2f} | {m['ssim']:.4f} | {bf16_cost_db.get(gain, '-')} |"
         for gain, m in card.metrics.items()
     ]
     pictures = [
-        f"| {row['file']} | {row.get('repository', '')} | {row.get('licence', row.get('use', ''))} |" for row in card.data
+        f"| {row['file']} | {row.get('repository', '')} | {row.get('licence', row.get('use', ''))} |"
+        for row in card.data
     ]
     lines = [
         f"# {card.name}",
         "",
-        f"A {card.role} of the family `{card.family}` for gains {low:.3g} to {high:.3g} (signal units), anchored at gain "
-        f"{card.anchor.gain:.3g}, read variance {card.anchor.read_variance:.3g}.",
+        f"A {card.role} of the family `{card.family}` for gains {low:.3g} to {high:.3g} (signal units), anchored at "
+        f"gain {card.anchor.gain:.3g}, read variance {card.anchor.read_variance:.3g}.",
         "",
         f"Network `{card.network}`, {card.params:,} parameters, "
         + ", ".join(f"{value:.4f} GMAC per megapixel ({name})" for name, value in card.macs_per_mp.items())

@@ -6,7 +6,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from rawkd.errors import UsageError
+from rawkd.networks.cycleisp import CycleISPConfig
 from rawkd.networks.fanet import FANET_90K, FANET_239K, FANetConfig
+from rawkd.networks.nafnet import NAFNetConfig
+from rawkd.networks.unet import UPI_LITE, UPIUNetConfig
 from rawkd.networks.wavelet_unet import WaveletUNetConfig
 from rawkd.training.config import Recipe
 
@@ -21,6 +24,11 @@ FAST = FANetConfig(
 )
 """The FA-Net that ships: patches, groups of 16 channels, skips of half width; inside both of the paper's budgets."""
 
+TEACHER = NAFNetConfig(widths=(48, 96, 192, 384), encoder_blocks=(2, 2, 4, 8), decoder_blocks=(2, 2, 2))
+"""The teacher: 9.6 million parameters, 86 GMAC a megapixel."""
+BALANCED = NAFNetConfig(widths=(64, 96, 160, 192), encoder_blocks=(2, 2, 2, 2), decoder_blocks=(2, 2, 2), patch=True)
+"""The balanced tier: 1.9 million parameters, 15.7 GMAC a megapixel."""
+
 
 def _plain(config: Any) -> dict[str, Any]:
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
@@ -30,6 +38,10 @@ def _plain(config: Any) -> dict[str, Any]:
 
 FANET_FAST = Recipe("fanet-fast", "fanet", _plain(FAST), crop_px=64, steps=30_000)
 """First stage of the shipped family: many small crops."""
+TEACHER_NAFNET = Recipe(
+    "teacher-nafnet", "nafnet", _plain(TEACHER), num_subranges=1, crop_px=128, steps=60_000, learning_rate=1e-3
+)
+"""One network for all gains, in units of noise."""
 
 RECIPES = {
     recipe.name: recipe
@@ -58,6 +70,13 @@ RECIPES = {
             network="wavelet-unet",
             config=_plain(WaveletUNetConfig()),
             noise_units=False,
+        ),
+        TEACHER_NAFNET,
+        replace(TEACHER_NAFNET, name="balanced-nafnet", config=_plain(BALANCED), crop_px=96),
+        replace(TEACHER_NAFNET, name="teacher-upi-unet", network="upi-unet", config=_plain(UPIUNetConfig())),
+        replace(FANET_FAST, name="upi-lite", network="upi-unet", config=_plain(UPI_LITE)),
+        replace(
+            FANET_FAST, name="cycleisp-lite", network="cycleisp", config=_plain(CycleISPConfig()), noise_units=False
         ),
     )
 }

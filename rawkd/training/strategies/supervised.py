@@ -18,5 +18,8 @@ class Supervised:
 
     def step(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Weighted losses by name of one batch; their sum is minimised."""
-        restored = student(batch.noisy).float()
+        return self.terms(student(batch.noisy).float(), batch)
+
+    def terms(self, restored: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Weighted losses by name of the student's answer `restored`, (n, 4, h, w) anchored values."""
         return {name: weight * loss(restored, batch.clean, batch) for name, (weight, loss) in self.losses.items()}

@@ -1,0 +1,157 @@
+"""The workers of a Dask cluster as a crew.
+
+Every worker gets the weights once, named by their hash. Workers only stage results; names are given by the one process
+that runs the batch, so a photo whose worker is lost is done again by another and still written once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rawkd import __version__
+from rawkd.batch.crew import Item, Result
+from rawkd.batch.settings import BatchOptions
+from rawkd.batch.work import Kit
+from rawkd.errors import RawkdError, UsageError
+from rawkd.inference.card import load_family
+from rawkd.inference.card_file import CARD
+
+if TYPE_CHECKING:
+    from rawkd.batch.cluster_worker import Luggage
+
+TIMEOUT_S = 10.0
+RETRIES = 2
+"""How often a photo is tried again where a worker fails otherwise than by dying; Dask itself sees to dead ones."""
+
+
+def fixed_for_cluster(options: BatchOptions) -> BatchOptions:
+    """Options that give the same pixels on every worker: a device and a precision by name.
+
+    `auto` is the CPU in float32, which every worker has; of the GPU the user says that all have it, and it computes
+    in float32 too.
+    """
+    denoise = options.process.denoise
+    device = "cpu" if denoise.device == "auto" else denoise.device
+    fixed = replace(denoise, device=device, precision=denoise.precision or "f32")
+    return replace(options, process=replace(options.process, denoise=fixed))
+
+
+class ClusterCrew:
+    """The workers behind a scheduler."""
+
+    def __init__(self, address: str, options: BatchOptions) -> None:
+        """Connect, compare versions, and send every worker, those to come too, what it needs.
+
+        Raises
+        ------
+        UsageError: if the extra is not installed, nobody answers, or versions differ.
+        ModelError, NoiseError: if models or calibration cannot be read here.
+        """
+        if find_spec("distributed") is None:
+            raise UsageError("--cluster needs Dask: pip install 'rawkd[cluster]'")
+        from distributed import Client
+
+        from rawkd.batch.cluster_worker import RawkdPlugin
+
+        luggage = pack_luggage(options)
+        try:
+            self._client = Client(address, timeout=TIMEOUT_S, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            text = f"no Dask scheduler answers ({str(error).splitlines()[0]}): start one, or check the address"
+            raise UsageError(f"{address}: {text}") from error
+        try:
+            _compare_versions(address, self._client)
+            self._plugin = f"rawkd-{luggage.sha256[:16]}"
+            self._client.register_plugin(RawkdPlugin(luggage), name=self._plugin)
+        except BaseException:
+            self._client.close()
+            raise
+
+    def each(
+        self, function: Callable[[Kit, Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Result | Exception]]:
+        """Items and results as they come; a photo that took several workers with it comes back as an exception."""
+        from distributed import as_completed
+
+        from rawkd.batch.cluster_worker import on_worker
+
+        futures = {
+            self._client.submit(on_worker, function, item, self._plugin, pure=False, retries=RETRIES): item
+            for item in items
+        }
+        try:
+            for future in as_completed(list(futures), loop=self._client.loop):
+                item = futures.pop(future)
+                error = future.exception()
+                yield item, (future.result() if error is None else _told(error))
+                future.release()
+        finally:
+            self._client.cancel(list(futures), force=True)
+
+    def close(self) -> None:
+        """Take the luggage back and hang up."""
+        try:
+            self._client.unregister_worker_plugin(self._plugin)
+        except (OSError, TimeoutError, ValueError, KeyError):
+            pass  # the scheduler has gone, and the workers' memory with it
+        finally:
+            self._client.close()
+
+
+def pack_luggage(options: BatchOptions) -> Luggage:
+    """The files of models and calibration that workers need."""
+    from rawkd.batch.cluster_worker import Luggage
+
+    denoise = options.process.denoise
+    files = {}
+    if not denoise.keeps_everything:
+        for card in load_family(denoise.model):
+            for name in (CARD, *card.files):
+                path = card.directory / name
+                if path.is_file():
+                    files[f"models/{card.name}/{name}"] = path.read_bytes()
+    if denoise.calibration is not None:
+        files["calibration.json"] = Path(denoise.calibration).read_bytes()
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    text = json.dumps([__version__, sorted(digests.items())])
+    return Luggage(files, hashlib.sha256(text.encode()).hexdigest(), __version__)
+
+
+def _compare_versions(address: str, client: Any) -> None:
+    """Refuse a scheduler or workers of another version: what they unpickle and compute may differ."""
+    from rawkd.batch.cluster_worker import installed_version
+
+    versions = client.get_versions(check=False)
+    here = versions["client"]["packages"]
+    for who, found in [("scheduler", versions["scheduler"]), *versions["workers"].items()]:
+        there = found["packages"] if found else {}
+        for name in ("distributed", "python"):
+            ours, theirs = (_minor(packages.get(name)) for packages in (here, there))
+            if name == "python" and who == "scheduler":
+                continue  # it never unpickles a task
+            if ours != theirs:
+                raise UsageError(f"{address}: {who} has {name} {theirs}, this machine {ours}: install the same version")
+    for who, version in client.run(installed_version, on_error="return").items():
+        if version != __version__:
+            what = f"has rawkd {version}" if isinstance(version, str) else "has no rawkd"
+            raise UsageError(
+                f"{address}: the worker {who} {what}, this machine {__version__}: install the same version"
+            )
+
+
+def _minor(version: object) -> str:
+    """The version without its patch level, as Dask's versions by date and Python's are compatible."""
+    return ".".join(str(version).split(".")[:2])
+
+
+def _told(error: BaseException) -> Exception:
+    """Why Dask gave a photo up."""
+    if type(error).__name__ == "KilledWorker":
+        return RawkdError("several workers ended while they had it: look for what kills them (memory?) in their logs")
+    return error if isinstance(error, Exception) else RawkdError(f"a worker ended: {error}")

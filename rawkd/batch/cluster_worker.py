@@ -1,0 +1,77 @@
+"""What runs in the workers of a Dask cluster; the only module that is unpickled there by name."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from distributed import WorkerPlugin, get_worker
+
+from rawkd import __version__
+from rawkd.batch.crew import Item, Result
+from rawkd.batch.work import Kit
+from rawkd.errors import RawkdError, UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Luggage:
+    """What a worker needs and may not have.
+
+    Attributes
+    ----------
+    files : contents by name, `models/<model>/<file>` and `calibration.json`. sha256 : of names and contents.
+    version : the rawkd that packed it.
+    """
+
+    files: dict[str, bytes]
+    sha256: str
+    version: str
+
+
+class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
+    """Unpacks the luggage once a worker, and keeps engines and decoders from photo to photo."""
+
+    def __init__(self, luggage: Luggage) -> None:
+        self.luggage = luggage
+        self.kit: Kit | None = None
+
+    def setup(self, worker: Any) -> None:
+        """Unpack to the worker's own folder."""
+        self._folder = Path(tempfile.mkdtemp(prefix="rawkd-", dir=worker.local_directory))
+        for name, data in self.luggage.files.items():
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        models, calibration = self._folder / "models", self._folder / "calibration.json"
+        self.kit = Kit(models if models.is_dir() else None, calibration if calibration.is_file() else None)
+
+    def teardown(self, worker: Any) -> None:  # noqa: ARG002
+        """End decoders and remove what was unpacked."""
+        if self.kit is not None:
+            self.kit.stopped.set()
+            self.kit.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def installed_version() -> str:
+    """The rawkd of a worker."""
+    return __version__
+
+
+def on_worker(function: Callable[[Kit, Item], Result], item: Item, plugin: str) -> Result:
+    """Do one item with the worker's kit.
+
+    Raises
+    ------
+    UsageError: if the worker has another rawkd than the one that sent the item.
+    """
+    found = cast(RawkdPlugin, get_worker().plugins[plugin])
+    if found.luggage.version != __version__:
+        raise UsageError(f"this worker has rawkd {__version__}, the batch {found.luggage.version}")
+    if found.kit is None:
+        raise RawkdError("this worker has not unpacked its models")
+    return function(found.kit, item)

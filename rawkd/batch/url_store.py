@@ -1,0 +1,155 @@
+"""Photos and outputs at any address that fsspec knows: s3://, gs://, sftp://, https:// (for reading), file:// ...
+
+Whatever keys an address needs are taken from where its fsspec driver looks for them, on every machine by itself.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rawkd.batch.store import OWN_FOLDER, FileState
+from rawkd.errors import InputError, OutputError, UsageError
+
+SIDECARS = (".xmp", ".XMP")
+
+
+@dataclass(frozen=True)
+class UrlStore:
+    """A folder at an fsspec URL, without a slash at its end. Files are fetched to this machine to be worked on."""
+
+    root: str
+
+    @classmethod
+    def at(cls, url: str) -> UrlStore:
+        """The folder at a URL.
+
+        Raises
+        ------
+        UsageError: if fsspec or the driver for such URLs is not installed.
+        """
+        if find_spec("fsspec") is None:
+            raise UsageError(f"{url}: URLs need fsspec: pip install 'rawkd[cluster]'")
+        import fsspec
+
+        store = cls(url.rstrip("/"))
+        try:
+            fsspec.get_filesystem_class(url.partition("://")[0])
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"{url}: fsspec cannot open it ({error})") from error
+        return store
+
+    def shown(self, name: str) -> str:
+        """The URL of a file."""
+        return f"{self.root}/{name}"
+
+    def names(self, *, recursive: bool) -> Iterator[str]:
+        """All files but those with a hidden part in their names."""
+        files, base = self._opened()
+        try:
+            found = files.find(base) if recursive else files.ls(base, detail=False)
+            for path in sorted(found):
+                name = path[len(base) :].strip("/")
+                if (
+                    name
+                    and not any(part.startswith(".") for part in name.split("/"))
+                    and (recursive or files.isfile(path))
+                ):
+                    yield name
+        except OSError as error:
+            raise InputError(f"{self.root}: it cannot be listed ({error}); check the address and its keys") from error
+
+    def state(self, name: str) -> FileState | None:
+        """Size, and whatever the driver has for the version or the time of the last change."""
+        files, base = self._opened()
+        try:
+            info: dict[str, Any] = files.info(f"{base}/{name}")
+        except OSError:
+            return None
+        stamp = next(
+            (str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime", "updated") if key in info), ""
+        )
+        return FileState(int(info.get("size") or 0), stamp)
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """A copy of the file and of its sidecar, for the length of the block."""
+        files, base = self._opened()
+        path = PurePosixPath(name)
+        with tempfile.TemporaryDirectory(prefix="rawkd-") as folder:
+            copy = Path(folder, path.name)
+            try:
+                files.get_file(f"{base}/{name}", str(copy))
+                for sidecar in (path.with_name(path.name + end) for end in SIDECARS):
+                    _fetch_if_there(files, f"{base}/{sidecar}", Path(folder, sidecar.name))
+                for sidecar in (path.with_suffix(end) for end in SIDECARS):
+                    _fetch_if_there(files, f"{base}/{sidecar}", Path(folder, sidecar.name))
+            except OSError as error:
+                raise InputError(f"{self.shown(name)}: it cannot be fetched ({error}); check the address") from error
+            yield copy
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a small file, None where there is none."""
+        files, base = self._opened()
+        try:
+            data: bytes = files.cat_file(f"{base}/{name}")
+        except OSError:
+            return None
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a small file; object stores show it whole or not at all."""
+        files, base = self._opened()
+        try:
+            files.makedirs(str(PurePosixPath(base, name).parent), exist_ok=True)
+            files.pipe_file(f"{base}/{name}", data)
+        except OSError as error:
+            raise self._unwritable(name, error) from error
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Try to write. Work files that a killed run left are not touched: they may be another run's."""
+        self.write(f"{OWN_FOLDER}/writable", b"")
+        yield
+
+    @contextmanager
+    def staging(self, name: str) -> Iterator[Path]:
+        """A file of this machine that is put to the address at the end of the block."""
+        files, base = self._opened()
+        with tempfile.TemporaryDirectory(prefix="rawkd-") as folder:
+            copy = Path(folder, PurePosixPath(name).name)
+            yield copy
+            try:
+                files.makedirs(str(PurePosixPath(base, name).parent), exist_ok=True)
+                files.put_file(str(copy), f"{base}/{name}")
+            except OSError as error:
+                raise self._unwritable(name, error) from error
+
+    def publish(self, staged: str, name: str) -> None:
+        """Move the work file to its name, where the store can in one step, else by a copy of the whole."""
+        files, base = self._opened()
+        try:
+            files.makedirs(str(PurePosixPath(base, name).parent), exist_ok=True)
+            files.mv(f"{base}/{staged}", f"{base}/{name}")
+        except OSError as error:
+            raise self._unwritable(name, error) from error
+
+    def _opened(self) -> tuple[Any, str]:
+        """The driver, without its cache of listings, and the root as it calls it."""
+        import fsspec
+
+        files, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
+        return files, str(base)
+
+    def _unwritable(self, name: str, error: OSError) -> OutputError:
+        return OutputError(f"{self.shown(name)}: cannot be written ({error}); check the address and its keys")
+
+
+def _fetch_if_there(files: Any, remote: str, copy: Path) -> None:
+    if not copy.exists() and files.exists(remote):
+        files.get_file(remote, str(copy))

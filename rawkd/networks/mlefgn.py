@@ -1,0 +1,100 @@
+"""MLEFGN: an image branch and an edge branch, fused three times; MDRN's published teacher.
+
+Source: Fang et al., TNNLS 2020, and the layer list of its code (research only, so written anew). The edge network is
+trained through the image alone here; its own edge loss is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rawkd.networks.blocks import ResidualBlock
+
+
+@dataclass(frozen=True)
+class MLEFGNConfig:
+    """Planes in and out (1 grey, 3 colour, 4 packed mosaic); width; layers of a dense block; blocks of a group."""
+
+    channels: int = 4
+    width: int = 64
+    dense_layers: int = 8
+    group_blocks: int = 5
+
+
+class MLEFGN(nn.Module):
+    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 6,862,792 parameters (6,859,910 for colour)."""
+
+    stride = 1
+    """Packed pixels that height and width are multiples of."""
+    taps = ("image.0", "image.1", "image.2")
+
+    def __init__(self, config: MLEFGNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.in_channels = config.channels
+        channels, width = config.channels, config.width
+        self.edge_net = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            ResidualBlock(width),
+            _DenseBlock(width, config.dense_layers),
+            ResidualBlock(width),
+            nn.Conv2d(width, channels, 3, padding=1),
+        )
+        self.enter_image = nn.Conv2d(channels, width, 3, padding=1)
+        self.enter_edge = nn.Conv2d(channels, width, 3, padding=1)
+        self.image, self.edge = self._branch(), self._branch()
+        self.fuse = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(2 * width, width, 1), _ResidualGroup(width, config.group_blocks)) for _ in range(3)
+        )
+        self.leave = nn.Conv2d(width, channels, 3, padding=1)
+
+    def _branch(self) -> nn.ModuleList:
+        width, blocks = self.config.width, self.config.group_blocks
+        dense = _DenseBlock(width, self.config.dense_layers)
+        return nn.ModuleList((dense, _ResidualGroup(width, blocks), _ResidualGroup(width, blocks)))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, channels, h, w) -> (n, channels, h, w), anchored values; no shortcut around the network."""
+        image = self.enter_image(planes)
+        edge = self.enter_edge(planes - self.edge_net(planes))
+        levels = []
+        for image_stage, edge_stage in zip(self.image, self.edge, strict=True):
+            image, edge = image_stage(image), edge_stage(edge)
+            levels.append(image + edge)
+        first = self.fuse[0](torch.cat(levels[:2], 1))
+        second = self.fuse[1](torch.cat(levels[1:], 1))
+        answer: Tensor = self.leave(self.fuse[2](torch.cat((first, second), 1)))
+        return answer
+
+
+class _DenseBlock(nn.Module):
+    """Every layer sees all before it; a 1x1 convolution sums up; plus identity."""
+
+    def __init__(self, width: int, num_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(width * (index + 1), width, 3, padding=1) for index in range(num_layers))
+        self.leave = nn.Conv2d(width * (num_layers + 1), width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        seen = features
+        for layer in self.layers:
+            seen = torch.cat((seen, torch.relu(layer(seen))), 1)
+        out: Tensor = features + self.leave(seen)
+        return out
+
+
+class _ResidualGroup(nn.Module):
+    """Residual blocks, plus identity."""
+
+    def __init__(self, width: int, num_blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(num_blocks)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        out: Tensor = features + self.blocks(features)
+        return out

@@ -1,0 +1,60 @@
+"""MWResNet: residual blocks between wavelet transforms, the network that the NTIRE 2020 raw winner began with.
+
+Source: the figure of MWRCANet's repository. Widths are not stated there; those of MWRCANet are our choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rawkd.networks.blocks import ResidualBlock
+from rawkd.networks.haar import dwt, iwt
+
+
+@dataclass(frozen=True)
+class MWResNetConfig:
+    """Widths per level, finest first; residual blocks in every group (two groups at the coarsest level)."""
+
+    widths: tuple[int, int, int] = (96, 128, 128)
+    blocks: int = 4
+
+
+class MWResNet(nn.Module):
+    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 8,123,876 parameters by default."""
+
+    in_channels = 4
+    stride = 4
+    """Packed pixels that height and width are multiples of."""
+    taps = ("down.0", "down.1", "middle.0")
+
+    def __init__(self, config: MWResNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        fine, mid, coarse = config.widths
+        self.enter = nn.ModuleList(
+            nn.Conv2d(inputs, width, 3, padding=1) for inputs, width in ((4, fine), (4 * fine, mid), (4 * mid, coarse))
+        )
+        self.down = nn.ModuleList((self._group(fine), self._group(mid)))
+        self.middle = nn.Sequential(self._group(coarse), self._group(coarse))
+        self.up = nn.ModuleList((self._group(fine), self._group(mid)))
+        self.leave = nn.ModuleList(
+            nn.Conv2d(width, outputs, 3, padding=1)
+            for width, outputs in ((fine, 4), (mid, 4 * fine), (coarse, 4 * mid))
+        )
+
+    def _group(self, width: int) -> nn.Sequential:
+        return nn.Sequential(*(ResidualBlock(width) for _ in range(self.config.blocks)))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
+        head = dwt(F.pixel_shuffle(planes, 2))
+        fine = self.down[0](torch.relu(self.enter[0](head)))
+        mid = self.down[1](torch.relu(self.enter[1](dwt(fine))))
+        features = self.middle(torch.relu(self.enter[2](dwt(mid))))
+        features = mid + iwt(torch.relu(self.leave[2](features)))
+        features = fine + iwt(torch.relu(self.leave[1](self.up[1](features))))
+        return F.pixel_unshuffle(iwt(head + self.leave[0](self.up[0](features))), 2)

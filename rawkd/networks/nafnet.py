@@ -1,0 +1,126 @@
+"""A plain U-Net without activation functions, in units of noise: our teacher.
+
+Source of the block: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), written anew from the paper: layer norm, depthwise
+convolution, and the product of two halves of the channels in place of an activation. Its channel attention is left
+out: without global pooling a tile's answer is exact beyond the halo (our choice, as are patches and units of noise).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rawkd.networks.blocks import NoiseUnits
+
+
+@dataclass(frozen=True)
+class NAFNetConfig:
+    """What a network of this kind is made of.
+
+    Attributes
+    ----------
+    widths : channels per level, finest first. encoder_blocks : blocks per level; the coarsest level's is the middle.
+    decoder_blocks : the same, for every level but the coarsest.
+    patch : level 0 sees patches of 2x2 packed pixels, as in `FANetConfig`.
+    anchor : (gain, read variance) of the k-sigma anchor, and the network works in units of noise; None: it works on
+        anchored values.
+    """
+
+    widths: tuple[int, ...]
+    encoder_blocks: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    patch: bool = False
+    anchor: tuple[float, float] | None = None
+
+
+class NAFNet(nn.Module):
+    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; h and w multiples of `stride`."""
+
+    in_channels = 4
+
+    def __init__(self, config: NAFNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, inner = config.widths, range(len(config.widths) - 1)
+        self.noise_units = NoiseUnits(*config.anchor) if config.anchor else None
+        inputs = 8 if config.anchor else 4
+        if config.patch:
+            self.stem = nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1)
+            self.head = nn.Conv2d(widths[0], 16, 3, padding=1)
+        else:
+            self.stem = nn.Conv2d(inputs, widths[0], 3, padding=1)
+            self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*(NAFBlock(width) for _ in range(blocks)))
+            for width, blocks in zip(widths, config.encoder_blocks, strict=True)
+        )
+        self.down = nn.ModuleList(nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in inner)
+        self.up = nn.ModuleList(nn.Conv2d(widths[level + 1], 4 * widths[level], 1, bias=False) for level in inner)
+        self.decoder = nn.ModuleList(
+            nn.Sequential(*(NAFBlock(widths[level]) for _ in range(config.decoder_blocks[level]))) for level in inner
+        )
+        nn.init.zeros_(self.head.weight)  # starts as the identity
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    @property
+    def stride(self) -> int:
+        """Packed pixels that height and width are multiples of."""
+        pooled = 1 << (len(self.config.widths) - 1 + self.config.patch)
+        return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The encoder's levels, finest first, at most four."""
+        return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
+        if self.noise_units:
+            _, guide, sigma = self.noise_units(planes)
+            return planes - sigma * self._restore(guide).float()
+        return planes + self._restore(planes)
+
+    def _restore(self, features: Tensor) -> Tensor:
+        features, kept = self.stem(features), []
+        for level, blocks in enumerate(self.encoder):
+            features = blocks(self.down[level - 1](features) if level else features)
+            kept.append(features)
+        for level in reversed(range(len(self.up))):
+            features = self.decoder[level](F.pixel_shuffle(self.up[level](features), 2) + kept[level])
+        answer: Tensor = self.head(features)
+        return F.pixel_shuffle(answer, 2) if self.config.patch else answer
+
+
+class NAFBlock(nn.Module):
+    """Space, then channels: each a layer norm, a gate by product, and a residual that starts at nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm_space, self.norm_channels = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.enter = nn.Conv2d(width, 2 * width, 1)
+        self.mix = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.leave = nn.Conv2d(width, width, 1)
+        self.widen = nn.Conv2d(width, 2 * width, 1)
+        self.narrow = nn.Conv2d(width, width, 1)
+        self.scale_space = nn.Parameter(torch.zeros(1, width, 1, 1))
+        self.scale_channels = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        mixed = self.leave(_gate(self.mix(self.enter(_over_channels(self.norm_space, features)))))
+        features = features + self.scale_space * mixed
+        mixed = self.narrow(_gate(self.widen(_over_channels(self.norm_channels, features))))
+        return features + self.scale_channels * mixed
+
+
+def _over_channels(norm: nn.LayerNorm, features: Tensor) -> Tensor:
+    out: Tensor = norm(features.permute(0, 2, 3, 1))
+    return out.permute(0, 3, 1, 2)
+
+
+def _gate(features: Tensor) -> Tensor:
+    first, second = features.chunk(2, 1)
+    return first * second

@@ -1,0 +1,78 @@
+"""Where weights come from: pictures and their licences, the runs that led to them, the code."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rawkd.errors import InputError
+from rawkd.training.checkpoint import Checkpoint, load_checkpoint
+from rawkd.training.clean import CleanSet
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run cannot know of itself.
+
+    Attributes
+    ----------
+    family, licence : of the weights. commit : of the code. data : one row a training file. created : a date.
+    hardware : its kind ("2 CPU cores, bf16").
+    """
+
+    family: str
+    licence: str
+    commit: str
+    data: list[dict[str, str]]
+    created: str
+    hardware: str
+
+
+def stages_of(run: Path) -> list[dict[str, Any]]:
+    """The runs that led to these weights, first to last: recipe, steps, hours, last validation."""
+    checkpoint: Checkpoint | None = load_checkpoint(run)
+    if checkpoint is None:
+        return []
+    before = checkpoint.recipe["start_from"]
+    stage = {
+        "recipe": checkpoint.recipe["recipe"]["name"],
+        "steps": checkpoint.step,
+        "hours": round(checkpoint.seconds / 3600, 2),
+        "val_psnr_gain_db": round(checkpoint.history[-1]["val_psnr_gain_db"], 3),
+    }
+    if distillation := checkpoint.recipe.get("distillation"):
+        stage["distillation"] = distillation
+    return [*(stages_of(Path(before)) if before else []), stage]
+
+
+def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> list[dict[str, str]]:
+    """One row a training file: its name and what a SOURCES.tsv beside it says of origin and licence.
+
+    Raises
+    ------
+    InputError: if a file has no row there, since weights of unknown origin must not ship.
+    """
+    known: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        table = folder / "SOURCES.tsv"
+        if table.exists():
+            rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
+            known |= {row["file"]: row for row in rows}
+    missing = [path.name for path in training.paths if path.name not in known]
+    if missing:
+        raise InputError(
+            f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence"
+        )
+    used = [known[path.name] for path in training.paths]
+    return [{key: row[key] for key in ("file", "repository", "path", "licence")} for row in used] + [
+        {"file": path.name, "use": "held out for validation"} for path in held_out.paths
+    ]
+
+
+def today() -> str:
+    """The date in ISO form."""
+    return time.strftime("%Y-%m-%d")

@@ -1,0 +1,501 @@
+"""A batch: every file ends right or is named, nothing is done twice, nothing is lost, whatever comes in between."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from small_shoots import left_over, outputs, read_report, write_photo, write_shoot
+from tiny_models import blur, make_model
+
+from rawkd.batch import lock, queue, work
+from rawkd.batch.crew import LocalCrew
+from rawkd.batch.outcome import Outcome
+from rawkd.batch.queue import Batch
+from rawkd.batch.settings import BatchOptions, fingerprint
+from rawkd.batch.store import LocalStore
+from rawkd.batch.task import Selection, Task, find_tasks
+from rawkd.batch.watch import Arrivals, watch
+from rawkd.cli import main
+from rawkd.errors import OutputError
+from rawkd.files import decode, decode_child
+from rawkd.files.raw import read_raw
+from rawkd.inference import engine
+from rawkd.pipeline import DenoiseOptions
+from rawkd.process import ProcessOptions, process_file
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two students whose border runs through the noise of `write_shoot`."""
+    directory = tmp_path_factory.mktemp("models")
+    make_model(directory / "tiny-low", blur, subrange=[1e-5, 1.05e-3])
+    make_model(directory / "tiny-high", blur, subrange=[1.05e-3, 1e-1])
+    return directory
+
+
+@pytest.fixture
+def run(family: Path, tmp_path: Path) -> Run:
+    """`rawkd batch` of `in` to `out`, with further words; its exit code."""
+
+    def batch(*words: str, source: Path = tmp_path / "in", target: Path = tmp_path / "out") -> int:
+        return main(["batch", str(source), "-o", str(target), "--model", str(family), "--jobs", "2", *words])
+
+    return batch
+
+
+def statuses(report: dict[str, Any]) -> dict[str, str]:
+    return {Path(photo["input"]).name: photo["status"] for photo in report["photos"]}
+
+
+def test_a_mixed_folder_ends_right(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    good = ["plain.dng", "with space.DNG", "Übergröße ñ.dng", "quo'te\".dng", "deep/er/plain.dng"]
+    if sys.platform == "linux":
+        good += ["new\nline.dng", os.fsdecode(b"no text \xff.dng")]
+    for seed, name in enumerate(good):
+        write_photo(folder / name, seed)
+    shutil.copy(folder / "plain.dng", folder / "duplicate.dng")
+    write_photo(folder / "own.dng", software="rawkd 0.0.1")
+    bad = {"empty.cr2": b"", "text.dng": b"no photo", "cut.dng": (folder / "plain.dng").read_bytes()[:3000]}
+    bad["jpeg.nef"] = b"\xff\xd8\xff" + bytes(100)
+    for name, data in bad.items():
+        (folder / name).write_bytes(data)
+    for name in ("notes.txt", "photo.jpg", ".hidden.dng"):
+        (folder / name).write_bytes(b"not ours")
+    (folder / "folder.dng").mkdir()
+    (folder / "gone.dng").symlink_to("nowhere")
+
+    assert run("-r", "--report", str(tmp_path / "report.json")) == 1
+
+    printed = capfd.readouterr()
+    expected = {str(Path(name).with_suffix("")) + "-denoised.dng" for name in [*good, "duplicate.dng"]}
+    assert set(outputs(tmp_path / "out")) == expected
+    assert not left_over(tmp_path / "out")
+    report = read_report(tmp_path / "report.json")
+    assert report["counts"] == {"done": len(good) + 1, "skipped": 0, "failed": len(bad) + 1, "own output": 1}
+    failed = {name for name, status in statuses(report).items() if status == "failed"}
+    assert failed == {*bad, "gone.dng"}
+    for photo in report["photos"]:
+        if photo["status"] == "failed":
+            assert Path(photo["input"]).name in photo["error"]["sentence"]
+            assert photo["error"]["sentence"] in printed.err
+    assert f"{len(good) + 1} denoised, 0 done before, {len(bad) + 1} failed, 1 written by rawkd" in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out.count(str(tmp_path / "out")) == len(good) + 1
+    assert read_raw(tmp_path / "out" / "deep/er/plain-denoised.dng").frame.shape == (55, 73)
+
+
+def test_a_batch_writes_what_a_single_call_writes(run: Run, family: Path, tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "in" / "a.dng")
+    assert run("--per-photo-noise", "--strength", "0.7") == 0
+    options = ProcessOptions(DenoiseOptions(strength=0.7, model=family))
+    process_file(photo, tmp_path / "single.dng", options)
+    assert outputs(tmp_path / "out") == {"a-denoised.dng": (tmp_path / "single.dng").read_bytes()}
+
+
+def test_neighbours_get_the_same_noise_and_student_in_any_order_of_work(run: Run, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 12)
+    write_photo(tmp_path / "in" / "other.dng", iso=100)
+    write_photo(tmp_path / "in" / "unknown.dng", iso=None)
+    reports = []
+    for jobs in ("1", "5"):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        assert run("--jobs", jobs, "--report", str(tmp_path / "r.json")) == 0
+        reports.append((read_report(tmp_path / "r.json"), outputs(tmp_path / "out")))
+    (first, first_outputs), (second, second_outputs) = reports
+    assert first_outputs == second_outputs
+    assert first["series"] == second["series"]
+    assert {series["series"] for series in first["series"]} == {
+        "Rawkd One, ISO 1600, 16 bits",
+        "Rawkd One, ISO 100, 16 bits",
+    }
+    shared = {
+        (photo["student"], json.dumps(photo["noise"])) for photo in first["photos"] if photo["series"].count("1600")
+    }
+    assert len(shared) == 1
+    assert "pooled over 8" in next(iter(shared))[1]
+    unknown = next(photo for photo in first["photos"] if photo["input"].endswith("unknown.dng"))
+    assert (unknown["series"], unknown["noise"]["source"]) == ("", "profile")
+
+    assert run("--per-photo-noise", "--report", str(tmp_path / "r.json"), target=tmp_path / "own") == 0
+    own = read_report(tmp_path / "r.json")
+    assert len({photo["noise"]["gain"] for photo in own["photos"]}) == 12
+    assert {photo["student"] for photo in own["photos"]} == {"tiny-low", "tiny-high"}
+    assert own["series"] == []
+
+
+def test_a_photo_that_comes_later_joins_its_series(run: Run, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 3)
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    pooled = read_report(tmp_path / "r.json")["series"]
+    write_photo(tmp_path / "in" / "late.dng", 9, gain=5e-3)
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    report = read_report(tmp_path / "r.json")
+    assert report["series"] == pooled
+    assert report["counts"]["done"] == 1
+    assert len({photo["student"] for photo in report["photos"]}) == 1
+
+
+def test_what_is_done_is_skipped(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos = write_shoot(tmp_path / "in", 3)
+    assert run() == 0
+    before = {path: path.stat() for path in (tmp_path / "out").glob("*.dng")}
+    os.utime(photos[0])
+    assert run("--report", str(tmp_path / "r.csv"), "--threads", "1") == 0
+    assert {path: path.stat() for path in (tmp_path / "out").glob("*.dng")} == before
+    assert "0 denoised, 3 done before, 0 failed" in capfd.readouterr().err
+    with (tmp_path / "r.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["status"] for row in rows] == ["skipped"] * 3
+    assert rows[0]["student"]
+    assert float(rows[0]["gain"]) > 0
+
+
+def test_another_setting_or_input_is_never_taken_for_done(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    before = outputs(tmp_path / "out")
+    assert run("--strength", "0.5") == 1
+    assert "other settings" in capfd.readouterr().err
+    write_photo(photos[0], 77)
+    assert run() == 1
+    assert "another input" in capfd.readouterr().err
+    assert outputs(tmp_path / "out") == before
+    assert run("--overwrite") == 0
+    after = outputs(tmp_path / "out")
+    assert {name for name in after if after[name] != before[name]} == {"00-denoised.dng"}
+    stranger = tmp_path / "out" / "02-denoised.dng"
+    stranger.write_bytes(b"precious")
+    write_photo(tmp_path / "in" / "02.dng", 3)
+    assert run() == 1
+    assert "no record" in capfd.readouterr().err
+    assert stranger.read_bytes() == b"precious"
+
+
+def test_the_fingerprint_knows_what_pixels_depend_on(family: Path, tmp_path: Path) -> None:
+    def of(**denoise: Any) -> str:
+        return fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise}))))
+
+    assert of() == of(threads=3) == of(model=str(family))
+    other = make_model(tmp_path / "m" / "tiny", blur, subrange=[1e-5, 1e-1]).directory
+    changed = [of(strength=0.5), of(ensemble=2), of(noise=(1e-3, 1e-6)), of(precision="f32"), of(model=other)]
+    assert len({of(), *changed}) == len(changed) + 1
+    assert fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(model=family)), per_photo_noise=True)) != of()
+
+
+def test_an_output_is_no_input(run: Run, family: Path, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 2)
+    command = ["batch", str(tmp_path / "in"), "-r", "--model", str(family), "-q"]
+    for _ in range(2):
+        assert main(command) == 0
+        assert set(outputs(tmp_path / "in")) == {"00.dng", "01.dng", "00-denoised.dng", "01-denoised.dng"}
+    shutil.rmtree(tmp_path / "in" / ".rawkd")  # now only the Software tag says so
+    assert main(command) == 1
+    assert set(outputs(tmp_path / "in")) == {"00.dng", "01.dng", "00-denoised.dng", "01-denoised.dng"}
+
+
+def test_one_name_for_two_photos(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_photo(tmp_path / "in" / "a.dng")
+    shutil.copy(tmp_path / "in" / "a.dng", tmp_path / "in" / "a.nef")
+    write_photo(tmp_path / "in" / "b.dng", 1)
+    assert run("--overwrite") == 1
+    assert set(outputs(tmp_path / "out")) == {"b-denoised.dng"}
+    assert capfd.readouterr().err.count("would both become") == 2
+    assert run("--exclude", "*.nef") == 0
+    assert set(outputs(tmp_path / "out")) == {"a-denoised.dng", "b-denoised.dng"}
+
+
+def test_a_photo_is_never_written_over(run: Run, tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "a.dng")
+    write_photo(tmp_path / "in" / "a-denoised.dng", 1, software="another program")
+    before = outputs(tmp_path / "in")
+    assert run("--overwrite", target=tmp_path / "in") == 1
+    assert {name: data for name, data in outputs(tmp_path / "in").items() if name in before} == before
+
+
+def test_globs(tmp_path: Path) -> None:
+    for name in ("a.dng", "b.CR2", "c.txt", "x/a.dng", "x/y/d.nef"):
+        write = tmp_path / name
+        write.parent.mkdir(parents=True, exist_ok=True)
+        write.write_bytes(b"")
+
+    def found(**selection: Any) -> list[str]:
+        return [task.name for task in find_tasks([str(tmp_path)], None, Selection(**selection), "-denoised.dng")]
+
+    assert found() == ["a.dng", "b.CR2"]
+    assert found(recursive=True) == ["a.dng", "b.CR2", "x/a.dng", "x/y/d.nef"]
+    assert found(recursive=True, include=("a.*",)) == ["a.dng", "x/a.dng"]
+    assert found(recursive=True, include=("x/*",), exclude=("*.nef",)) == ["x/a.dng"]
+    twice = find_tasks([str(tmp_path), str(tmp_path / "a.dng"), "gone.dng"], "out", Selection(), "-denoised.png")
+    assert sorted(task.output_shown for task in twice) == [
+        "out/a-denoised.png", "out/b-denoised.png", "out/gone-denoised.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["-q", "-v"], ["--dry-run", "--watch"], ["--report", "r.txt"], ["--jobs", "0"]])
+def test_usage_errors(words: list[str], run: Run) -> None:
+    assert run(*words) == 2
+
+
+def test_a_folder_without_raws(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    assert run() == 3
+    assert "no raw photos" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 2)
+    assert run("--dry-run") == 0
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == [str(tmp_path / "out" / f"0{i}-denoised.dng") for i in (0, 1)]
+    assert "2 to do" in printed.err
+    assert set(tmp_path.iterdir()) == {tmp_path / "in"}
+
+
+def test_json_on_stdout(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 2)
+    (tmp_path / "in" / "bad.dng").write_bytes(b"bad")
+    assert run("--json", "-q") == 1
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert sorted(record["status"] for record in records) == ["done", "done", "failed"]
+
+
+def test_an_output_folder_that_cannot_be(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 1)
+    (tmp_path / "file").write_bytes(b"precious")
+    assert run(target=tmp_path / "file" / "out") == 6
+    assert "Traceback" not in capfd.readouterr().err
+    assert (tmp_path / "file").read_bytes() == b"precious"
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 3)
+
+    def full(path: Path, *_rest: Any, **_named: Any) -> None:
+        path.write_bytes(b"half")
+        raise OutputError(f"{path}: cannot be written: {os.strerror(errno.ENOSPC)}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rawkd.process.write_dng", full)
+        assert run() == 1
+    printed = capfd.readouterr().err
+    assert printed.count("No space left") == 3
+    assert ".rawkd/work" not in printed
+    assert outputs(tmp_path / "out") == {}
+    assert not left_over(tmp_path / "out")
+    assert run() == 0
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import importlib.util, os, sys, time\n"
+        f"spec = importlib.util.spec_from_file_location('decode_child', {decode_child.__file__!r})\n"
+        "child = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(child)\n"
+        "opened = child._open\n"
+        "def open_(raw, path):\n"
+        "    if path.endswith('crash.dng'): os.kill(os.getpid(), 11)\n"
+        "    if path.endswith('hang.dng'): time.sleep(600)\n"
+        "    opened(raw, path)\n"
+        "child._open = open_\n"
+        "sys.exit(child.main())\n"
+    )
+    monkeypatch.setattr(decode, "CHILD", child)
+    monkeypatch.setattr(work, "read_raw", partial(read_raw, timeout_s=2.0))
+    write_shoot(tmp_path / "in", 3)
+    write_photo(tmp_path / "in" / "crash.dng")
+    write_photo(tmp_path / "in" / "hang.dng")
+    assert run("--report", str(tmp_path / "r.json")) == 1
+    assert len(outputs(tmp_path / "out")) == 3
+    photos = read_report(tmp_path / "r.json")["photos"]
+    failed = {Path(photo["input"]).stem: photo["error"]["sentence"] for photo in photos if photo["error"]}
+    assert "crashes the raw decoder" in failed.pop("crash")
+    assert "longer than 2 s" in failed.pop("hang")
+    assert not failed
+    capfd.readouterr()
+
+
+def test_an_engine_is_loaded_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = engine.load_engine
+    monkeypatch.setattr(engine, "load_engine", lambda card, **kinds: loaded.append(card.name) or load(card, **kinds))
+    write_shoot(tmp_path / "in", 6)
+    assert run("--per-photo-noise") == 0
+    assert sorted(loaded) == ["tiny-high", "tiny-low"]
+
+
+def test_one_batch_at_a_time(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 1)
+    own = tmp_path / "out" / ".rawkd"
+    own.mkdir(parents=True)
+    with lock.sole_use(own):
+        assert run() == 6
+    assert "another rawkd batch" in capfd.readouterr().err
+    assert run() == 0
+
+
+DIE = (
+    "import os, sys\n"
+    "from rawkd.batch import queue\n"
+    "from rawkd.batch.store import LocalStore\n"
+    "calls = 0\n"
+    "def dying(function):\n"
+    "    def wrapped(*values):\n"
+    "        global calls\n"
+    "        calls += 1\n"
+    "        if calls == {at} and not {after}: os._exit(9)\n"
+    "        result = function(*values)\n"
+    "        if calls == {at}: os._exit(9)\n"
+    "        return result\n"
+    "    return wrapped\n"
+    "{patch}\n"
+    "from rawkd.cli import main\n"
+    "sys.exit(main({words!r}))\n"
+)
+PUBLISH = "LocalStore.publish = dying(LocalStore.publish)"
+SAVE = "queue.save = dying(queue.save)"
+SAVE_POOL = "queue.save_pool = dying(queue.save_pool)"
+
+
+@pytest.mark.parametrize(
+    ("patch", "at", "after", "overwrite"),
+    [
+        (PUBLISH, 2, False, False),
+        (PUBLISH, 2, True, False),
+        (SAVE, 4, False, False),
+        (SAVE_POOL, 1, False, False),
+        (PUBLISH, 2, False, True),
+        (PUBLISH, 2, True, True),
+    ],
+)
+def test_killed_at_the_worst_moments(
+    patch: str, at: int, after: bool, overwrite: bool, run: Run, family: Path, tmp_path: Path
+) -> None:
+    """Before and after a result gets its name, and around each record: the next run ends as if nothing had been."""
+    write_shoot(tmp_path / "in", 3)
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family), "--jobs", "1"]
+    if overwrite:
+        (tmp_path / "out").mkdir()
+        for index in range(3):
+            (tmp_path / "out" / f"0{index}-denoised.dng").write_bytes(b"from before")
+        words.append("--overwrite")
+    script = DIE.format(at=at, after=after, patch=patch, words=words)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, cwd=ROOT, timeout=60)
+    assert done.returncode == 9, done.stderr
+    assert main(words) == 0
+    assert run(target=tmp_path / "undisturbed") == 0
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "undisturbed")
+    assert not left_over(tmp_path / "out")
+
+
+def test_killed_at_random_moments(run: Run, family: Path, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 8)
+    assert run(target=tmp_path / "undisturbed") == 0
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family), "--jobs", "2"]
+    rng = random.Random(1)
+    for _ in range(4):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rawkd", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(rng.uniform(0.2, 1.2))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert main(words) == 0
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "undisturbed")
+    assert not left_over(tmp_path / "out")
+
+
+def test_ctrl_c_leaves_the_report_of_what_was_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 5)
+    save, calls = queue.save, []
+
+    def interrupting(task: Task, record: Any) -> None:
+        calls.append(task)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        save(task, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "save", interrupting)
+        assert run("--report", str(tmp_path / "r.json")) == 130
+    assert read_report(tmp_path / "r.json")["counts"]["done"] == 1
+    assert len(outputs(tmp_path / "out")) == 1
+    assert not left_over(tmp_path / "out")
+    capfd.readouterr()
+    assert run() == 0
+    assert "4 denoised, 1 done before" in capfd.readouterr().err
+
+
+def test_a_file_counts_as_there_when_it_stopped_growing(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    task = Task(store, "a.dng", store, "a-denoised.dng")
+    arrivals = Arrivals(settle_s=2.0)
+    assert arrivals.settled([task], 0.0) == []
+    (tmp_path / "a.dng").write_bytes(b"1")
+    assert arrivals.settled([task], 1.0) == []
+    (tmp_path / "a.dng").write_bytes(b"12")
+    assert arrivals.settled([task], 4.0) == []
+    assert arrivals.settled([task], 5.9) == []
+    assert arrivals.settled([task], 6.0) == [task]
+    assert arrivals.settled([task], 99.0) == []
+    (tmp_path / "a.dng").write_bytes(b"123")
+    assert arrivals.settled([task], 100.0) == []
+    assert arrivals.settled([task], 102.0) == [task]
+
+
+def test_watch_denoises_what_appears(family: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    heard: list[Outcome] = []
+    names: set[str] = set()
+    options = BatchOptions(ProcessOptions(DenoiseOptions(model=family)))
+
+    def find() -> tuple[Task, ...]:
+        if not heard:
+            names.add("a.dng")
+        else:
+            names.add("b.dng")
+        for name in names - {path.name for path in (tmp_path / "in").iterdir()}:
+            write_photo(tmp_path / "in" / name)
+        return find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), "-denoised.dng")
+
+    crew = LocalCrew(1)
+    try:
+        watch(find, Batch(options, crew), heard.append, arrivals=Arrivals(0.2), stopped=lambda: len(heard) >= 2)
+    finally:
+        crew.close()
+    assert [str(outcome.status) for outcome in heard] == ["done", "done"]
+    assert set(outputs(tmp_path / "out")) == {"a-denoised.dng", "b-denoised.dng"}

@@ -1,0 +1,182 @@
+"""A scheduler and its workers on loopback: every photo comes back right and once, also when a worker dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_shoots import left_over, outputs, read_report, write_photo, write_shoot
+from tiny_models import blur, make_model
+
+from rawkd.batch.outcome import Outcome, Status
+from rawkd.batch.queue import Batch
+from rawkd.batch.settings import BatchOptions
+from rawkd.batch.store import LocalStore
+from rawkd.batch.task import Selection, find_tasks
+from rawkd.cli import main
+from rawkd.pipeline import DenoiseOptions
+from rawkd.process import ProcessOptions, process_file
+
+distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
+from rawkd.batch import cluster as cluster_module  # noqa: E402
+from rawkd.batch.cluster import ClusterCrew, fixed_for_cluster, pack_luggage  # noqa: E402
+from rawkd.batch.url_store import UrlStore  # noqa: E402
+
+ENDING = "-denoised.dng"
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models")
+    make_model(directory / "tiny-low", blur, subrange=[1e-5, 1.05e-3])
+    make_model(directory / "tiny-high", blur, subrange=[1.05e-3, 1e-1])
+    return directory
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A scheduler and three worker processes on loopback, without a dashboard."""
+    folder = tmp_path_factory.mktemp("dask")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        with distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=str(folder)
+        ) as running:
+            yield running
+
+
+def options_for(family: Path, **process: Any) -> BatchOptions:
+    denoise = DenoiseOptions(model=family, threads=1)
+    return fixed_for_cluster(BatchOptions(ProcessOptions(denoise, **process), ENDING))
+
+
+def test_a_worker_that_dies_costs_nothing(
+    dask: Any, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of three workers is killed after the third photo: all outputs are right, each is published once."""
+    count = 12
+    write_shoot(tmp_path / "in", count)
+    (tmp_path / "in" / "broken.dng").write_bytes(b"no photo")
+    tasks = find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING)
+    heard: list[Outcome] = []
+    published: list[str] = []
+
+    publish = LocalStore.publish
+
+    def counting(store: LocalStore, staged: str, name: str) -> None:
+        published.append(name)
+        publish(store, staged, name)
+
+    monkeypatch.setattr(LocalStore, "publish", counting)
+    victims = [worker.pid for worker in dask.workers.values()]
+
+    def listen(outcome: Outcome) -> None:
+        heard.append(outcome)
+        if len(heard) == 3:
+            os.kill(victims[0], signal.SIGKILL)
+
+    options = options_for(family)
+    crew = ClusterCrew(dask.scheduler_address, options)
+    try:
+        Batch(options, crew).run(tasks, listen)
+    finally:
+        crew.close()
+    assert sorted(str(outcome.status) for outcome in heard) == ["done"] * count + ["failed"]
+    assert sorted(published) == [f"{index:02}{ENDING}" for index in range(count)]
+    assert not left_over(tmp_path / "out")
+    noise = next(outcome for outcome in heard if outcome.status is Status.DONE)
+    assert noise.report is not None
+    assert "pooled over 8" in noise.report["noise"]["source"]
+    assert len({outcome.report["student"] for outcome in heard if outcome.report}) == 1
+
+    command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "local"), "--model", str(family), "-q"]
+    assert main([*command, "--device", "cpu", "--jobs", "1"]) == 1
+    assert outputs(tmp_path / "local") == outputs(tmp_path / "out")
+
+
+def test_the_command_line(dask: Any, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 3)
+    command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family)]
+    command += ["--cluster", dask.scheduler_address, "--report", str(tmp_path / "r.json")]
+    assert main(command) == 0
+    assert read_report(tmp_path / "r.json")["counts"]["done"] == 3
+    assert {photo["device"] for photo in read_report(tmp_path / "r.json")["photos"]} == {"cpu"}
+    capfd.readouterr()
+    assert main(command) == 0
+    assert "0 denoised, 3 done before" in capfd.readouterr().err
+
+
+def test_urls(dask: Any, family: Path, tmp_path: Path) -> None:
+    """Photos and outputs at an fsspec URL: the same bytes as from folders, and the same resumption."""
+    photo = write_photo(tmp_path / "in" / "deep" / "a b.dng")
+    write_photo(tmp_path / "in" / "own.dng", software="rawkd 0.0.1")
+    command = ["batch", (tmp_path / "in").as_uri(), "-o", (tmp_path / "out").as_uri(), "-r", "--model", str(family)]
+    command += ["--per-photo-noise", "-q", "--cluster", dask.scheduler_address]
+    report = ["--report", str(tmp_path / "r.json")]
+    assert main([*command, *report]) == 0
+    options = options_for(family).process
+    process_file(photo, tmp_path / "single.dng", options)
+    assert outputs(tmp_path / "out") == {"deep/a b-denoised.dng": (tmp_path / "single.dng").read_bytes()}
+    assert read_report(tmp_path / "r.json")["counts"]["own output"] == 1
+    assert main([*command, *report]) == 0
+    assert read_report(tmp_path / "r.json")["counts"]["skipped"] == 1
+    assert main([*command, "--strength", "0.5"]) == 1
+    assert not left_over(tmp_path / "out")
+
+
+def test_a_url_store_keeps_the_sidecar_and_hides_what_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    for name in ("a.cr2", "a.xmp", "x/b.nef", ".hidden.dng"):
+        (tmp_path / name).write_bytes(name.encode())
+    store = UrlStore.at(tmp_path.as_uri() + "/")
+    assert list(store.names(recursive=False)) == ["a.cr2", "a.xmp"]
+    assert list(store.names(recursive=True)) == ["a.cr2", "a.xmp", "x/b.nef"]
+    with store.local("a.cr2") as path:
+        assert path.read_bytes() == b"a.cr2"
+        assert path.with_suffix(".xmp").read_bytes() == b"a.xmp"
+    assert store.state("none.dng") is None
+    assert store.read("none.dng") is None
+
+
+def test_nobody_answers(family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    monkeypatch.setattr(cluster_module, "TIMEOUT_S", 0.5)
+    write_photo(tmp_path / "a.dng")
+    command = ["batch", str(tmp_path / "a.dng"), "--model", str(family), "--cluster", "tcp://127.0.0.1:9"]
+    assert main(command) == 2
+    assert "no Dask scheduler answers" in capfd.readouterr().err
+    assert main(["batch", str(tmp_path / "a.dng"), "--model", str(family), "--cluster", "nonsense://x"]) == 2
+    assert outputs(tmp_path).keys() == {"a.dng"}
+
+
+def test_other_versions_are_refused(
+    dask: Any, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_photo(tmp_path / "a.dng")
+    command = ["batch", str(tmp_path / "a.dng"), "--model", str(family), "--cluster", dask.scheduler_address]
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster_module, "__version__", "99.0")
+        assert main(command) == 2
+    assert "this machine 99.0" in capfd.readouterr().err
+    versions = distributed.Client.get_versions
+
+    def older(client: Any, check: bool = False) -> Any:
+        found = versions(client, check=check)
+        found["scheduler"]["packages"]["distributed"] = "2020.1.0"
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed.Client, "get_versions", older)
+        assert main(command) == 2
+    assert "scheduler has distributed 2020.1" in capfd.readouterr().err
+
+
+def test_the_luggage_is_named_by_what_it_holds(family: Path, tmp_path: Path) -> None:
+    one, two = pack_luggage(options_for(family)), pack_luggage(options_for(family, jpeg_quality=50))
+    assert one.sha256 == two.sha256
+    assert set(one.files) == {f"models/{name}/{file}" for name in ("tiny-low", "tiny-high") for file in ("card.json", "network.onnx")}  # fmt: skip
+    make_model(tmp_path / "tiny-low", blur, subrange=[1e-5, 1e-1], halo=4)
+    assert pack_luggage(options_for(tmp_path)).sha256 != one.sha256

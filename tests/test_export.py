@@ -1,0 +1,142 @@
+"""Export: a run becomes a model directory that proves itself, or none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
+
+from rawkd.errors import InputError, ModelError  # noqa: E402
+from rawkd.inference.card import read_card  # noqa: E402
+from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
+from rawkd.inference.selftest import check_golden  # noqa: E402
+from rawkd.inference.weights import NETWORK, WEIGHTS  # noqa: E402
+from rawkd.networks import build_network  # noqa: E402
+from rawkd.training import export as exporting  # noqa: E402
+from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.config import Recipe  # noqa: E402
+from rawkd.training.export import export  # noqa: E402
+from rawkd.training.loop import Run, train  # noqa: E402
+from rawkd.training.losses import build_losses  # noqa: E402
+from rawkd.training.provenance import Provenance, data_rows  # noqa: E402
+from rawkd.training.strategies.supervised import Supervised  # noqa: E402
+
+TINY = Recipe(
+    "tiny",
+    "fanet",
+    {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1], "groups": 2},
+    steps=12,
+    batch=4,
+    crop_px=16,
+    learning_rate=1e-2,
+    warmup_steps=2,
+)
+PROVENANCE = Provenance("tiny", "Apache-2.0", "0" * 12, [{"file": "a.png"}], "2026-01-01", "a test")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(2):
+        patches = np.random.default_rng(number).integers(0, 256, (34, 34, 3), np.uint8)
+        iio.imwrite(folder / f"{number}.png", patches.repeat(8, 0).repeat(8, 1))
+    return folder
+
+
+def trained(recipe: Recipe, pictures: Path, folder: Path, start_from: Path | None = None) -> tuple[Path, CleanSet]:
+    """A short run and its held-out pictures."""
+    sets = find_pictures([pictures], 32)
+    folder.mkdir()
+    run = Run(folder, threads=1, validate_every=6)
+    train(
+        recipe, 2, sets, lambda where: Supervised(build_losses(recipe.losses, None, where)), run, start_from=start_from
+    )
+    return folder, sets[1]
+
+
+@pytest.fixture(scope="module")
+def model(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("export")
+    first, _ = trained(TINY, pictures, place / "first")
+    run, held_out = trained(replace(TINY, name="polish", steps=2), pictures, place / "run", first)
+    return export(run, place / "models", held_out, PROVENANCE)
+
+
+def test_the_card_is_complete(model: Path) -> None:
+    card = read_card(model)
+    assert card.name == model.name == "tiny-2"
+    assert card.subrange == TINY.subrange(2)
+    assert card.anchor == TINY.anchor(2)
+    assert card.stride == 8
+    assert 0 < card.halo <= 64
+    assert set(card.files) == {WEIGHTS, NETWORK}
+    assert len(card.metrics) == 3
+    for gain, row in card.metrics.items():
+        assert card.subrange.low < float(gain) < card.subrange.high
+        assert row["psnr"] > row["psnr_noisy"]
+    document = json.loads((model / "card.json").read_text())
+    assert [stage["recipe"] for stage in document["recipe"]["stages"]] == ["tiny", "polish"]
+    assert [stage["steps"] for stage in document["recipe"]["stages"]] == [12, 2]
+    readme = (model / "README.md").read_text()
+    assert f"{card.params:,} parameters" in readme
+    assert sorted(path.name for path in model.iterdir()) == sorted([WEIGHTS, NETWORK, "card.json", "README.md"])
+
+
+def test_weights_load_strictly_and_agree_with_the_graph(model: Path) -> None:
+    from safetensors.torch import load_file
+
+    card = read_card(model)
+    network = build_network(card.network, card.config)
+    network.load_state_dict(load_file(model / WEIGHTS), strict=True)
+    engine = OpenVINOEngine(card, threads=1, precision="f32")
+    check_golden(card, engine)
+    planes = np.random.default_rng(0).random((1, 4, 40, 56), np.float32)
+    with torch.no_grad():
+        expected = network.eval()(torch.from_numpy(planes)).numpy()
+    np.testing.assert_allclose(engine.run(planes), expected, atol=1e-4)
+    assert np.abs(expected - planes).max() > 1e-3
+
+
+def test_a_folder_without_a_run_is_refused(pictures: Path, tmp_path: Path) -> None:
+    held_out = find_pictures([pictures], 32)[1]
+    with pytest.raises(ModelError, match="holds no checkpoint: train first"):
+        export(tmp_path, tmp_path / "models", held_out, PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_that_answers_otherwise_is_not_shipped(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, held_out = trained(replace(TINY, steps=1), pictures, tmp_path / "run")
+
+    def other_graph(network: Any) -> bytes:
+        with torch.no_grad():
+            network.head.bias += 1
+        data = onnx_of(network)
+        with torch.no_grad():
+            network.head.bias -= 1
+        return data
+
+    onnx_of = exporting._onnx
+    monkeypatch.setattr(exporting, "_onnx", other_graph)
+    with pytest.raises(ModelError, match="the exported graph is off by"):
+        export(run, tmp_path / "models", held_out, PROVENANCE)
+    assert not (tmp_path / "models" / "tiny-2" / "card.json").exists()
+
+
+def test_data_of_unknown_origin_does_not_ship(pictures: Path) -> None:
+    training, held_out = find_pictures([pictures], 32)
+    with pytest.raises(InputError, match=r"1\.png and 0 more files have no row in SOURCES\.tsv"):
+        data_rows(held_out, training, [pictures])
+    (pictures / "SOURCES.tsv").write_text("file\trepository\tpath\tlicence\n1.png\tr\tp\tCC0\n")
+    rows = data_rows(held_out, training, [pictures])
+    assert rows[0] == {"file": "1.png", "repository": "r", "path": "p", "licence": "CC0"}
+    assert rows[1]["file"] == "0.png"

@@ -1,0 +1,180 @@
+"""Losses: their formulas, their units, and that their gradients reach the student and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from rawkd.errors import ModelError, UsageError  # noqa: E402
+from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
+from rawkd.sensor.noise import NoiseModel  # noqa: E402
+from rawkd.training.dataset import Batch  # noqa: E402
+from rawkd.training.losses import (  # noqa: E402
+    CHARBONNIER_C,
+    LOSSES,
+    STYLE_WEIGHT,
+    RgbPerceptual,
+    build_losses,
+    charbonnier,
+    content_and_style,
+    gram,
+    log_error,
+    to_signal,
+)
+
+CPU = torch.device("cpu")
+
+
+def batch_of(clean: Any, sigma: Any, scale: float = 1.0, offset: float = 0.0) -> Batch:
+    """A batch of grey light whose anchored values are scale * signal + offset."""
+    n = len(clean)
+    return Batch(
+        noisy=clean, clean=clean, sigma=sigma, scale=torch.full((n, 4), scale), offset=torch.full((n, 4), offset),
+        white_balance=torch.tensor([[2.0, 1.0, 1.5]]).repeat(n, 1), rgb_from_camera=torch.eye(3).repeat(n, 1, 1),
+    )  # fmt: skip
+
+
+def planes(n: int = 2, side: int = 16, seed: int = 0) -> Any:
+    return 0.1 + 0.3 * torch.rand((n, 4, side, side), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def perceptual() -> RgbPerceptual:
+    torch.manual_seed(0)
+    return RgbPerceptual(None)
+
+
+def test_charbonnier_is_the_absolute_error_in_units_of_noise() -> None:
+    clean = planes()
+    sigma = torch.tensor([0.01, 0.1])
+    restored = clean + torch.tensor([0.03, -0.2])[:, None, None, None]
+    assert float(charbonnier(restored, clean, batch_of(clean, sigma))) == pytest.approx((3 + 2) / 2, rel=1e-4)
+
+
+def test_charbonnier_is_smooth_where_nothing_is_wrong() -> None:
+    clean, sigma = planes(), torch.full((2,), 0.5)
+    restored = clean.clone().requires_grad_()
+    loss = charbonnier(restored, clean, batch_of(clean, sigma))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(CHARBONNIER_C, rel=1e-3)
+    assert CHARBONNIER_C == 1e-6
+    assert restored.grad is not None
+    assert float(restored.grad.abs().max()) == 0
+    root = torch.zeros(1, requires_grad=True)
+    torch.sqrt(root * root).backward()
+    assert torch.isnan(root.grad).all()  # what c is there for
+
+
+def test_the_logarithmic_error_counts_decibels() -> None:
+    clean, sigma = planes(), torch.tensor([0.01, 0.1])
+    batch = batch_of(clean, sigma)
+
+    def at(errors: tuple[float, float]) -> float:
+        return float(log_error(clean + torch.tensor(errors)[:, None, None, None], clean, batch))
+
+    halved = at((0.01, 0.1)) - at((0.005, 0.1))
+    assert halved == pytest.approx(at((0.01, 0.1)) - at((0.01, 0.05)), rel=1e-3)
+    assert halved == pytest.approx(np.log(2) / 2, rel=1e-3)  # half the crops, 6 dB
+    assert np.isfinite(at((0.0, 0.0)))
+
+
+def test_to_signal_is_the_inverse_of_ksigma() -> None:
+    noise = NoiseModel(np.array([1e-3, 2e-3, 2e-3, 3e-3]), np.full(4, 1e-6), "given")
+    ksigma = KSigma.between(noise, Anchor(5e-3, 1e-5))
+    signal = planes(1)
+    columns = [torch.from_numpy(values.astype(np.float32))[None] for values in (ksigma.scale, ksigma.offset)]
+    batch = batch_of(signal, torch.ones(1))._replace(scale=columns[0], offset=columns[1])
+    torch.testing.assert_close(to_signal(ksigma.apply(signal), batch), signal, atol=1e-6, rtol=0)
+
+
+def test_gram_matrices() -> None:
+    features = torch.arange(12.0).reshape(1, 2, 2, 3)
+    flat = features.reshape(2, 6).numpy()
+    np.testing.assert_allclose(gram(features)[0], flat @ flat.T / 12, rtol=1e-6)
+
+
+def test_content_of_the_third_and_style_of_all() -> None:
+    clean = [torch.rand(2, c, 8, 8, generator=torch.Generator().manual_seed(c)) for c in (2, 3, 4, 5)]
+    assert float(content_and_style(clean, clean)) == 0
+    for scale in range(4):
+        restored = [features.clone() for features in clean]
+        restored[scale] = restored[scale] + 0.1
+        style = float((gram(restored[scale]) - gram(clean[scale])).square().sum((1, 2)).mean())
+        content = 0.1**2 if scale == 2 else 0.0
+        assert float(content_and_style(restored, clean)) == pytest.approx(content + STYLE_WEIGHT * style, rel=1e-4)
+
+
+def test_perceptual_loss_sees_what_differs_and_teaches_the_student(perceptual: RgbPerceptual) -> None:
+    clean = planes()
+    batch = batch_of(clean, torch.ones(2))
+    assert float(perceptual(clean, clean, batch)) == 0
+    near, far = (perceptual(clean + error * planes(seed=1), clean, batch) for error in (0.02, 0.2))
+    assert 0 < float(near) < float(far)
+    restored = (clean + 0.05 * planes(seed=1)).requires_grad_()
+    perceptual(restored, clean, batch).backward()
+    assert restored.grad is not None
+    assert torch.isfinite(restored.grad).all()
+    assert float(restored.grad.abs().max()) > 0
+    assert not any(parameter.requires_grad for parameter in perceptual.parameters())
+
+
+def test_perceptual_loss_looks_at_the_signal(perceptual: RgbPerceptual) -> None:
+    signal, other = planes(), planes(seed=1)
+    direct = perceptual(signal, other, batch_of(other, torch.ones(2)))
+    anchored = perceptual(3 * signal - 1, 3 * other - 1, batch_of(3 * other - 1, torch.ones(2), 3.0, -1.0))
+    assert float(direct) == pytest.approx(float(anchored), rel=1e-4)
+
+
+def test_perceptual_loss_is_computed_in_float32(perceptual: RgbPerceptual) -> None:
+    clean, other = planes(), planes(seed=1)
+    batch = batch_of(clean, torch.ones(2))
+    exact = perceptual(other, clean, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(perceptual(other, clean, batch)) == float(exact)
+
+
+def test_vgg16_weights_are_taken_from_torchvisions_file(perceptual: RgbPerceptual, tmp_path: Path) -> None:
+    convolutions = [module for module in perceptual.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert [module.out_channels for module in convolutions] == [64, 64, 128, 128, 256, 256, 256, 512, 512, 512]
+    places = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+    state = {}
+    for place, module in zip(places, convolutions, strict=True):
+        state |= {f"features.{place}.weight": module.weight.clone(), f"features.{place}.bias": module.bias.clone()}
+    path = tmp_path / "vgg16.pth"
+    torch.save(state | {"features.24.weight": torch.zeros(1), "classifier.0.weight": torch.zeros(1)}, path)
+    torch.manual_seed(1)
+    loaded = RgbPerceptual(path)
+    clean, other = planes(), planes(seed=1)
+    batch = batch_of(clean, torch.ones(2))
+    assert float(loaded(other, clean, batch)) == float(perceptual(other, clean, batch))
+    assert float(loaded(other, clean, batch)) != float(RgbPerceptual(None)(other, clean, batch))
+
+
+@pytest.mark.parametrize("content", ["nothing", "text", "list", "few", "other shapes"])
+def test_other_files_are_no_vgg16(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "vgg16.pth"
+    if content == "text":
+        path.write_text("no weights")
+    elif content == "list":
+        torch.save([1, 2], path)
+    elif content == "few":
+        torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, path)
+    elif content == "other shapes":
+        torch.save({f"features.{i}.{kind}": torch.zeros(2) for i in range(13) for kind in ("weight", "bias")}, path)
+    with pytest.raises(ModelError, match=r"vgg16\.pth: cannot be read as VGG16 weights: give torchvision's"):
+        RgbPerceptual(path)
+
+
+def test_losses_are_built_by_name() -> None:
+    built = build_losses({"charbonnier": 0.7}, None, CPU)
+    assert built == {"charbonnier": (0.7, charbonnier)}
+    with pytest.raises(UsageError, match="no loss 'l1': choose among charbonnier"):
+        build_losses({"l1": 1.0}, None, CPU)
+    with pytest.raises(UsageError, match=r"rgb-perceptual needs VGG16 weights: name .* --vgg16"):
+        build_losses({"rgb-perceptual": 1.0}, None, CPU)
+    assert {"charbonnier", "rgb-perceptual"} <= set(LOSSES)

@@ -1,0 +1,413 @@
+"""The training loop: it learns, it resumes bit for bit, and it stops with a reason."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from conftest import ROOT  # noqa: E402
+
+from rawkd.cli import main  # noqa: E402
+from rawkd.errors import ModelError, OutputError  # noqa: E402
+from rawkd.training import recipes  # noqa: E402
+from rawkd.training.checkpoint import (  # noqa: E402
+    CHECKPOINT,
+    Checkpoint,
+    load_checkpoint,
+    refuse_other_recipe,
+    save_checkpoint,
+)
+from rawkd.training.clean import find_pictures  # noqa: E402
+from rawkd.training.config import Recipe, recipe_json  # noqa: E402
+from rawkd.training.loop import Progress, Run, train  # noqa: E402
+from rawkd.training.losses import build_losses  # noqa: E402
+from rawkd.training.recipes import FANET_FAST  # noqa: E402
+from rawkd.training.strategies.supervised import Supervised  # noqa: E402
+
+TINY = Recipe(
+    "tiny",
+    "fanet",
+    {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1], "groups": 2, "patch": True},
+    steps=8,
+    batch=4,
+    crop_px=16,
+    learning_rate=5e-3,
+    warmup_steps=4,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight smooth pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    y, x = np.mgrid[:80, :80] / 80
+    for number in range(8):
+        waves = [0.5 + 0.4 * np.sin((3 + channel) * x + number * y + channel) for channel in range(3)]
+        iio.imwrite(folder / f"{number}.png", (255 * np.stack(waves, -1)).astype(np.uint8))
+    return folder
+
+
+def supervised(device: Any) -> Supervised:
+    return Supervised(build_losses({"charbonnier": 1.0}, None, device))
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    *,
+    listen: Callable[[Progress], None] = lambda _: None,
+    start_from: Path | None = None,
+    **choices: Any,
+) -> Checkpoint:
+    out.mkdir(exist_ok=True)
+    pictures = find_pictures([folder], 2 * recipe.crop_px)
+    made = Run(out, **({"validate_every": 4} | choices))
+    return train(recipe, 1, pictures, supervised, made, start_from=start_from, listen=listen)
+
+
+def assert_equal_states(first: Any, second: Any) -> None:
+    """Bit for bit, tensors and numbers alike."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_equal_states(first[key], second[key])
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            assert_equal_states(one, other)
+    elif torch.is_tensor(first):
+        assert torch.equal(first, second)
+    else:
+        assert first == second
+
+
+def assert_equal_runs(first: Checkpoint, second: Checkpoint) -> None:
+    for part in ("step", "recipe", "student", "average", "optimiser", "history"):
+        assert_equal_states(getattr(first, part), getattr(second, part))
+
+
+@pytest.mark.parametrize("learning_rate", [5e-3, 0.0], ids=["learning", "twin without learning"])
+def test_the_loss_falls_on_eight_pictures(folder: Path, tmp_path: Path, learning_rate: float) -> None:
+    losses: list[float] = []
+    recipe = replace(TINY, config=FANET_FAST.config, steps=30, batch=8, crop_px=32, learning_rate=learning_rate)
+    state = run(
+        recipe, folder, tmp_path / "run", listen=lambda progress: losses.append(progress.values["charbonnier"]),
+        validate_every=30,
+    )  # fmt: skip
+    assert len(losses) == 30
+    fell = np.mean(losses[-8:]) < 0.88 * np.mean(losses[:4])
+    gained = state.history[-1]["val_psnr_gain_db"] > 1
+    assert fell == gained == (learning_rate > 0)
+
+
+class Interrupted(Exception):  # noqa: N818 -- what a signal does
+    """Stands for Ctrl-C."""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_is_the_uninterrupted_run(folder: Path, tmp_path: Path, workers: int) -> None:
+    whole = run(TINY, folder, tmp_path / "whole")
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step == 6:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(TINY, folder, tmp_path / "parts", listen=interrupt, workers=workers)
+    kept = load_checkpoint(tmp_path / "parts")
+    assert kept is not None
+    assert kept.step == 4
+    steps: list[int] = []
+    resumed = run(
+        TINY, folder, tmp_path / "parts", listen=lambda progress: steps.append(progress.step), workers=workers
+    )
+    assert steps == [5, 6, 7, 8]
+    assert_equal_runs(resumed, whole)
+    stored = load_checkpoint(tmp_path / "parts")
+    assert stored is not None
+    assert_equal_runs(stored, whole)
+    with pytest.raises(AssertionError):
+        assert_equal_runs(run(replace(TINY, seed=2), folder, tmp_path / "other"), whole)
+
+
+def test_a_run_out_of_time_is_resumed(folder: Path, tmp_path: Path) -> None:
+    first = run(TINY, folder, tmp_path / "run", minutes=1e-9)
+    assert first.step == 1
+    assert first.seconds > 0
+    state = run(TINY, folder, tmp_path / "run")
+    assert state.step == 8
+    assert state.seconds > first.seconds
+    assert [row["step"] for row in state.history] == [1, 4, 8]
+    whole = run(TINY, folder, tmp_path / "whole")
+    assert_equal_states(state.average, whole.average)
+
+
+def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
+    first = run(TINY, folder, tmp_path / "run")
+    heard: list[Progress] = []
+    assert_equal_runs(run(TINY, folder, tmp_path / "run", listen=heard.append), first)
+    assert heard == []
+
+
+def test_leaves_need_no_picture(tmp_path: Path) -> None:
+    recipe = replace(TINY, steps=2, leaves=1.0)
+    state = train(recipe, 1, (None, None), supervised, Run(tmp_path, validate_every=1))
+    assert np.isfinite(state.history[-1]["val_noise_db"])
+
+
+def test_the_schedule_warms_up_and_falls(folder: Path, tmp_path: Path) -> None:
+    state = run(replace(TINY, steps=4, warmup_steps=0), folder, tmp_path / "run")
+    rate = state.optimiser["param_groups"][0]["lr"]
+    last_step = 0.5 * (1 + np.cos(np.pi * 3 / 4))
+    assert rate == pytest.approx(TINY.learning_rate * (1e-3 + (1 - 1e-3) * last_step))
+    warming = run(replace(TINY, steps=1, warmup_steps=100), folder, tmp_path / "warming")
+    assert warming.optimiser["param_groups"][0]["lr"] == pytest.approx(TINY.learning_rate / 100)
+
+
+def test_the_average_follows_the_student(folder: Path, tmp_path: Path) -> None:
+    start = run(replace(TINY, steps=1, learning_rate=0.0), folder, tmp_path / "start")
+    one = run(replace(TINY, steps=1), folder, tmp_path / "one")
+    decay = min(TINY.ema, 1 / 11)
+    for name, moved in one.student.items():
+        expected = decay * start.student[name] + (1 - decay) * moved
+        torch.testing.assert_close(one.average[name], expected)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_with_the_difference(folder: Path, tmp_path: Path) -> None:
+    short = replace(TINY, steps=1)
+    run(short, folder, tmp_path / "run")
+    other = replace(short, learning_rate=1e-4, noise=replace(short.noise, model="eld"))
+    with pytest.raises(ModelError, match=r"run of another recipe \(recipe.learning_rate 0.005 -> 0.0001, ") as caught:
+        run(other, folder, tmp_path / "run")
+    assert "recipe.noise.model poisson-gaussian -> eld" in str(caught.value)
+    assert "steps" not in str(caught.value)
+    with pytest.raises(ModelError, match="start_from None -> "):
+        run(short, folder, tmp_path / "run", start_from=tmp_path / "run")
+    untouched = load_checkpoint(tmp_path / "run")
+    assert untouched is not None
+    refuse_other_recipe(untouched, {"recipe": recipe_json(short), "subrange": 1, "start_from": None}, tmp_path / "run")
+
+
+def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
+    first = run(TINY, folder, tmp_path / "first")
+    still = replace(TINY, name="second", steps=1, learning_rate=0.0)
+    second = run(still, folder, tmp_path / "second", start_from=tmp_path / "first")
+    assert_equal_states(second.average, first.average)
+    with pytest.raises(ModelError, match="nowhere holds no run to start from"):
+        run(still, folder, tmp_path / "third", start_from=tmp_path / "nowhere")
+    wider = replace(still, config={**TINY.config, "widths": [8, 24]})
+    with pytest.raises(ModelError, match="first holds weights of another network"):
+        run(wider, folder, tmp_path / "fourth", start_from=tmp_path / "first")
+
+
+class Poisoned:
+    """A strategy one of whose losses is not finite from the second step on."""
+
+    def __init__(self, value: float) -> None:
+        self.value, self.steps = value, 0
+
+    def step(self, student: Any, batch: Any) -> dict[str, Any]:
+        self.steps += 1
+        loss = (student(batch.noisy) - batch.clean).square().mean()
+        return {"sound": loss, "poisoned": loss * (self.value if self.steps > 1 else 1.0)}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_by_name(folder: Path, tmp_path: Path, value: float) -> None:
+    pictures = find_pictures([folder], 32)
+    with pytest.raises(ModelError, match="the loss poisoned is not finite at step 2: lower the learning rate"):
+        train(TINY, 1, pictures, lambda _: Poisoned(value), Run(tmp_path, validate_every=1))
+    kept = load_checkpoint(tmp_path)
+    assert kept is not None
+    assert kept.step == 1
+    assert all(torch.isfinite(tensor).all() for tensor in kept.student.values())
+
+
+def checkpoint_of(step: int) -> Checkpoint:
+    return Checkpoint(step, {"recipe": {"name": "r"}}, {"w": torch.ones(3) * step}, {}, {}, 1.0, [])
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_an_interrupted_write_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    save_checkpoint(tmp_path, checkpoint_of(1))
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def half(path: Path, data: Any) -> int:
+        with path.open("wb") as file:
+            file.write(bytes(data)[: len(data) // 2])
+        raise failure
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    expected = OutputError if isinstance(failure, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="the disk is full" if expected is OutputError else None):
+        save_checkpoint(tmp_path, checkpoint_of(2))
+    monkeypatch.undo()
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    kept = load_checkpoint(tmp_path)
+    assert kept is not None
+    assert_equal_runs(kept, checkpoint_of(1))
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path) is None
+    save_checkpoint(tmp_path, checkpoint_of(1))
+    sound = (tmp_path / CHECKPOINT).read_bytes()
+    torch.save({"step": 1}, tmp_path / "other.pt")
+    for damaged in (b"", b"no checkpoint", sound[: len(sound) // 2], (tmp_path / "other.pt").read_bytes()):
+        (tmp_path / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(ModelError, match=r"checkpoint\.pt: the checkpoint is damaged \(.*\): delete it or name"):
+            load_checkpoint(tmp_path)
+
+
+def test_tensorboard_is_told_numbers_and_pictures(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(TINY, folder, tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [event.step for event in events.Scalars("val_psnr_gain_db")] == [4, 8]
+    assert {"charbonnier", "val_noise_db"} <= set(events.Tags()["scalars"])
+    picture = iio.imread(events.Images("noisy, restored, clean")[-1].encoded_image_string)
+    assert picture.shape == (3 * 32, 4 * 32, 3)  # three rows of four crops
+    assert picture.std() > 1
+
+
+def test_no_tensorboard_is_no_matter(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert run(replace(TINY, steps=1), folder, tmp_path / "run").step == 1
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [CHECKPOINT]
+
+
+def command(*arguments: str | Path) -> int:
+    return main(["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
+    monkeypatch.setitem(recipes.RECIPES, "tiny-leaves", replace(TINY, name="tiny-leaves", leaves=1.0))
+
+
+def test_the_command_trains_and_resumes(
+    tiny_recipe: None, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in folder.iterdir():
+        (pictures / path.name).symlink_to(path)
+    (pictures / "broken.png").write_text("no picture")
+    out = tmp_path / "run"
+    asked = ("--recipe", "tiny", "--subrange", 1, "--data", pictures, "--out", out, "--validate-every", 2)
+    assert command(*asked, "--steps", 3, "--threads", 1, "--minutes", 1e-9) == 0
+    assert command(*asked, "--steps", 3) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{out}\n" * 2
+    assert "broken.png: cannot be read as a picture" in shown.err
+    lines = [line for line in shown.err.splitlines() if line.startswith("step ")]
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert all("charbonnier" in line and "val_psnr_gain_db" in line for line in lines)
+    assert command(*asked) == 5  # other steps are another recipe
+    assert "recipe.steps 3 -> 8" in capsys.readouterr().err
+
+
+def test_the_command_trains_on_leaves_alone(tiny_recipe: None, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert command("--recipe", "tiny-leaves", "--subrange", 0, "--steps", 1, "--out", out) == 0
+    assert load_checkpoint(out) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--recipe", "none", "--subrange", 0), 2, "there is no recipe 'none'"),
+        (("--recipe", "tiny", "--subrange", 4), 2, "recipe tiny has subranges 0 to 3, not 4"),
+        (("--recipe", "tiny", "--subrange", 0), 2, "recipe tiny needs pictures: name their folder with --data"),
+        (("--recipe", "tiny", "--subrange", 0, "--data", "nowhere"), 3, "nowhere is no folder of pictures"),
+        (("--recipe", "tiny", "--subrange", 0, "--data", "."), 3, "no usable picture (0 skipped)"),
+    ],
+)
+def test_what_the_command_refuses(
+    tiny_recipe: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[Any, ...],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(*arguments, "--out", "run") == code
+    assert message in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_without_torch_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert command("--recipe", "tiny", "--subrange", 0, "--out", tmp_path / "run") == 2
+    assert "training needs PyTorch: install rawkd[torch]" in capsys.readouterr().err
+
+
+TWO_PROCESSES = """
+import sys, hashlib
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_training import TINY, run
+from rawkd.training.processes import rank_in_environment
+rank = rank_in_environment()
+recipe, pictures, out = replace(TINY, steps=3), Path({folder!r}), Path({out!r})
+stopped = run(recipe, pictures, out, threads=1, minutes=(60.0, 1e-9)[rank])
+assert stopped.step == 1, "the process that has time left goes on alone"
+state = run(recipe, pictures, out, threads=1)
+weights = b"".join(tensor.numpy().tobytes() for tensor in state.average.values())
+(out / f"rank{{rank}}").write_text(f"{{state.step}} {{hashlib.sha256(weights).hexdigest()}}")
+"""
+
+
+def test_two_processes_train_one_network(folder: Path, tmp_path: Path) -> None:
+    if not torch.distributed.is_available() or sys.platform == "win32":
+        pytest.skip("needs torch.distributed with gloo")
+    out, script = tmp_path / "run", tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES.format(tests=str(ROOT / "tests"), folder=str(folder), out=str(out)))
+    out.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
+        capture_output=True, text=True, check=False, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = ((out / f"rank{rank}").read_text() for rank in (0, 1))
+    assert first == second
+    assert first.startswith("3 ")
+    kept = load_checkpoint(out)
+    assert kept is not None
+    assert kept.step == 3
+    alone = run(replace(TINY, steps=3), folder, tmp_path / "alone")
+    with pytest.raises(AssertionError):
+        assert_equal_states(kept.average, alone.average)  # each process has batches of its own
