@@ -74,7 +74,7 @@ def blur(path: Path) -> None:
 
 
 def even_blur(path: Path) -> None:
-    """The same blurs without dark borders: the edge is repeated, so that local means are kept as a student keeps them."""
+    """The same blurs without dark borders: the edge is repeated, so that local means are kept."""
     graph = Graph()
     weight = np.broadcast_to(BLUR, (4, 1, 3, 3)).astype(np.float32)
     result = graph.node("Pad", "planes", graph.constant(np.array([0, 0, 2, 2, 0, 0, 2, 2])), mode="edge")

@@ -74,7 +74,7 @@ HELP = """Denoise raw photos on a plain CPU, offline.
 
 \b
 rawkd denoise photo.dng              writes photo-denoised.dng
-rawkd denoise *.CR2 -o clean/        a whole folder
+rawkd batch shoot/ -o clean/         a whole folder
 rawkd denoise photo.nef -o photo.jpg a finished picture
 """
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

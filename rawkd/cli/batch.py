@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from rawkd.batch.task import Task
 
 MOST_JOBS = 8
-"""Photos at a time unless `--jobs` says more: each takes up to a gigabyte (our choice)."""
+"""Most photos at a time unless `--jobs` says more: each takes up to a gigabyte (our choice)."""
+SPARE_JOBS = 1
+"""Photos at a time beyond the number of cores, to compute while others wait for the disk (our choice)."""
 
 
 @click.command("batch")
@@ -36,7 +38,7 @@ MOST_JOBS = 8
 @click.option("--include", multiple=True, metavar="GLOB", help="Only raws of such names or paths; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No raws of such names or paths; repeatable.")
 @click.option("--per-photo-noise", is_flag=True, help="Let each photo have its own noise, not that of its series.")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos at a time; bounds memory.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos at a time; bounds memory. Default: one more than cores, at most 8.")
 @click.option("--watch", "watching", is_flag=True, help="Go on with what appears, until Ctrl-C.")
 @click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler that has the work done: tcp://HOST:8786.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
@@ -86,7 +88,7 @@ def batch_command(
 
     tasks = () if watching else find()
     display = BatchDisplay(Console(verbosity=verbose - quiet), None if watching else len(tasks), as_json)
-    options, crew = _crew(cluster, jobs or min(_cores(), MOST_JOBS), options, display)
+    options, crew = _crew(cluster, jobs or min(_cores() + SPARE_JOBS, MOST_JOBS), options, display)
     with closing(crew):
         batch = Batch(options, crew)
         if dry_run:

@@ -34,7 +34,7 @@ def export_command(
     role: str,
     half: bool,
 ) -> int:
-    """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; measured and checked."""
+    """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; checked."""
     require_torch()
     from rawkd.training.clean import find_pictures
     from rawkd.training.export import CROP_PX, export

@@ -121,7 +121,7 @@ class OpenVINOEngine:
         return restored
 
     def _fill(self, model: Any) -> None:
-        """Give a graph that was written without weights those of the shards; each is an input of its name until then."""
+        """Give a graph without weights those of the shards; until then each is an input of its name."""
         constant = import_openvino().op.Constant
         for parameter in model.get_parameters()[1:]:
             name = parameter.get_friendly_name()

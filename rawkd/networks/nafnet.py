@@ -1,8 +1,9 @@
 """A plain U-Net without activation functions, in units of noise: our teacher.
 
-Source of the block: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), written anew from the paper: layer norm, depthwise
-convolution, and the product of two halves of the channels in place of an activation. Its channel attention is left
-out: without global pooling a tile's answer is exact beyond the halo (our choice, as are patches and units of noise).
+Source of the block: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), written anew from the paper: layer norm,
+depthwise convolution, and the product of two halves of the channels in place of an activation. Its channel attention is
+left out: without global pooling a tile's answer is exact beyond the halo. That, patches and units of noise are our
+choice.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class NAFNet(nn.Module):
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         if self.noise_units:
             _, guide, sigma = self.noise_units(planes)
-            return planes - sigma * self._restore(guide).float()
+            answer: Tensor = planes - sigma * self._restore(guide).float()
+            return answer
         return planes + self._restore(planes)
 
     def _restore(self, features: Tensor) -> Tensor:
@@ -113,7 +115,8 @@ class NAFBlock(nn.Module):
         mixed = self.leave(_gate(self.mix(self.enter(_over_channels(self.norm_space, features)))))
         features = features + self.scale_space * mixed
         mixed = self.narrow(_gate(self.widen(_over_channels(self.norm_channels, features))))
-        return features + self.scale_channels * mixed
+        out: Tensor = features + self.scale_channels * mixed
+        return out
 
 
 def _over_channels(norm: nn.LayerNorm, features: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ class Distillation:
     def identity(self) -> dict[str, Any]:
         """Plain JSON of what decides the result; the teacher by the hashes of its files."""
         files = json.dumps(self.teacher.files, sort_keys=True)
-        numbers = json.loads(json.dumps(self.numbers))
-        return {"strategy": self.strategy, "teacher": self.teacher.name, "files": sha256_of(files.encode())} | numbers
+        numbers: dict[str, Any] = json.loads(json.dumps(self.numbers))
+        return {"strategy": self.strategy, "teacher": self.teacher.name, "files": sha256_of(files.encode()), **numbers}
 
     def build(
         self, recipe: Recipe, subrange: int, pictures: CleanSet | None, vgg16: Path | None, device: torch.device

@@ -96,9 +96,9 @@ class RgbPerceptual(nn.Module):
 
 
 def content_and_style(restored: list[Tensor], clean: list[Tensor]) -> Tensor:
-    """Johnson et al.'s loss on scales of features, finest first: content of the third, `STYLE_WEIGHT` times style of all.
+    """Johnson et al.'s loss on scales of features: content of the third, `STYLE_WEIGHT` times style of all.
 
-    Of fewer than three scales the last one gives the content.
+    Finest first; of fewer than three scales the last one gives the content.
     """
     layer = min(CONTENT_LAYER, len(clean) - 1)
     content = F.mse_loss(restored[layer], clean[layer])

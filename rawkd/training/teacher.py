@@ -160,7 +160,8 @@ class Teacher:
             return restored
         gain, read_variance = told_noise_of(batch, self.student_anchor)
         signal = self.network(with_variance(to_signal(planes, batch), gain, read_variance)).float()
-        return signal * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
+        anchored: Tensor = signal * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
+        return anchored
 
     def _finite(self, answer: Tensor) -> Tensor:
         if not torch.isfinite(answer).all():
