@@ -86,9 +86,7 @@ def process_file(
         found, warnings = noise_of(whole, options.denoise) if noise is None else (noise, ())
     with clock.step("denoise"):
         photo = whole if options.crop is None else part_of(whole, options.crop, context_px(options.denoise))
-        restoration = restore(
-            photo, found, options.denoise, progress, whole.warnings + warnings, engines=engines
-        )
+        restoration = restore(photo, found, options.denoise, progress, whole.warnings + warnings, engines=engines)
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:

@@ -21,6 +21,7 @@ from rawkd.cli import main
 from rawkd.pipeline import DenoiseOptions
 from rawkd.process import ProcessOptions, process_file
 
+dask_config = pytest.importorskip("dask.config", reason="needs the extra `cluster`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
 from rawkd.batch import cluster as cluster_module  # noqa: E402
 from rawkd.batch.cluster import ClusterCrew, fixed_for_cluster, pack_luggage  # noqa: E402
@@ -149,6 +150,11 @@ def test_nobody_answers(family: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert main(command) == 2
     assert "no Dask scheduler answers" in capfd.readouterr().err
     assert main(["batch", str(tmp_path / "a.dng"), "--model", str(family), "--cluster", "nonsense://x"]) == 2
+    assert main(["batch", str(tmp_path / "a.dng"), "--model", str(family), "--cluster", "tls://127.0.0.1:9"]) == 2
+    assert "certificate" in capfd.readouterr().err
+    with dask_config.set({"distributed.comm.require-encryption": True}):
+        assert main(command) == 2
+    assert "tls://" in capfd.readouterr().err
     assert outputs(tmp_path).keys() == {"a.dng"}
 
 

@@ -60,9 +60,10 @@ class ClusterCrew:
         from rawkd.batch.cluster_worker import RawkdPlugin
 
         luggage = pack_luggage(options)
+        _check_security(address)
         try:
             self._client = Client(address, timeout=TIMEOUT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
             text = f"no Dask scheduler answers ({str(error).splitlines()[0]}): start one, or check the address"
             raise UsageError(f"{address}: {text}") from error
         try:
@@ -121,6 +122,17 @@ def pack_luggage(options: BatchOptions) -> Luggage:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = json.dumps([__version__, sorted(digests.items())])
     return Luggage(files, hashlib.sha256(text.encode()).hexdigest(), __version__)
+
+
+def _check_security(address: str) -> None:
+    """Refuse an address that does not go with this machine's TLS settings, before Dask stumbles over it."""
+    from distributed import Security
+
+    settings = Security().get_connection_args("client")  # type: ignore[no-untyped-call, unused-ignore]
+    if address.startswith("tls://") and settings.get("ssl_context") is None:
+        raise UsageError(f"{address}: no certificate is configured here for TLS: see docs/cluster.md")
+    if not address.startswith("tls://") and settings.get("require_encryption"):
+        raise UsageError(f"{address}: this machine is configured to speak to Dask by TLS alone: use tls://")
 
 
 def _compare_versions(address: str, client: Any) -> None:

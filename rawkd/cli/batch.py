@@ -38,7 +38,12 @@ SPARE_JOBS = 1
 @click.option("--include", multiple=True, metavar="GLOB", help="Only raws of such names or paths; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No raws of such names or paths; repeatable.")
 @click.option("--per-photo-noise", is_flag=True, help="Let each photo have its own noise, not that of its series.")
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos at a time; bounds memory. Default: one more than cores, at most 8.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Photos at a time; bounds memory. Default: one more than cores, at most 8.",
+)
 @click.option("--watch", "watching", is_flag=True, help="Go on with what appears, until Ctrl-C.")
 @click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler that has the work done: tcp://HOST:8786.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")

@@ -1,0 +1,398 @@
+"""Teachers are asked in their own anchor, frozen, and leave nothing in the student but what it learnt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
+
+from tiny_teachers import ANCHOR, NAFNET, STUDENT, leaves_batch, shaken, teacher_card  # noqa: E402
+
+from rawkd.cli import main  # noqa: E402
+from rawkd.errors import MemoryLimitError, ModelError, UsageError  # noqa: E402
+from rawkd.inference.card import ModelCard  # noqa: E402
+from rawkd.inference.card_file import NoiseSubrange  # noqa: E402
+from rawkd.inference.ensemble import self_ensemble  # noqa: E402
+from rawkd.networks import build_network  # noqa: E402
+from rawkd.sensor.bayer import SYMMETRIES, pack, unpack  # noqa: E402
+from rawkd.sensor.ksigma import KSigma  # noqa: E402
+from rawkd.sensor.noise import NoiseModel  # noqa: E402
+from rawkd.training import recipes  # noqa: E402
+from rawkd.training.checkpoint import load_checkpoint  # noqa: E402
+from rawkd.training.distillation import Distillation  # noqa: E402
+from rawkd.training.ensemble import ensemble_mean  # noqa: E402
+from rawkd.training.loop import Progress, Run, train  # noqa: E402
+from rawkd.training.losses import build_losses, charbonnier, to_signal  # noqa: E402
+from rawkd.training.provenance import stages_of  # noqa: E402
+from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: E402
+from rawkd.training.strategies.response import Response  # noqa: E402
+from rawkd.training.strategies.supervised import Supervised  # noqa: E402
+from rawkd.training.teacher import Teacher, find_teacher, told_noise_of  # noqa: E402
+
+CPU = torch.device("cpu")
+STUDENT_ANCHOR = STUDENT.anchor(1)
+SUPERVISED = Supervised(build_losses({"charbonnier": 1.0}, None, CPU))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
+    return teacher_card(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def teacher(card: ModelCard) -> Teacher:
+    return Teacher(card, STUDENT_ANCHOR, CPU)
+
+
+def student(seed: int = 3) -> Any:
+    torch.manual_seed(seed)
+    return shaken(build_network(STUDENT.network, STUDENT.network_config(1)), seed).train()
+
+
+def seen_by(teacher: Teacher, planes: Any, batch: Any) -> Any:
+    """What reaches the teacher's network."""
+    inputs: list[Any] = []
+    hook = teacher.network.register_forward_pre_hook(lambda _module, given: inputs.append(given[0]))
+    teacher.restore(planes, batch)
+    hook.remove()
+    return inputs[0]
+
+
+def told(batch: Any, crop: int) -> NoiseModel:
+    """The noise that a crop's k-sigma transform was made of, in float64."""
+    scale, offset = batch.scale[crop].double().numpy(), batch.offset[crop].double().numpy()
+    gain = STUDENT_ANCHOR.gain / scale
+    read = (offset / STUDENT_ANCHOR.gain + STUDENT_ANCHOR.read_variance / STUDENT_ANCHOR.gain**2) * gain**2
+    return NoiseModel(gain, read.clip(0), "given")
+
+
+def test_anchors_are_converted_exactly(teacher: Teacher) -> None:
+    batch = leaves_batch()
+    given = seen_by(teacher, batch.noisy, batch).double().numpy()
+    for crop in range(len(given)):
+        signal = to_signal(batch.noisy.double(), batch)[crop].numpy()
+        expected = KSigma.between(told(batch, crop), ANCHOR)
+        direct = signal * expected.scale[:, None, None] + expected.offset[:, None, None]
+        # two roundings of float32 in the batch and two on the way, of values and offsets of this size
+        size = np.abs(direct).max() + np.abs(expected.offset).max() + np.abs(teacher._ksigma.offset).max()
+        assert np.abs(given[crop] - direct).max() < 4 * np.finfo(np.float32).eps * size
+        assert np.abs(given[crop] - batch.noisy[crop].numpy()).max() > 1e-2  # the anchors do differ
+
+
+def test_the_answer_comes_back_to_the_students_anchor(teacher: Teacher) -> None:
+    batch = leaves_batch()
+    answer = teacher.restore(batch.noisy, batch)
+    for crop, ours in enumerate(answer):
+        ksigma = KSigma.between(told(batch, crop), ANCHOR)
+        signal = to_signal(batch.noisy, batch)[crop]
+        with torch.no_grad():
+            theirs = ksigma.invert(teacher.network(ksigma.apply(signal)[None])[0])
+        mine = to_signal(ours[None], type(batch)(*(tensor[crop : crop + 1] for tensor in batch)))[0]
+        noise = float(batch.sigma[crop] / batch.scale[crop].mean())
+        assert float((mine - theirs).abs().max()) < 1e-3 * noise
+        assert float((theirs - signal).abs().mean()) > 1e-2 * noise
+
+
+def test_a_variance_teacher_sees_the_signal_and_its_noise(tmp_path: Path) -> None:
+    card = teacher_card(tmp_path / "upi", "upi-unet", {"widths": [4, 8], "convolutions": 1})
+    assert card.input == "planes+variance"
+    teacher, batch = Teacher(card, STUDENT_ANCHOR, CPU), leaves_batch()
+    given = seen_by(teacher, batch.noisy, batch)
+    signal = to_signal(batch.noisy, batch)
+    torch.testing.assert_close(given[:, :4], signal)
+    for crop in range(len(given)):
+        noise = told(batch, crop)
+        expected = noise.variance(signal[crop].double().numpy())
+        np.testing.assert_allclose(given[crop, 4:].numpy(), expected, rtol=1e-4, atol=1e-6 * expected.max())
+    answer = to_signal(teacher.restore(batch.noisy, batch), batch)
+    with torch.no_grad():
+        torch.testing.assert_close(answer, teacher.network(given), atol=1e-5, rtol=1e-4)
+    gain, read = told_noise_of(batch, STUDENT_ANCHOR)
+    assert gain.shape == read.shape == (4, 4, 1, 1)
+
+
+def test_a_student_equal_to_its_teacher_has_no_response_loss(tmp_path: Path) -> None:
+    config = STUDENT.network_config(1)
+    anchor = {"gain": STUDENT_ANCHOR.gain, "read_variance": STUDENT_ANCHOR.read_variance}
+    card = teacher_card(tmp_path / "same", STUDENT.network, config, anchor=anchor)
+    teacher, batch = Teacher(card, STUDENT_ANCHOR, CPU), leaves_batch()
+    same = build_network(STUDENT.network, config)
+    same.load_state_dict(teacher.network.state_dict())
+    strategy = Response(teacher, SUPERVISED, 1.0)
+    assert float(strategy.step(same, batch)["response"]) == 0
+    assert float(strategy.step(shaken(same, 1), batch)["response"]) > 1e-2
+
+
+def test_alpha_shares_out_the_loss(teacher: Teacher) -> None:
+    batch, network = leaves_batch(), student()
+    whole = Response(teacher, SUPERVISED, 1.0).step(network, batch)
+    assert set(whole) == {"response"}
+    restored = network(batch.noisy)
+    distance = (restored - teacher.restore(batch.noisy, batch)).abs().mean((1, 2, 3)) / batch.sigma
+    assert float(whole["response"]) == pytest.approx(float(distance.mean()), rel=1e-5)
+    quarter = Response(teacher, SUPERVISED, 0.25).step(network, batch)
+    assert float(quarter["response"]) == pytest.approx(0.25 * float(whole["response"]))
+    supervised = float(charbonnier(restored, batch.clean, batch))
+    assert float(quarter["charbonnier"]) == pytest.approx(0.75 * supervised)
+
+
+def strategies(teacher: Teacher) -> dict[str, Any]:
+    teacher.tap(())
+    return {
+        "response": Response(teacher, SUPERVISED, 0.5),
+        "feature-matching": FeatureMatching.calibrated(teacher, SUPERVISED, leaves_batch(seed=9), 0.3),
+    }
+
+
+@pytest.mark.parametrize("name", ["response", "feature-matching"])
+def test_gradients_reach_the_student_and_never_the_teacher(teacher: Teacher, name: str) -> None:
+    strategy, network, batch = strategies(teacher)[name], student(), leaves_batch()
+    before = [parameter.clone() for parameter in teacher.network.parameters()]
+    strategy.step(network, batch)[name].backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+    assert not teacher.network.training
+    for parameter, old in zip(teacher.network.parameters(), before, strict=True):
+        assert parameter.grad is None
+        assert not parameter.requires_grad
+        assert torch.equal(parameter, old)
+
+
+def test_features_of_the_truth_match(teacher: Teacher) -> None:
+    batch = leaves_batch()
+    strategy = strategies(teacher)["feature-matching"]
+    assert float(strategy.step(lambda _noisy: batch.clean, batch)["feature-matching"]) == 0
+    near = strategy.step(lambda _noisy: 0.9 * batch.clean + 0.1 * batch.noisy, batch)["feature-matching"]
+    far = strategy.step(lambda noisy: noisy, batch)["feature-matching"]
+    assert 0 < float(near) < float(far)
+
+
+def test_features_begin_with_their_share(teacher: Teacher) -> None:
+    teacher.tap(("encoder.0", "encoder.1", "stem"))
+    batch = leaves_batch()
+    terms = FeatureMatching.calibrated(teacher, SUPERVISED, batch, 0.3).step(lambda noisy: noisy, batch)
+    assert float(terms["feature-matching"] / sum(terms.values())) == pytest.approx(0.3, rel=1e-4)
+
+
+def test_taps_are_the_named_layers(teacher: Teacher) -> None:
+    teacher.tap(("encoder.1", "stem"))
+    batch = leaves_batch()
+    coarse, fine = teacher.features(batch.noisy, batch)
+    assert coarse.shape == (4, 16, 8, 8)
+    assert fine.shape == (4, 8, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("encoder.0", "encoder.7"), "the teacher small has no layer encoder.7: choose layers such as encoder.0, enc"),
+        (("encoder",), "the layer encoder of the teacher small gives no feature map"),
+        (("encoder.0.0.norm_space", "noise_units"), "the layer noise_units of the teacher small gives no feature map"),
+    ],
+)
+def test_unknown_layers_are_refused_by_name(teacher: Teacher, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        teacher.tap(names)
+
+
+def test_the_ensemble_of_an_identity_is_the_identity() -> None:
+    planes = leaves_batch().noisy
+    for members in SYMMETRIES:
+        torch.testing.assert_close(ensemble_mean(lambda view: view, planes, members, 4), planes, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("members", [2, 4, 8])
+def test_the_ensemble_is_that_of_inference(members: int) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(4, 4, 3, padding=1).requires_grad_(False)  # sees two mosaic pixels beyond its own
+    planes = leaves_batch().noisy
+    ours = ensemble_mean(network, planes, members, 1)
+
+    def denoise(rggb: Any) -> Any:
+        return unpack(network(torch.from_numpy(pack(rggb))[None])[0].numpy())
+
+    inside = (slice(None), slice(2, -2), slice(2, -2))
+    for crop, mine in zip(planes.numpy(), ours.numpy(), strict=True):
+        theirs = pack(self_ensemble(denoise, unpack(crop), members))
+        np.testing.assert_allclose(mine[inside], theirs[inside], atol=1e-5)
+        alone = network(torch.from_numpy(crop)[None])[0].numpy()
+        assert np.abs(mine[inside] - alone[inside]).max() > 1e-3
+
+
+def test_a_teachers_ensemble_is_its_answer(card: ModelCard) -> None:
+    batch = leaves_batch()
+    one, eight = (Teacher(card, STUDENT_ANCHOR, CPU, ensemble=members).restore(batch.noisy, batch) for members in (1, 8))
+    assert one.shape == eight.shape == batch.noisy.shape
+    assert 0 < float((one - eight).abs().mean()) < float(batch.sigma.mean())
+    with pytest.raises(UsageError, match="an ensemble of 3: choose one of 1, 2, 4, 8"):
+        Teacher(card, STUDENT_ANCHOR, CPU, ensemble=3)
+
+
+def test_a_teacher_of_another_input_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"small/card\.json: the field input is none of planes, planes\+variance"):
+        teacher_card(tmp_path / "small", input="planes in the order R, Gr, B, Gb")
+    wrong = teacher_card(tmp_path / "wrong", input="planes+variance")
+    with pytest.raises(ModelError, match=r"the teacher wrong takes planes\+variance by its card, but its network nafnet"):
+        Teacher(wrong, STUDENT_ANCHOR, CPU)
+
+
+def test_mismatched_widths_are_refused_by_name(tmp_path: Path) -> None:
+    card = teacher_card(tmp_path / "narrow")
+    wide = replace(card, config={**NAFNET, "widths": [8, 24]})
+    with pytest.raises(ModelError, match=r"does not fit the network nafnet.*size mismatch for encoder\.1"):
+        Teacher(wide, STUDENT_ANCHOR, CPU)
+
+
+def test_weights_of_another_network_fail_the_golden_output(tmp_path: Path) -> None:
+    card, other = (teacher_card(tmp_path / name, config={**NAFNET, "anchor": [gain, 1e-6]}) for name, gain in
+                   (("one", 2e-3), ("two", 1e-2)))  # fmt: skip
+    with pytest.raises(ModelError, match="one computes wrongly on torch"):
+        Teacher(replace(card, config=other.config), STUDENT_ANCHOR, CPU)
+
+
+def test_students_beyond_the_teachers_range_are_refused(card: ModelCard) -> None:
+    teacher = Teacher(replace(card, subrange=NoiseSubrange(1e-4, 1e-2)), STUDENT_ANCHOR, CPU)
+    teacher.check_student(NoiseSubrange(1e-4, 1e-2), 16)
+    with pytest.raises(ModelError, match=r"teacher small knows the gains 0\.0001 to 0\.01, the student needs 8e-06 to"):
+        teacher.check_student(NoiseSubrange(8e-6, 1e-3), 16)
+    with pytest.raises(ModelError, match="the teacher small takes multiples of 8 packed pixels, and the crops are 20"):
+        teacher.check_student(NoiseSubrange(1e-4, 1e-2), 20)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_answers_that_are_not_finite_name_the_teacher(teacher: Teacher, value: float) -> None:
+    both, batch = strategies(teacher), leaves_batch()
+    with torch.no_grad():
+        teacher.network.head.bias.fill_(value)  # type: ignore[union-attr]
+    for strategy in both.values():
+        with pytest.raises(ModelError, match="the teacher small returns values that are not finite"):
+            strategy.step(student(), batch)
+
+
+def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> None:
+    assert find_teacher(str(card.directory)) == card
+    with pytest.raises(ModelError, match=r"nobody is neither a model's folder nor a shipped model"):
+        find_teacher("nobody")
+
+
+def test_numbers_of_another_strategy_are_refused(card: ModelCard) -> None:
+    given = {"ensemble": None, "kd_alpha": 0.7, "feature_share": None, "taps": None}
+    distillation = Distillation.of("response", card, given)
+    assert distillation.numbers == {"kd_alpha": 0.7, "ensemble": 1}
+    with pytest.raises(UsageError, match="the strategy feature-matching has no kd-alpha: leave it out"):
+        Distillation.of("feature-matching", card, given)
+    with pytest.raises(UsageError, match="there is no strategy 'hints': choose one of response, feature-matching"):
+        Distillation.of("hints", card, given)
+    assert json.loads(json.dumps(distillation.identity())) == distillation.identity()
+    altered = replace(card, files={name: "0" * 64 for name in card.files})
+    assert Distillation.of("response", altered, given).identity() != distillation.identity()
+
+
+@pytest.mark.parametrize("learning_rate", [5e-3, 0.0], ids=["learning", "twin without learning"])
+@pytest.mark.parametrize("name", ["response", "feature-matching"])
+def test_the_loss_falls_and_only_the_student_is_kept(
+    card: ModelCard, tmp_path: Path, name: str, learning_rate: float
+) -> None:
+    recipe = replace(STUDENT, steps=30, batch=8, learning_rate=learning_rate)
+    distillation = Distillation.of(name, card, {"kd_alpha": 1.0} if name == "response" else {})
+    sums: list[float] = []
+
+    def listen(progress: Progress) -> None:
+        sums.append(progress.values[name] + progress.values.get("charbonnier", 0.0))
+
+    state = train(
+        recipe, 1, (None, None), lambda device: distillation.build(recipe, 1, None, None, device),
+        Run(tmp_path, validate_every=30), distillation=distillation.identity(), listen=listen,
+    )  # fmt: skip
+    assert len(sums) == 30
+    # the teacher's own weights are random: its answers are the noisy crops within a tenth of the noise
+    fell = np.mean(sums[-8:]) < 0.95 * np.mean(sums[:4])
+    assert fell == (learning_rate > 0)
+    plain = build_network(recipe.network, recipe.network_config(1)).state_dict()
+    assert state.student.keys() == state.average.keys() == plain.keys()
+    assert all(state.student[key].shape == value.shape for key, value in plain.items())
+    assert stages_of(tmp_path)[0]["distillation"]["teacher"] == "small"
+
+
+class Hungry:
+    """A strategy that fits three crops into its memory."""
+
+    def step(self, network: Any, batch: Any) -> dict[str, Any]:
+        if len(batch.noisy) > self.room:
+            raise torch.OutOfMemoryError
+        return {"charbonnier": charbonnier(network(batch.noisy), batch.clean, batch)}
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+
+@pytest.mark.parametrize(
+    ("room", "message"), [(3, "memory of cpu: 2 do, give --batch 2"), (0, "and not one does: take a recipe of smaller")]
+)
+def test_too_little_memory_says_what_would_fit(tmp_path: Path, room: int, message: str) -> None:
+    recipe = replace(STUDENT, batch=8)
+    with pytest.raises(MemoryLimitError, match=rf"8 crops of 16x16 packed pixels a step do not fit.*{message}"):
+        train(recipe, 1, (None, None), lambda _: Hungry(room), Run(tmp_path, validate_every=1))
+
+
+def distill(*arguments: str | Path | float) -> int:
+    return main(["distill", *map(str, arguments)])
+
+
+def test_the_command_distils_resumes_and_keeps_to_its_teacher(
+    card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "tiny", STUDENT)
+    out = tmp_path / "run"
+    asked = ("--teacher", card.directory, "--student", "tiny", "--subrange", 1, "--out", out, "--validate-every", 2)
+    assert distill(*asked, "--steps", 3, "--minutes", 1e-9, "--batch", 2) == 0
+    assert distill(*asked, "--steps", 3, "--batch", 2) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{out}\n" * 2
+    assert "response" in shown.err
+    kept = load_checkpoint(out)
+    assert kept is not None
+    assert (kept.step, kept.recipe["recipe"]["batch"]) == (3, 2)
+    assert kept.recipe["distillation"]["kd_alpha"] == 0.5
+    assert distill(*asked, "--steps", 3, "--batch", 2, "--kd-alpha", 0.9) == 5
+    assert "distillation.kd_alpha 0.5 -> 0.9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--teacher", "nobody"), 5, "nobody is neither a model's folder nor a shipped model"),
+        (("--teacher", "TEACHER", "--taps", "encoder.0"), 2, "the strategy response has no taps: leave it out"),
+        (("--teacher", "TEACHER", "--strategy", "feature-matching", "--taps", "a"), 5, "small has no layer a"),
+        (("--teacher", "TEACHER", "--subrange", "9"), 2, "subranges 0 to 3, not 9"),
+    ],
+)
+def test_what_the_command_refuses(
+    card: ModelCard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "tiny", STUDENT)
+    given = [str(card.directory) if word == "TEACHER" else word for word in arguments]
+    subrange = () if "--subrange" in given else ("--subrange", "1")
+    assert distill(*given, "--student", "tiny", *subrange, "--out", tmp_path / "run") == code
+    assert message in capsys.readouterr().err
