@@ -21,10 +21,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
-from small_photos import noisy_photo
+from small_photos import noisy_photo  # noqa: E402
 
-from rawkd.files.dng import write_dng
-from rawkd.photo import Tag
+from rawkd.files.dng import write_dng  # noqa: E402
+from rawkd.photo import Tag  # noqa: E402
 
 
 def timed(arguments: list[str]) -> tuple[float, float]:

@@ -35,7 +35,15 @@ def modules_of(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["denoise", "--help"], ["models", "--help"], ["inspect", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["denoise", "--help"],
+        ["batch", "--help"],
+        ["models", "--help"],
+        ["inspect", "--help"],
+    ],
 )
 def test_help_is_light(arguments: list[str]) -> None:
     loaded = modules_of(f"from rawkd.cli import main\nassert main({arguments!r}) == 0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from typing import Protocol, TypeVar
 
 from rawkd.batch.work import Kit
@@ -62,6 +62,7 @@ class LocalCrew:
         finally:
             for future in futures:
                 future.cancel()
+            wait(futures)
 
     def close(self) -> None:
         """End threads after the photo's tile they are at, and their decoders."""

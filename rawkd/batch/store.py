@@ -123,11 +123,16 @@ class LocalStore:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file beside and rename it."""
-        path = Path(self.root, name)
-        _make_folder(path.parent)
-        with atomic_output(path, overwrite=True) as temporary:
-            temporary.write_bytes(data)
+        """Write a work file and rename it, so that a kill leaves nothing elsewhere."""
+        staged = work_name("record", ".part")
+        try:
+            with self.staging(staged) as work, work.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise _unwritable(Path(self.root, name), error) from error
+        self.publish(staged, name)
 
     @contextmanager
     def session(self) -> Iterator[None]:

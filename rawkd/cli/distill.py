@@ -12,8 +12,6 @@ from rawkd.cli.training import TrainingChoices, require_torch, run_training, tra
 if TYPE_CHECKING:
     import torch
 
-    from rawkd.training.clean import CleanSet
-    from rawkd.training.config import Recipe
     from rawkd.training.strategies import Strategy
 
 
@@ -64,8 +62,8 @@ def distill_command(
     recipe = choices.recipe(recipe_name)
     distillation = Distillation.of(strategy, find_teacher(teacher), given)
 
-    def distilled(recipe: Recipe, pictures: CleanSet | None, device: torch.device) -> Strategy:
-        return distillation.build(recipe, choices.subrange, pictures, choices.vgg16, device)
+    def distilled(device: torch.device) -> Strategy:
+        return distillation.build(recipe, choices.subrange, choices.vgg16, device)
 
     run_training(recipe, choices, distilled, distillation.identity())
     return OK

@@ -12,8 +12,6 @@ from rawkd.cli.training import TrainingChoices, require_torch, run_training, tra
 if TYPE_CHECKING:
     import torch
 
-    from rawkd.training.clean import CleanSet
-    from rawkd.training.config import Recipe
     from rawkd.training.strategies import Strategy
 
 
@@ -26,8 +24,10 @@ def train_command(recipe_name: str, choices: TrainingChoices) -> int:
     from rawkd.training.losses import build_losses
     from rawkd.training.strategies.supervised import Supervised
 
-    def supervised(recipe: Recipe, _pictures: CleanSet | None, device: torch.device) -> Strategy:
+    recipe = choices.recipe(recipe_name)
+
+    def supervised(device: torch.device) -> Strategy:
         return Supervised(build_losses(recipe.losses, choices.vgg16, device))
 
-    run_training(choices.recipe(recipe_name), choices, supervised)
+    run_training(recipe, choices, supervised)
     return OK

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from rawkd.training.loop import Progress
     from rawkd.training.strategies import Strategy
 
-    MakeStrategy = Callable[[Recipe, CleanSet | None, torch.device], Strategy]
-
 PATH = click.Path(path_type=Path)
 
 
@@ -98,15 +96,14 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
 def run_training(
     recipe: Recipe,
     choices: TrainingChoices,
-    make_strategy: MakeStrategy,
+    make_strategy: Callable[[torch.device], Strategy],
     distillation: dict[str, Any] | None = None,
 ) -> None:
     """Train or resume, tell of the progress, and print the run's folder.
 
     Parameters
     ----------
-    make_strategy : of the recipe, the training pictures and the device.
-    distillation : what a resumed run must agree in besides.
+    make_strategy : on a device. distillation : what a resumed run must agree in besides.
     """
     from rawkd.training.clean import find_pictures
     from rawkd.training.loop import Run, train
@@ -126,7 +123,7 @@ def run_training(
             recipe,
             choices.subrange,
             pictures,
-            lambda device: make_strategy(recipe, pictures[0], device),
+            make_strategy,
             run,
             start_from=choices.start_from,
             distillation=distillation,

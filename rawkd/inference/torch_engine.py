@@ -97,7 +97,8 @@ def load_module(card: ModelCard) -> nn.Module:
         module = build_network(card.network, card.config)
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tensors.items()})
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"{card.directory / WEIGHTS} does not fit the network {card.network} ({error})") from error
+        first = [line.strip() for line in str(error).splitlines()][:2][-1]  # the second line names the first layer
+        raise ModelError(f"{card.directory / WEIGHTS} does not fit the network {card.network}: {first}") from error
     return module
 
 

@@ -12,9 +12,7 @@ import torch
 from rawkd.errors import UsageError
 from rawkd.inference.card_file import ModelCard
 from rawkd.inference.weights import sha256_of
-from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe
-from rawkd.training.dataset import NoisyBatches
 from rawkd.training.losses import build_losses
 from rawkd.training.strategies import Strategy
 from rawkd.training.strategies.feature_matching import FeatureMatching
@@ -27,8 +25,6 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "feature-matching": {"feature_share": 0.3, "taps": ()},
 }
 """By strategy, its numbers and their defaults."""
-
-CALIBRATION_SEED = 78
 
 
 @dataclass(frozen=True)
@@ -66,9 +62,7 @@ class Distillation:
         numbers: dict[str, Any] = json.loads(json.dumps(self.numbers))
         return {"strategy": self.strategy, "teacher": self.teacher.name, "files": sha256_of(files.encode()), **numbers}
 
-    def build(
-        self, recipe: Recipe, subrange: int, pictures: CleanSet | None, vgg16: Path | None, device: torch.device
-    ) -> Strategy:
+    def build(self, recipe: Recipe, subrange: int, vgg16: Path | None, device: torch.device) -> Strategy:
         """The strategy on a device, for one student of a recipe.
 
         Raises
@@ -82,5 +76,4 @@ class Distillation:
         if self.strategy == "response":
             return Response(teacher, supervised, self.numbers["kd_alpha"])
         teacher.tap(tuple(self.numbers["taps"]))
-        batch = NoisyBatches(pictures, recipe, subrange, seed=CALIBRATION_SEED, length=1, exact=True)[0].to(device)
-        return FeatureMatching.calibrated(teacher, supervised, batch, self.numbers["feature_share"])
+        return FeatureMatching(teacher, supervised, self.numbers["feature_share"])

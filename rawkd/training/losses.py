@@ -21,7 +21,7 @@ from rawkd.training.dataset import Batch
 CHARBONNIER_C = 1e-6
 LEAST_ERROR = 1e-4
 """Squared error in units of the noise, 40 dB below it, under which a crop counts no further."""
-CONTENT_LAYER, STYLE_WEIGHT = 2, 5.0
+CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
 """Of VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content of the third, style of all (Johnson's released defaults)."""
 
 
@@ -96,15 +96,9 @@ class RgbPerceptual(nn.Module):
 
 
 def content_and_style(restored: list[Tensor], clean: list[Tensor]) -> Tensor:
-    """Johnson et al.'s loss on scales of features: content of the third, `STYLE_WEIGHT` times style of all.
-
-    Finest first; of fewer than three scales the last one gives the content.
-    """
-    layer = min(CONTENT_LAYER, len(clean) - 1)
-    content = F.mse_loss(restored[layer], clean[layer])
-    style = sum(
-        (gram(one) - gram(other)).square().sum((1, 2)).mean() for one, other in zip(restored, clean, strict=True)
-    )
+    """Johnson et al.'s loss on four scales of features: content of the third, `STYLE_WEIGHT` times style of all."""
+    content = F.mse_loss(restored[CONTENT_LAYER], clean[CONTENT_LAYER])
+    style = sum((gram(restored[index]) - gram(clean[index])).square().sum((1, 2)).mean() for index in STYLE_LAYERS)
     return content + STYLE_WEIGHT * style
 
 

@@ -1,51 +1,68 @@
 """Feature matching: to the teacher, the student's picture looks like the true one.
 
 Source: Feature-Align paper, section 3.2: the perceptual loss of Johnson et al. with the teacher in place of VGG16, its
-activations on the restored picture against those on the true one. Its weight in the sum is our choice.
+activations on the restored picture against those on the true one. Each term is a distance, not its square, in units of
+what the noise does to it (our choice): features grow with exposure and Gram matrices with their square, so that a few
+crops would otherwise outweigh all others.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from rawkd.training.dataset import Batch
-from rawkd.training.losses import charbonnier, content_and_style
+from rawkd.training.losses import CONTENT_LAYER, STYLE_WEIGHT, gram
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.teacher import Teacher
+
+CHARBONNIER_OF_NOISE = math.sqrt(2 / math.pi)
+"""Of untouched noisy crops: the mean absolute value of a normal number of deviation 1."""
+LEAST_NOISE = 1e-8
+"""What the noise does to features counts for no less than this share of their energy."""
+SMOOTH = 2.0**-10
+"""Distance below which the loss is smooth, as Charbonnier's."""
 
 
 @dataclass(frozen=True)
 class FeatureMatching:
-    """The supervised losses and `weight` times content and style of the teacher's tapped features."""
+    """The supervised losses, and content and style of the teacher's tapped features.
+
+    Attributes
+    ----------
+    share : of features in their sum with Charbonnier on untouched noisy crops, where a student begins; 0..1.
+    """
 
     teacher: Teacher
     supervised: Supervised
-    weight: float
-
-    @classmethod
-    def calibrated(cls, teacher: Teacher, supervised: Supervised, batch: Batch, share: float) -> FeatureMatching:
-        """With the weight at which features are `share` of their sum with Charbonnier on untouched noisy crops.
-
-        A student begins there; how large features are is a matter of the teacher.
-        """
-        with torch.no_grad():
-            pixels = charbonnier(batch.noisy, batch.clean, batch)
-            features = _distance(teacher, batch.noisy, batch)
-        return cls(teacher, supervised, share / (1 - share) * float(pixels / features))
+    share: float
 
     def step(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Weighted losses by name of one batch."""
         restored = student(batch.noisy).float()
-        seen = self.weight * _distance(self.teacher, restored, batch)
-        return self.supervised.terms(restored, batch) | {"feature-matching": seen}
+        weight = self.share / (1 - self.share) * CHARBONNIER_OF_NOISE
+        with torch.autocast(restored.device.type, enabled=False):  # small differences need more than bf16
+            seen = self.teacher.features(restored, batch)
+            with torch.no_grad():
+                noisy, clean = (self.teacher.features(planes, batch) for planes in (batch.noisy, batch.clean))
+            distance = content_and_style_of_noise(seen, noisy, clean)
+        return self.supervised.terms(restored, batch) | {"feature-matching": weight * distance}
 
 
-def _distance(teacher: Teacher, restored: Tensor, batch: Batch) -> Tensor:
-    with torch.autocast(restored.device.type, enabled=False):  # Gram matrices and small differences need more than bf16
-        seen = teacher.features(restored, batch)
-        with torch.no_grad():
-            expected = teacher.features(batch.clean, batch)
-        return content_and_style(seen, expected)
+def content_and_style_of_noise(restored: list[Tensor], noisy: list[Tensor], clean: list[Tensor]) -> Tensor:
+    """Content of the third scale (or the last) and style of all, weighed as by Johnson et al.; 1 on the noisy crops."""
+    layer = min(CONTENT_LAYER, len(clean) - 1)
+    content = _in_units_of_noise(restored[layer], noisy[layer], clean[layer])
+    grams = [[gram(features) for features in scales] for scales in (restored, noisy, clean)]
+    style = torch.stack([_in_units_of_noise(*scale) for scale in zip(*grams, strict=True)]).sum()
+    return (content + STYLE_WEIGHT * style) / (1 + STYLE_WEIGHT * len(clean))
+
+
+def _in_units_of_noise(restored: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
+    """Mean over crops of |restored - clean| / |noisy - clean|, Euclidean."""
+    error, noise, energy = ((x * x).flatten(1).sum(1) for x in (restored - clean, noisy - clean, clean))
+    ratio = error / torch.maximum(noise, LEAST_NOISE * energy)
+    return (torch.sqrt(ratio + SMOOTH**2) - SMOOTH).mean()
