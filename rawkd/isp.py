@@ -7,7 +7,6 @@ highlights that go to white, never to magenta: see `_Development`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rawkd.color import ProcessMetadata, array_module, color_correct, gamma, viewing_curve, white_balance
+from rawkd.cores import available_cores
 from rawkd.demosaic import HALO_CELLS, METHODS, SITES, Method, bilinear_sites, interleave, pad_edge, sites_to_pixels
 from rawkd.errors import InputError, UsageError
 from rawkd.photo import FloatArray, Mosaic, RawPhoto, Rect
@@ -76,7 +76,7 @@ def render(
     viewing : tone for the eye; otherwise metrics mode, with the given demosaicing.
     rect : what to show, in pixels of the active area as the sensor has them; None is the default crop.
     dtype : float32 in 0..1, or uint8 or uint16, rounded, over their whole range.
-    threads : None is one for each core.
+    threads : None is one for each core that the process may use.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def render(
         inside = Rect(block.top - rect.top, block.left - rect.left, block.height, block.width)
         as_sensor[inside.slices] = pixels[inner.slices]
 
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or available_cores()) as pool:
         for _ in pool.map(develop, _blocks(rect)):
             pass
     return upright

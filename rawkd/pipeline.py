@@ -41,6 +41,7 @@ class DenoiseOptions:
     noise : (gain, read variance) in signal units where the user knows them, else None.
     noise_source : auto | calibration | profile | blind | iso.
     calibration : a camera's calibration file, or None.
+    cameras : folder of the installed calibration files, None for the user's.
     model : name of a shipped family or model, or a directory; None for the one shipped family.
     device : auto | cpu | cuda | mps.
     threads : CPU threads, None for all.
@@ -54,6 +55,7 @@ class DenoiseOptions:
     noise: tuple[float, float] | None = None
     noise_source: str = "auto"
     calibration: Path | None = None
+    cameras: Path | None = None
     model: str | Path | None = None
     device: str = "auto"
     threads: int | None = None
@@ -121,7 +123,7 @@ def noise_of(photo: RawPhoto, options: DenoiseOptions) -> tuple[NoiseModel, tupl
     calibration = options.calibration
     warnings: tuple[str, ...] = ()
     if calibration is None and options.noise is None and options.noise_source in ("auto", "calibration"):
-        calibration, warnings = installed_profile(photo.capture)
+        calibration, warnings = installed_profile(photo.capture, options.cameras)
     noise, told = noise_model_of(photo, given=options.noise, source=options.noise_source, calibration=calibration)
     return noise, warnings + told
 

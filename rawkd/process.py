@@ -78,6 +78,8 @@ def process_file(
     """
     options = options or ProcessOptions()
     file_format = format_of(output)
+    if file_format == "dng" and options.crop is not None:
+        raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
     with clock.step("read"):
@@ -114,8 +116,6 @@ def _write_dng(
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Preview, sidecar, DNG; its (width, height) and what was remarkable."""
     photo = restoration.photo
-    if options.crop is not None:
-        raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
     with clock.step("render"):
         preview = render_preview(photo, mosaic=restoration.mosaic)
     with clock.step("write"):

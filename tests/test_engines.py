@@ -21,7 +21,7 @@ from rawkd.inference import engine as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import gpu_in_sight, load_engine
-from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
+from rawkd.inference.openvino_engine import SHAPES, OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
 from rawkd.inference.weights import WEIGHTS, sha256_of
 from rawkd.photo import FloatArray
@@ -81,6 +81,18 @@ def test_results_outlive_the_next_run_and_many_threads_may_run(card: ModelCard) 
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(engine.run, inputs))
     for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_many_sizes_do_not_fill_the_memory_nor_change_results(card: ModelCard) -> None:
+    engine = OpenVINOEngine(card, threads=2)
+    inputs = [random_planes(1, 4, 16, 16 + 2 * extra) for extra in range(SHAPES + 3)]
+    alone = [engine.run(planes) for planes in inputs]
+    assert len(engine._requests) == SHAPES
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(engine.run, inputs * 3))
+    assert len(engine._requests) == SHAPES
+    for one, other in zip(alone * 3, together, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -53,7 +53,7 @@ def shaken(network: Any, seed: int = 0, size: float = 0.05) -> Any:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += size * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(size * torch.randn(parameter.shape, generator=generator))
     return network.eval()
 
 

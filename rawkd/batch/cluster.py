@@ -11,16 +11,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rawkd import __version__
 from rawkd.batch.crew import Item, Result
-from rawkd.batch.settings import BatchOptions
+from rawkd.batch.settings import BatchOptions, calibration_bytes
 from rawkd.batch.work import Kit
 from rawkd.errors import RawkdError, UsageError
 from rawkd.inference.card import load_family
 from rawkd.inference.card_file import CARD
+from rawkd.sensor.profile_folder import profile_folder
 
 if TYPE_CHECKING:
     from rawkd.batch.cluster_worker import Luggage
@@ -106,7 +106,12 @@ class ClusterCrew:
 
 
 def pack_luggage(options: BatchOptions) -> Luggage:
-    """The files of models and calibration that workers need."""
+    """The files of models and calibrations that workers need, those that are installed here included.
+
+    Raises
+    ------
+    ModelError, NoiseError: if models or the calibration file cannot be read.
+    """
     from rawkd.batch.cluster_worker import Luggage
 
     denoise = options.process.denoise
@@ -118,7 +123,9 @@ def pack_luggage(options: BatchOptions) -> Luggage:
                 if path.is_file():
                     files[f"models/{card.name}/{name}"] = path.read_bytes()
     if denoise.calibration is not None:
-        files["calibration.json"] = Path(denoise.calibration).read_bytes()
+        files["calibration.json"] = calibration_bytes(denoise.calibration)
+    else:
+        files |= {f"cameras/{path.name}": calibration_bytes(path) for path in sorted(profile_folder().glob("*.json"))}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = json.dumps([__version__, sorted(digests.items())])
     return Luggage(files, hashlib.sha256(text.encode()).hexdigest(), __version__)

@@ -23,7 +23,7 @@ class Luggage:
 
     Attributes
     ----------
-    files : contents by name, `models/<model>/<file>` and `calibration.json`. sha256 : of names and contents.
+    files : contents by name, `models/<model>/<file>`, `calibration.json` and `cameras/<file>`. sha256 : of all that.
     version : the rawkd that packed it.
     """
 
@@ -47,7 +47,11 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         models, calibration = self._folder / "models", self._folder / "calibration.json"
-        self.kit = Kit(models if models.is_dir() else None, calibration if calibration.is_file() else None)
+        self.kit = Kit(
+            models if models.is_dir() else None,
+            calibration if calibration.is_file() else None,
+            self._folder / "cameras",  # also where none was sent: the worker's own ones are no part of the batch
+        )
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002
         """End decoders and remove what was unpacked."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from rawkd.errors import OutputError
 
+NO_LOCKS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
+"""What a file system without locks answers."""
+
 
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder that exists; the system releases it with the process, however that ends.
+
+    Where the folder's file system knows no locks (Lustre without them, some network drives) nothing is held.
 
     Raises
     ------
@@ -28,6 +34,9 @@ def sole_use(folder: Path) -> Iterator[None]:
         try:
             _lock(stream)
         except OSError as error:
+            if error.errno in NO_LOCKS:
+                yield
+                return
             text = "another rawkd batch is writing here; wait for it, or choose another folder with -o"
             raise OutputError(f"{folder.parent}: {text}") from error
         yield
@@ -41,5 +50,4 @@ def _lock(stream: IO[bytes]) -> None:
         return
     import fcntl
 
-    with suppress(InterruptedError):
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,9 @@ from rawkd.batch.task import Task, collisions, place
 from rawkd.batch.work import Assignment, Measured, Staged, denoise, look, measure
 from rawkd.errors import OutputError, RawkdError
 from rawkd.files.identify import Identity
+from rawkd.photo import Capture
 from rawkd.sensor.noise import NoiseModel
+from rawkd.sensor.profile_folder import installed_profile
 
 Listener = Callable[[Outcome], None]
 """Called with every outcome, as it comes."""
@@ -100,7 +102,7 @@ class Batch:
 
     def _work(self, todo: dict[Task, Identity]) -> Iterator[Outcome]:
         """Outcomes of photos, as they come."""
-        series = {task: Series.of(identity) for task, identity in todo.items()} if self.options.pools_noise else {}
+        series = self._series(todo)
         lost: set[Task] = set()
         for outcome in self._pool(series):
             lost.add(outcome.task)
@@ -108,6 +110,24 @@ class Batch:
         assignments = [self._assigned(task, series.get(task)) for task in todo if task not in lost]
         for assignment, staged in self.crew.each(denoise, assignments):
             yield self._published(assignment, staged)
+
+    def _series(self, todo: dict[Task, Identity]) -> dict[Task, Series | None]:
+        """The series that photos share their noise with; None where it is a photo's own or an installed calibration's.
+
+        Such a calibration says the same for all photos of a series, and knows better than their pixels.
+        """
+        if not self.options.pools_noise:
+            return {}
+        denoise = self.options.process.denoise
+        series = {task: Series.of(identity) for task, identity in todo.items()}
+        calibrated = {
+            of
+            for of in set(series.values())
+            if of is not None
+            and denoise.noise_source == "auto"
+            and installed_profile(Capture(make=of.make, model=of.model, iso=of.iso), denoise.cameras)[0] is not None
+        }
+        return {task: None if of in calibrated else of for task, of in series.items()}
 
     def _assigned(self, task: Task, series: Series | None) -> Assignment:
         """A photo with the noise of its series, or none of it."""

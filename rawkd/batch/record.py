@@ -17,8 +17,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rawkd.batch.store import OWN_FOLDER, FileState
+from rawkd.batch.store import OWN_FOLDER, FileState, Store
 from rawkd.batch.task import Task
+from rawkd.errors import InputError
 
 VERSION = 1
 
@@ -100,10 +101,8 @@ def _difference(task: Task, settings: str, record: Record | None) -> str | None:
         return "and was made with other settings or another version"
     if not _same_input(task, record):
         return "and was made of another input than the one that is there now"
-    if not record.done:
-        with task.target.local(task.output) as path:
-            if sha256_of_file(path) != record.written:
-                return "from before"
+    if not record.done and _hash(task.target, task.output) != record.written:
+        return "from before"
     return None
 
 
@@ -114,11 +113,16 @@ def _same_input(task: Task, record: Record) -> bool:
         return False
     if state == FileState(record.size, record.stamp):
         return True
+    return _hash(task.source, task.name) == record.sha256
+
+
+def _hash(store: Store, name: str) -> str | None:
+    """sha256 of a file, None where it cannot be read: then it is not known to be what was recorded."""
     try:
-        with task.source.local(task.name) as path:
-            return sha256_of_file(path) == record.sha256
-    except OSError:
-        return False
+        with store.local(name) as path:
+            return sha256_of_file(path)
+    except (OSError, InputError):
+        return None
 
 
 def _name(task: Task) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from rawkd import __version__
 from rawkd.errors import NoiseError
@@ -45,7 +46,8 @@ def fingerprint(options: BatchOptions) -> str:
     ModelError: if there is no such model. NoiseError: if the calibration file cannot be read.
     """
     process, denoise = options.process, options.process.denoise
-    plain = asdict(replace(process, denoise=replace(denoise, model=None, calibration=None, threads=None)))
+    calibration = denoise.calibration
+    plain = asdict(replace(process, denoise=replace(denoise, model=None, calibration=None, cameras=None, threads=None)))
     plain.pop("overwrite")
     content = {
         "version": __version__,
@@ -53,7 +55,7 @@ def fingerprint(options: BatchOptions) -> str:
         "ending": options.ending,
         "pooled": options.pools_noise,
         "models": [] if denoise.keeps_everything else _model_hashes(options),
-        "calibration": _calibration_hash(options),
+        "calibration": None if calibration is None else hashlib.sha256(calibration_bytes(calibration)).hexdigest(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -63,11 +65,9 @@ def _model_hashes(options: BatchOptions) -> list[object]:
     return [[card.name, card.subrange.low, card.subrange.high, dict(card.files)] for card in cards]
 
 
-def _calibration_hash(options: BatchOptions) -> str | None:
-    path = options.process.denoise.calibration
-    if path is None:
-        return None
+def calibration_bytes(path: Path) -> bytes:
+    """The bytes of a calibration file. Raises NoiseError where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise NoiseError(f"{path}: the calibration file cannot be read ({error.strerror})") from error

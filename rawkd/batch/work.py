@@ -31,13 +31,15 @@ class Kit:
     Parameters
     ----------
     models : folder of the models, where the worker was sent its own; None where the options say it.
-    calibration : likewise the calibration file.
+    calibration : likewise the calibration file. cameras : likewise the folder of installed calibration files.
     """
 
-    def __init__(self, models: Path | None = None, calibration: Path | None = None) -> None:
+    def __init__(
+        self, models: Path | None = None, calibration: Path | None = None, cameras: Path | None = None
+    ) -> None:
         self.engines = Engines()
         self.stopped = threading.Event()
-        self._models, self._calibration = models, calibration
+        self._models, self._calibration, self._cameras = models, calibration, cameras
         self._of_thread = threading.local()
         self._decoders: list[Decoder] = []
 
@@ -57,6 +59,8 @@ class Kit:
             denoise = replace(denoise, model=self._models)
         if self._calibration is not None:
             denoise = replace(denoise, calibration=self._calibration)
+        if self._cameras is not None:
+            denoise = replace(denoise, cameras=self._cameras)
         return replace(options, denoise=denoise)
 
     def check(self, _part: float = 0.0) -> None:

@@ -26,13 +26,14 @@ class BatchDisplay:
     Attributes
     ----------
     total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
-    outcomes : all that were heard of.
+    outcomes : all that were heard of. megapixels : written so far.
     """
 
     console: Console
     total: int | None
     as_json: bool
     outcomes: list[Outcome] = field(default_factory=list)
+    megapixels: float = 0.0
 
     def __post_init__(self) -> None:
         self._begin_s = time.monotonic()
@@ -62,11 +63,6 @@ class BatchDisplay:
         """Since the work began."""
         return time.monotonic() - self._begin_s
 
-    @property
-    def megapixels(self) -> float:
-        """Written so far."""
-        return sum(outcome.megapixels for outcome in self.outcomes)
-
     def begun(self, item: Any) -> None:
         """A worker takes up a photo."""
         if self._bar is not None and self._bar_task is not None:
@@ -75,6 +71,7 @@ class BatchDisplay:
     def listen(self, outcome: Outcome) -> None:
         """A photo has ended."""
         self.outcomes.append(outcome)
+        self.megapixels += outcome.megapixels
         if self._bar is not None and self._bar_task is not None:
             speed = f"{self.megapixels / max(self.seconds, 1e-3):.1f} MP/s"
             self._bar.update(self._bar_task, completed=len(self.outcomes), speed=speed)

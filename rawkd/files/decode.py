@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from rawkd.errors import InputError, MemoryLimitError, RawkdError, UnsupportedRa
 from rawkd.photo import FrameArray
 
 CHILD = Path(__file__).with_name("decode_child.py")
+PIPE_BYTES = 1 << 20
 COPY_AGAIN = "copy it again from the card or use another copy"
 
 
@@ -113,12 +115,12 @@ class Decoder:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    pipesize=1 << 20,
                 )
             except OSError as error:
                 raise RawkdError(
                     f"the raw decoder's process cannot be started ({error}): free memory and try again"
                 ) from error
+            _widen(_pipe(self._child.stdout))
             try:
                 hello = _line(_pipe(self._child.stdout))
             except EOFError:
@@ -153,6 +155,15 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise RawkdError("the raw decoder's process has no pipe: try again")
     return stream
+
+
+def _widen(stream: IO[bytes]) -> None:
+    """Let a pipe hold more, where the system can: Linux grants one user a limited number of such."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _line(answers: IO[bytes]) -> dict[str, Any]:

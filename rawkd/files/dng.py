@@ -7,13 +7,13 @@ photo, a SubIFD the raw frame in tiles of lossless JPEG. Without a preview the r
 from __future__ import annotations
 
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rawkd.cores import available_cores
 from rawkd.files.atomic import atomic_output
 from rawkd.files.dng_fields import main_fields, raw_fields
 from rawkd.files.exif import capture_directories, merged
@@ -89,7 +89,7 @@ def _stored(frame: FrameArray) -> tuple[tuple[Tag, ...], tuple[int, int], list[b
     tile_height, tile_width = tile_shape(height, width)
     tops, lefts = range(0, height, tile_height), range(0, width, tile_width)
     places = [Rect(top, left, tile_height, tile_width) for top in tops for left in lefts]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         blocks = list(pool.map(lambda place: encode_tile(_tile(frame, place)), places))
     return (*shape, short(259, [JPEG]), integers(322, [tile_width]), integers(323, [tile_height])), TILES, blocks
 

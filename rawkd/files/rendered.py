@@ -5,7 +5,6 @@ Sources: TIFF 6.0; PNG third edition, 11.3 (iCCP, eXIf); JPEG APP1 and APP2 by E
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +14,18 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rawkd.cores import available_cores
 from rawkd.errors import OutputError, UsageError
 from rawkd.files.atomic import atomic_output
 from rawkd.files.exif import exif_block, merged, rendered_root
 from rawkd.files.icc import srgb_profile
 from rawkd.files.ifd import UNDEFINED, Ifd, integers, long, raw_bytes, short, write_tiff
+from rawkd.files.naming import FORMAT_OF_SUFFIX
 from rawkd.photo import Capture
 
 RgbArray = NDArray[np.uint8] | NDArray[np.uint16]
 
-FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+FORMATS = {suffix: name for suffix, name in FORMAT_OF_SUFFIX.items() if name != "dng"}
 FULL_CHROMA_QUALITY = 90
 """JPEG keeps the chroma at full resolution above this quality, at half of it up to here."""
 JPEG_SIDE_MAX = 65500
@@ -94,7 +95,7 @@ def _write_tiff(stream: BinaryIO, rgb: RgbArray, capture: Capture, software: str
         np.subtract(part[:, 1:], part[:, :-1], out=difference[:, 1:])
         return bytes(imagecodecs.deflate_encode(difference.tobytes(), level=DEFLATE_LEVEL))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         blocks = list(pool.map(strip, range(0, height, rows)))
     picture = (
         long(254, [0]),

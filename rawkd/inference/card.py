@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from rawkd.errors import ModelError
-from rawkd.inference.card_file import CARD, Golden, ModelCard, NoiseSubrange, card_json, read_card
+from rawkd.inference.card_file import CARD, card_json, read_card
+from rawkd.inference.model_card import Golden, ModelCard, NoiseSubrange
 from rawkd.inference.weights import models_directory
 from rawkd.sensor.noise import NoiseModel
 

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Protocol
 
 from rawkd.errors import ModelError, UsageError
-from rawkd.inference.card_file import ModelCard
+from rawkd.inference.model_card import ModelCard
 from rawkd.inference.selftest import self_test
 from rawkd.photo import FloatArray
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from queue import SimpleQueue
 from threading import Lock
@@ -11,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
-from rawkd.inference.card_file import ModelCard
+from rawkd.inference.model_card import ModelCard
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
 STREAMS = 4
 """Most tiles in flight: each holds a network's activations, about 150 MB for a tile of 512."""
+SHAPES = 4
+"""Most tile shapes that stay compiled, each with its streams' activations; photos of one size share theirs (our
+choice). A batch of many sizes would otherwise fill the memory."""
 
 CONVERTER = "openvino.tools.ovc"
 FIRST_USE = Lock()
@@ -52,7 +55,7 @@ def import_openvino() -> ModuleType:
 
 
 class OpenVINOEngine:
-    """A network on the CPU, compiled once for every shape that it meets (about 0.1 s each; dynamic shapes run slower).
+    """A network on the CPU, compiled for every shape that it meets (about 0.1 s each; dynamic shapes run slower).
 
     Tiles run side by side, one stream each: on two cores as fast as one tile on both (0.046 s a megapixel), and the
     packing of one tile hides behind the network of the other. `run` may be called from `streams` threads.
@@ -83,7 +86,7 @@ class OpenVINOEngine:
         if precision == "bf16" and not native:
             raise ModelError("this CPU has no bf16: choose f32")
         self.precision = precision or ("bf16" if native and card.allows_bf16 else "f32")
-        self.streams = min(STREAMS, threads or _available_cores())
+        self.streams = min(STREAMS, threads or available_cores())
         name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self.identity = f"OpenVINO {openvino.get_version()} on {name}, {self.precision}"
         self._options: dict[str, Any] = {
@@ -131,27 +134,31 @@ class OpenVINOEngine:
             model.remove_parameter(parameter)
 
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
-        """Idle infer requests for a shape, as many as there are streams."""
+        """Idle infer requests for a shape, as many as there are streams; of the shapes the last used ones are kept.
+
+        Who still runs a shape that is let go keeps its requests until then.
+        """
         with self._lock:
-            if shape not in self._requests:
-                try:
-                    model = self._core.read_model(self._network)
-                    self._fill(model)
-                    model.reshape(list(shape))
-                    compiled = self._core.compile_model(model, "CPU", self._options)
-                except RuntimeError as error:
-                    raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
-                idle: SimpleQueue[Any] = SimpleQueue()
-                for _ in range(self.streams):
-                    idle.put(compiled.create_infer_request())
-                self._requests[shape] = idle
-            return self._requests[shape]
+            idle = self._requests.pop(shape, None)
+            if idle is None:
+                while len(self._requests) >= SHAPES:
+                    del self._requests[next(iter(self._requests))]
+                idle = self._compile(shape)
+            self._requests[shape] = idle
+            return idle
 
-
-def _available_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    def _compile(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
+        try:
+            model = self._core.read_model(self._network)
+            self._fill(model)
+            model.reshape(list(shape))
+            compiled = self._core.compile_model(model, "CPU", self._options)
+        except RuntimeError as error:
+            raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
+        idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.streams):
+            idle.put(compiled.create_infer_request())
+        return idle
 
 
 def _first_line(error: Exception) -> str:

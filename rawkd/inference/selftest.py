@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rawkd.errors import ModelError
-from rawkd.inference.card_file import Golden, ModelCard
+from rawkd.inference.model_card import Golden, ModelCard
 from rawkd.inference.weights import sha256_of
 from rawkd.photo import DoubleArray, FloatArray
 from rawkd.sensor.ksigma import Anchor

@@ -1,8 +1,9 @@
 """Hot and dead pixels found in a single frame, without mistaking stars, highlights or texture for them.
 
 A defect is one sample; whatever a lens draws is wider and shows in the samples beside it, which have another colour. So
-a sample is a defect where it stands out of all samples of its colour around it by far more than those differ, and those
-beside it do not rise with it, as they would under a point of light that is spread over 1.5 pixels or more (our choice).
+a sample is a defect where it leaves the range of the samples of its colour around it by far more than those differ and
+than any other sample near by leaves its own, and where those beside it do not rise with it as they would under a point
+of light that the lens spreads over 1.5 pixels or more. All of it is our choice.
 """
 
 from __future__ import annotations
@@ -10,21 +11,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import FloatArray, Mosaic
+from rawkd.photo import DoubleArray, FloatArray, Mosaic
 from rawkd.sensor.noise import NoiseModel
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 LEAST_SIGMAS = 9.0
-"""Noise by which a defect leaves the range of its neighbours: none does by chance, in twice the noise either."""
+"""Noise by which a defect leaves the range of its neighbours at least."""
 TEXTURE = 2.5
-"""A defect leaves the range of its neighbours by so many times that range."""
-SHARED = 0.35
-"""Part of its height by which the four samples beside it rise together at most; under a sharp white star it is 0.8."""
-SURE_SIGMAS = 2.0
-"""Noise by which they must stay below that."""
-BORDER_PX = 3
+"""Times that range by which it leaves it."""
+ALONE = 7.0
+"""Times the same of every other sample within `REACH_PX`, one of them excepted, which may be a defect too."""
+REACH_PX = 8
+OF_NOISE = 3.5
+"""Noise by which those leave their range by chance; less says nothing."""
+SHARED = 0.2
+"""Part of its height by which the four samples beside it rise together at most; 0.8 under the sharpest white star."""
+SURE_SIGMAS = 1.0
+"""Noise by which they stay below that."""
+BORDER_PX = REACH_PX + 2
 """The outermost rows and columns, whose samples lack neighbours, are not searched."""
+CHUNK = 2048
+"""Windows at a time."""
 STRIP_ROWS = 8
 """Rows at a time, so that all buffers stay in the processor's cache."""
 
@@ -41,51 +50,126 @@ def find_defects(mosaic: Mosaic, noise: NoiseModel) -> IntArray:
     mosaic : (H, W) signal of any phase. noise : of the photo.
     """
     data = mosaic.data
-    height, width = data.shape
-    if min(height, width) <= 2 * BORDER_PX:
+    if min(data.shape) <= 2 * BORDER_PX:
         return np.empty((0, 2), np.int64)
     planes = np.array(mosaic.pattern.plane_of_site).reshape(2, 2)
-    gain, read = noise.gain[planes].astype(np.float32), noise.read_variance[planes].astype(np.float32)
-    found = _outstanding(data, gain, read)
-    for sign in (1, -1):
-        found = found
-    return found
+    gain, read = noise.gain[planes], noise.read_variance[planes]
+    found = _outliers(data, gain, read)
+    found, height = _leaving_their_range(data, found, planes, noise)
+    for holds in (_nothing_beside, _alone):
+        keep = holds(data, found, height, noise)
+        found, height = found[keep], height[keep]
+    return np.stack(np.divmod(found, data.shape[1]), axis=1)
 
 
-def _outstanding(data: FloatArray, gain: FloatArray, read: FloatArray) -> IntArray:
-    """Flat indices of samples beyond the range of the four of their colour in their row and column."""
+def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray) -> IntArray:
+    """Flat indices of samples far beyond the range of the four of their colour in their row and column, as it is wide.
+
+    Parameters
+    ----------
+    gain, read : (2, 2) noise of the sites of the Bayer cell.
+    """
     height, width = data.shape
     inner = slice(BORDER_PX, width - BORDER_PX)
-    count = width - 2 * BORDER_PX
-    factors = np.square(np.float32(LEAST_SIGMAS)) * np.stack([gain, read])
-    columns = (np.arange(count) + BORDER_PX) % 2
-    factors = factors[:, :, columns]
-    low, high, other = (np.empty((STRIP_ROWS, count), np.float32) for _ in range(3))
-    found = []
+    sites = np.arange(inner.start, inner.stop) % 2
+    slope, least = (LEAST_SIGMAS**2 * values[:, sites].astype(np.float32) for values in (gain, read))
+    buffers = [np.empty((STRIP_ROWS, len(sites)), np.float32) for _ in range(4)]
+    found = [np.empty(0, np.int64)]
     for top in range(BORDER_PX, height - BORDER_PX, STRIP_ROWS):
-        rows = min(STRIP_ROWS, height - BORDER_PX - top)
-        lo, hi, t = low[:rows], high[:rows], other[:rows]
-        centre = data[top : top + rows, inner]
-        up, down = data[top - 2 : top - 2 + rows, inner], data[top + 2 : top + 2 + rows, inner]
-        left, right = data[top : top + rows, 1 : 1 + count], data[top : top + rows, 5 : 5 + count]
-        np.minimum(up, down, out=lo)
-        np.maximum(up, down, out=hi)
-        np.minimum(lo, left, out=lo)
-        np.maximum(hi, left, out=hi)
-        np.minimum(lo, right, out=lo)
-        np.maximum(hi, right, out=hi)
-        np.minimum(hi, centre, out=hi)
-        np.maximum(lo, hi, out=lo)  # the centre brought into the range
-        np.subtract(centre, lo, out=hi)
-        np.multiply(hi, hi, out=hi)
-        parity = top % 2
-        for first in (0, 1):
-            site = (parity + first) % 2
-            np.multiply(lo[first::2], factors[0, site], out=t[first::2])
-            np.add(t[first::2], factors[1, site], out=t[first::2])
-            np.maximum(t[first::2], factors[1, site], out=t[first::2])
-        beyond = hi > t
-        if beyond.any():
-            r, c = np.nonzero(beyond)
-            found.append((r + top) * width + c + BORDER_PX)
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+        rows = slice(top, min(top + STRIP_ROWS, height - BORDER_PX))
+        low, high, beyond, limit = (buffer[: rows.stop - top] for buffer in buffers)
+        centre = data[rows, inner]
+        up, down = data[top - 2 : rows.stop - 2, inner], data[top + 2 : rows.stop + 2, inner]
+        np.minimum(up, down, out=low)
+        np.maximum(up, down, out=high)
+        for shift in (-2, 2):
+            beside = data[rows, inner.start + shift : inner.stop + shift]
+            np.minimum(low, beside, out=low)
+            np.maximum(high, beside, out=high)
+        np.clip(centre, low, high, out=beyond)
+        for parity in (0, 1):
+            site = (top + parity) % 2
+            np.multiply(beyond[parity::2], slope[site], out=limit[parity::2])
+            limit[parity::2] += least[site]
+            np.maximum(limit[parity::2], least[site], out=limit[parity::2])
+        np.subtract(centre, beyond, out=beyond)
+        np.square(beyond, out=beyond)
+        places = np.flatnonzero(beyond > limit)
+        if len(places):
+            span = high.ravel()[places] - low.ravel()[places]
+            places = places[beyond.ravel()[places] > np.square(TEXTURE * span)]
+            row, column = np.divmod(places, len(sites))
+            found.append((row + top) * width + column + BORDER_PX)
+    return np.concatenate(found)
+
+
+def _leaving_their_range(
+    data: FloatArray, found: IntArray, planes: IntArray, noise: NoiseModel
+) -> tuple[IntArray, FloatArray]:
+    """Those beyond the range of all samples of their colour around them, and by how much: below zero if darker."""
+    width = data.shape[1]
+    value, low, high = data.ravel()[found], *_range(data, found, SAME_COLOUR)
+    row, column = np.divmod(found, width)
+    green = np.flatnonzero(np.isin(planes, (1, 2))[row % 2, column % 2])
+    low_diagonal, high_diagonal = _range(data, found[green], DIAGONAL)
+    low[green] = np.minimum(low[green], low_diagonal)
+    high[green] = np.maximum(high[green], high_diagonal)
+    height = value - np.clip(value, low, high)
+    least = LEAST_SIGMAS * _sigma(np.clip(value, low, high), noise)
+    keep = np.abs(height) > np.maximum(least, TEXTURE * (high - low))
+    return found[keep], height[keep]
+
+
+def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
+    """Whether the four samples beside each do not rise, or sink, with it above those of their colours farther out."""
+    flat, width = data.ravel(), data.shape[1]
+    rise, level = np.zeros_like(height), np.zeros_like(height)
+    keep = np.ones(len(found), bool)
+    for down, right in BESIDE:
+        near = flat[found + down * width + right]
+        outwards = ((3 * down, 3 * right), (down + 2 * right, right + 2 * down), (down - 2 * right, right - 2 * down))
+        far = np.stack([flat[found + y * width + x] for y, x in outwards])
+        rise += near - far.mean(axis=0)
+        level = np.maximum(level, near)
+        keep &= np.abs(height) > TEXTURE * np.ptp(far, axis=0)
+    # four samples and four means of three, of which neighbours share some
+    error = np.sqrt(4 + 4 / 3) * _sigma(level, noise)
+    return keep & (np.sign(height) * rise + SURE_SIGMAS * error < SHARED * np.abs(height))
+
+
+def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
+    """Whether no two other samples near each leave the range of their four neighbours comparably, noise aside."""
+    width = data.shape[1]
+    reach = np.arange(-REACH_PX - 2, REACH_PX + 3)
+    window = (reach[:, None] * width + reach).ravel()
+    keep = np.empty(len(found), bool)
+    for start in range(0, len(found), CHUNK):
+        part = slice(start, start + CHUNK)
+        patch = data.ravel()[found[part, None] + window].reshape(-1, len(reach), len(reach))
+        centre = patch[:, 2:-2, 2:-2]
+        beside = (patch[:, :-4, 2:-2], patch[:, 4:, 2:-2], patch[:, 2:-2, :-4], patch[:, 2:-2, 4:])
+        low, high = (extreme.reduce(beside) for extreme in (np.minimum, np.maximum))
+        others = np.abs(centre - np.clip(centre, low, high))
+        others[:, REACH_PX, REACH_PX] = 0
+        second = np.partition(others.reshape(len(patch), (2 * REACH_PX + 1) ** 2), -2, axis=1)[:, -2]
+        chance = OF_NOISE * _sigma(centre[:, REACH_PX - 2, REACH_PX], noise)
+        keep[part] = (np.abs(height[part]) > ALONE * second) | (second < chance)
+    return keep
+
+
+def _range(data: FloatArray, found: IntArray, steps: tuple[tuple[int, int], ...]) -> tuple[FloatArray, FloatArray]:
+    """Smallest and largest of the samples at some steps from each."""
+    flat, width = data.ravel(), data.shape[1]
+    low = flat[found + steps[0][0] * width + steps[0][1]]
+    high = low.copy()
+    for down, right in steps[1:]:
+        value = flat[found + down * width + right]
+        np.minimum(low, value, out=low)
+        np.maximum(high, value, out=high)
+    return low, high
+
+
+def _sigma(level: FloatArray, noise: NoiseModel) -> FloatArray:
+    """Standard deviation of the noise at a level, of the plane where it is largest."""
+    gain, read = np.float32(noise.gain.max()), np.float32(noise.read_variance.max())
+    return np.sqrt(gain * np.maximum(level, 0) + read)

@@ -25,12 +25,16 @@ def profile_folder() -> Path:
     return home / "rawkd" / "cameras"
 
 
-def installed_profile(capture: Capture) -> tuple[Path | None, tuple[str, ...]]:
+def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Path | None, tuple[str, ...]]:
     """The first calibration file of the photo's camera by name, or None, and a sentence for each file that is none.
 
     A photo without a model or an ISO has none: a calibration says nothing about it.
+
+    Parameters
+    ----------
+    folder : where the files lie; None for `profile_folder`.
     """
-    folder = profile_folder()
+    folder = folder or profile_folder()
     if not capture.model.strip() or not capture.iso or capture.iso <= 0 or not folder.is_dir():
         return None, ()
     warnings = []

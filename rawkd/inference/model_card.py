@@ -1,0 +1,113 @@
+"""The card of a model: what it is, what it was made from, and where it holds; `card_file` reads and writes it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rawkd.errors import ModelError
+from rawkd.sensor.ksigma import Anchor
+
+BF16_COST_LIMIT_DB = 0.02
+"""A student runs in bf16 where that costs less at every gain."""
+
+
+@dataclass(frozen=True)
+class NoiseSubrange:
+    """Gains low <= gain < high, in signal units."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise ModelError(f"the noise subrange [{self.low:g}, {self.high:g}) is empty or not positive")
+
+    def __contains__(self, gain: float) -> bool:
+        return self.low <= gain < self.high
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What the exported network answers to an input that every machine can make again.
+
+    Attributes
+    ----------
+    seed, size : of `selftest.golden_input`; size in packed pixels.
+    gain, read_variance : the noise of that input.
+    patch : packed pixels along the edge of the central patch that is compared.
+    residual : base64 of the patch's output - input, (4, patch, patch) little-endian float32.
+    """
+
+    seed: int
+    size: int
+    patch: int
+    gain: float
+    read_variance: float
+    residual: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything that is known of one model; `card.json` with its folder.
+
+    Attributes
+    ----------
+    family, name : a family is a set of students that share out a range of gains; name is the folder's.
+    role : student | teacher. network, config : how `networks.NETWORKS` builds it.
+    input : planes | planes+variance. subrange : gains that it was trained for. anchor : the noise it sees.
+    stride : input sizes are multiples of it, packed pixels. halo : packed pixels from a tile's inner edge whose
+        output is not exact; half a tile or more says that no tile is exact anywhere (global pooling).
+    tile : the largest tile, packed pixels, a multiple of stride.
+    params : number of parameters. macs_per_mp : GMAC per megapixel by convention, "1e6" and "2^20".
+    files : sha256 by file name. golden : for the self-test.
+    data, licence, recipe, commit, seeds, created : where the weights come from.
+    metrics : by gain, psnr, psnr_noisy (dB) and ssim. bf16_cost_db : dB lost by gain, or None where unmeasured.
+    limits : what it is known not to do, one sentence each.
+    directory : where the card lies.
+    """
+
+    family: str
+    name: str
+    role: str
+    network: str
+    config: dict[str, Any]
+    input: str
+    subrange: NoiseSubrange
+    anchor: Anchor
+    stride: int
+    halo: int
+    tile: int
+    params: int
+    macs_per_mp: dict[str, float]
+    files: dict[str, str]
+    golden: Golden
+    data: Any
+    licence: str
+    recipe: Any
+    commit: str
+    seeds: Any
+    metrics: dict[str, dict[str, float]]
+    bf16_cost_db: dict[str, float] | None
+    limits: tuple[str, ...]
+    created: str
+    directory: Path
+
+    def __post_init__(self) -> None:
+        if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
+            raise ModelError(f"model {self.name}: a tile of {self.tile} is no multiple of the stride {self.stride}")
+        if 2 * self.halo < self.tile <= -(-2 * self.halo // self.stride) * self.stride:
+            raise ModelError(f"model {self.name}: a tile of {self.tile} leaves nothing beside a halo of {self.halo}")
+
+    @property
+    def exact_tiles(self) -> bool:
+        """Whether a tile's output is exact beyond the halo, so that tiles may be cropped and set side by side."""
+        return 2 * self.halo < self.tile
+
+    @property
+    def allows_bf16(self) -> bool:
+        """Whether bf16 was measured to cost less than 0.02 dB at every gain."""
+        cost = self.bf16_cost_db
+        return bool(cost) and all(value < BF16_COST_LIMIT_DB for value in (cost or {}).values())
