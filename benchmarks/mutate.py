@@ -1,4 +1,5 @@
-"""Read thousands of damaged copies of raw files: every one must be read or refused with a sentence, and none may hang.
+"""Read thousands of damaged copies of raw files: every one must be refused with a sentence, or read and written to files
+that open again, and none may hang.
 
     python benchmarks/mutate.py FILE... [--count 10000] [--seed 0] [--keep FOLDER]
 
@@ -19,7 +20,12 @@ import numpy as np
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.decode import Decoder
+from rawkd.files.dng import write_dng
+from rawkd.files.pictures import read_picture
 from rawkd.files.raw import read_raw
+from rawkd.files.rendered import write_image
+from rawkd.isp import render, render_preview
+from rawkd.photo import RawPhoto
 
 HEADER_BYTES = 4096
 
@@ -52,7 +58,20 @@ def outcome(path: Path, decoder: Decoder, timeout_s: float) -> str:
         return "damaged" if _is_sentence(error, path) else f"no sentence: {error}"
     except Exception as error:  # this is what the script looks for
         return f"{type(error).__name__}: {error}"
-    return "read" if np.isfinite(photo.mosaic.data).all() else "read values that are not finite"
+    try:
+        return _written(photo, path, decoder)
+    except Exception as error:  # a photo that was read must be written
+        return f"read, not written: {type(error).__name__}: {error}"
+
+
+def _written(photo: RawPhoto, path: Path, decoder: Decoder) -> str:
+    """Write what was read, and open it again."""
+    dng, jpeg = path.with_name("written.dng"), path.with_name("written.jpg")
+    write_dng(dng, photo, preview=render_preview(photo, 64), software="mutate", overwrite=True)
+    write_image(jpeg, render(photo, dtype=np.uint8), photo.capture, software="mutate", overwrite=True)
+    again = read_raw(dng, decoder=decoder)
+    read_picture(jpeg)
+    return "read" if np.array_equal(again.mosaic.data, photo.mosaic.data) else "written with other samples"
 
 
 def _is_sentence(error: InputError, path: Path) -> bool:

@@ -54,9 +54,8 @@ def main() -> None:
     parser.add_argument("--gain", type=float, default=6e-3)
     options = parser.parse_args()
     noisy = made_noisy(read_raw(options.source), options.gain)
-    write_dng(
-        options.output, noisy, preview=render_preview(noisy), overwrite=True, software="rawkd examples/make_noisy.py"
-    )
+    # a batch takes what "rawkd ..." wrote for its own outputs, and this is to be an input
+    write_dng(options.output, noisy, preview=render_preview(noisy), overwrite=True, software="examples/make_noisy.py")
 
 
 if __name__ == "__main__":

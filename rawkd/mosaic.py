@@ -17,6 +17,8 @@ from rawkd.errors import InputError
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
 FrameArray = NDArray[np.uint16]
+PixelArray = NDArray[np.int64]
+"""(n, 2) rows and columns."""
 
 
 class CFAPattern(StrEnum):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rawkd.errors import InputError
-from rawkd.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Levels, Mosaic, Rect
+from rawkd.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Levels, Mosaic, PixelArray, Rect
 
 __all__ = [
     "CFAPattern",
@@ -22,6 +22,7 @@ __all__ = [
     "FrameArray",
     "Levels",
     "Mosaic",
+    "PixelArray",
     "RawPhoto",
     "Rect",
     "Tag",
@@ -112,6 +113,9 @@ class RawPhoto:
     dng_version : DNGVersion of the source, (1, 4, 0, 0) where it is none.
     warnings : what the reader could not have exactly, one sentence each.
     dropped : names of what the source holds and a copy cannot keep ("maker notes").
+    defects : (n, 2) rows and columns in the active area of pixels that are known to be defective.
+    row_offset_dn : (H,) float64, what the unclipped samples of each row of the active area lie too high by, or None;
+        the mosaic is without it.
     """
 
     frame: FrameArray
@@ -129,6 +133,8 @@ class RawPhoto:
     dng_version: tuple[int, int, int, int] = (1, 4, 0, 0)
     warnings: tuple[str, ...] = field(default=())
     dropped: tuple[str, ...] = ()
+    defects: PixelArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    row_offset_dn: DoubleArray | None = None
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 2 or self.frame.dtype != np.uint16:
@@ -143,10 +149,18 @@ class RawPhoto:
     @property
     def mosaic(self) -> Mosaic:
         """Signal of the active area; computed anew at every call."""
-        return Mosaic(self.levels.to_signal(self.frame[self.active_area.slices]), self.pattern)
+        frame = self.frame[self.active_area.slices]
+        signal = self.levels.to_signal(frame)
+        if self.row_offset_dn is not None:
+            offset = (self.row_offset_dn / self.levels.range_dn).astype(np.float32)
+            for row in range(len(signal)):
+                signal[row] -= offset[row] * (frame[row] < self.levels.saturation_dn)
+        return Mosaic(signal, self.pattern)
 
     def with_mosaic(self, mosaic: Mosaic) -> RawPhoto:
         """The same photo with other signal in its active area: shape, phase and everything else are kept.
+
+        Offsets of rows leave the masked pixels too, in whole DN, so that nothing corrects the rows again.
 
         Raises
         ------
@@ -155,12 +169,21 @@ class RawPhoto:
         if mosaic.data.shape != (self.active_area.height, self.active_area.width) or mosaic.pattern != self.pattern:
             raise InputError(f"a mosaic of {mosaic.data.shape} {mosaic.pattern} is not of this photo")
         frame = self.frame.copy()
-        frame[self.active_area.slices] = self.levels.to_dn(mosaic.data)
-        return replace(self, frame=frame)
+        rows, columns = self.active_area.slices
+        if self.row_offset_dn is not None:
+            level = frame[rows] - np.rint(self.row_offset_dn)[:, None]
+            frame[rows] = np.clip(level, 0, np.iinfo(np.uint16).max)
+        frame[rows, columns] = self.levels.to_dn(mosaic.data)
+        return replace(self, frame=frame, row_offset_dn=None)
 
     def with_finer_levels(self, factor: int) -> RawPhoto:
         """The same photo with every integer multiplied by `factor`, so that a smoother signal is not posterised."""
-        return replace(self, frame=self.frame * np.uint16(factor), levels=self.levels.scaled(factor))
+        return replace(
+            self,
+            frame=self.frame * np.uint16(factor),
+            levels=self.levels.scaled(factor),
+            row_offset_dn=None if self.row_offset_dn is None else self.row_offset_dn * factor,
+        )
 
     def cut(self, rect: Rect, shown: Rect | None = None) -> RawPhoto:
         """The part `rect` of the active area as a photo of its own, every sample with its colour and its level.
@@ -179,6 +202,7 @@ class RawPhoto:
             raise InputError(f"the part {rect} leaves the active area of {area.height} x {area.width} pixels")
         shown = rect if shown is None else shown
         rows, columns = rect.slices
+        defects = self.defects - (rect.top, rect.left)
         return replace(
             self,
             frame=np.ascontiguousarray(self.frame[area.slices][rows, columns]),
@@ -186,4 +210,6 @@ class RawPhoto:
             default_crop=Rect(shown.top - rect.top, shown.left - rect.left, shown.height, shown.width),
             pattern=self.pattern.shifted(rect.top, rect.left),
             levels=self.levels.cut(rect),
+            defects=defects[((defects >= 0) & (defects < (rect.height, rect.width))).all(axis=1)],
+            row_offset_dn=None if self.row_offset_dn is None else self.row_offset_dn[rows],
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from rawkd.blend import blend
 from rawkd.errors import UsageError
+from rawkd.files.opcodes import without_marks
 from rawkd.inference.card import ModelCard, choose_student, load_family
 from rawkd.inference.engine import Engine, Engines
 from rawkd.inference.ensemble import self_ensemble
@@ -18,9 +19,11 @@ from rawkd.local_mean import keep_local_mean
 from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto
 from rawkd.sensor.bayer import SYMMETRIES, unify_bayer
 from rawkd.sensor.choose_noise import noise_model_of
+from rawkd.sensor.defects import DEFECTS, with_known_defects, without_defects
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
-from rawkd.sensor.profile_folder import installed_profile
+from rawkd.sensor.profile_folder import installed_profile, known_defects
+from rawkd.sensor.rows import level_rows
 
 Progress = Callable[[float], None]
 """Called with the part of the work that is done, 0..1."""
@@ -39,13 +42,13 @@ class DenoiseOptions:
     luma, chroma : 0..1, scale the luma and the chroma part of what is removed.
     ensemble : 1, 2, 4 or 8 symmetries of the mosaic that are averaged.
     noise : (gain, read variance) in signal units where the user knows them, else None.
-    noise_source : auto | calibration | profile | blind | iso.
-    calibration : a camera's calibration file, or None.
+    noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
     cameras : folder of the installed calibration files, None for the user's.
     model : name of a shipped family or model, or a directory; None for the one shipped family.
-    device : auto | cpu | cuda | mps.
-    threads : CPU threads, None for all.
+    device : auto | cpu | cuda | mps. threads : CPU threads, None for all.
     precision : f32 | bf16 | fp16, None for the best that the card allows on the device.
+    defects : map | auto, replace the hot and dead pixels that file or calibration name, or look for others, too.
+    rows : whether the offset of each row is removed where masked pixels show it.
     """
 
     strength: float = 1.0
@@ -60,6 +63,8 @@ class DenoiseOptions:
     device: str = "auto"
     threads: int | None = None
     precision: str | None = None
+    defects: str = "map"
+    rows: bool = False
 
     def __post_init__(self) -> None:
         for name in ("strength", "luma", "chroma"):
@@ -69,6 +74,8 @@ class DenoiseOptions:
             raise UsageError(f"an ensemble of {self.ensemble} is none of 1, 2, 4, 8")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"{self.threads} threads are fewer than one")
+        if self.defects not in DEFECTS:
+            raise UsageError(f"defects {self.defects!r} are none of {', '.join(DEFECTS)}")
 
     @property
     def keeps_everything(self) -> bool:
@@ -85,7 +92,7 @@ class Restoration:
     photo : the same photo with restored samples. mosaic : its active area before rounding to integers.
     noise : the noise that was removed.
     student : name of the network, None where nothing was to be removed; device, precision : where it ran.
-    warnings : one sentence each.
+    warnings : one sentence each. defects : number of pixels that were replaced before denoising.
     """
 
     photo: RawPhoto
@@ -95,6 +102,7 @@ class Restoration:
     device: str | None
     precision: str | None
     warnings: tuple[str, ...] = ()
+    defects: int = 0
 
 
 def no_progress(_part: float) -> None:
@@ -111,8 +119,17 @@ def denoise(photo: RawPhoto, options: DenoiseOptions | None = None, progress: Pr
     NoiseError: if no noise parameters can be found. ModelError: if no student fits or the device is missing.
     """
     options = options or DenoiseOptions()
-    noise, warnings = noise_of(photo, options)
-    return restore(photo, noise, options, progress, warnings)
+    prepared, told = prepare(photo, options)
+    noise, warnings = noise_of(prepared, options)
+    return restore(prepared, noise, options, progress, told + warnings)
+
+
+def prepare(photo: RawPhoto, options: DenoiseOptions) -> tuple[RawPhoto, tuple[str, ...]]:
+    """The whole photo with its rows level where that is asked for, its known defects marked, and what is remarkable."""
+    if options.keeps_everything:
+        return photo, ()
+    level, warnings = level_rows(photo, remove=options.rows)
+    return with_known_defects(level, known_defects(photo.capture, options.calibration)), warnings
 
 
 def noise_of(photo: RawPhoto, options: DenoiseOptions) -> tuple[NoiseModel, tuple[str, ...]]:
@@ -150,8 +167,9 @@ def restore(
         card, device=options.device, threads=options.threads, precision=options.precision
     )
     fine = in_finer_integers(photo)
+    sound, defects = without_defects(fine, noise, search=options.defects == "auto")
     result = restore_mosaic(
-        fine.mosaic,
+        sound,
         noise,
         card,
         engine,
@@ -161,8 +179,9 @@ def restore(
         saturation=fine.levels.saturation,
         neutral=photo.color.as_shot_neutral,
     )
-    told = warnings + choice_warnings + device_warnings
-    return Restoration(fine.with_mosaic(result), result, noise, card.name, engine.device, engine.precision, told)
+    told = warnings + choice_warnings + device_warnings + defects.remarks()
+    restored = without_marks(fine.with_mosaic(result))
+    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, told, defects.total)
 
 
 def restore_mosaic(

@@ -20,7 +20,7 @@ from rawkd.inference.card import load_family
 from rawkd.inference.engine import Engines
 from rawkd.isp import render, render_preview
 from rawkd.photo import Rect
-from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, restore
+from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, prepare, restore
 from rawkd.region import part_of
 from rawkd.report import Clock, Report, camera_name
 from rawkd.sensor.noise import NoiseModel
@@ -85,10 +85,12 @@ def process_file(
     with clock.step("read"):
         whole = read_raw(path, decoder=decoder)
     with clock.step("noise"):
-        found, warnings = noise_of(whole, options.denoise) if noise is None else (noise, ())
+        prepared, told = prepare(whole, options.denoise)
+        found, warnings = noise_of(prepared, options.denoise) if noise is None else (noise, ())
     with clock.step("denoise"):
-        photo = whole if options.crop is None else part_of(whole, options.crop, context_px(options.denoise))
-        restoration = restore(photo, found, options.denoise, progress, whole.warnings + warnings, engines=engines)
+        photo = prepared if options.crop is None else part_of(prepared, options.crop, context_px(options.denoise))
+        warnings = whole.warnings + told + warnings
+        restoration = restore(photo, found, options.denoise, progress, warnings, engines=engines)
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:
@@ -108,6 +110,7 @@ def process_file(
         precision=restoration.precision,
         seconds=clock.seconds(),
         warnings=restoration.warnings + late_warnings,
+        defects=restoration.defects,
     )
 
 

@@ -22,6 +22,7 @@ class Report:
     ----------
     width, height : of the written picture: of a DNG its default crop, of a rendered one its pixels.
     student, device, precision : None where nothing was to be removed. seconds : wall time of each step.
+    defects : number of hot and dead pixels that were replaced; in the record, `warnings` tell it.
     """
 
     input: Path
@@ -38,6 +39,7 @@ class Report:
     precision: str | None
     seconds: dict[str, float]
     warnings: tuple[str, ...]
+    defects: int = 0
 
     def record(self) -> dict[str, object]:
         """The report in plain values, as it stands in JSON."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from small_photos import GAIN, READ_VARIANCE, noisy_photo
 
 from rawkd.files.dng import write_dng
 from rawkd.photo import Capture, Tag
+from rawkd.sensor.profile import CameraProfile, profile_record
 
 ISO_TAG, SHORT = 34855, 3
 
@@ -33,6 +35,15 @@ def write_shoot(folder: Path, count: int, *, iso: int | None = 1600) -> list[Pat
         write_photo(folder / f"{index:02}.dng", index, iso=iso, gain=GAIN * (1 + 0.2 * index / count))
         for index in range(count)
     ]
+
+
+def write_calibration(path: Path, gain: float) -> Path:
+    """The calibration file of the camera of `write_photo`, one gain at every ISO."""
+    gains, reads = np.tile([0.0, gain], (4, 1)), np.tile([0.0, 0.0, READ_VARIANCE], (4, 1))
+    profile = CameraProfile("Rawkd", "Rawkd One", (100.0, 6400.0), gains, reads)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(profile_record(profile)))
+    return path
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

@@ -77,9 +77,7 @@ def _template() -> RawPhoto:
     photo = noisy_photo(8, 8)
     area = Rect(0, 0, *SHAPE)
     frame = np.zeros(SHAPE, np.uint16)
-    return replace(
-        photo, frame=frame, active_area=area, default_crop=area, pattern=CFAPattern.GRBG, noise_profile=()
-    )
+    return replace(photo, frame=frame, active_area=area, default_crop=area, pattern=CFAPattern.GRBG, noise_profile=())
 
 
 def save(folder: Path, name: str, photo: RawPhoto) -> Path:

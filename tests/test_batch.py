@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from small_shoots import left_over, outputs, read_report, write_photo, write_shoot
+from small_shoots import left_over, outputs, read_report, write_calibration, write_photo, write_shoot
 from tiny_models import blur, make_model
 
 from rawkd.batch import lock, queue, work
@@ -37,6 +37,7 @@ from rawkd.files.raw import read_raw
 from rawkd.inference import engine
 from rawkd.pipeline import DenoiseOptions
 from rawkd.process import ProcessOptions, process_file
+from rawkd.sensor.profile_folder import profile_folder
 
 Run = Callable[..., int]
 
@@ -364,6 +365,50 @@ def test_one_batch_at_a_time(run: Run, tmp_path: Path, capfd: pytest.CaptureFixt
         assert run() == 6
     assert "another rawkd batch" in capfd.readouterr().err
     assert run() == 0
+
+
+def test_a_disk_without_locks_serves_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_stream: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(lock, "_lock", refuse)
+    write_shoot(tmp_path / "in", 1)
+    assert run() == 0
+    assert set(outputs(tmp_path / "out")) == {"00-denoised.dng"}
+
+
+def test_an_output_that_cannot_be_read_costs_only_itself(run: Run, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    for path in (tmp_path / "out" / ".rawkd" / "photos").iterdir():
+        content = json.loads(path.read_text())
+        if content["output"].startswith("00"):
+            path.write_text(json.dumps({**content, "done": False}))
+    broken = tmp_path / "out" / "00-denoised.dng"
+    broken.unlink()
+    broken.mkdir()
+    assert run("--report", str(tmp_path / "r.json")) == 1
+    assert statuses(read_report(tmp_path / "r.json")) == {"00.dng": "failed", "01.dng": "skipped"}
+
+
+def test_an_installed_calibration_comes_before_the_pool(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    write_shoot(tmp_path / "in", 2)
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    assert len(read_report(tmp_path / "r.json")["series"]) == 1
+    write_calibration(profile_folder() / "one.json", gain=2e-3)
+    assert run("--overwrite", "--report", str(tmp_path / "r.json")) == 0
+    photos = read_report(tmp_path / "r.json")["photos"]
+    assert [photo["status"] for photo in photos] == ["skipped"] * 2
+    shutil.rmtree(tmp_path / "out" / ".rawkd" / "photos")
+    assert run("--overwrite", "--report", str(tmp_path / "r.json")) == 0
+    report = read_report(tmp_path / "r.json")
+    assert [photo["noise"]["source"] for photo in report["photos"]] == ["calibration"] * 2
+    assert {photo["student"] for photo in report["photos"]} == {"tiny-high"}
+    assert report["series"] == []
 
 
 DIE = (

@@ -240,6 +240,10 @@ def test_names_that_are_no_text(photo: Path, family: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert done.stdout == os.fsencode(tmp_path / os.fsdecode(b"odd \xff\n name-denoised.dng")) + b"\n"
     assert Path(os.fsdecode(done.stdout[:-1])).is_file()
+    command[3:5] = ["inspect", str(odd)]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert os.fsencode(odd) in done.stdout
 
 
 def test_a_folder_is_created_when_it_is_named_as_one(photo: Path, family: Path, tmp_path: Path) -> None:

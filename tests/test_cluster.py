@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_shoots import left_over, outputs, read_report, write_photo, write_shoot
+from small_shoots import left_over, outputs, read_report, write_calibration, write_photo, write_shoot
 from tiny_models import blur, make_model
 
 from rawkd.batch.outcome import Outcome, Status
@@ -17,9 +17,13 @@ from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Selection, find_tasks
+from rawkd.batch.work import Kit
 from rawkd.cli import main
-from rawkd.pipeline import DenoiseOptions
+from rawkd.errors import NoiseError
+from rawkd.files.raw import read_raw
+from rawkd.pipeline import DenoiseOptions, noise_of
 from rawkd.process import ProcessOptions, process_file
+from rawkd.sensor.profile_folder import profile_folder
 
 dask_config = pytest.importorskip("dask.config", reason="needs the extra `cluster`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
@@ -187,3 +191,33 @@ def test_the_luggage_is_named_by_what_it_holds(family: Path, tmp_path: Path) -> 
     assert set(one.files) == names
     make_model(tmp_path / "tiny-low", blur, subrange=[1e-5, 1e-1], halo=4)
     assert pack_luggage(options_for(tmp_path)).sha256 != one.sha256
+
+
+def test_calibrations_are_those_of_the_machine_that_sends(
+    dask: Any, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    installed = write_calibration(profile_folder() / "one.json", gain=2e-3)
+    write_shoot(tmp_path / "in", 2)
+    tasks = find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING)
+    options = options_for(family)
+    crew = ClusterCrew(dask.scheduler_address, options)
+    outcomes: list[Outcome] = []
+    try:
+        Batch(options, crew).run(tasks, outcomes.append)
+    finally:
+        crew.close()
+    assert [outcome.report["noise"]["source"] for outcome in outcomes if outcome.report] == ["calibration"] * 2
+    assert pack_luggage(options).files["cameras/one.json"] == installed.read_bytes()
+
+    kit = Kit(cameras=tmp_path / "nowhere")
+    assert noise_of(read_raw(tmp_path / "in" / "00.dng"), options.process.denoise)[0].source == "calibration"
+    localised = kit.localised(options.process).denoise
+    assert noise_of(read_raw(tmp_path / "in" / "00.dng"), localised)[0].source == "profile"
+
+
+def test_a_calibration_that_cannot_be_read_is_named(family: Path, tmp_path: Path) -> None:
+    denoise = DenoiseOptions(model=family, calibration=tmp_path / "none.json")
+    with pytest.raises(NoiseError, match=r"none\.json"):
+        pack_luggage(BatchOptions(ProcessOptions(denoise)))

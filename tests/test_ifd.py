@@ -19,9 +19,9 @@ from rawkd.photo import Tag
 
 @st.composite
 def fields(draw: st.DrawFn) -> Tag:
-    kind = draw(st.sampled_from(sorted(set(ifd.TYPE_SIZES) - {13})))
+    kind = draw(st.sampled_from(sorted(set(tags.SIZE_OF_TYPE) - {13})))
     count = draw(st.integers(1, 9))
-    data = draw(st.binary(min_size=count * ifd.TYPE_SIZES[kind], max_size=count * ifd.TYPE_SIZES[kind]))
+    data = draw(st.binary(min_size=count * tags.SIZE_OF_TYPE[kind], max_size=count * tags.SIZE_OF_TYPE[kind]))
     number = draw(st.integers(1000, 30000))
     return Tag(number, kind, count, data)
 
@@ -47,9 +47,9 @@ def test_nested_directories_come_back(main: list[Tag], exif: list[Tag], gps: lis
     some = Tag(31000, 3, 1, b"\1\0")
     raw = Ifd([some], {}, blocks, ifd.TILES)
     children = {
-        ifd.SUB_IFDS: (raw, Ifd([some])),
-        ifd.EXIF_IFD: (Ifd([*exif, some]),),
-        ifd.GPS_IFD: (Ifd([*gps, some]),),
+        tags.SUB_IFDS: (raw, Ifd([some])),
+        tags.EXIF_IFD: (Ifd([*exif, some]),),
+        tags.GPS_IFD: (Ifd([*gps, some]),),
     }
     root = Ifd([*main, some], children, (b"preview",))
     data = written(root)
@@ -73,7 +73,7 @@ def test_directories_are_sorted_and_aligned() -> None:
     entries = [struct.unpack_from("<HHII", data, 10 + 12 * i) for i in range(count)]
     numbers = [entry[0] for entry in entries]
     assert numbers == sorted(numbers) == [256, 271, 273, 279, 305]
-    places = [value for number, kind, n, value in entries if n * ifd.TYPE_SIZES[kind] > 4]
+    places = [value for number, kind, n, value in entries if n * tags.SIZE_OF_TYPE[kind] > 4]
     assert places
     assert all(place % 2 == 0 for place in places)
 
@@ -83,7 +83,7 @@ def test_tifffile_reads_it(tmp_path: Path) -> None:
     base = [ifd.integers(256, [8]), ifd.integers(257, [6]), ifd.short(258, [16]), ifd.short(259, [1])]
     base += [ifd.short(262, [1]), ifd.short(277, [1]), ifd.integers(278, [4]), ifd.rational(282, [72.5])]
     root = Ifd(
-        base, {ifd.EXIF_IFD: (Ifd([ifd.rational(33434, [1 / 125])]),)}, (picture[:4].tobytes(), picture[4:].tobytes())
+        base, {tags.EXIF_IFD: (Ifd([ifd.rational(33434, [1 / 125])]),)}, (picture[:4].tobytes(), picture[4:].tobytes())
     )
     path = tmp_path / "a.tif"
     path.write_bytes(written(root))

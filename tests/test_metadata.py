@@ -125,6 +125,24 @@ def test_what_the_tags_call_unknown_is_not_taken_from_elsewhere() -> None:
     assert read_capture(None, {"iso": 0.0, "exposure_s": float("inf")})[0].exposure_s is None
 
 
+def test_what_only_libraw_found_becomes_exif() -> None:
+    """A CRW has no EXIF directory: without this its DNG would tell neither ISO nor exposure nor date."""
+    libraw = {
+        "iso": 50.0,
+        "exposure_s": 0.25,
+        "aperture": 2.8,
+        "focal_length_mm": 7.1,
+        "datetime": "2021:03:26 21:16:32",
+    }
+    exif = Ifd({tag.number: tag for tag in read_capture(None, libraw)[0].exif})
+    assert [exif.number(number) for number in (34855, 33434, 33437, 37386)] == [50, 0.25, 2.8, 7.1]
+    assert exif.text(36867) == libraw["datetime"]
+    stated = Tag(34855, 3, 1, struct.pack("<H", 800))
+    assert Ifd({tag.number: tag for tag in read_capture(tree_of(stated), libraw)[0].exif}).number(34855) == 800
+    nonsense = {"iso": 0.0, "exposure_s": 1e30, "aperture": float("nan"), "datetime": None}
+    assert read_capture(None, nonsense)[0].exif == ()
+
+
 def test_an_iso_beyond_16_bits_is_in_another_tag() -> None:
     short, wide = Tag(34855, 3, 1, b"\xff\xff"), Tag(34866, 4, 1, struct.pack("<I", 102400))
     assert read_capture(tree_of(short, wide), {})[0].iso == 102400

@@ -17,7 +17,7 @@ from rawkd.files.atomic import atomic_output
 
 COLUMNS = (
     "input", "output", "status", "error", "series", "camera", "iso", "cfa", "width", "height", "gain", "read_variance",
-    "noise_source", "confidence", "student", "ensemble", "device", "precision", "seconds", "warnings",
+    "noise_source", "confidence", "student", "ensemble", "device", "precision", "defects", "seconds", "warnings",
 )  # fmt: skip
 
 

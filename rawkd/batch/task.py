@@ -11,13 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from rawkd.batch.store import LocalStore, Store
 from rawkd.errors import InputError
-
-RAW_SUFFIXES = frozenset({
-    ".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".eip", ".erf",
-    ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
-    ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
-})  # fmt: skip
-"""Names that raw files end in; files of other names are no photos unless they are named one by one."""
+from rawkd.files.naming import RAW_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rawkd.files.decode import Decoder
 from rawkd.files.identify import Identity, identify
 from rawkd.files.raw import read_raw
 from rawkd.inference.engine import Engines
-from rawkd.pipeline import noise_of
+from rawkd.pipeline import noise_of, prepare
 from rawkd.process import ProcessOptions, process_file
 from rawkd.sensor.noise import NoiseModel
 
@@ -126,7 +126,8 @@ def measure(kit: Kit, assignment: Assignment) -> Measured | Failure:
         with task.source.local(task.name) as path:
             photo = read_raw(path, decoder=kit.decoder)
             try:
-                return Measured(*noise_of(photo, kit.localised(assignment.options).denoise))
+                options = kit.localised(assignment.options).denoise
+                return Measured(*noise_of(prepare(photo, options)[0], options))
             except NoiseError:
                 return Measured(None)
     except Exception as error:  # one bad photo must not cost the others
@@ -164,4 +165,4 @@ def _denoise(kit: Kit, assignment: Assignment, path: Path, work: Path) -> tuple[
         )
     except RawkdError as error:
         raise type(error)(str(error).replace(str(work), assignment.task.output_shown)) from error
-    return report.record(), sha256_of_file(work)
+    return report.record() | {"defects": report.defects}, sha256_of_file(work)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from rawkd.cli.batch_progress import BatchDisplay, one_line
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import FAILED, OK
 from rawkd.cli.options import Choices, shared_options
+from rawkd.cores import available_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,7 +93,7 @@ def batch_command(
 
     tasks = () if watching else find()
     display = BatchDisplay(Console(verbosity=verbose - quiet), None if watching else len(tasks), as_json)
-    options, crew = _crew(cluster, jobs or min(_cores() + SPARE_JOBS, MOST_JOBS), options, display)
+    options, crew = _crew(cluster, jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS), options, display)
     with closing(crew):
         batch = Batch(options, crew)
         if dry_run:
@@ -142,12 +142,6 @@ def _crew(cluster: str | None, jobs: int, options: BatchOptions, display: BatchD
     return fixed, ClusterCrew(cluster, fixed)
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _watch(find: Callable[[], Sequence[Task]], batch: Batch, display: BatchDisplay) -> None:
     """Until Ctrl-C, which is how a watch ends and no failure."""
     from rawkd.batch.watch import watch
@@ -175,7 +169,7 @@ def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> int
         if display.as_json:
             click.echo(json.dumps({"input": task.input_shown, "output": task.output_shown, "status": "to do"}))
         else:
-            click.echo(task.output_shown.encode(sys.stdout.encoding, "surrogateescape"))
+            click.echo(os.fsencode(task.output_shown))
     display.console.say(f"{len(survey.todo)} to do, {_counted(display)}; nothing was written")
     return FAILED if any(outcome.failure for outcome in survey.settled) else OK
 

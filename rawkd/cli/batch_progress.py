@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class BatchDisplay:
         if self.as_json:
             click.echo(json.dumps(outcome.record()))
         elif outcome.status == "done":
-            click.echo(outcome.task.output_shown.encode(sys.stdout.encoding, "surrogateescape"))
+            click.echo(os.fsencode(outcome.task.output_shown))
 
 
 def one_line(text: str) -> str:

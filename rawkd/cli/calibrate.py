@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,16 +84,20 @@ def _calibrate(
         console.say(line)
     target = install_path(calibration.profile) if out is None else out
     write_calibration(calibration, target, overwrite=overwrite)
-    click.echo(str(target))
+    click.echo(os.fsencode(target))
     for plot in plots:
         write_drawing(plot, calibration_chart(calibration), overwrite=overwrite)
-        click.echo(str(plot))
+        click.echo(os.fsencode(plot))
 
 
 def _summary(calibration: Calibration) -> list[str]:
-    """A line an ISO."""
-    return [
+    """A line an ISO, and one a map of defects."""
+    lines = [
         f"ISO {one.iso:g}: gain {one.gain[1]:.4g} +- {one.gain_error[1]:.1g}, read variance {one.read_variance[1]:.4g}"
         f" +- {one.read_error[1]:.1g}, {one.num_frames} frames, {one.kept_share:.0%} of the blocks on the line"
         for one in calibration.measured
+    ]
+    return lines + [
+        f"frames of {one.width} x {one.height}: {len(one.pixels)} defective pixels stand out in the dark"
+        for one in calibration.profile.defects
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,7 @@ def _compare(
         comparison = compare(photo, options, progress)
     console.warn(photo, comparison.warnings)
     write_page(comparison, page, overwrite=overwrite)
-    click.echo(str(page))
+    click.echo(os.fsencode(page))
     if strip is not None:
         write_strip(comparison, strip, overwrite=overwrite)
-        click.echo(str(strip))
+        click.echo(os.fsencode(strip))

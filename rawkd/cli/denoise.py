@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,13 +86,8 @@ def _denoise_one(
     console.warn(photo, report.warnings)
     console.say(_summary(report))
     console.detail("  ".join(f"{step} {value:.2f} s" for step, value in report.seconds.items()))
-    click.echo(json.dumps(report.record()) if as_json else _as_typed(output))
+    click.echo(json.dumps(report.record()) if as_json else os.fsencode(output))
     return OK
-
-
-def _as_typed(path: Path) -> bytes:
-    """The path in the bytes of the terminal, those that are no text included."""
-    return str(path).encode(sys.stdout.encoding, "surrogateescape")
 
 
 def _summary(report: Report) -> str:

@@ -49,9 +49,12 @@ def export_command(
 
 
 def _commit() -> str:
-    """The commit of the checkout, or "unknown" outside one."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    """The commit of the checkout, or "unknown" outside one and without git."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return "unknown"
     return found.stdout.strip() or "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def inspect_command(
     except Exception as error:  # said with the photo's name; the code tells which kind
         console.fail(error, photo)
         return exit_code_of(error)
-    click.echo(json.dumps(record | {"warnings": warnings}) if as_json else _text(record))
+    click.echo(json.dumps(record | {"warnings": warnings}) if as_json else os.fsencode(_text(record)))
     console.warn(photo, warnings)
     return OK
 
@@ -44,11 +45,12 @@ def _facts(
     from rawkd.files.drawing import refuse_plot, write_drawing
     from rawkd.files.raw import read_raw
     from rawkd.inference.card import choose_student, load_family
-    from rawkd.pipeline import DenoiseOptions, noise_of
+    from rawkd.pipeline import DenoiseOptions, noise_of, prepare
 
     if plot is not None:
         refuse_plot(plot, overwrite=overwrite)
     raw = read_raw(path)
+    prepared, warnings = prepare(raw, DenoiseOptions())
     noise, noise_warnings = noise_of(raw, DenoiseOptions())
     if plot is not None:
         from rawkd.evaluation.noise_plot import noise_chart
@@ -62,9 +64,21 @@ def _facts(
             "source": noise.source,
             "confidence": noise.confidence,
         },
+        "row_noise": _row_noise(raw),
+        "known_defects": len(prepared.defects),
         "student": card.name,
     }
-    return record, raw.warnings + noise_warnings + choice_warnings
+    return record, raw.warnings + warnings + noise_warnings + choice_warnings
+
+
+def _row_noise(photo: RawPhoto) -> dict[str, object] | None:
+    """Noise that whole rows share, in plain values; None where it cannot be measured."""
+    from rawkd.sensor.rows import measure_rows
+
+    rows = measure_rows(photo)
+    if rows is None:
+        return None
+    return {"sd_dn": rows.row_sd_dn, "share_of_noise": rows.share, "source": rows.source, "shown": rows.shown}
 
 
 def _stated(path: Path, photo: RawPhoto) -> dict[str, object]:

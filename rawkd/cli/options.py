@@ -67,6 +67,8 @@ class Choices:
     crop: tuple[int, int, int, int] | None
     threads: int | None
     overwrite: bool
+    defects: str
+    rows: bool
 
     def process_options(self) -> ProcessOptions:
         """The values that the program works with."""
@@ -87,6 +89,8 @@ class Choices:
                 model=self.model,
                 device=self.device,
                 threads=self.threads,
+                defects=self.defects,
+                rows=self.rows,
             ),
             demosaic=self.demosaic,
             exposure_ev=self.exposure,
@@ -130,6 +134,14 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="The camera's calibration file, for its noise.",
     ),
+    click.option(
+        "--defects",
+        type=click.Choice(["map", "auto"]),
+        default="map",
+        show_default=True,
+        help="Hot and dead pixels: replace those that the file or the calibration names, or find others, too.",
+    ),
+    click.option("--rows", is_flag=True, help="Remove the offset of each row where masked pixels show it."),
     click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "cuda", "mps"]),

@@ -17,19 +17,26 @@ from rawkd.photo import Capture, RawPhoto
 from rawkd.pipeline import Progress, no_progress
 from rawkd.process import SOFTWARE
 from rawkd.report import camera_name
-from rawkd.sensor.calibrate import IsoNoise, gain_law, noise_of_iso, odd_iso, read_law
+from rawkd.sensor.calibrate import IsoNoise, gain_law, noise_of_iso, odd_iso, read_law, read_misses
+from rawkd.sensor.dark_frames import DarkFrames
 from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile, profile_record
 from rawkd.sensor.profile_folder import profile_folder, profile_name
-from rawkd.sensor.transfer import FrameSample, TransferPoints, find_bursts, odd_frames, sample_frame, transfer_points
+from rawkd.sensor.transfer import (
+    FrameSample,
+    TransferPoints,
+    find_bursts,
+    is_dark,
+    odd_frames,
+    sample_frame,
+    transfer_points,
+)
 
 NUM_BLOCKS = 2048
 """Blocks of a frame that are looked at: 2 megapixels, 8 MiB in memory."""
 BLOCKS_OF_ALL = 65536
 """Blocks of all frames together, a quarter of a gibibyte."""
 MUCH_CLIPPED = 0.5
-READ_MISS = 0.25
-"""Relative difference of an ISO's read variance from the law that is told (dual gain sensors do that)."""
 
 Setting = tuple[float, float, float]
 
@@ -76,13 +83,14 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """Samples by ISO and by exposure setting, black offsets of masked pixels, and what is the same in all frames."""
+    """Samples by ISO and exposure setting, black offsets of masked pixels, defects, and what is the same in all."""
 
     make: str
     model: str
     range_dn: float
     by_iso: dict[float, dict[Setting, list[FrameSample]]]
     masked_dn: dict[float, list[float]]
+    dark: DarkFrames
     remarks: list[str]
 
 
@@ -121,7 +129,7 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
     if not measured:
         raise NoiseError(f"no noise could be measured: {'; '.join(remarks) or 'too few frames'}")
     profile = _fit(frames, measured)
-    remarks += _read_misses(profile, measured)
+    remarks += read_misses(profile, measured)
     return Calibration(profile, tuple(measured), black, frames.range_dn, tuple(remarks))
 
 
@@ -132,7 +140,8 @@ def write_calibration(calibration: Calibration, path: Path, *, overwrite: bool =
     ------
     OutputError: if it exists or cannot be written.
     """
-    text = json.dumps(calibration.record(), indent=1) + "\n"
+    lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in calibration.record().items())
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
     with atomic_output(path, overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -169,7 +178,7 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
                 continue
             capture = photo.capture
             if found is None:
-                found = _Frames(capture.make, capture.model, photo.levels.range_dn, {}, {}, remarks)
+                found = _Frames(capture.make, capture.model, photo.levels.range_dn, {}, {}, DarkFrames(), remarks)
                 first = path.name
             elif (capture.make, capture.model) != (found.make, found.model):
                 raise InputError(
@@ -194,6 +203,8 @@ def _file(frames: _Frames, photo: RawPhoto, name: str, count: int) -> None:
     offset = masked_offset_dn(photo)
     if offset is not None:
         frames.masked_dn.setdefault(setting[0], []).append(offset)
+    if is_dark(sample).all():
+        frames.dark.add(photo, setting)
     frames.by_iso.setdefault(setting[0], {}).setdefault(setting, []).append(sample)
 
 
@@ -218,26 +229,14 @@ def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[T
 
 
 def _fit(frames: _Frames, measured: Sequence[IsoNoise]) -> CameraProfile:
-    """Laws of all planes."""
+    """Laws of all planes, and the defects that dark frames show."""
+    defects, told = frames.dark.maps()
+    frames.remarks.extend(told)
     return CameraProfile(
         make=frames.make,
         model=frames.model,
         iso_range=(measured[0].iso, measured[-1].iso),
         gain=np.array([gain_law(measured, (plane,))[0] for plane in range(4)]),
         read_variance=np.array([read_law(measured, plane) for plane in range(4)]),
+        defects=defects,
     )
-
-
-def _read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[str]:
-    """ISOs whose read variance the law misses by more than it should."""
-    told = []
-    for one in measured:
-        found = float(one.read_variance[1:3].mean())
-        law = profile.noise_at(one.iso).green_read_variance
-        error = float(np.hypot(one.read_error[1], one.read_error[2]) / 2)
-        if abs(found - law) > max(READ_MISS * found, 4 * error):
-            told.append(
-                f"ISO {one.iso:g}: the read variance measured, {found:.3g}, is not that of the fit, {law:.3g}; a sensor"
-                " with two conversion gains does that: calibrate the ISOs below and above the step apart"
-            )
-    return told

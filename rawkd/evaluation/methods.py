@@ -73,7 +73,10 @@ class Students:
     def prepare(self, case: Case) -> tuple[str, ...]:
         """Load the student of the case's noise, once."""
         card, warnings = choose_student(self._cards, case.noise)
-        engine, more = self._engines.load(card, device=self._options.device, threads=self._options.threads)
+        options = self._options
+        engine, more = self._engines.load(
+            card, device=options.device, threads=options.threads, precision=options.precision
+        )
         if card.name in self._used:
             return warnings
         self._used[card.name] = engine

@@ -10,15 +10,11 @@ from rawkd.color import ProcessMetadata
 from rawkd.errors import InputError
 from rawkd.evaluation.case import Case
 from rawkd.files.decode import Decoder
+from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.raw import read_raw
 from rawkd.photo import Mosaic, RawPhoto
 from rawkd.pipeline import DenoiseOptions, noise_of
 from rawkd.sensor.noise import NoiseModel
-
-RAW_SUFFIXES = frozenset({
-    ".dng", ".crw", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".rw2", ".orf", ".pef", ".srw", ".kdc",
-    ".raw",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from rawkd.color import ProcessMetadata, camera_from_rgb
 from rawkd.errors import InputError, UsageError
 from rawkd.evaluation.case import RAW_RULES, SRGB_RULE, Case, Score, raw_values, srgb_values
-from rawkd.evaluation.photos import RAW_SUFFIXES, NoiseChoice
+from rawkd.evaluation.photos import NoiseChoice
+from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.raw import read_raw
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, DoubleArray, Levels, Mosaic, RawPhoto, Rect

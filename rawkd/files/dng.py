@@ -17,8 +17,9 @@ from rawkd.cores import available_cores
 from rawkd.files.atomic import atomic_output
 from rawkd.files.dng_fields import main_fields, raw_fields
 from rawkd.files.exif import capture_directories, merged
-from rawkd.files.ifd import SUB_IFDS, TILES, Ifd, ascii_text, integers, long, rational, short, write_tiff
+from rawkd.files.ifd import TILES, Ifd, ascii_text, integers, long, rational, short, write_tiff
 from rawkd.files.ljpeg import encode_tile
+from rawkd.files.tags import SUB_IFDS
 from rawkd.photo import FrameArray, RawPhoto, Rect, Tag
 
 TILE_PX = 512

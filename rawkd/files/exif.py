@@ -9,8 +9,6 @@ import io
 from collections.abc import Iterable
 
 from rawkd.files.ifd import (
-    EXIF_IFD,
-    GPS_IFD,
     UNDEFINED,
     Ifd,
     ascii_text,
@@ -20,6 +18,7 @@ from rawkd.files.ifd import (
     short,
     write_tiff,
 )
+from rawkd.files.tags import EXIF_IFD, GPS_IFD
 from rawkd.photo import Capture, Tag
 
 MAKER_NOTE, INTEROPERABILITY = 37500, 40965

@@ -12,12 +12,11 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from rawkd.errors import OutputError
+from rawkd.files.tags import SIZE_OF_TYPE
 from rawkd.photo import Tag
 
-SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
 STRIPS, TILES = (273, 279), (324, 325)
 """Tag numbers of the offsets and the byte counts of strips and of tiles."""
-TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE = 1, 2, 3, 4, 5, 7, 10, 12
 HEADER_BYTES = 8
 OFFSET_MAX = 2**32 - 1
@@ -45,7 +44,7 @@ class Ifd:
         if twice:
             raise OutputError(f"the TIFF fields {twice} were given twice")
         for tag in self.tags:
-            if tag.type not in TYPE_SIZES or len(tag.data) != tag.count * TYPE_SIZES[tag.type] or tag.count < 1:
+            if tag.type not in SIZE_OF_TYPE or len(tag.data) != tag.count * SIZE_OF_TYPE[tag.type] or tag.count < 1:
                 raise OutputError(
                     f"TIFF field {tag.number} holds {len(tag.data)} bytes for {tag.count} of type {tag.type}"
                 )

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rawkd.files.tags import Ifd, TagTree
-from rawkd.photo import Capture
+from rawkd.files.ifd import ascii_text, rational, short
+from rawkd.files.tags import UNREAD, Ifd, TagTree
+from rawkd.photo import Capture, Tag
 
 MAKE, MODEL, DATETIME, UNIQUE_CAMERA_MODEL = 271, 272, 306, 50708
 EXPOSURE_TIME, F_NUMBER, ISO, DATETIME_ORIGINAL, FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
@@ -102,22 +103,41 @@ def read_capture(
     exif = {number: main.tags[number] for number in EXIF_IN_IFD0 & main.tags.keys()}
     exif |= main.exif.tags if main.exif is not None else {}
     dropped = tuple(name for number, name in DROPPED_EXIF.items() if name and number in exif)
-    exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF}
+    exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | UNREAD}
     fields = Ifd(exif)
     make, model = main.text(MAKE) or make_model[0], main.text(MODEL) or make_model[1]
+    exif = {tag.number: tag for tag in _fields_of_libraw(libraw, dated=bool(main.text(DATETIME)))} | exif
     capture = Capture(
         make=make,
         model=model,
         unique_camera_model=main.text(UNIQUE_CAMERA_MODEL) or unique_camera_model(make, model),
-        iso=_iso(fields) if ISO in exif else _positive(libraw.get("iso")),
+        iso=_iso(fields) if ISO in fields.tags else _positive(libraw.get("iso")),
         exposure_s=_of(fields, EXPOSURE_TIME, libraw.get("exposure_s")),
         aperture=_of(fields, F_NUMBER, libraw.get("aperture")),
         focal_length_mm=_of(fields, FOCAL_LENGTH, libraw.get("focal_length_mm")),
         datetime=fields.text(DATETIME_ORIGINAL) or main.text(DATETIME) or libraw.get("datetime") or None,
         exif=tuple(exif[number] for number in sorted(exif)),
-        gps=tuple(main.gps.tags.values()) if main.gps is not None else (),
+        gps=tuple(tag for tag in main.gps.tags.values() if tag.number not in UNREAD) if main.gps is not None else (),
     )
     return capture, dropped
+
+
+def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool) -> list[Tag]:
+    """EXIF fields for what LibRaw found in maker notes and in containers that are no TIFF (CRW, MRW).
+
+    Parameters
+    ----------
+    dated : the main directory has a date, so that no other is taken for the original one.
+    """
+    fractions = ((EXPOSURE_TIME, "exposure_s"), (F_NUMBER, "aperture"), (FOCAL_LENGTH, "focal_length_mm"))
+    values = [(number, _positive(libraw.get(name))) for number, name in fractions]
+    found = [rational(number, [value]) for number, value in values if value is not None and 1e-6 < value < 1e6]
+    iso = _positive(libraw.get("iso"))
+    if iso is not None and iso >= 1:
+        found.append(short(ISO, [min(round(iso), MAX_SHORT)]))
+    if libraw.get("datetime") and not dated:
+        found.append(ascii_text(DATETIME_ORIGINAL, libraw["datetime"]))
+    return found
 
 
 def _of(exif: Ifd, number: int, libraw: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Where the result of a photo is written, and in which format."""
+"""What the names of files say: which are raws, where the result of a photo is written, and in which format."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rawkd.errors import OutputError, UsageError
+
+RAW_SUFFIXES = frozenset({
+    ".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".eip", ".erf",
+    ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
+    ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
+})  # fmt: skip
+"""Names that raw files end in; files of other names are no photos unless they are named one by one."""
 
 FORMAT_OF_SUFFIX = {".dng": "dng", ".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 SUFFIX_OF_FORMAT = {"dng": ".dng", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"}

@@ -15,6 +15,7 @@ from rawkd.files.decode import DecodedFrame, Decoder, UnknownFormatError
 from rawkd.files.dng_color import kept_tags, read_color
 from rawkd.files.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.metadata import read_capture
+from rawkd.files.opcodes import bad_pixels
 from rawkd.files.sanity import check_frame, clip_of, sound_levels
 from rawkd.files.tags import Ifd, TagTree
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
@@ -119,6 +120,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     profile, profile_warnings = dng_tags.noise_profile(tree, raw)
     capture, dropped_exif = read_capture(tree, header)
     tags, dropped = kept_tags(tree, raw)
+    defects, defect_warnings = bad_pixels({**tree.main.tags, **raw.tags}, frame, area)
     orientation = int(tree.main.number(ORIENTATION) or 1)
     return RawPhoto(
         frame=frame,
@@ -134,8 +136,9 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         tags=tags,
         is_dng=True,
         dng_version=dng_tags.dng_version(tree),
-        warnings=crop_warnings + color_warnings + profile_warnings,
+        warnings=crop_warnings + color_warnings + profile_warnings + defect_warnings,
         dropped=dropped_exif + dropped,
+        defects=defects,
     )
 
 

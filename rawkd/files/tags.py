@@ -189,12 +189,12 @@ class _TiffReader:
         return ifd, int(following)
 
     def _tag(self, entry: bytes) -> Tag | None:
-        """One field, or None where its type is unknown or its values lie outside the file."""
+        """One field, or None where its type is unknown, it has no value, or its values lie outside the file."""
         number, kind, count = struct.unpack(self.order + "HHI", entry[:8])
         size = SIZE_OF_TYPE.get(kind)
         if number in UNREAD:
             return Tag(number, 7, 0, b"")
-        if size is None or size * count > min(self.size, MAX_TAG_BYTES):
+        if size is None or not count or size * count > min(self.size, MAX_TAG_BYTES):
             return None
         length = size * count
         if length <= 4:

@@ -13,6 +13,7 @@ import numpy as np
 
 from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
+from rawkd.sensor.profile import CameraProfile
 from rawkd.sensor.transfer import TransferPoints
 from rawkd.sensor.transfer_line import (
     MIN_POINTS,
@@ -30,6 +31,8 @@ LARGEST_BEND = 0.08
 LARGEST_GAIN_ERROR = 0.1
 GAIN_IMPERFECTION, READ_IMPERFECTION = 0.01, 0.03
 """Relative differences of a camera from the laws in ISO, on top of the errors of the points."""
+READ_MISS = 0.25
+"""Relative difference of an ISO's read variance from the law that is told (dual gain sensors do that)."""
 ODD_GAIN, ODD_SIGMAS = 0.1, 4.0
 """Relative difference and standard errors by which the gain of a mislabelled ISO misses the law of the others."""
 
@@ -169,3 +172,18 @@ def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
     scale = columns.max(axis=0)[[0, 2]]
     values, _ = nnls(columns[:, [0, 2]] / scale / sigma[:, None], read / sigma)
     return np.array([values[0] / scale[0], 0, values[1] / scale[1]])
+
+
+def read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[str]:
+    """ISOs whose read variance the law misses by more than it should."""
+    told = []
+    for one in measured:
+        found = float(one.read_variance[1:3].mean())
+        law = profile.noise_at(one.iso).green_read_variance
+        error = float(np.hypot(one.read_error[1], one.read_error[2]) / 2)
+        if abs(found - law) > max(READ_MISS * found, 4 * error):
+            told.append(
+                f"ISO {one.iso:g}: the read variance measured, {found:.3g}, is not that of the fit, {law:.3g}; a sensor"
+                " with two conversion gains does that: calibrate the ISOs below and above the step apart"
+            )
+    return told

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import DoubleArray, FloatArray, Mosaic
+from rawkd.photo import DoubleArray, FloatArray, Mosaic, PixelArray
 from rawkd.sensor.noise import NoiseModel
 
 IntArray = NDArray[np.int64]
@@ -42,7 +42,7 @@ SAME_COLOUR = ((-2, -2), (-2, 0), (-2, 2), (0, -2), (0, 2), (2, -2), (2, 0), (2,
 DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
-def find_defects(mosaic: Mosaic, noise: NoiseModel) -> IntArray:
+def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
     """Rows and columns of the hot and dead pixels of a mosaic, (n, 2), in the order of reading.
 
     Parameters
@@ -134,7 +134,7 @@ def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise
         keep &= np.abs(height) > TEXTURE * np.ptp(far, axis=0)
     # four samples and four means of three, of which neighbours share some
     error = np.sqrt(4 + 4 / 3) * _sigma(level, noise)
-    return keep & (np.sign(height) * rise + SURE_SIGMAS * error < SHARED * np.abs(height))
+    return np.asarray(keep & (np.sign(height) * rise + SURE_SIGMAS * error < SHARED * np.abs(height)))
 
 
 def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
@@ -172,4 +172,4 @@ def _range(data: FloatArray, found: IntArray, steps: tuple[tuple[int, int], ...]
 def _sigma(level: FloatArray, noise: NoiseModel) -> FloatArray:
     """Standard deviation of the noise at a level, of the plane where it is largest."""
     gain, read = np.float32(noise.gain.max()), np.float32(noise.read_variance.max())
-    return np.sqrt(gain * np.maximum(level, 0) + read)
+    return np.asarray(np.sqrt(gain * np.maximum(level, 0) + read))

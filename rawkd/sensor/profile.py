@@ -3,9 +3,11 @@
 A JSON object (our choice; the forms of gain and variance are those of PMRID, ECCV 2020, and of Android's noise model):
 
     {"format": "rawkd-camera-noise", "version": 1, "make": "Canon", "model": "Canon EOS 6D", "iso_range": [100, 25600],
-     "planes": {"R": {"gain": [g1, g0], "read_variance": [r2, r1, r0]}, "Gr": {...}, "Gb": {...}, "B": {...}}}
+     "planes": {"R": {"gain": [g1, g0], "read_variance": [r2, r1, r0]}, "Gr": {...}, "Gb": {...}, "B": {...}},
+     "defects": [{"width": 5568, "height": 3708, "pixels": [[row, column], ...]}]}
 
-with gain = g1 * ISO + g0 and read_variance = r2 * ISO^2 + r1 * ISO + r0 in signal units.
+with gain = g1 * ISO + g0 and read_variance = r2 * ISO^2 + r1 * ISO + r0 in signal units. `defects` may be missing; its
+entries are of frames of different sizes, masked pixels included, and count from their first row and column.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from rawkd.errors import NoiseError
+from rawkd.errors import InputError, NoiseError
 from rawkd.photo import DoubleArray
+from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
 
 FORMAT, VERSION = "rawkd-camera-noise", 1
@@ -36,6 +39,7 @@ class CameraProfile:
     iso_range : lowest and highest ISO that were measured.
     gain : (4, 2) float64, coefficients of ISO and 1 for R, Gr, Gb, B, signal units.
     read_variance : (4, 3) float64, coefficients of ISO^2, ISO and 1, squared signal units.
+    defects : maps of defective pixels, of frames of different sizes.
     """
 
     make: str
@@ -43,6 +47,7 @@ class CameraProfile:
     iso_range: tuple[float, float]
     gain: DoubleArray
     read_variance: DoubleArray
+    defects: tuple[DefectMap, ...] = ()
 
     def noise_at(self, iso: float) -> NoiseModel:
         """Noise at an ISO; a read variance that the fit puts below zero is zero.
@@ -87,8 +92,9 @@ def read_profile(path: Path) -> CameraProfile:
             iso_range=(low, high),
             gain=_coefficients(content["planes"], "gain", 2),
             read_variance=_coefficients(content["planes"], "read_variance", 3),
+            defects=_defect_maps(content.get("defects", [])),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise NoiseError(
             f"{path}: the calibration file lacks or garbles {error}; calibrate the camera again"
         ) from error
@@ -107,6 +113,9 @@ def profile_record(profile: CameraProfile) -> dict[str, object]:
         "model": profile.model,
         "iso_range": list(profile.iso_range),
         "planes": planes,
+        "defects": [
+            {"width": one.width, "height": one.height, "pixels": one.pixels.tolist()} for one in profile.defects
+        ],
     }
 
 
@@ -116,3 +125,17 @@ def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
     if values.shape != (len(PLANES), count) or not np.isfinite(values).all():
         raise ValueError(name)
     return values
+
+
+def _defect_maps(entries: Any) -> tuple[DefectMap, ...]:
+    """Maps of whole numbers, one of each size."""
+    maps = []
+    for entry in entries:
+        width, height, pixels = (entry[name] for name in ("width", "height", "pixels"))
+        places = np.array(pixels, np.int64) if pixels else np.empty((0, 2), np.int64)
+        if places.tolist() != pixels or type(width) is not int or type(height) is not int:
+            raise ValueError("defects")
+        maps.append(DefectMap(height, width, places))
+    if len({(one.height, one.width) for one in maps}) != len(maps):
+        raise ValueError("defects")
+    return tuple(maps)

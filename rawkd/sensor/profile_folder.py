@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rawkd.errors import NoiseError
 from rawkd.photo import Capture
+from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.profile import read_profile
 
 
@@ -45,6 +46,20 @@ def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Pat
         except NoiseError as error:
             warnings.append(str(error))
     return None, tuple(warnings)
+
+
+def known_defects(capture: Capture, calibration: Path | None) -> tuple[DefectMap, ...]:
+    """The maps of defective pixels in a calibration file, or else in the installed one of the photo's camera.
+
+    A file of another camera has none for this one.
+
+    Raises
+    ------
+    NoiseError: if the file that is named cannot be read.
+    """
+    path = calibration or installed_profile(capture)[0]
+    profile = None if path is None else read_profile(path)
+    return profile.defects if profile is not None and profile.is_of(capture.make, capture.model) else ()
 
 
 def profile_name(make: str, model: str) -> str:

@@ -152,7 +152,7 @@ def transfer_points(burst: list[FrameSample]) -> TransferPoints:
     rows = deviations.mean(axis=4, dtype=np.float64)
     steps = np.square(np.diff(rows, axis=3)).sum(axis=(0, 3)) / (2 * (SIDE - 1) * (len(burst) - 1))
     keep = ~_clipped(burst, level, variance)
-    dark = bool(_is_dark(burst[0]).all())
+    dark = bool(is_dark(burst[0]).all())
     if dark:
         level = np.broadcast_to(level.mean(axis=0), level.shape)  # no light: what differs is the noise of rows
     weights = 1 / np.maximum(variance[keep], np.finfo(np.float32).tiny) ** 2
@@ -183,7 +183,7 @@ def _same_scene(one: FrameSample, other: FrameSample) -> bool:
     return bool(np.median(left - SAME_SCENE * np.abs(first)) < 3 * noise)
 
 
-def _is_dark(frame: FrameSample) -> NDArray[np.bool_]:
+def is_dark(frame: FrameSample) -> NDArray[np.bool_]:
     """(4,) planes in which a frame's light is below half its noise: taken with the cap on, or as good as that."""
     spread = np.sqrt(np.square(_white(frame.blocks)).mean(axis=(0, 2, 3)))
     return np.asarray(np.abs(frame.levels.mean(axis=0)) < DARK * spread)
@@ -191,7 +191,7 @@ def _is_dark(frame: FrameSample) -> NDArray[np.bool_]:
 
 def _brightness(reference: FrameSample, frame: FrameSample) -> DoubleArray:
     """(4,) light of a frame relative to the reference in each plane; 1 where all is dark."""
-    dark, light = _is_dark(reference), reference.levels.mean(axis=0)
+    dark, light = is_dark(reference), reference.levels.mean(axis=0)
     return np.where(dark, 1.0, frame.levels.mean(axis=0) / np.where(dark, 1.0, light))
 
 
@@ -203,7 +203,7 @@ def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
     """
     levels = np.stack([frame.levels for frame in burst])
     light = levels.mean(axis=(0, 1))
-    ratio = np.where(_is_dark(burst[0]), 1.0, levels.mean(axis=1) / np.where(light == 0, 1.0, light))
+    ratio = np.where(is_dark(burst[0]), 1.0, levels.mean(axis=1) / np.where(light == 0, 1.0, light))
     stack = np.stack([frame.blocks for frame in burst])
     mean = stack.mean(axis=0)
     for k, share in enumerate(ratio.astype(np.float32)):

@@ -1,0 +1,160 @@
+"""Hot and dead pixels replaced by what the samples of their colour around them say.
+
+Where they are is known from the file, from a map learned from dark frames, or from the frame itself (`defect_search`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import InputError
+from rawkd.photo import DoubleArray, Mosaic, PixelArray, RawPhoto
+from rawkd.sensor.defect_search import find_defects
+from rawkd.sensor.noise import NoiseModel
+
+DEFECTS = ("map", "auto")
+"""Which are replaced: those that are known, or those found in the photo, too."""
+STRAIGHT = ((0, 2), (2, 0), (2, 2), (2, -2))
+"""Steps to the pairs of samples of the same colour on both sides of any sample."""
+DIAGONAL = ((1, 1), (1, -1))
+"""Such steps to the nearest pairs of a green sample."""
+FARTHEST = 16
+"""Multiples of those steps up to which a sound pair is looked for; wider clusters are left as they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class DefectMap:
+    """The defective pixels of a camera's frames of one size.
+
+    Attributes
+    ----------
+    height, width : of the whole raw frame. pixels : (n, 2) rows and columns in it.
+    """
+
+    height: int
+    width: int
+    pixels: PixelArray
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.ndim != 2 or pixels.shape[1] != 2 or (pixels < 0).any():
+            raise InputError(f"a map of defective pixels has rows and columns, not {pixels.shape}")
+        if (pixels >= (self.height, self.width)).any():
+            raise InputError(f"a map of defective pixels leaves its frame of {self.width} x {self.height}")
+
+
+@dataclass(frozen=True)
+class DefectCount:
+    """Number of defective pixels that were known, and of those found in the photo."""
+
+    known: int
+    found: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of both."""
+        return self.known + self.found
+
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence, if there are any."""
+        if not self.total:
+            return ()
+        what = "1 defective pixel was" if self.total == 1 else f"{self.total} defective pixels were"
+        return (f"{what} replaced ({self.known} known, {self.found} found in the photo)",)
+
+
+def with_known_defects(photo: RawPhoto, maps: tuple[DefectMap, ...]) -> RawPhoto:
+    """The photo with the pixels marked that the map of its frame's size names; itself where there is none."""
+    size, area = photo.frame.shape, photo.active_area
+    known = [photo.defects]
+    for one in maps:
+        if (one.height, one.width) == size:
+            pixels = one.pixels - (area.top, area.left)
+            known.append(pixels[((pixels >= 0) & (pixels < (area.height, area.width))).all(axis=1)])
+    return photo if len(known) == 1 else replace(photo, defects=np.unique(np.concatenate(known), axis=0))
+
+
+def without_defects(photo: RawPhoto, noise: NoiseModel, *, search: bool) -> tuple[Mosaic, DefectCount]:
+    """The mosaic of a photo with its defective pixels replaced, and how many those are.
+
+    Parameters
+    ----------
+    search : whether to look for such that nothing names.
+    """
+    mosaic = replaced(photo.mosaic, photo.defects)
+    if not search:
+        return mosaic, DefectCount(len(photo.defects))
+    found = find_defects(mosaic, noise)
+    return replaced(mosaic, found), DefectCount(len(photo.defects), len(found))
+
+
+def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:
+    """The mosaic with some samples estimated from sound ones of their colour; itself where there are none to replace.
+
+    Each is the mean of the two samples on either side of it, in the direction in which those and the samples between
+    them differ least; of sound samples on one side where no pair is sound (our choice). A pixel without any
+    within `FARTHEST` steps is left as it is.
+
+    Parameters
+    ----------
+    pixels : (n, 2) rows and columns, within the mosaic.
+    """
+    if not len(pixels):
+        return mosaic
+    data = mosaic.data.copy()
+    bad = np.zeros(data.shape, bool)
+    bad[pixels[:, 0], pixels[:, 1]] = True
+    greens = np.isin(np.array(mosaic.pattern.plane_of_site).reshape(2, 2), (1, 2))
+    is_green = greens[pixels[:, 0] % 2, pixels[:, 1] % 2]
+    for places, steps in ((pixels[is_green], DIAGONAL + STRAIGHT), (pixels[~is_green], STRAIGHT)):
+        left = places
+        for times in range(1, FARTHEST + 1):
+            if not len(left):
+                break
+            value = _estimate(mosaic, bad, left, np.array(steps) * times)
+            known = np.isfinite(value)
+            data[left[known, 0], left[known, 1]] = value[known]
+            left = left[~known]
+    return Mosaic(data, mosaic.pattern)
+
+
+def _estimate(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
+    """(n,) estimates from the samples a step away to both sides, NaN where there is no sound one."""
+    ahead, behind = (_samples(mosaic, bad, places, sign * steps) for sign in (1, -1))
+    gap = np.abs(ahead - behind) + _change_between(mosaic, bad, places, steps)
+    gap[np.isnan(gap)] = np.inf
+    best = gap.argmin(axis=1)
+    row = np.arange(len(places))
+    value = (ahead[row, best] + behind[row, best]) / 2
+    lonely = ~np.isfinite(gap[row, best])
+    both = np.concatenate([ahead[lonely], behind[lonely]], axis=1)
+    count = np.isfinite(both).sum(axis=1)
+    value[lonely] = np.where(count, np.nansum(both, axis=1) / np.maximum(count, 1), np.nan)
+    return np.asarray(value)
+
+
+def _change_between(
+    mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray
+) -> DoubleArray:
+    """(n, steps) by how much the samples half a step away to both sides, of another colour, differ along the step.
+
+    From each other and from those one step farther out; zero where a step has no half, or a sample is not sound.
+    """
+    half = np.where((steps % 2 == 0).all(axis=1, keepdims=True), steps // 2, 0)
+    near, far = ([_samples(mosaic, bad, places, sign * times * half) for sign in (1, -1)] for times in (1, 3))
+    change = np.nan_to_num(np.abs(near[0] - near[1]))
+    for side in (0, 1):
+        change += np.nan_to_num(np.abs(near[side] - far[side]))
+    return np.asarray(change)
+
+
+def _samples(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
+    """(n, steps) float64 samples at steps from places, NaN beyond the mosaic and where they are bad."""
+    height, width = mosaic.data.shape
+    row, column = (places[:, None, axis] + steps[None, :, axis] for axis in (0, 1))
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    row, column = np.where(inside, row, 0), np.where(inside, column, 0)
+    return np.where(inside & ~bad[row, column], mosaic.data[row, column].astype(np.float64), np.nan)

@@ -1,0 +1,164 @@
+"""Row noise: what all samples of a row lie too high or too low by together, and banding, where rows in a row do.
+
+Measured from the masked pixels beside each row, which see no light and share its readout, as far as the picture shows
+the same: on real sensors it may do so by half, or not at all. Else from the picture alone. There a row is compared with
+the mean of the rows two above and below, which have its colours. Our choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rawkd.photo import DoubleArray, FloatArray, Levels, RawPhoto
+from rawkd.sensor.masked import masked_strip
+
+TOLD_SHARE = 0.1
+"""Row noise over the noise of single samples from which it is told: about where rows are seen in a denoised picture."""
+SURE_SIGMAS = 4.0
+"""Standard errors from which row noise counts as shown."""
+OUTLIER_SIGMAS = 5.0
+"""Masked samples are cut off here, so that hot ones do not move their row."""
+SIGMA_OF_MAD = 1.4826
+LEAST_ROWS = 64
+BLOCKS, BLOCK_PX = 16, 32
+"""Blocks of columns of the picture that are looked at, and their width."""
+DARK_PART = 0.25
+"""Part of the picture, the darkest, that is looked at."""
+STEP_VARIANCE = 1.5
+"""Variance of a row less the mean of two others, over that of single rows."""
+CUT_OFF_SIGMAS = 3.0
+"""Steps are cut off here, so that edges in the picture are not taken for rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowNoise:
+    """Noise that whole rows share.
+
+    Attributes
+    ----------
+    row_sd_dn, pixel_sd_dn : standard deviations of the rows and of single samples where they were measured, DN.
+    shown : whether it is more than chance. source : "masked pixels" or "picture".
+    offset_dn : (H,) of each row of the active area about their mean, shrunk by what chance has a part in them; None
+        where masked pixels and picture do not show the same.
+    """
+
+    row_sd_dn: float
+    pixel_sd_dn: float
+    shown: bool
+    source: str
+    offset_dn: DoubleArray | None = None
+
+    @property
+    def share(self) -> float:
+        """Row noise over the noise of single samples: the read noise, or a little more in the picture."""
+        return self.row_sd_dn / self.pixel_sd_dn
+
+
+def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, ...]]:
+    """The photo without the offset of each row, and a sentence where row noise stays that will be seen.
+
+    Parameters
+    ----------
+    remove : whether to; the photo is given back as it is where its masked pixels show no row noise.
+    """
+    rows = measure_rows(photo)
+    if rows is None:
+        return photo, ("there are no rows to measure row noise from, so none was removed",) if remove else ()
+    if remove and rows.offset_dn is not None:
+        return replace(photo, row_offset_dn=rows.offset_dn), ()
+    if not (rows.shown and rows.share > TOLD_SHARE):
+        return photo, ()
+    told = f"rows share noise of {rows.share:.2f} times that of single samples (measured in the {rows.source})"
+    if rows.offset_dn is not None:
+        return photo, (f"{told}: --rows removes it",)
+    return photo, (f"{told}, and no masked pixels tell how to remove it",)
+
+
+def measure_rows(photo: RawPhoto) -> RowNoise | None:
+    """Row noise of a photo; None where it is too small, or constant where it was to be measured."""
+    area = photo.active_area
+    if area.height < LEAST_ROWS or area.width < 2 * BLOCK_PX:
+        return None
+    black = _black_of_rows(photo.levels, area.height)[:, None]
+    lefts = np.linspace(0, area.width - BLOCK_PX, min(BLOCKS, area.width // BLOCK_PX)).astype(int)
+    columns = (lefts[:, None] + np.arange(BLOCK_PX)).ravel()
+    sample = photo.frame[area.slices][:, columns].astype(np.float32) - black.astype(np.float32)
+    blocks = sample.reshape(area.height, len(lefts), BLOCK_PX)
+    strip = masked_strip(photo)
+    if strip is not None:
+        found = _of_masked(strip - black, _steps(blocks.mean(axis=2)))
+        if found is not None:
+            return found
+    return _of_picture(blocks)
+
+
+def _black_of_rows(levels: Levels, height: int) -> DoubleArray:
+    """(H,) mean black level of each row."""
+    period = levels.black_dn.shape[1]
+    return np.asarray(np.broadcast_to(levels.black_map(height, period), (height, period)).mean(axis=1))
+
+
+def _steps(rows: Any) -> Any:
+    """(H - 4, ...) what rows lie above the mean of those two above and below."""
+    return rows[2:-2] - (rows[:-4] + rows[4:]) / 2
+
+
+def _of_masked(strip: DoubleArray, steps: FloatArray) -> RowNoise | None:
+    """From masked pixels over the black level: two halves of their columns have rows in common, and no other noise.
+
+    Parameters
+    ----------
+    steps : (H - 4, blocks) those of the picture, which must follow.
+    """
+    height, width = strip.shape
+    flat = strip - np.median(strip, axis=0)
+    limit = OUTLIER_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(flat)))
+    if limit == 0:
+        return None
+    flat = np.clip(flat, -limit, limit)
+    rows = flat.mean(axis=1)
+    first, second = (half.mean(axis=1) for half in np.array_split(flat, 2, axis=1))
+    row_variance = float(np.cov(first, second)[0, 1])
+    pixel_variance = float(np.square(flat - rows[:, None]).mean()) * width / (width - 1)
+    if row_variance < SURE_SIGMAS * pixel_variance / (width / 2) / np.sqrt(height):
+        return None
+    offset = row_variance / (row_variance + pixel_variance / width) * (rows - rows.mean())
+    part = _part_in_picture(_steps(offset), np.median(steps, axis=1))
+    if part == 0:
+        return None
+    return RowNoise(part * _root(row_variance), _root(pixel_variance), True, "masked pixels", part * offset)
+
+
+def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
+    """By which part, up to 1, the steps of the picture follow those of the masked pixels; 0 if not for sure."""
+    limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * np.median(np.abs(picture))
+    seen = np.clip(picture, -limit, limit)
+    slope = float(masked @ seen / (masked @ masked))
+    error = float(np.std(seen - slope * masked) / np.sqrt(masked @ masked))
+    return min(slope, 1.0) if slope > SURE_SIGMAS * error else 0.0
+
+
+def _of_picture(blocks: FloatArray) -> RowNoise | None:
+    """From (H, blocks, columns) of the picture: dark blocks side by side have rows in common, and no other noise."""
+    rows = blocks.mean(axis=2)
+    dark = rows[2:-2] <= np.quantile(rows[2:-2], DARK_PART)
+    steps = _steps(rows)
+    limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(steps[dark])))
+    apart = (blocks[2:-2, :, 2:] - blocks[2:-2, :, :-2])[dark]
+    pixel_variance = float(np.median(np.square(apart).mean(axis=1))) / 2
+    number = dark.sum(axis=1)
+    pairs = float((number * (number - 1)).sum())
+    if limit == 0 or pixel_variance == 0 or pairs == 0:
+        return None
+    steps = np.where(dark, np.clip(steps, -limit, limit), 0)
+    products = float((np.square(steps.sum(axis=1)) - np.square(steps).sum(axis=1)).sum())
+    row_variance = products / pairs / STEP_VARIANCE
+    chance = float(np.square(steps[dark]).mean()) * np.sqrt(2 / pairs) / STEP_VARIANCE
+    return RowNoise(_root(row_variance), _root(pixel_variance), bool(row_variance > SURE_SIGMAS * chance), "picture")
+
+
+def _root(variance: float) -> float:
+    return float(np.sqrt(max(variance, 0.0)))
