@@ -2,10 +2,10 @@
 
     python benchmarks/ensemble.py PICTURES [--model NAME|DIR] [--side 512] [--pictures 6]
 
-PICTURES is the folder that the students were trained on; only the pictures held out of training (one in twelve) are used.
-Each is cropped about its centre, unprocessed with seed 99, made noisy at the middle gain of every student, and restored
-with the true parameters by 1, 2, 4 and 8 symmetries; mean PSNR of the mosaic clipped to 0..1, and the best of the seconds
-per megapixel.
+PICTURES is the folder that the students were trained on; only the pictures held out of training (one in twelve) are
+used. Each is cropped about its centre, unprocessed with seed 99, made noisy at the middle gain of every student, and
+restored with the true parameters by 1, 2, 4 and 8 symmetries; mean PSNR of the mosaic clipped to 0..1, and the best of
+the seconds per megapixel.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rawkd.files.pictures import read_picture
-from rawkd.inference.card import load_family
-from rawkd.inference.engine import load_engine
+from rawkd.inference.card import ModelCard, load_family
+from rawkd.inference.engine import Engine, load_engine
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.metrics import psnr
@@ -45,6 +46,10 @@ def clean_mosaics(folder: Path, side: int, number: int) -> list[FloatArray]:
     return mosaics
 
 
+def _once(rggb: FloatArray, *, engine: Engine, ksigma: KSigma, card: ModelCard) -> FloatArray:
+    return denoise_tiled(engine, rggb, ksigma, card)
+
+
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,12 +69,13 @@ def main() -> None:
         rng = np.random.default_rng(1)
         noisy = [unpack(add_noise(pack(mosaic), camera, rng)) for mosaic in clean]
         before = np.mean([psnr(np.clip(n, 0, 1), c) for n, c in zip(noisy, clean, strict=True)])
+        once = partial(_once, engine=engine, ksigma=ksigma, card=card)
         cells = []
         for size in SIZES:
             scores, seconds = [], []
             for mosaic, truth in zip(noisy, clean, strict=True):
                 began = time.perf_counter()
-                restored = self_ensemble(lambda rggb: denoise_tiled(engine, rggb, ksigma, card), mosaic, size)
+                restored = self_ensemble(once, mosaic, size)
                 seconds.append((time.perf_counter() - began) / truth.size * 1e6)
                 scores.append(psnr(np.clip(restored, 0, 1), truth))
             cells.append(f"{np.mean(scores):.3f} ({min(seconds):.3f})")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from conftest import DATA, ROOT
+from small_photos import noisy_photo
 from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
 
 from rawkd.errors import InputError, RawkdError, UnsupportedRawError
-from rawkd.files import decode
+from rawkd.files import decode, dng
 from rawkd.files.decode import Decoder
 from rawkd.files.raw import read_raw
 from rawkd.files.sanity import check_frame, clip_of
-from rawkd.photo import Levels
+from rawkd.photo import Capture, Levels, Tag
 
 UNSUPPORTED = {
     "canon-g1-cmyg.crw": "four-colour",
@@ -243,11 +246,21 @@ def mutate() -> ModuleType:
     return module
 
 
-def test_mutated_copies_are_read_or_refused(tmp_path: Path, mutate: ModuleType) -> None:
+def test_mutated_copies_are_refused_or_read_and_written(tmp_path: Path, mutate: ModuleType) -> None:
     sources = [
         write_dng(tmp_path / "a.dng", flat_frame(100, 120), tags={50829: (LONG, (2, 2, 98, 118))}).read_bytes(),
         write_dng(tmp_path / "b.dng", flat_frame(64, 64), in_sub_ifd=True, byteorder=">").read_bytes(),
     ]
+    tagged = tmp_path / "c.dng"
+    exif = (
+        Tag(33434, 5, 1, struct.pack("<II", 1, 125)),
+        Tag(34855, 3, 1, struct.pack("<H", 800)),
+        Tag(42036, 2, 3, b"EF\0"),
+    )
+    capture = Capture(exif=exif, gps=(Tag(1, 2, 2, b"N\0"), Tag(2, 5, 3, struct.pack("<6I", 48, 1, 8, 1, 0, 1))))
+    photo = replace(noisy_photo(70, 80), capture=capture)
+    dng.write_dng(tagged, photo, preview=None, software="test", noise_profile=(1e-3, 1e-6))
+    sources.append(tagged.read_bytes())
     if DATA.is_dir():
         sources.append((DATA / "raw" / "kodak-dc50.kdc").read_bytes())
         sources.append((DATA / "raw" / "kodak-dc120-compressed.kdc").read_bytes())

@@ -30,7 +30,8 @@ from rawkd.sensor.dark_frames import DarkFrames, outstanding
 from rawkd.sensor.defect_search import BORDER_PX, LEAST_SIGMAS, find_defects
 from rawkd.sensor.defects import DefectMap, replaced, with_known_defects, without_defects
 from rawkd.sensor.noise import NoiseModel
-from rawkd.sensor.profile import read_profile
+from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
+from rawkd.sensor.profile_folder import profile_folder
 
 UNDEFINED = 7
 NOISE = NoiseModel(np.array(GAIN), np.array(READ_VARIANCE), "given")
@@ -418,7 +419,7 @@ def test_a_map_holds_for_frames_of_its_size() -> None:
     pixels = np.array([(3, 5), (10, 20), (2, 5), (43, 5), (42, 54)])
     marked = with_known_defects(photo, (DefectMap(1, 1, np.array([(0, 0)])), DefectMap(47, 59, pixels)))
     assert places_of(marked.defects) == {(0, 0), (7, 15), (39, 49)}
-    assert with_known_defects(photo, (DefectMap(59, 47, pixels - 2),)) is photo
+    assert with_known_defects(photo, (DefectMap(59, 60, pixels),)) is photo
     part = marked.cut(Rect(7, 15, 5, 6))
     assert places_of(part.defects) == {(0, 0)}
     with pytest.raises(InputError, match="leaves its frame"):
@@ -444,18 +445,21 @@ def test_calibration_writes_a_map_that_denoise_uses(
     assert np.abs(result.mosaic.data[HOT[:, 0], HOT[:, 1]] - 0.2).max() < 5 * sigma < 3000 / RANGE_DN
     stranger = replace(photo, capture=replace(photo.capture, model="Lab Two"))
     assert len(prepare(stranger, options(blurring, calibration=out))[0].defects) == 0
-    (tmp_path / "home" / "rawkd" / "cameras").mkdir(parents=True)
-    out.rename(tmp_path / "home" / "rawkd" / "cameras" / "lab.json")
-    if (tmp_path / "home").is_dir() and len(prepare(photo, DenoiseOptions())[0].defects):
-        assert denoise(photo, options(blurring)).defects == len(HOT)
-    sound = [
-        {"width": 5, "height": 4, "pixels": [[0, 0], [3, 4]]},
-        {"width": 4, "height": 5, "pixels": []},
-    ]
-    record = json.loads((tmp_path / "home" / "rawkd" / "cameras" / "lab.json").read_text())
-    wrong = tmp_path / "wrong.json"
-    wrong.write_text(json.dumps(record | {"defects": sound}))
-    assert [len(one.pixels) for one in read_profile(wrong).defects] == [2, 0]
+    profile_folder().mkdir(parents=True)
+    out.rename(profile_folder() / "lab.json")
+    assert denoise(photo, options(blurring)).defects == len(HOT)
+
+
+def test_maps_are_read_strictly(tmp_path: Path) -> None:
+    one = np.ones((4, 3))
+    record = profile_record(CameraProfile("A", "B", (100.0, 200.0), one[:, :2], one))
+    path = tmp_path / "camera.json"
+    sound = [{"width": 5, "height": 4, "pixels": [[0, 0], [3, 4]]}, {"width": 4, "height": 5, "pixels": []}]
+    path.write_text(json.dumps(record | {"defects": sound}))
+    assert [len(one.pixels) for one in read_profile(path).defects] == [2, 0]
+    assert profile_record(read_profile(path))["defects"] == sound
+    path.write_text(json.dumps({name: value for name, value in record.items() if name != "defects"}))
+    assert read_profile(path).defects == ()
     for defects in (
         [{"width": 5, "height": 4, "pixels": [[4, 0]]}],
         [{"width": 5, "height": 4, "pixels": [[-1, 0]]}],
@@ -469,6 +473,6 @@ def test_calibration_writes_a_map_that_denoise_uses(
         {"width": 5},
         7,
     ):
-        wrong.write_text(json.dumps(record | {"defects": defects}))
+        path.write_text(json.dumps(record | {"defects": defects}))
         with pytest.raises(NoiseError, match="lacks or garbles"):
-            read_profile(wrong)
+            read_profile(path)

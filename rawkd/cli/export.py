@@ -37,7 +37,8 @@ def export_command(
     """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; checked."""
     require_torch()
     from rawkd.training.clean import find_pictures
-    from rawkd.training.export import CROP_PX, export
+    from rawkd.training.export import export
+    from rawkd.training.measures import CROP_PX
     from rawkd.training.provenance import Provenance, data_rows, today
 
     training, held_out = find_pictures(list(folders), 2 * CROP_PX)

@@ -132,10 +132,10 @@ def _defect_maps(entries: Any) -> tuple[DefectMap, ...]:
     maps = []
     for entry in entries:
         width, height, pixels = (entry[name] for name in ("width", "height", "pixels"))
-        places = np.array(pixels, np.int64) if pixels else np.empty((0, 2), np.int64)
-        if places.tolist() != pixels or type(width) is not int or type(height) is not int:
+        places = [(row, column) for row, column in pixels]
+        if any(type(number) is not int for place in ((height, width), *places) for number in place):
             raise ValueError("defects")
-        maps.append(DefectMap(height, width, places))
+        maps.append(DefectMap(height, width, np.array(places, np.int64).reshape(-1, 2)))
     if len({(one.height, one.width) for one in maps}) != len(maps):
         raise ValueError("defects")
     return tuple(maps)

@@ -142,21 +142,21 @@ def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
 
 
 def _of_picture(blocks: FloatArray) -> RowNoise | None:
-    """From (H, blocks, columns) of the picture: dark blocks side by side have rows in common, and no other noise."""
+    """From (H, blocks, columns) of the picture: dark blocks far apart have rows in common, and neither noise nor scene."""
     rows = blocks.mean(axis=2)
     dark = rows[2:-2] <= np.quantile(rows[2:-2], DARK_PART)
     steps = _steps(rows)
     limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(steps[dark])))
     apart = (blocks[2:-2, :, 2:] - blocks[2:-2, :, :-2])[dark]
     pixel_variance = float(np.median(np.square(apart).mean(axis=1))) / 2
-    number = dark.sum(axis=1)
-    pairs = float((number * (number - 1)).sum())
+    lags = range(max(blocks.shape[1] // 4, 1), blocks.shape[1])
+    pairs = sum(int((dark[:, lag:] & dark[:, :-lag]).sum()) for lag in lags)
     if limit == 0 or pixel_variance == 0 or pairs == 0:
         return None
     steps = np.where(dark, np.clip(steps, -limit, limit), 0)
-    products = float((np.square(steps.sum(axis=1)) - np.square(steps).sum(axis=1)).sum())
+    products = sum(float((steps[:, lag:] * steps[:, :-lag]).sum()) for lag in lags)
     row_variance = products / pairs / STEP_VARIANCE
-    chance = float(np.square(steps[dark]).mean()) * np.sqrt(2 / pairs) / STEP_VARIANCE
+    chance = float(np.square(steps[dark]).mean()) / np.sqrt(pairs) / STEP_VARIANCE
     return RowNoise(_root(row_variance), _root(pixel_variance), bool(row_variance > SURE_SIGMAS * chance), "picture")
 
 

@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
+from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.raw import read_raw
 from rawkd.photo import FloatArray, Mosaic
 from rawkd.sensor.bayer import Unification, pack
-
-RAW_SUFFIXES = frozenset({".dng", ".crw", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"})
-
 
 MEMORY_LIMIT = 4 << 30
 """Bytes of decoded pictures that are kept."""

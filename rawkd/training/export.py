@@ -7,9 +7,9 @@ exported graph, in the engine that photographers use.
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,34 +17,26 @@ import torch
 from torch import nn
 
 from rawkd.errors import ModelError
-from rawkd.files.atomic import atomic_output
 from rawkd.inference.card_file import CARD, Golden, ModelCard, NoiseSubrange, card_json
 from rawkd.inference.engine import Engine
 from rawkd.inference.halo import measure_halo
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import check_golden, make_golden
 from rawkd.inference.weights import NETWORK, WEIGHTS, sha256_of
-from rawkd.metrics import psnr, ssim
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
-from rawkd.photo import FloatArray
-from rawkd.sensor.ksigma import Anchor, KSigma
+from rawkd.sensor.ksigma import Anchor
 from rawkd.training.checkpoint import load_checkpoint
 from rawkd.training.clean import CleanSet
-from rawkd.training.dataset import picture_crop
+from rawkd.training.measures import MEASURE_SEED, bf16_cost, measure
 from rawkd.training.provenance import Provenance, stages_of
 from rawkd.training.readme import readme_of
 from rawkd.training.shards import halve, shards
-from rawkd.training.synthesize import add_noise, camera_at
 
 README = "README.md"
 TILE_PX = 512
-NUM_CROPS, CROP_PX = 24, 128
-MEASURE_SEED = 4242
 HALO_PX = 256
 """Edge of the picture in which the halo is first looked for."""
-GAINS_A_DECADE = 3.25
-"""At which PSNR is measured: three gains for a student of the shipped family, twelve for its whole range."""
 LIMITS = (
     "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay",
     "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
@@ -75,61 +67,71 @@ def export(
         raise ModelError(f"{run} holds no checkpoint: train first")
     recipe, index = checkpoint.recipe["recipe"], checkpoint.recipe["subrange"]
     name = _name(role, provenance.family, recipe["num_subranges"], index)
-    folder = models / name
-    folder.mkdir(parents=True, exist_ok=True)
-    config = _network_config(recipe, index)
-    network = build_network(recipe["network"], config)
-    network.load_state_dict(checkpoint.average)
-    network.eval()
-    if half:
-        halve(network)
-        files = {**shards(network), NETWORK: _onnx(network, with_weights=False)}
-    else:
-        files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
-    for file, data in files.items():
-        with atomic_output(folder / file, overwrite=True) as temporary:
-            temporary.write_bytes(data)
-    low, high, anchor = _range_of(recipe, index)
-    draft = ModelCard(
-        family=provenance.family,
-        name=name,
-        role=role,
-        network=recipe["network"],
-        config=config,
-        input="planes",
-        subrange=NoiseSubrange(low, high),
-        anchor=anchor,
-        stride=int(network.stride),  # type: ignore[arg-type]
-        halo=0,
-        tile=TILE_PX,
-        params=num_parameters(network),
-        macs_per_mp=macs_per_mp(network, int(network.stride)),  # type: ignore[arg-type]
-        files={file: sha256_of(data) for file, data in files.items()},
-        golden=Golden(1, 64, 1, 1.0, 0.0, "-"),
-        data=provenance.data,
-        licence=provenance.licence,
-        recipe={**recipe, "stages": stages_of(run), "hardware": provenance.hardware},
-        commit=provenance.commit,
-        seeds={"training": recipe["seed"], "measures": MEASURE_SEED},
-        metrics={},
-        bf16_cost_db=None,
-        limits=LIMITS,
-        created=provenance.created,
-        directory=folder,
-    )
-    engine = OpenVINOEngine(draft, precision="f32")
-    _same_answer(network, engine, draft)
-    card = replace(
-        draft,
-        halo=_halo(engine, draft),
-        golden=Golden(**make_golden(engine.run, draft.stride, anchor)),
-        metrics=measure(engine, draft, held_out),
-    )
-    check_golden(card, engine)
-    card = replace(card, bf16_cost_db=_bf16_cost(card, held_out))
-    for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
-        with atomic_output(folder / file, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    models.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{name}-", dir=models) as stage:
+        folder = Path(stage)
+        config = _network_config(recipe, index)
+        network = build_network(recipe["network"], config)
+        network.load_state_dict(checkpoint.average)
+        network.eval()
+        if half:
+            halve(network)
+            files = {**shards(network), NETWORK: _onnx(network, with_weights=False)}
+        else:
+            files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        low, high, anchor = _range_of(recipe, index)
+        draft = ModelCard(
+            family=provenance.family,
+            name=name,
+            role=role,
+            network=recipe["network"],
+            config=config,
+            input="planes",
+            subrange=NoiseSubrange(low, high),
+            anchor=anchor,
+            stride=int(network.stride),  # type: ignore[arg-type]
+            halo=0,
+            tile=TILE_PX,
+            params=num_parameters(network),
+            macs_per_mp=macs_per_mp(network, int(network.stride)),  # type: ignore[arg-type]
+            files={file: sha256_of(data) for file, data in files.items()},
+            golden=Golden(1, 64, 1, 1.0, 0.0, "-"),
+            data=provenance.data,
+            licence=provenance.licence,
+            recipe={**recipe, "stages": stages_of(run), "hardware": provenance.hardware},
+            commit=provenance.commit,
+            seeds={"training": recipe["seed"], "measures": MEASURE_SEED},
+            metrics={},
+            bf16_cost_db=None,
+            limits=LIMITS,
+            created=provenance.created,
+            directory=folder,
+        )
+        engine = OpenVINOEngine(draft, precision="f32")
+        _same_answer(network, engine, draft)
+        card = replace(
+            draft,
+            halo=_halo(engine, draft),
+            golden=Golden(**make_golden(engine.run, draft.stride, anchor)),
+            metrics=measure(engine, draft, held_out),
+        )
+        check_golden(card, engine)
+        card = replace(card, bf16_cost_db=bf16_cost(card, held_out))
+        for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
+            (folder / file).write_text(text, encoding="utf-8")
+        return _moved(folder, models / name)
+
+
+def _moved(stage: Path, folder: Path) -> Path:
+    """Put a finished and checked model in the place of an older one; files that it no longer has go."""
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        if not (stage / old.name).exists():
+            old.unlink()
+    for new in sorted(stage.iterdir(), key=lambda path: path.name == CARD):
+        new.replace(folder / new.name)
     return folder
 
 
@@ -144,52 +146,6 @@ def _halo(engine: Engine, card: ModelCard) -> int:
     """The halo, looked for in a whole tile where it fills a smaller picture; packed pixels."""
     halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor)
     return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor)
-
-
-def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, dict[str, float]]:
-    """PSNR and SSIM over held-out crops at three gains or more of the model's subrange, true noise parameters.
-
-    PSNR and SSIM of the packed signal clipped to 0..1, peak 1, mean over crops.
-    """
-    low, high = card.subrange.low, card.subrange.high
-    count = max(3, round(GAINS_A_DECADE * math.log10(high / low)))
-    gains = np.geomspace(low, high, count + 2)[1:-1]
-    return {f"{gain:.2e}": _measure_at(engine, card, held_out, float(gain)) for gain in gains}
-
-
-def _measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float) -> dict[str, float]:
-    rng = np.random.default_rng(MEASURE_SEED)
-    rows = []
-    for _ in range(NUM_CROPS):
-        clean = picture_crop(held_out, CROP_PX, rng).planes
-        camera = camera_at(gain)
-        noisy = add_noise(clean, camera, rng)
-        restored = _restore(engine, noisy, KSigma.between(camera.noise_model(), card.anchor))
-        seen, out = np.clip(noisy, 0, 1), np.clip(restored, 0, 1)
-        similarity = np.mean([ssim(a, b) for a, b in zip(out, clean, strict=True)])
-        rows.append((psnr(out, clean), psnr(seen, clean), float(similarity)))
-    means = np.mean(rows, axis=0)
-    return {
-        "psnr": round(float(means[0]), 3),
-        "psnr_noisy": round(float(means[1]), 3),
-        "ssim": round(float(means[2]), 5),
-    }
-
-
-def _restore(engine: Engine, noisy: FloatArray, ksigma: KSigma) -> FloatArray:
-    restored: FloatArray = ksigma.invert(engine.run(ksigma.apply(noisy)[None])[0])
-    return restored
-
-
-def _bf16_cost(card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
-    """What bf16 costs by gain, dB; None where this machine has none, or where it fails the self-test."""
-    try:
-        engine = OpenVINOEngine(card, precision="bf16")
-        check_golden(card, engine)
-    except ModelError:
-        return None
-    short = measure(engine, card, held_out)
-    return {gain: round(card.metrics[gain]["psnr"] - short[gain]["psnr"], 3) for gain in short}
 
 
 def _network_config(recipe: dict[str, Any], index: int) -> dict[str, Any]:
