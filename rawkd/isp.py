@@ -66,7 +66,7 @@ def render(
     dtype: DTypeLike = np.float32,
     threads: int | None = None,
 ) -> NDArray[Any]:
-    """The photo as an upright sRGB picture, block by block: beside the result some 20 MiB a thread. Pixels are square.
+    """The photo as an upright sRGB picture, block by block: beside the result some 20 MiB a thread, a pixel a sample.
 
     Parameters
     ----------

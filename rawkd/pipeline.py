@@ -129,7 +129,7 @@ def prepare(photo: RawPhoto, options: DenoiseOptions) -> tuple[RawPhoto, tuple[s
     if options.keeps_everything:
         return photo, ()
     level, warnings = level_rows(photo, remove=options.rows)
-    return with_known_defects(level, known_defects(photo.capture, options.calibration)), warnings
+    return with_known_defects(level, known_defects(photo.capture, options.calibration, options.cameras)), warnings
 
 
 def noise_of(photo: RawPhoto, options: DenoiseOptions) -> tuple[NoiseModel, tuple[str, ...]]:

@@ -94,7 +94,7 @@ def process_file(
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:
-        size, late_warnings = _write_picture(output, file_format, restoration, options, clock), ()
+        size, late_warnings = _write_picture(output, file_format, restoration, options, clock)
     return Report(
         input=path,
         output=output,
@@ -140,8 +140,8 @@ def _write_dng(
 
 def _write_picture(
     output: Path, file_format: str, restoration: Restoration, options: ProcessOptions, clock: Clock
-) -> tuple[int, int]:
-    """The rendered picture; its (width, height)."""
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """The rendered picture, a pixel a sample; its (width, height) and what was remarkable."""
     photo = restoration.photo
     with clock.step("render"):
         rgb = render(
@@ -162,7 +162,11 @@ def _write_picture(
             strip_location=options.strip_location,
             software=SOFTWARE,
         )
-    return rgb.shape[1], rgb.shape[0]
+    size = rgb.shape[1], rgb.shape[0]
+    if photo.pixel_aspect == 1:
+        return size, ()
+    shape = f"{photo.pixel_aspect:.3g} times as wide as high on the sensor"
+    return size, (f"its pixels are {shape}: the picture looks squeezed until it is stretched; a DNG says so itself",)
 
 
 def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:

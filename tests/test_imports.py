@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -79,3 +80,15 @@ def test_layers() -> None:
     command = [str(program) if program.exists() else "lint-imports"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_function_swallows_misspelt_names() -> None:
+    """`**kwargs` would take any name for an option; only decorators of commands hand on what click has checked."""
+    swallowing = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in sorted((ROOT / "rawkd").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.args.kwarg is not None
+    ]
+    assert not [name for name in swallowing if not name.startswith("rawkd/cli/")]
+    assert {name.rpartition(" ")[2] for name in swallowing} <= {"gathered", "wrapped"}

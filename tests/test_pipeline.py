@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +18,15 @@ from rawkd.files.dng import write_dng
 from rawkd.files.naming import plan_outputs
 from rawkd.files.raw import read_raw
 from rawkd.files.sidecar import read_sidecar
+from rawkd.inference.engine import Engine
+from rawkd.inference.tiling import denoise_tiled
 from rawkd.isp import orient, render
-from rawkd.photo import Capture, CFAPattern, Levels, RawPhoto, Rect
+from rawkd.photo import Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
 from rawkd.pipeline import DenoiseOptions, denoise, in_finer_integers
 from rawkd.process import ProcessOptions, process_file, profile_left
 from rawkd.region import sensor_rect
 from rawkd.report import camera_name
+from rawkd.sensor.ksigma import KSigma
 
 NOISE = (GAIN, READ_VARIANCE)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF></rdf:RDF></x:xmpmeta>'
@@ -85,6 +89,24 @@ def test_the_identity_gives_every_integer_back(pattern: CFAPattern, ensemble: in
     photo = noisy_photo(47, 62, pattern=pattern)
     result = denoise(photo, DenoiseOptions(model=keeping, noise=NOISE, ensemble=ensemble, device="cpu"))
     np.testing.assert_array_equal(result.photo.frame, photo.frame)
+
+
+def test_noise_below_black_reaches_the_network_and_comes_back(keeping: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipped at black, shadows would turn brighter: half of the noise of a dark frame lies below it."""
+    photo = noisy_photo(64, 72)
+    rng = np.random.default_rng(5)
+    dark = np.clip(np.rint(rng.normal(512, 150, photo.frame.shape)), 0, None).astype(np.uint16)
+    photo, seen = replace(photo, frame=dark), []
+
+    def watched(engine: Engine, rggb: FloatArray, ksigma: KSigma, *others: Any) -> FloatArray:
+        seen.append(rggb.min())
+        return denoise_tiled(engine, rggb, ksigma, *others)
+
+    monkeypatch.setattr("rawkd.pipeline.denoise_tiled", watched)
+    result = denoise(photo, DenoiseOptions(model=keeping, noise=NOISE, device="cpu"))
+    np.testing.assert_array_equal(result.photo.frame, photo.frame)
+    assert seen == [photo.mosaic.data.min()]
+    assert seen[0] < -0.02
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (5, 4)])
@@ -287,6 +309,15 @@ def test_what_is_dropped_is_said_once(tmp_path: Path, monkeypatch: pytest.Monkey
     said = process_file(tmp_path / "a.cr2", tmp_path / "a.dng", options).warnings
     assert said == ("not kept in the DNG: maker notes, opcode list 1",)
     assert process_file(tmp_path / "a.cr2", tmp_path / "a.png", options).warnings == ()
+
+
+def test_a_picture_of_oblong_pixels_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = replace(noisy_photo(), pixel_aspect=1.5346)
+    monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
+    options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
+    (said,) = process_file(tmp_path / "a.kdc", tmp_path / "a.jpg", options).warnings
+    assert "1.53 times as wide" in said
+    assert process_file(tmp_path / "a.kdc", tmp_path / "a.dng", options).warnings == ()
 
 
 def test_outputs_are_refused_before_any_work(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from synthetic_dng import BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, flat_frame, write_dng
 
 from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files import dng_tags
 from rawkd.files.decode import Decoder
 from rawkd.files.raw import libraw_levels, read_raw
-from rawkd.photo import CFAPattern, RawPhoto, Rect
+from rawkd.files.tags import Ifd
+from rawkd.photo import CFAPattern, RawPhoto, Rect, Tag
 
 REAL = {
     "blackmagic-pocket-gbrg.dng": ("GBRG", (1112, 1952), 256, 51080),
@@ -199,6 +202,13 @@ def test_geometry_names_and_kept_tags(read) -> None:
     assert (photo.capture.make, photo.capture.model, photo.capture.iso) == ("Maker", "Model X", 800)
     assert {tag.number for tag in photo.tags} == {50707, 51009}
     assert next(tag.data for tag in photo.tags if tag.number == 51009) == bytes(range(8))
+
+
+def test_pixels_that_no_sensor_has_are_taken_for_square() -> None:
+    """LibRaw refuses to open a file that claims them, so a copy must not repeat the claim."""
+    for scale, aspect in (((3_003_121_665, 1), 1.0), ((1, 50), 1.0), ((1, 0), 1.0), ((2, 1), 2.0)):
+        raw = Ifd({50718: Tag(50718, 5, 2, struct.pack("<4I", scale[0], 1, scale[1], 1))})
+        assert dng_tags.pixel_aspect(raw) == aspect
 
 
 def test_a_linearisation_table_is_applied_and_opcode_list_1_goes(read) -> None:

@@ -72,12 +72,17 @@ def default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
     return whole, ("the file's default crop lies outside its picture: the whole picture is kept",)
 
 
+def sound_aspect(aspect: float) -> float:
+    """Width over height of a pixel, 1 where no sensor has such pixels: LibRaw refuses files that claim them."""
+    return aspect if math.isfinite(aspect) and 0.1 < aspect < 10 else 1.0
+
+
 def pixel_aspect(raw: Ifd) -> float:
     """Width over height of a pixel: DefaultScale (50718), horizontal over vertical."""
     scale = raw.numbers(DEFAULT_SCALE)
-    if len(scale) != 2 or not all(math.isfinite(value) and value > 0 for value in scale):
+    if len(scale) != 2 or min(scale) <= 0:
         return 1.0
-    return scale[0] / scale[1]
+    return sound_aspect(scale[0] / scale[1])
 
 
 def levels(raw: Ifd, area: Rect, bits: int) -> Levels:

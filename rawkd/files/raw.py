@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +153,6 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header)
     capture, dropped = read_capture(tree, header, make_model)
-    aspect = float(header["pixel_aspect"])
     return RawPhoto(
         frame=frame,
         active_area=area,
@@ -164,7 +162,7 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         color=color,
         capture=capture,
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
-        pixel_aspect=aspect if math.isfinite(aspect) and 0.1 < aspect < 10 else 1.0,
+        pixel_aspect=dng_tags.sound_aspect(float(header["pixel_aspect"])),
         warnings=warnings,
         dropped=dropped,
     )

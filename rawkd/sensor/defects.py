@@ -136,9 +136,7 @@ def _estimate(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps:
     return np.asarray(value)
 
 
-def _change_between(
-    mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray
-) -> DoubleArray:
+def _change_between(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
     """(n, steps) by how much the samples half a step away to both sides, of another colour, differ along the step.
 
     From each other and from those one step farther out; zero where a step has no half, or a sample is not sound.

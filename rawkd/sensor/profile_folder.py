@@ -48,16 +48,16 @@ def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Pat
     return None, tuple(warnings)
 
 
-def known_defects(capture: Capture, calibration: Path | None) -> tuple[DefectMap, ...]:
-    """The maps of defective pixels in a calibration file, or else in the installed one of the photo's camera.
+def known_defects(capture: Capture, calibration: Path | None, folder: Path | None = None) -> tuple[DefectMap, ...]:
+    """The maps of defective pixels in a calibration file, or else in the one of the photo's camera in `folder`.
 
-    A file of another camera has none for this one.
+    A file of another camera has none for this one. Without a folder the user's own is looked into.
 
     Raises
     ------
     NoiseError: if the file that is named cannot be read.
     """
-    path = calibration or installed_profile(capture)[0]
+    path = calibration or installed_profile(capture, folder)[0]
     profile = None if path is None else read_profile(path)
     return profile.defects if profile is not None and profile.is_of(capture.make, capture.model) else ()
 

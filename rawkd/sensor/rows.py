@@ -142,7 +142,7 @@ def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
 
 
 def _of_picture(blocks: FloatArray) -> RowNoise | None:
-    """From (H, blocks, columns) of the picture: dark blocks far apart have rows in common, and neither noise nor scene."""
+    """From (H, blocks, columns) of the picture: dark blocks far apart share rows, and neither noise nor scene."""
     rows = blocks.mean(axis=2)
     dark = rows[2:-2] <= np.quantile(rows[2:-2], DARK_PART)
     steps = _steps(rows)

@@ -1,0 +1,79 @@
+"""Levels: the one place where integers become signal and signal becomes integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rawkd.errors import InputError
+from rawkd.photo import Levels, Rect
+
+PLAIN = Levels(np.array([[512.0]]), 16383.0, 16383.0, 14)
+
+
+def test_black_is_0_and_white_is_1() -> None:
+    """A factor of 2**16 where 2**16 - 1 is meant would show here."""
+    for levels in (
+        PLAIN,
+        Levels(np.zeros((1, 1)), 65535.0, 65535.0, 16),
+        Levels(np.array([[32.0]]), 1023.0, 1023.0, 10),
+    ):
+        ends = np.array([[levels.black_dn[0, 0], levels.white_dn]], np.uint16)
+        np.testing.assert_array_equal(levels.to_signal(ends), np.array([[0.0, 1.0]], np.float32))
+        np.testing.assert_array_equal(levels.to_dn(np.array([[0.0, 1.0]], np.float32)), ends)
+
+
+def test_what_lies_below_black_is_negative_and_what_lies_above_white_is_more_than_1() -> None:
+    signal = PLAIN.to_signal(np.array([[0, 511, 16384, 65535]], np.uint16))[0]
+    assert signal[0] == pytest.approx(PLAIN.floor)
+    assert signal[1] < 0
+    assert 1 < signal[2] < signal[3]
+
+
+@given(
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 4),
+    deltas=st.booleans(),
+    top=st.integers(0, 5),
+    left=st.integers(0, 5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_integer_comes_back(rows: int, columns: int, deltas: bool, top: int, left: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    levels = Levels(rng.uniform(0, 900, (rows, columns)), 16383.0, 16000.0, 16)
+    if deltas:
+        levels = replace(levels, row_delta_dn=rng.normal(0, 9, 23), column_delta_dn=rng.normal(0, 9, 27))
+    frame = rng.integers(0, 65536, (23, 27)).astype(np.uint16)
+    frame[0, :2] = 0, 65535
+    signal = levels.to_signal(frame)
+    np.testing.assert_array_equal(levels.to_dn(signal), frame)
+    part = Rect(top, left, 23 - top, 27 - left)
+    np.testing.assert_array_equal(levels.to_signal(frame[part.slices], top, left), signal[part.slices])
+    np.testing.assert_array_equal(levels.cut(part).to_signal(frame[part.slices]), signal[part.slices])
+
+
+def test_rounding_and_clipping_at_the_ends_of_the_integers() -> None:
+    step = 1 / PLAIN.range_dn
+    signal = np.array([[-1.0, 0.4 * step, 0.6 * step, 10.0]], np.float32)
+    np.testing.assert_array_equal(PLAIN.to_dn(signal), [[0, 512, 513, 65535]])
+
+
+def test_finer_levels_mean_the_same_signal() -> None:
+    levels = Levels(np.array([[32.0, 33.0], [31.0, 32.5]]), 1023.0, 1000.0, 10)
+    frame = np.random.default_rng(0).integers(0, 1024, (6, 8)).astype(np.uint16)
+    fine = levels.scaled(16)
+    assert fine.bits == 14
+    np.testing.assert_allclose(fine.to_signal(frame * np.uint16(16)), levels.to_signal(frame), rtol=0, atol=2e-7)
+    assert (fine.saturation, fine.floor) == pytest.approx((levels.saturation, levels.floor))
+
+
+@pytest.mark.parametrize(
+    ("black", "white", "bits"), [(512.0, 512.0, 14), (512.0, 70000.0, 16), (np.nan, 1023.0, 10), (0.0, 1023.0, 17)]
+)
+def test_levels_that_make_no_sense(black: float, white: float, bits: int) -> None:
+    with pytest.raises(InputError):
+        Levels(np.array([[black]]), white, white, bits)
