@@ -219,8 +219,31 @@ def test_units_of_noise_are_units_of_noise() -> None:
     levels = np.array([0.02, 0.1, 0.4, 0.9], np.float32)[:, None, None]
     noisy = rng.poisson(np.broadcast_to(levels / gain, (4, 256, 256))) * gain
     noisy += np.sqrt(read) * rng.standard_normal(noisy.shape)
-    structure, _, factor = NoiseUnits(gain, read)(torch.from_numpy(noisy.astype(np.float32))[None])
+    structure, _, root = NoiseUnits(gain, read)(torch.from_numpy(noisy.astype(np.float32))[None])
     # 65536 samples a plane: the deviation of a sample deviation is 0.3 %; a cell's mean of 64 takes away 0.8 %
     for plane, level in enumerate(levels.ravel()):
         assert float(structure[0, plane].std()) == pytest.approx(1, abs=0.025)
-        assert float(factor[0, plane].mean()) == pytest.approx(np.sqrt(gain * level + read), rel=0.01)
+        assert float(root[0, plane].mean()) * gain == pytest.approx(np.sqrt(gain * level + read), rel=0.01)
+
+
+def test_noise_is_one_beside_a_lamp_as_in_its_shadow() -> None:
+    gain, read = 1e-3, 4e-6
+    rng = np.random.default_rng(2)
+    clean = np.where(np.arange(256) < 128, 1.0, 0.03) * np.ones((4, 256, 1))
+    noisy = rng.poisson(clean / gain) * gain + np.sqrt(read) * rng.standard_normal(clean.shape)
+    structure, _, _ = NoiseUnits(gain, read)(torch.from_numpy(noisy.astype(np.float32))[None])
+    # columns of 256 samples in four planes: the deviation of a column's deviation is 2.2 %; five of them
+    shadow = structure[0, :, :, 128:160].std(dim=1).mean(dim=0)
+    assert float((shadow - 1).abs().max()) < 0.11
+
+
+def test_subtracting_nothing_changes_nothing_and_the_noise_itself_leaves_the_mean() -> None:
+    gain, read = 1e-3, 2e-6
+    units = NoiseUnits(gain, read)
+    planes = torch.rand(1, 4, 16, 16) * 0.8 - 0.002
+    _, _, root = units(planes)
+    assert torch.equal(units.subtract(planes, root, torch.zeros_like(planes)), planes)
+    level = torch.full((1, 4, 16, 16), 0.3)
+    answer = 2 * (root - units(level)[2])
+    bright = planes > 0  # below, the line continues the root
+    torch.testing.assert_close(units.subtract(planes, root, answer)[bright], level[bright], rtol=1e-4, atol=1e-5)

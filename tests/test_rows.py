@@ -130,6 +130,17 @@ def test_a_picture_without_row_noise_shows_none() -> None:
         assert found.share < 0.06
 
 
+def test_a_flat_field_shows_none() -> None:
+    """Where nothing but noise makes a block dark, choosing dark blocks must not make rows."""
+    for seed in range(3):
+        photo = photo_with_rows(0.0, masked=0, seed=seed)
+        rng = np.random.default_rng(seed)
+        flat = rng.poisson(900, (HEIGHT, WIDTH)) + rng.normal(BLACK_DN, READ_SD_DN, (HEIGHT, WIDTH))
+        found = measure_rows(replace(photo, frame=np.rint(flat).astype(np.uint16)))
+        assert found is not None
+        assert found.share < 0.05
+
+
 def test_it_is_told_from_a_tenth_of_the_read_noise() -> None:
     photo, (told,) = level_rows(photo_with_rows(0.2 * READ_SD_DN), remove=False)
     assert photo.row_offset_dn is None

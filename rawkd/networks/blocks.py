@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+ANSCOMBE = 3 / 8
+"""Anscombe's constant: 2 sqrt(e + 3/8) of a Poisson number e has a deviation of nearly 1."""
+
 
 class ARNetBlock(nn.Module):
     """1x1, ReLU, 3x3 group convolution, ReLU, 1x1; identity shortcut where the width is kept.
@@ -92,8 +95,9 @@ class NoiseUnits(nn.Module):
     """An anchored mosaic in units of its own noise, so that bf16 and one set of weights serve every exposure.
 
     With anchor (k, v), ``e = y / k + v / k^2`` counts equivalent electrons: Var e = E[e] (the k-sigma transform, PMRID
-    section 3.2). `forward` returns ``z = (e - local mean) / sigma``, the guide ``[log(1 + e), z]`` for feature-align
-    layers, and ``k * sigma``, the factor that turns the network's answer into anchored values. Our choice.
+    section 3.2). Their Anscombe root ``f = 2 sqrt(e + 3/8)``, continued as a line below 0, has noise of deviation 1 at
+    every sample, beside a lamp as in its shadow. The network sees f without its local mean, and answers with what is
+    to be taken from f. Our choice.
     """
 
     local_px = 8
@@ -105,11 +109,20 @@ class NoiseUnits(nn.Module):
         self.offset = read_variance / gain**2
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, 4, h, w) anchored values -> z (n, 4, h, w), guide (n, 8, h, w), factor (n, 4, h, w)."""
+        """(n, 4, h, w) anchored values -> f - local mean (n, 4, h, w), guide (n, 8, h, w), root (n, 4, h, w).
+
+        The guide of feature-align layers holds the level, log(1 + e), and the structure again; the root is half f,
+        for `subtract`.
+        """
         electrons = planes * (1 / self.gain) + self.offset
-        cells = F.avg_pool2d(electrons, self.local_px)
+        positive = torch.clamp(electrons, min=0)
+        root = torch.sqrt(positive + ANSCOMBE)
+        stabilised = 2 * root + (electrons - positive) * ANSCOMBE**-0.5
+        cells = F.avg_pool2d(stabilised, self.local_px)
         mean = F.interpolate(cells, scale_factor=float(self.local_px), mode="bilinear", align_corners=False)
-        sigma = torch.sqrt(torch.clamp(mean, min=0.25))
-        structure = (electrons - mean) / sigma
-        level = torch.log1p(torch.clamp(electrons, min=0)) * 0.25
-        return structure, torch.cat((level, structure * 0.25), 1), sigma * self.gain
+        structure = stabilised - mean
+        return structure, torch.cat((torch.log1p(positive) * 0.25, structure * 0.25), 1), root
+
+    def subtract(self, planes: Tensor, root: Tensor, answer: Tensor) -> Tensor:
+        """Anchored values whose f is smaller by `answer`: ((f - r) / 2)^2 - 3/8 = e - r (f / 2 - r / 4)."""
+        return planes - self.gain * answer * (root - 0.25 * answer)

@@ -106,12 +106,10 @@ class FANet(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
-        if self.noise_units:
-            structure, guide, sigma = self.noise_units(planes)
-        else:
-            structure = guide = planes
-        answer = self._restore(structure, guide)
-        return planes - sigma * answer.float() if self.noise_units else planes + answer
+        if self.noise_units is None:
+            return planes + self._restore(planes, planes)
+        structure, guide, root = self.noise_units(planes)
+        return self.noise_units.subtract(planes, root, self._restore(structure, guide).float())
 
     def _restore(self, features: Tensor, guide: Tensor) -> Tensor:
         kept = []

@@ -79,11 +79,10 @@ class NAFNet(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
-        if self.noise_units:
-            _, guide, sigma = self.noise_units(planes)
-            answer: Tensor = planes - sigma * self._restore(guide).float()
-            return answer
-        return planes + self._restore(planes)
+        if self.noise_units is None:
+            return planes + self._restore(planes)
+        _, guide, root = self.noise_units(planes)
+        return self.noise_units.subtract(planes, root, self._restore(guide).float())
 
     def _restore(self, features: Tensor) -> Tensor:
         features, kept = self.stem(features), []

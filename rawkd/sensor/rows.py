@@ -144,7 +144,9 @@ def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
 def _of_picture(blocks: FloatArray) -> RowNoise | None:
     """From (H, blocks, columns) of the picture: dark blocks far apart share rows, and neither noise nor scene."""
     rows = blocks.mean(axis=2)
-    dark = rows[2:-2] <= np.quantile(rows[2:-2], DARK_PART)
+    # chosen by the rows between, which no step holds: chosen by itself, a dark row would lie below its neighbours
+    around = (rows[1:-3] + rows[3:-1]) / 2
+    dark = around <= np.quantile(around, DARK_PART)
     steps = _steps(rows)
     limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(steps[dark])))
     apart = (blocks[2:-2, :, 2:] - blocks[2:-2, :, :-2])[dark]
