@@ -205,7 +205,7 @@ def test_the_fingerprint_knows_what_pixels_depend_on(family: Path, tmp_path: Pat
 
     assert of() == of(threads=3) == of(model=str(family))
     other = make_model(tmp_path / "m" / "tiny", blur, subrange=[1e-5, 1e-1]).directory
-    changed = [of(strength=0.5), of(ensemble=2), of(noise=(1e-3, 1e-6)), of(precision="f32"), of(model=other)]
+    changed = [of(strength=0.5), of(ensemble=4), of(noise=(1e-3, 1e-6)), of(precision="f32"), of(model=other)]
     assert len({of(), *changed}) == len(changed) + 1
     assert fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(model=family)), per_photo_noise=True)) != of()
 

@@ -29,6 +29,8 @@ from rawkd.training.unprocess import Look, camera_mosaic
 
 STUDENTS = [card for card in load_cards(None) if card.role == "student"]
 FLOORS_DB = json.loads((Path(__file__).parent / "golden" / "student_floors.json").read_text())
+RING_CEILING = 0.35
+"""Error left 6 to 15 pixels beside a lamp, in deviations of the wall's noise."""
 LOOK = Look(np.eye(3), 2.0, 1.7, 1.25)
 MAC_BUDGET, PARAMETER_BUDGET = 2.6688, 239_304
 
@@ -128,6 +130,17 @@ class TestStudent:
                 profile = restored.mean(axis=axis).reshape(-1, 2).mean(axis=1)
                 steps = np.abs(np.diff(profile))
                 assert steps.max() < 8 * np.median(steps) + 1e-3 * deviation
+
+    def test_no_ring_of_noise_beside_a_lamp(self, card: ModelCard) -> None:
+        """A blown disc on a dark wall: the wall's noise goes beside it nearly as well as far away."""
+        camera = camera_at(float(np.sqrt(card.subrange.low * card.subrange.high)))
+        y, x = np.mgrid[0:512, 0:512]
+        distance = np.hypot(x - 256, y - 256) - 60
+        clean = np.where(distance < 0, 1.0, 0.03).astype(np.float32)
+        noisy = noisy_mosaic(clean, camera, seed=13)
+        error = restored_by(card, noisy, camera) - clean
+        left = float(np.sqrt(np.mean(error[(distance >= 6) & (distance < 15)] ** 2)))
+        assert left < RING_CEILING * np.sqrt(camera.gain * 0.03 + camera.total_read_variance)
 
     def test_clean_in_clean_out(self, card: ModelCard, scene: FloatArray) -> None:
         gain = min(card.subrange.low, 1e-5)

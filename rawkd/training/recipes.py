@@ -57,6 +57,7 @@ RECIPES = {
             losses={"log-error": 1.0},
             seed=2,
         ),
+        replace(FANET_FAST, name="fanet-fast-tune", learning_rate=6e-4, steps=6_000, seed=3),
         replace(FANET_FAST, name="fanet-fast-one", num_subranges=1),
         replace(FANET_FAST, name="fanet-fast-leaves", leaves=1.0),
         replace(FANET_FAST, name="fanet-fast-eld", noise=replace(FANET_FAST.noise, model="eld")),
