@@ -22,14 +22,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from small_shoots import left_over, outputs, write_photo  # noqa: E402
+from small_shoots import left_over, outputs, write_photo
 
 NAMES = ("plain", "with space", "Größe né", "quo'te", 'dou"ble', "new\nline", "tab\tbed", "日本")
 
 
 def mixed_folder(folder: Path, number: int, seed: int) -> tuple[set[str], set[str]]:
     """Write the files; return the relative names of the good raws and of the raws that must fail."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     good, bad = set(), set()
     for index in range(number):
         name = f"{rng.choice(NAMES)} {index:03}"
@@ -54,7 +54,19 @@ def mixed_folder(folder: Path, number: int, seed: int) -> tuple[set[str], set[st
 
 def command(source: Path, target: Path, report: Path, model: str | None) -> list[str]:
     """One batch; the report is replaced at every start."""
-    words = [sys.executable, "-m", "rawkd", "batch", str(source), "-r", "-o", str(target), "-q", "--report", str(report)]
+    words = [
+        sys.executable,
+        "-m",
+        "rawkd",
+        "batch",
+        str(source),
+        "-r",
+        "-o",
+        str(target),
+        "-q",
+        "--report",
+        str(report),
+    ]
     return [*words, "--overwrite", *(["--model", model] if model else [])]
 
 
@@ -66,7 +78,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    rng = random.Random(options.seed)
+    rng = random.Random(options.seed)  # noqa: S311
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         good, bad = mixed_folder(folder / "in", options.files, options.seed)
@@ -90,7 +102,9 @@ def main() -> int:
         checks = {
             "exit code 1": code == 1,
             "an output for every good photo and for no other file": len(expected) == len(good),
-            "the report names every failure": all(json.dumps(Path(path).name)[1:-1] in json.dumps(report) for path in bad),
+            "the report names every failure": all(
+                json.dumps(Path(path).name)[1:-1] in json.dumps(report) for path in bad
+            ),
             "the same bytes after the kills": outputs(folder / "storm") == expected,
             "nothing left over": not left_over(folder / "storm"),
         }

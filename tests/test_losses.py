@@ -24,6 +24,7 @@ from rawkd.training.losses import (  # noqa: E402
     content_and_style,
     gram,
     log_error,
+    own_noise_charbonnier,
     to_signal,
 )
 
@@ -34,7 +35,8 @@ def batch_of(clean: Any, sigma: Any, scale: float = 1.0, offset: float = 0.0) ->
     """A batch of grey light whose anchored values are scale * signal + offset."""
     n = len(clean)
     return Batch(
-        noisy=clean, clean=clean, sigma=sigma, scale=torch.full((n, 4), scale), offset=torch.full((n, 4), offset),
+        noisy=clean, clean=clean, sigma=sigma, black=torch.full((n,), 0.01),
+        scale=torch.full((n, 4), scale), offset=torch.full((n, 4), offset),
         white_balance=torch.tensor([[2.0, 1.0, 1.5]]).repeat(n, 1), rgb_from_camera=torch.eye(3).repeat(n, 1, 1),
     )  # fmt: skip
 
@@ -54,6 +56,22 @@ def test_charbonnier_is_the_absolute_error_in_units_of_noise() -> None:
     sigma = torch.tensor([0.01, 0.1])
     restored = clean + torch.tensor([0.03, -0.2])[:, None, None, None]
     assert float(charbonnier(restored, clean, batch_of(clean, sigma))) == pytest.approx((3 + 2) / 2, rel=1e-4)
+
+
+def test_own_noise_weighs_the_shadow_like_the_lamp() -> None:
+    """One deviation of its own noise costs the same in the dark as in the light; in the crop's units it does not."""
+    clean = torch.full((1, 4, 16, 16), 0.02)
+    clean[..., 8:] = 1.0
+    deviation = (clean + 0.01).sqrt() * 0.1
+    sigma = (clean + 0.01).mean().sqrt().reshape(1) * 0.1
+    batch = batch_of(clean, sigma)
+    for half in (slice(None, 8), slice(8, None)):
+        restored = clean.clone()
+        restored[..., half] += deviation[..., half]
+        assert float(own_noise_charbonnier(restored, clean, batch)) == pytest.approx(0.5, rel=1e-3)
+    dark = clean.clone()
+    dark[..., :8] += deviation[..., :8]
+    assert float(charbonnier(dark, clean, batch)) < 0.15
 
 
 def test_charbonnier_is_smooth_where_nothing_is_wrong() -> None:

@@ -100,8 +100,10 @@ class NoiseUnits(nn.Module):
     to be taken from f. Our choice.
     """
 
-    local_px = 8
-    """Packed pixels of the local mean's cells: inputs are multiples of it."""
+    local_px = 2
+    """Inputs are multiples of it, packed pixels: the local mean is taken of cells of this size."""
+    window_cells = 5
+    """Edge of the window of cells that is averaged, twice over; it moves with the picture, so that no grid shows."""
 
     def __init__(self, gain: float, read_variance: float) -> None:
         super().__init__()
@@ -119,6 +121,8 @@ class NoiseUnits(nn.Module):
         root = torch.sqrt(positive + ANSCOMBE)
         stabilised = 2 * root + (electrons - positive) * ANSCOMBE**-0.5
         cells = F.avg_pool2d(stabilised, self.local_px)
+        for _ in range(2):
+            cells = F.avg_pool2d(cells, self.window_cells, 1, self.window_cells // 2, count_include_pad=False)
         mean = F.interpolate(cells, scale_factor=float(self.local_px), mode="bilinear", align_corners=False)
         structure = stabilised - mean
         return structure, torch.cat((torch.log1p(positive) * 0.25, structure * 0.25), 1), root

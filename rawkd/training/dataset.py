@@ -37,6 +37,7 @@ class Batch(NamedTuple):
     Attributes
     ----------
     noisy, clean : (n, 4, h, w) float32 anchored values. sigma : (n,) rms noise of each crop, anchored.
+    black : (n,) the anchor's v / k: anchored values above -black have noise, its variance proportional to the distance.
     scale, offset : (n, 4) of each crop's `KSigma`, to go back to signal.
     white_balance : (n, 3) gains. rgb_from_camera : (n, 3, 3), for losses after the ISP.
     """
@@ -44,6 +45,7 @@ class Batch(NamedTuple):
     noisy: Tensor
     clean: Tensor
     sigma: Tensor
+    black: Tensor
     scale: Tensor
     offset: Tensor
     white_balance: Tensor
@@ -114,7 +116,8 @@ class NoisyBatches(Dataset[Batch]):
         ksigma = KSigma.between(told, self.anchor)
         variance = camera.gain * float(crop.planes.mean()) + camera.total_read_variance
         sigma = ksigma.scale.mean() * np.sqrt(variance)
-        anchored = ksigma.apply(noisy), ksigma.apply(crop.planes), sigma, ksigma.scale, ksigma.offset
+        black = np.float32(self.anchor.read_variance / self.anchor.gain)
+        anchored = ksigma.apply(noisy), ksigma.apply(crop.planes), sigma, black, ksigma.scale, ksigma.offset
         return *anchored, crop.metadata.gains, crop.metadata.rgb_from_camera
 
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:

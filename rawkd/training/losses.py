@@ -19,6 +19,8 @@ from rawkd.isp import process
 from rawkd.training.dataset import Batch
 
 CHARBONNIER_C = 1e-6
+LEAST_SHARE = 1e-3
+"""Of the crop's variance, below which a sample's own noise counts no smaller."""
 LEAST_ERROR = 1e-4
 """Squared error in units of the noise, 40 dB below it, under which a crop counts no further."""
 CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
@@ -36,6 +38,17 @@ class Loss(Protocol):
 def charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
     """Mean sqrt(d^2 + c^2), d in units of the crop's rms noise: dark and bright crops count alike (our choice)."""
     difference = (restored - clean) / batch.sigma[:, None, None, None]
+    return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
+
+
+def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+    """Charbonnier in units of each sample's own noise: the dark beside a lamp counts like the lamp (our choice).
+
+    The anchor's variance is k (y + v / k), so a sample's share of the crop's variance is (y + v/k) / mean(y + v/k).
+    """
+    distance = clean + batch.black[:, None, None, None]
+    share = (distance / distance.mean((1, 2, 3), keepdim=True)).clamp(min=LEAST_SHARE)
+    difference = (restored - clean) / (batch.sigma[:, None, None, None] * share.sqrt())
     return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
 
 
@@ -128,6 +141,7 @@ def _vgg16_stages() -> nn.ModuleList:
 
 LOSSES: dict[str, Callable[[Path | None], Loss]] = {
     "charbonnier": lambda _weights: charbonnier,
+    "own-noise-charbonnier": lambda _weights: own_noise_charbonnier,
     "log-error": lambda _weights: log_error,
     "rgb-perceptual": RgbPerceptual,
 }
