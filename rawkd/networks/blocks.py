@@ -111,22 +111,23 @@ class NoiseUnits(nn.Module):
         self.offset = read_variance / gain**2
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, 4, h, w) anchored values -> f - local mean (n, 4, h, w), guide (n, 8, h, w), root (n, 4, h, w).
+        """(n, 4, h, w) anchored values -> f - local mean (n, 4, h, w), guide (n, 8, h, w), f (n, 4, h, w).
 
-        The guide of feature-align layers holds the level, log(1 + e), and the structure again; the root is half f,
-        for `subtract`.
+        The guide of feature-align layers holds the level, log(1 + e), and the structure again; f is for `subtract`.
         """
         electrons = planes * (1 / self.gain) + self.offset
         positive = torch.clamp(electrons, min=0)
-        root = torch.sqrt(positive + ANSCOMBE)
-        stabilised = 2 * root + (electrons - positive) * ANSCOMBE**-0.5
+        stabilised = 2 * torch.sqrt(positive + ANSCOMBE) + (electrons - positive) * ANSCOMBE**-0.5
         cells = F.avg_pool2d(stabilised, self.local_px)
         for _ in range(2):
             cells = F.avg_pool2d(cells, self.window_cells, 1, self.window_cells // 2, count_include_pad=False)
         mean = F.interpolate(cells, scale_factor=float(self.local_px), mode="bilinear", align_corners=False)
         structure = stabilised - mean
-        return structure, torch.cat((torch.log1p(positive) * 0.25, structure * 0.25), 1), root
+        return structure, torch.cat((torch.log1p(positive) * 0.25, structure * 0.25), 1), stabilised
 
-    def subtract(self, planes: Tensor, root: Tensor, answer: Tensor) -> Tensor:
-        """Anchored values whose f is smaller by `answer`: ((f - r) / 2)^2 - 3/8 = e - r (f / 2 - r / 4)."""
-        return planes - self.gain * answer * (root - 0.25 * answer)
+    def subtract(self, stabilised: Tensor, answer: Tensor) -> Tensor:
+        """Anchored values of f - answer: e = (f / 2)^2 - 3/8, and the line below e = 0."""
+        cleaned = stabilised - answer
+        curved = torch.clamp(cleaned, min=2 * ANSCOMBE**0.5)
+        electrons = curved * curved * 0.25 - ANSCOMBE + (cleaned - curved) * ANSCOMBE**0.5
+        return (electrons - self.offset) * self.gain

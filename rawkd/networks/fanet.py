@@ -108,8 +108,8 @@ class FANet(nn.Module):
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         if self.noise_units is None:
             return planes + self._restore(planes, planes)
-        structure, guide, root = self.noise_units(planes)
-        return self.noise_units.subtract(planes, root, self._restore(structure, guide).float())
+        structure, guide, stabilised = self.noise_units(planes)
+        return self.noise_units.subtract(stabilised, self._restore(structure, guide).float())
 
     def _restore(self, features: Tensor, guide: Tensor) -> Tensor:
         kept = []

@@ -81,8 +81,8 @@ class NAFNet(nn.Module):
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         if self.noise_units is None:
             return planes + self._restore(planes)
-        _, guide, root = self.noise_units(planes)
-        return self.noise_units.subtract(planes, root, self._restore(guide).float())
+        _, guide, stabilised = self.noise_units(planes)
+        return self.noise_units.subtract(stabilised, self._restore(guide).float())
 
     def _restore(self, features: Tensor) -> Tensor:
         features, kept = self.stem(features), []
