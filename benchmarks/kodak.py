@@ -28,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path)
     parser.add_argument("--noise", choices=("true", "auto"), default="true")
-    parser.add_argument("--ensemble", type=int, default=1)
+    parser.add_argument("--ensemble", type=int, choices=(1, 2, 4, 8), default=1)
     parser.add_argument("--model")
     parser.add_argument("--every", type=int, default=1, help="only every Nth picture")
     options = parser.parse_args()

@@ -20,7 +20,10 @@ WINDOW_PX = 128
 OUTLIER_SIGMAS = 5.0
 """Differences are cut off here, so that a hot pixel moves a block's mean by a thousandth of the noise."""
 CLIPPING_SIGMAS = 3.0
-"""Samples this close to saturation do not count: their noise is cut off, and its mean is not the signal."""
+"""So far must black lie above the smallest integer: cut-off noise has another mean than the signal."""
+UNCOUNTED_SIGMAS, COUNTED_SIGMAS = 2.0, 4.0
+"""Samples nearer to saturation than the first do not count, for the same reason; from the second on they count wholly.
+A ramp, since a sharp choice by the restored level would be a choice by the noise that it still holds."""
 
 
 def keep_local_mean(
@@ -71,10 +74,12 @@ def _block_sums(
             rows = difference[parity::2]
             np.clip(rows, -limit, limit, out=rows)
             number = np.full(width, float(len(rows)))
-            if level.max() > saturation - 3 * limit.max():
-                countable = level < saturation - CLIPPING_SIGMAS * np.sqrt(gain * np.maximum(level, 0) + read)
-                rows *= countable
-                number = countable.sum(axis=0, dtype=np.float64)
+            if level.max() > saturation - limit.max():
+                sigma = np.sqrt(gain * np.maximum(level, 0) + read)
+                weight = (saturation - level - UNCOUNTED_SIGMAS * sigma) / ((COUNTED_SIGMAS - UNCOUNTED_SIGMAS) * sigma)
+                weight = np.clip(weight, 0, 1).astype(np.float32)
+                rows *= weight
+                number = weight.sum(axis=0, dtype=np.float64)
             planes = slice(2 * parity, 2 * parity + 2)
             sums[index, :, planes] = _block_columns(rows.sum(axis=0))
             counts[index, :, planes] = _block_columns(number)

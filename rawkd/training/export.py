@@ -39,7 +39,7 @@ HALO_PX = 256
 """Edge of the picture in which the halo is first looked for."""
 LIMITS = (
     "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay",
-    "within some six pixels of a lamp in the dark most of the dark's grain stays",
+    "within some ten pixels of a lamp in the dark much of the dark's grain stays",
     "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
 )
 
