@@ -130,4 +130,5 @@ class NoiseUnits(nn.Module):
         cleaned = stabilised - answer
         curved = torch.clamp(cleaned, min=2 * ANSCOMBE**0.5)
         electrons = curved * curved * 0.25 - ANSCOMBE + (cleaned - curved) * ANSCOMBE**0.5
-        return (electrons - self.offset) * self.gain
+        restored: Tensor = (electrons - self.offset) * self.gain
+        return restored
