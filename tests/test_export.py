@@ -75,7 +75,7 @@ def test_the_card_is_complete(model: Path) -> None:
     assert card.name == model.name == "tiny-2"
     assert card.subrange == TINY.subrange(2)
     assert card.anchor == TINY.anchor(2)
-    assert card.stride == 8
+    assert card.stride == 2
     assert 0 < card.halo <= 64
     assert set(card.files) == {WEIGHTS, NETWORK}
     assert len(card.metrics) == 3

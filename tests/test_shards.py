@@ -25,7 +25,7 @@ from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.inference.torch_engine import load_module, load_torch_engine  # noqa: E402
 from rawkd.inference.weights import NETWORK, WEIGHTS, load_weights, sha256_of, shard_names  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.training import export as exporting  # noqa: E402
+from rawkd.training import measures  # noqa: E402
 from rawkd.training import shards as sharding  # noqa: E402
 from rawkd.training.loop import Run, train  # noqa: E402
 from rawkd.training.losses import build_losses  # noqa: E402
@@ -148,7 +148,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = [run, "--data", place / "data", "--role", "teacher", "--family", "tiny", "--models", place / "models"]
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore", DeprecationWarning)
-        patch.setattr(exporting, "NUM_CROPS", 1)
+        patch.setattr(measures, "NUM_CROPS", 1)
         assert main(["export", *map(str, asked)]) == 0
     return place / "models" / "teacher-tiny"
 
