@@ -19,6 +19,9 @@ from rawkd.sensor.bayer import Unification
 Floats = NDArray[np.floating[Any]]
 Window = Literal["gaussian", "uniform"]
 
+GMSD_C = 170.0
+"""Keeps GMSD calm where both pictures are flat; on the scale of 0 to 255."""
+
 FLAT_SIDE_PX = 16
 FLATTEST = 0.1
 """Side of a flat area in mosaic pixels, and the share of all areas that counts as flat (our choice)."""
@@ -84,6 +87,41 @@ def ssim(
     except ValueError as error:
         raise InputError(f"a picture of {restored.shape} is too small for SSIM") from error
     return float(value)
+
+
+def gmsd(restored: Floats, reference: Floats, data_range: float = 1.0) -> float:
+    """Gradient magnitude similarity deviation: 0 for equal pictures, larger where edges are lost or made.
+
+    A perceptual figure that needs no trained weights and follows human scores about as well as those that do.
+    Source: Xue et al., "Gradient Magnitude Similarity Deviation", TIP 2014 (arXiv 1308.3052), eq. 2 to 7 and c = 170
+    of 255 squared; pictures are averaged 2x2 and halved first, as there.
+
+    Parameters
+    ----------
+    restored, reference : (H, W) grey, both at least 4. data_range : the peak.
+
+    Raises
+    ------
+    InputError: if the shapes differ, or are no pictures of that size.
+    """
+    if restored.shape != reference.shape or restored.ndim != 2 or min(restored.shape) < 4:
+        raise InputError(f"a result of {restored.shape} cannot be scored against a reference of {reference.shape}")
+    of_restored, of_reference = (_gradients(picture * (255 / data_range)) for picture in (restored, reference))
+    similarity = (2 * of_restored * of_reference + GMSD_C) / (of_restored**2 + of_reference**2 + GMSD_C)
+    return float(np.std(similarity))
+
+
+def _gradients(picture: Floats) -> DoubleArray:
+    """Prewitt's gradient magnitudes of a picture halved by means of 2x2, as if black lay around it."""
+    rows, columns = (size // 2 * 2 for size in picture.shape)
+    small = picture[:rows, :columns].astype(np.float64).reshape(rows // 2, 2, columns // 2, 2).mean((1, 3))
+    wide = np.pad(small, 1)
+    across = (wide[:, 2:] - wide[:, :-2]) / 3
+    down = (wide[2:] - wide[:-2]) / 3
+    horizontal = across[:-2] + across[1:-1] + across[2:]
+    vertical = down[:, :-2] + down[:, 1:-1] + down[:, 2:]
+    magnitudes: DoubleArray = np.hypot(horizontal, vertical)
+    return magnitudes
 
 
 def bias_permille(restored: Floats, reference: Floats) -> float:

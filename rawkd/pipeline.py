@@ -44,7 +44,7 @@ class DenoiseOptions:
     noise : (gain, read variance) in signal units where the user knows them, else None.
     noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
     cameras : folder of the installed calibration files, None for the user's.
-    model : name of a shipped family or model, or a directory; None for the one shipped family.
+    model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
     device : auto | cpu | cuda | mps. threads : CPU threads, None for all.
     precision : f32 | bf16 | fp16, None for the best that the card allows on the device.
     defects : map | auto, replace the hot and dead pixels that file or calibration name, or look for others, too.

@@ -26,7 +26,9 @@ from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.dataset import Batch, NoisyBatches, linear_half_size, picture_crop  # noqa: E402
 from rawkd.training.leaves import leaves_scene  # noqa: E402
-from rawkd.training.synthesize import Camera, camera_at  # noqa: E402
+from rawkd.training.losses import to_signal  # noqa: E402
+from rawkd.training.synthesize import Camera, NoiseShare, camera_at  # noqa: E402
+from rawkd.training.teacher import told_noise_of  # noqa: E402
 from rawkd.training.unprocess import linearise  # noqa: E402
 
 SMALL = Recipe("small", "fanet", {}, batch=2, crop_px=16)
@@ -48,7 +50,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> CleanSet:
 
 
 def equal(first: Batch, second: Batch) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    return all(torch.equal(a, b) for a, b in zip(first[:-1], second[:-1], strict=True)) and (
+        first.weaker is second.weaker or equal(first.weaker, second.weaker)
+    )
 
 
 @pytest.mark.parametrize("leaves", [0.0, 0.5, 1.0])
@@ -83,13 +87,45 @@ def test_shapes_and_ranges(pictures: CleanSet) -> None:
     assert batch.scale.shape == batch.offset.shape == (2, 4)
     assert batch.white_balance.shape == (2, 3)
     assert batch.rgb_from_camera.shape == (2, 3, 3)
-    assert all(tensor.dtype == torch.float32 for tensor in batch)
+    assert batch.weaker is None
+    assert all(tensor.dtype == torch.float32 for tensor in batch[:-1])
     assert batch.noisy.is_contiguous(memory_format=torch.channels_last)
     clean = (batch.clean - batch.offset[:, :, None, None]) / batch.scale[:, :, None, None]
     assert clean.min() > -1e-4
     assert clean.max() < 1 + 1e-4
     np.testing.assert_array_equal(batch.white_balance[:, 1], 1)
     torch.testing.assert_close(batch.rgb_from_camera.sum(2), torch.ones(2, 3), atol=1e-5, rtol=0)
+
+
+QUARTER = NoiseShare(0.25, 0.25)
+
+
+def test_a_second_noise_leaves_the_first_as_it_is(pictures: CleanSet) -> None:
+    recipe = replace(SMALL, leaves=0.5)
+    alone = NoisyBatches(pictures, recipe, 1, seed=1, length=100)
+    both, again = (NoisyBatches(pictures, recipe, 1, seed=1, length=100, weaker=QUARTER) for _ in range(2))
+    again[3]
+    first, second = both[70], both[70].weaker
+    assert equal(first._replace(weaker=None), alone[70])
+    assert equal(first, again[70])
+    assert not torch.equal(second.noisy, both[71].weaker.noisy)
+    moved = first.to(torch.device("cpu")).weaker
+    assert moved.noisy.is_contiguous(memory_format=torch.channels_last)
+    assert equal(first.first(1).weaker, second.first(1))
+    assert len(first.first(1).weaker.noisy) == 1
+
+
+def test_the_second_noise_is_of_the_same_crops(pictures: CleanSet) -> None:
+    batch = NoisyBatches(pictures, SMALL, 1, seed=1, length=1, weaker=QUARTER)[0]
+    weaker = batch.weaker
+    torch.testing.assert_close(to_signal(weaker.clean, weaker), to_signal(batch.clean, batch), atol=1e-5, rtol=0)
+    # what is told is a quarter, errors included: four times the electrons
+    torch.testing.assert_close(weaker.scale, 4 * batch.scale)
+    for own, told in zip(told_noise_of(weaker, SMALL.anchor(1)), told_noise_of(batch, SMALL.anchor(1)), strict=True):
+        torch.testing.assert_close(own, told / 4, rtol=1e-3, atol=1e-12)
+    noise, other = ((seen.noisy - seen.clean).flatten() for seen in (batch, weaker))
+    # fresh noise has no correlation but by chance, five standard errors of it; the same noise would have 1
+    assert abs(float(torch.corrcoef(torch.stack((noise, other)))[0, 1])) < 5 / len(noise) ** 0.5
 
 
 def test_sigma_is_the_rms_noise(pictures: CleanSet) -> None:

@@ -107,7 +107,7 @@ def test_the_answer_comes_back_to_the_students_anchor(teacher: Teacher) -> None:
         signal = to_signal(batch.noisy, batch)[crop]
         with torch.no_grad():
             theirs = ksigma.invert(teacher.network(ksigma.apply(signal)[None])[0])
-        mine = to_signal(ours[None], type(batch)(*(tensor[crop : crop + 1] for tensor in batch)))[0]
+        mine = to_signal(ours[None], type(batch)(*(tensor[crop : crop + 1] for tensor in batch[:-1])))[0]
         noise = float(batch.sigma[crop] / batch.scale[crop].mean())
         assert float((mine - theirs).abs().max()) < 1e-3 * noise
         assert float((theirs - signal).abs().mean()) > 1e-2 * noise
@@ -140,18 +140,18 @@ def test_a_student_equal_to_its_teacher_has_no_response_loss(tmp_path: Path) -> 
     same.load_state_dict(teacher.network.state_dict())
     strategy = Response(teacher, SUPERVISED, 1.0)
     with torch.no_grad():
-        assert float(strategy.step(same, batch)["response"]) == 0
-        assert float(strategy.step(shaken(same, 1), batch)["response"]) > 1e-2
+        assert float(strategy.step(same, batch, 0.0)["response"]) == 0
+        assert float(strategy.step(shaken(same, 1), batch, 0.0)["response"]) > 1e-2
 
 
 def test_alpha_shares_out_the_loss(teacher: Teacher) -> None:
     batch, network = leaves_batch(), student().requires_grad_(False)
-    whole = Response(teacher, SUPERVISED, 1.0).step(network, batch)
+    whole = Response(teacher, SUPERVISED, 1.0).step(network, batch, 0.0)
     assert set(whole) == {"response"}
     restored = network(batch.noisy)
     distance = (restored - teacher.restore(batch.noisy, batch)).abs().mean((1, 2, 3)) / batch.sigma
     assert float(whole["response"]) == pytest.approx(float(distance.mean()), rel=1e-5)
-    quarter = Response(teacher, SUPERVISED, 0.25).step(network, batch)
+    quarter = Response(teacher, SUPERVISED, 0.25).step(network, batch, 0.0)
     assert float(quarter["response"]) == pytest.approx(0.25 * float(whole["response"]))
     supervised = float(charbonnier(restored, batch.clean, batch))
     assert float(quarter["charbonnier"]) == pytest.approx(0.75 * supervised)
@@ -169,7 +169,7 @@ def strategies(teacher: Teacher) -> dict[str, Any]:
 def test_gradients_reach_the_student_and_never_the_teacher(teacher: Teacher, name: str) -> None:
     strategy, network, batch = strategies(teacher)[name], student(), leaves_batch()
     before = [parameter.clone() for parameter in teacher.network.parameters()]
-    strategy.step(network, batch)[name].backward()
+    strategy.step(network, batch, 0.0)[name].backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
     assert not teacher.network.training
     for parameter, old in zip(teacher.network.parameters(), before, strict=True):
@@ -181,19 +181,19 @@ def test_gradients_reach_the_student_and_never_the_teacher(teacher: Teacher, nam
 def test_features_of_the_truth_match(teacher: Teacher) -> None:
     batch = leaves_batch()
     strategy = strategies(teacher)["feature-matching"]
-    assert float(strategy.step(lambda _noisy: batch.clean, batch)["feature-matching"]) == 0
-    near = strategy.step(lambda _noisy: 0.9 * batch.clean + 0.1 * batch.noisy, batch)["feature-matching"]
-    far = strategy.step(lambda noisy: noisy, batch)["feature-matching"]
+    assert float(strategy.step(lambda _noisy: batch.clean, batch, 0.0)["feature-matching"]) == 0
+    near = strategy.step(lambda _noisy: 0.9 * batch.clean + 0.1 * batch.noisy, batch, 0.0)["feature-matching"]
+    far = strategy.step(lambda noisy: noisy, batch, 0.0)["feature-matching"]
     assert 0 < float(near) < float(far)
 
 
 def test_features_begin_with_their_share(teacher: Teacher) -> None:
     teacher.tap(("encoder.0", "encoder.1", "stem"))
     batch = leaves_batch()
-    terms = FeatureMatching(teacher, SUPERVISED, 0.3).step(lambda noisy: noisy, batch)
+    terms = FeatureMatching(teacher, SUPERVISED, 0.3).step(lambda noisy: noisy, batch, 0.0)
     # shot noise of dark and bright places in one crop has a smaller mean absolute value than normal numbers
     assert float(terms["feature-matching"] / sum(terms.values())) == pytest.approx(0.3, abs=0.05)
-    near = FeatureMatching(teacher, SUPERVISED, 0.3).step(lambda noisy: 0.1 * noisy + 0.9 * batch.clean, batch)
+    near = FeatureMatching(teacher, SUPERVISED, 0.3).step(lambda noisy: 0.1 * noisy + 0.9 * batch.clean, batch, 0.0)
     # a tenth of the noise is a tenth of the distance, as in Charbonnier, and not a hundredth
     assert float(near["feature-matching"]) == pytest.approx(0.1 * float(terms["feature-matching"]), rel=0.1)
 
@@ -292,7 +292,7 @@ def test_answers_that_are_not_finite_name_the_teacher(teacher: Teacher, value: f
         teacher.network.head.bias.fill_(value)  # type: ignore[union-attr]
     for strategy in both.values():
         with pytest.raises(ModelError, match="the teacher small returns values that are not finite"):
-            strategy.step(student(), batch)
+            strategy.step(student(), batch, 0.0)
 
 
 def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> None:
@@ -303,15 +303,15 @@ def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> Non
 
 def test_numbers_of_another_strategy_are_refused(card: ModelCard) -> None:
     given = {"ensemble": None, "kd_alpha": 0.7, "feature_share": None, "taps": None}
-    distillation = Distillation.of("response", card, given)
+    distillation = Distillation.of("response", (card,), given)
     assert distillation.numbers == {"kd_alpha": 0.7, "ensemble": 1}
     with pytest.raises(UsageError, match="the strategy feature-matching has no kd-alpha: leave it out"):
-        Distillation.of("feature-matching", card, given)
+        Distillation.of("feature-matching", (card,), given)
     with pytest.raises(UsageError, match="there is no strategy 'hints': choose one of response, feature-matching"):
-        Distillation.of("hints", card, given)
+        Distillation.of("hints", (card,), given)
     assert json.loads(json.dumps(distillation.identity())) == distillation.identity()
     altered = replace(card, files=dict.fromkeys(card.files, "0" * 64))
-    assert Distillation.of("response", altered, given).identity() != distillation.identity()
+    assert Distillation.of("response", (altered,), given).identity() != distillation.identity()
 
 
 @pytest.fixture(scope="module")
@@ -333,9 +333,9 @@ def test_the_loss_falls_and_only_the_student_is_kept(
     steps = 80 if learning_rate else 2
     config = FANET_FAST.config
     recipe = replace(STUDENT, config=config, steps=steps, batch=8, crop_px=32, leaves=0.0, learning_rate=learning_rate)
-    distillation = Distillation.of(name, card, {})
+    distillation = Distillation.of(name, (card,), {})
     state = train(
-        recipe, 1, (pictures, pictures), lambda device: distillation.build(recipe, 1, None, device),
+        recipe, 1, (pictures, pictures), lambda device, student: distillation.build(recipe, 1, student, None, device),
         Run(tmp_path, validate_every=30), distillation=distillation.identity(),
     )  # fmt: skip
     torch.manual_seed(recipe.seed)
@@ -344,13 +344,13 @@ def test_the_loss_falls_and_only_the_student_is_kept(
     assert state.student.keys() == state.average.keys() == plain.keys()
     assert all(state.student[key].shape == value.shape for key, value in plain.items())
     assert stages_of(tmp_path)[0]["distillation"]["teacher"] == "small"
-    strategy = distillation.build(recipe, 1, None, CPU)
+    strategy = distillation.build(recipe, 1, network, None, CPU)
     batch = NoisyBatches(pictures, recipe, 1, seed=7, length=1, exact=True)[0]
     losses = []
     for weights in (plain, state.student):
         network.load_state_dict(weights)
         with torch.no_grad():
-            losses.append(sum(float(term) for term in strategy.step(network, batch).values()))
+            losses.append(sum(float(term) for term in strategy.step(network, batch, 0.0).values()))
     if learning_rate:
         assert losses[1] < 0.97 * losses[0]
     else:
@@ -360,7 +360,10 @@ def test_the_loss_falls_and_only_the_student_is_kept(
 class Hungry:
     """A strategy that fits three crops into its memory."""
 
-    def step(self, network: Any, batch: Any) -> dict[str, Any]:
+    adapters = None
+    weaker_noise = None
+
+    def step(self, network: Any, batch: Any, _progress: float) -> dict[str, Any]:
         if len(batch.noisy) > self.room:
             raise torch.OutOfMemoryError
         return {"charbonnier": charbonnier(network(batch.noisy), batch.clean, batch)}
@@ -375,7 +378,7 @@ class Hungry:
 def test_too_little_memory_says_what_would_fit(tmp_path: Path, room: int, message: str) -> None:
     recipe = replace(STUDENT, batch=8)
     with pytest.raises(MemoryLimitError, match=rf"8 crops of 16x16 packed pixels a step do not fit.*{message}"):
-        train(recipe, 1, (None, None), lambda _: Hungry(room), Run(tmp_path, validate_every=1))
+        train(recipe, 1, (None, None), lambda _, _student: Hungry(room), Run(tmp_path, validate_every=1))
 
 
 def distill(*arguments: str | Path | float) -> int:

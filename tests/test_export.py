@@ -57,7 +57,12 @@ def trained(recipe: Recipe, pictures: Path, folder: Path, start_from: Path | Non
     folder.mkdir()
     run = Run(folder, threads=1, validate_every=6)
     train(
-        recipe, 2, sets, lambda where: Supervised(build_losses(recipe.losses, None, where)), run, start_from=start_from
+        recipe,
+        2,
+        sets,
+        lambda where, _student: Supervised(build_losses(recipe.losses, None, where)),
+        run,
+        start_from=start_from,
     )
     return folder, sets[1]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawkd.errors import InputError
-from rawkd.metrics import BiasCurve, bias_permille, noise_left, psnr, ssim
+from rawkd.metrics import BiasCurve, bias_permille, gmsd, noise_left, psnr, ssim
 from rawkd.photo import CFAPattern, Mosaic
 
 skimage = pytest.importorskip("skimage.metrics", reason="needs scikit-image")
@@ -109,3 +109,37 @@ def test_bias_curve_adds_up() -> None:
     assert total == pytest.approx(2 * (noisy - clean).sum(dtype=np.float64) + 0.5 * clean.size, rel=1e-4)
     levels = [level for level, _, _ in points]
     assert levels == sorted(levels)
+
+
+def test_gmsd_worked_by_hand() -> None:
+    """Halved, a step of 100 against a flat picture: gradients by Prewitt, similarity c / (g^2 + c) beside the step."""
+    flat = np.full((16, 16), 100.0)
+    step = flat.copy()
+    step[:, 8:] = 200.0
+    gradients = np.zeros((2, 8, 8))
+    for index, picture in enumerate((flat, step)):
+        wide = np.pad(picture[::2, ::2], 1)
+        for row in range(8):
+            for column in range(8):
+                block = wide[row : row + 3, column : column + 3]
+                across = (block[:, 2] - block[:, 0]).sum() / 3
+                down = (block[2] - block[0]).sum() / 3
+                gradients[index, row, column] = np.hypot(across, down)
+    similarity = (2 * gradients[0] * gradients[1] + 170) / (gradients[0] ** 2 + gradients[1] ** 2 + 170)
+    assert gmsd(step, flat, 255) == pytest.approx(similarity.std())
+    assert gmsd(step / 255, flat / 255) == pytest.approx(similarity.std())
+    assert similarity[4, 3] == pytest.approx(170 / (100.0**2 + 170))
+
+
+def test_gmsd_of_equal_pictures_is_nothing_and_grows_with_blur() -> None:
+    picture = np.random.default_rng(1).uniform(0, 1, (64, 64))
+    soft = (picture + np.roll(picture, 1, 0) + np.roll(picture, 1, 1)) / 3
+    softer = (soft + np.roll(soft, 2, 0) + np.roll(soft, 2, 1)) / 3
+    assert gmsd(picture, picture) == 0
+    assert 0 < gmsd(soft, picture) < gmsd(softer, picture)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 16, 16), (16, 15)])
+def test_gmsd_refuses_what_is_no_pair_of_pictures(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="cannot be scored"):
+        gmsd(np.zeros(shape), np.zeros((16, 16)))

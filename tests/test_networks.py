@@ -10,12 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
+import torch.nn.functional as F  # noqa: E402
+
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.networks.blocks import ARNetBlock, FeatureAlign, NoiseUnits  # noqa: E402
 from rawkd.networks.count import macs_per_mp, macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
-from rawkd.networks.haar import dwt, iwt  # noqa: E402
+from rawkd.networks.haar import ConvIWT, DWTConv, dwt, iwt  # noqa: E402
 from rawkd.networks.unet import UPIUNet, UPIUNetConfig  # noqa: E402
 from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig  # noqa: E402
 from rawkd.sensor.bayer import pack, unpack  # noqa: E402
@@ -120,6 +122,20 @@ def test_bands_of_a_channel_are_ll_lh_hl_hh() -> None:
     assert diagonal[3].abs().min() > 0
     for band, silent in ((vertical, (0, 2)), (horizontal, (0, 1)), (diagonal, (0, 1, 2))):
         assert all(band[channel].abs().max() == 0 for channel in silent)
+
+
+def test_wavelets_and_a_convolution_in_one_pass_are_both_in_turn() -> None:
+    torch.manual_seed(0)
+    features = planes(channels=6)
+    down, up = DWTConv(6, 5), ConvIWT(6, 5)
+    torch.testing.assert_close(down(features), F.conv2d(dwt(features), down.weight, down.bias), atol=1e-6, rtol=0)
+    torch.testing.assert_close(up(features), iwt(F.conv2d(features, up.weight, up.bias)), atol=1e-6, rtol=0)
+    assert not torch.allclose(
+        down(features), F.conv2d(features.repeat(1, 4, 1, 1), down.weight, down.bias)[..., ::2, ::2]
+    )
+    for layer, inputs in ((down, 24), (up, 6)):
+        counted = macs_per_packed_px(layer, 2, 6)
+        assert counted == layer.out_channels * inputs / (4 if layer is down else 1)
 
 
 def test_feature_align_starts_as_the_identity() -> None:

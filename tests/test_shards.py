@@ -19,7 +19,7 @@ from tiny_teachers import NAFNET, STUDENT, shaken  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError  # noqa: E402
-from rawkd.inference.card import ModelCard, read_card, student_family  # noqa: E402
+from rawkd.inference.card import ModelCard, load_family, read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.inference.torch_engine import load_module, load_torch_engine  # noqa: E402
@@ -142,10 +142,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = place / "run"
     run.mkdir()
     train(
-        recipe, 0, (None, None), lambda where: Supervised(build_losses(recipe.losses, None, where)),
+        recipe, 0, (None, None), lambda where, _student: Supervised(build_losses(recipe.losses, None, where)),
         Run(run, threads=1, validate_every=2),
     )  # fmt: skip
     asked = [run, "--data", place / "data", "--role", "teacher", "--family", "tiny", "--models", place / "models"]
+    asked += ["--tier", "best"]
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore", DeprecationWarning)
         patch.setattr(measures, "NUM_CROPS", 1)
@@ -153,16 +154,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "models" / "teacher-tiny"
 
 
-def test_an_exported_teacher_is_small_complete_and_no_student(exported: Path) -> None:
+def test_an_exported_teacher_is_small_and_complete(exported: Path) -> None:
     card = read_card(exported)
-    assert (card.name, card.role, card.input) == ("teacher-tiny", "teacher", "planes")
+    assert (card.name, card.role, card.tier, card.input) == ("teacher-tiny", "teacher", "best", "planes")
     assert set(card.files) == {"weights-1-of-1.safetensors", NETWORK}
     assert not (exported / WEIGHTS).exists()
     assert (card.subrange.low, card.subrange.high) == pytest.approx((8e-6, 4e-2))
     assert len(card.metrics) == 12
-    assert (exported / "README.md").read_text().startswith("# teacher-tiny\n\nA teacher of the family `tiny`")
-    with pytest.raises(ModelError, match="no student"):
-        student_family([card])
+    assert (
+        (exported / "README.md")
+        .read_text()
+        .startswith("# teacher-tiny\n\nA teacher of the family `tiny` (tier `best`)")
+    )
+    assert load_family(exported) == (card,)
     assert find_teacher(str(exported)) == card
 
 

@@ -17,7 +17,9 @@ from rawkd.sensor.noise import read_variance_prior
 from rawkd.training.eld import CAMERAS, SATURATION_DN, draw_extremes
 from rawkd.training.synthesize import (
     EXACT_POISSON_BELOW,
+    SAME_NOISE,
     Camera,
+    NoiseShare,
     add_noise,
     camera_at,
     draw_camera,
@@ -102,6 +104,36 @@ def test_variance_is_what_the_noise_model_says(signal: float, white_dn: int | No
     assert noisy.mean() == pytest.approx(signal, abs=SIGMAS * np.sqrt(expected / SAMPLES))
     if white_dn == 120:  # the twin: without quantisation's share it fails
         assert abs(noisy.var() / (expected - 1 / (12 * white_dn**2)) - 1) > tolerance
+
+
+def variance_off(camera: Camera, signal: float, expected: float) -> float:
+    """How many standard errors the variance on a flat field lies away from the expected one; see above for kurtosis."""
+    noisy = add_noise(flat(signal), camera, np.random.default_rng(2)).astype(np.float64)
+    return abs(float(noisy.var()) / expected - 1) / np.sqrt(2.5 / SAMPLES)
+
+
+@pytest.mark.parametrize("ratio", [2.0, 1.4])
+@pytest.mark.parametrize("signal", [0.0, 0.02, 0.4])
+@pytest.mark.parametrize("white_dn", [None, 3967, 120])
+def test_noise_a_ratio_weaker_has_its_square_less_variance(ratio: float, signal: float, white_dn: int | None) -> None:
+    camera = Camera(1e-3, 1e-4, white_dn=white_dn, black_dn=512)
+    expected = camera.noise_model().variance(np.full((4, 1, 1), signal))[0, 0, 0] / ratio**2
+    weaker = camera.with_noise(NoiseShare(ratio**-2, ratio**-2))
+    assert weaker.total_read_variance == pytest.approx(camera.total_read_variance / ratio**2, rel=1e-2)
+    assert variance_off(weaker, signal, expected) < SIGMAS
+    # the twins: the ratio itself, and with coarse integers a camera that keeps them
+    assert variance_off(camera.with_noise(NoiseShare(1 / ratio, 1 / ratio)), signal, expected) > SIGMAS
+    if white_dn == 120:
+        assert variance_off(replace(weaker, white_dn=white_dn), signal, expected) > SIGMAS
+
+
+def test_weaker_noise_keeps_the_rest_of_the_camera() -> None:
+    camera = Camera(1e-3, 1e-4, 1000, 64, row_variance=4e-6, tail=0.1, color_bias=(4e-4, 0.0, -8e-4, 0.0))
+    weaker = camera.with_noise(NoiseShare(0.5, 0.25))
+    assert (weaker.gain, weaker.read_variance, weaker.row_variance) == (5e-4, 2.5e-5, 1e-6)
+    assert (weaker.white_dn, weaker.black_dn, weaker.tail) == (2000, 128, 0.1)
+    assert weaker.color_bias == (2e-4, 0.0, -4e-4, 0.0)
+    assert camera.with_noise(SAME_NOISE) == camera
 
 
 def test_integers_of_the_file() -> None:

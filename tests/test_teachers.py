@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
+from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks import NETWORKS, build_network  # noqa: E402
 from rawkd.networks.blocks import with_variance  # noqa: E402
 from rawkd.networks.count import macs_per_packed_px, num_parameters  # noqa: E402
@@ -20,7 +21,7 @@ TINY: dict[str, dict[str, Any]] = {
     "upi-unet": {"widths": [4, 8], "in_channels": 4},
     "cycleisp": {"width": 8},
     "mwresnet": {"widths": [8, 8, 8], "blocks": 1},
-    "mwrcanet": {"widths": [8, 8, 8], "blocks": 1},
+    "mwrcanet": {"widths": [8, 8, 8], "blocks": [1, 1, 1]},
     "mlefgn": {"width": 8, "dense_layers": 2, "group_blocks": 1},
     "mdrn": {"width": 8, "branch_width": 6, "blocks": 1, "groups": 2},
     "nafnet": {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1]},
@@ -46,6 +47,10 @@ def shaken(network: Any, seed: int = 0) -> Any:
         ("cycleisp", {"width": 64, "groups": 4, "blocks": 8, "in_channels": 8}, 2_838_404),
         ("mwresnet", {}, 8_123_876),
         ("mwrcanet", {}, 27_215_965),
+        ("mwrcanet", {"channels": 1}, 27_215_965),
+        # 8 more bands in 3x3 convolutions to 96 channels and from them, with a bias each way out
+        ("mwrcanet", {"channels": 3}, 27_215_965 + 2 * 8 * 96 * 9 + 8),
+        ("mwresnet", {"channels": 3}, 8_123_876 + 2 * 8 * 96 * 9 + 8),
         ("mlefgn", {"channels": 1}, 6_854_146),
         ("mlefgn", {"channels": 3}, 6_859_910),
         ("mlefgn", {}, 6_862_792),
@@ -84,7 +89,7 @@ def test_the_largest_network_counts_its_operations_layer_by_layer() -> None:
     # 2,626 GMAC are seconds of arithmetic: two blocks a group instead of twenty, and the difference times nine
     one, two = (
         macs_per_packed_px(network, network.stride)
-        for network in (build_network("mwrcanet", {"blocks": blocks}) for blocks in (1, 2))
+        for network in (build_network("mwrcanet", {"blocks": [blocks] * 3}) for blocks in (1, 2))
     )
     assert (one + 19 * (two - one)) * 250_000 / 1e9 == pytest.approx(2626, abs=0.5)
 
@@ -136,13 +141,61 @@ def test_the_variance_map_is_handed_in_or_made_from_the_anchor(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["mwresnet", "mwrcanet"])
-def test_wavelet_teachers_begin_with_the_mosaic(name: str) -> None:
-    network = build_network(name, TINY[name])
+@pytest.mark.parametrize("changes", [{}, {"channels": 3}, {"channels": 1}, {"anchor": (1e-3, 1e-6)}], ids=str)
+def test_wavelet_teachers_begin_with_the_picture(name: str, changes: dict[str, Any]) -> None:
+    network: Any = build_network(name, TINY[name] | changes)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
+    planes = torch.rand(1, network.in_channels, 16, 24)
+    assert 16 % network.stride == 0
+    torch.testing.assert_close(network(planes), planes, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mwresnet", "mwrcanet"])
+def test_a_packed_mosaic_is_one_picture_to_the_wavelets(name: str) -> None:
+    torch.manual_seed(0)
+    packed, grey = (shaken(build_network(name, TINY[name] | {"channels": channels})) for channels in (4, 1))
+    grey.load_state_dict(packed.state_dict())
+    mosaic = torch.rand(1, 1, 16, 24)
+    with torch.no_grad():
+        answer = torch.nn.functional.pixel_shuffle(packed(torch.nn.functional.pixel_unshuffle(mosaic, 2)), 2)
+        torch.testing.assert_close(answer, grey(mosaic))
+        assert (answer - mosaic).abs().mean() > 1e-3
+
+
+def test_a_siamese_of_dense_blocks() -> None:
+    rcab, dense = (build_network("mwrcanet", TINY["mwrcanet"] | {"block": block}) for block in ("rcab", "dense"))
+    # at width 8: two 3x3 convolutions, a slope, attention over 1; three 3x3 to 4 channels each, a 1x1 back from 20
+    attention = 2 * (8 * 8 * 9 + 8) + 1 + (8 + 1) + (8 + 8)
+    densely = (8 + 12 + 16) * 4 * 9 + 3 * 4 + 20 * 8 + 8
+    assert num_parameters(dense) - num_parameters(rcab) == 5 * (densely - attention)
     planes = torch.rand(1, 4, 8, 8)
-    torch.testing.assert_close(network(planes), planes, atol=1e-6, rtol=0)
+    assert shaken(dense)(planes).shape == planes.shape
+    with pytest.raises(ModelError, match="the network mwrcanet has no block 'cubic': choose one of rcab, dense"):
+        build_network("mwrcanet", TINY["mwrcanet"] | {"block": "cubic"})
+
+
+def test_blocks_are_counted_by_level() -> None:
+    config = TINY["mwrcanet"]
+    sizes = [num_parameters(build_network("mwrcanet", config | {"blocks": [1 + (level == own) for level in range(3)]}))
+             for own in range(3)]  # fmt: skip
+    one = num_parameters(build_network("mwrcanet", config))
+    block = 2 * (8 * 8 * 9 + 8) + 1 + (8 + 1) + (8 + 8)
+    assert [size - one for size in sizes] == [2 * block, 2 * block, block]  # on the way down and up; at the bottom once
+
+
+@pytest.mark.parametrize("name", ["mwresnet", "mwrcanet"])
+def test_wavelet_teachers_in_units_of_noise_know_every_exposure(name: str) -> None:
+    torch.manual_seed(0)
+    one, other = (build_network(name, TINY[name] | {"anchor": (gain, gain**2)}).eval() for gain in (1e-4, 1e-2))
+    planes = torch.rand(1, 4, 8, 8)
+    torch.testing.assert_close(one(planes), planes, atol=1e-6, rtol=1e-6)  # starts as the identity
+    other.load_state_dict(shaken(one).state_dict())
+    with torch.no_grad():
+        answer = one(planes)
+        torch.testing.assert_close(other(planes * 100) / 100, answer, atol=1e-4, rtol=1e-4)
+        assert (answer - planes).abs().mean() > 1e-3
 
 
 def reaches(network: Any, size: int) -> float:

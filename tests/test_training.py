@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def supervised(device: Any) -> Supervised:
+def supervised(device: Any, student: Any) -> Supervised:
     return Supervised(build_losses({"charbonnier": 1.0}, None, device))
 
 
@@ -224,10 +224,13 @@ def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
 class Poisoned:
     """A strategy one of whose losses is not finite from the second step on."""
 
+    adapters = None
+    weaker_noise = None
+
     def __init__(self, value: float) -> None:
         self.value, self.steps = value, 0
 
-    def step(self, student: Any, batch: Any) -> dict[str, Any]:
+    def step(self, student: Any, batch: Any, _progress: float) -> dict[str, Any]:
         self.steps += 1
         loss = (student(batch.noisy) - batch.clean).square().mean()
         return {"sound": loss, "poisoned": loss * (self.value if self.steps > 1 else 1.0)}
@@ -237,7 +240,7 @@ class Poisoned:
 def test_a_loss_that_is_not_finite_stops_by_name(folder: Path, tmp_path: Path, value: float) -> None:
     pictures = find_pictures([folder], 32)
     with pytest.raises(ModelError, match="the loss poisoned is not finite at step 2: lower the learning rate"):
-        train(TINY, 1, pictures, lambda _: Poisoned(value), Run(tmp_path, validate_every=1))
+        train(TINY, 1, pictures, lambda *_: Poisoned(value), Run(tmp_path, validate_every=1))
     kept = load_checkpoint(tmp_path)
     assert kept is not None
     assert kept.step == 1

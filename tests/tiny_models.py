@@ -16,6 +16,7 @@ from rawkd.inference.card import ModelCard, NoiseSubrange, read_card
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import make_golden
 from rawkd.inference.weights import sha256_of
+from rawkd.sensor.ksigma import Anchor
 
 ANCHOR = {"gain": 1e-3, "read_variance": 3.24e-6}
 NO_GOLDEN = {"seed": 1, "size": 64, "patch": 1, **ANCHOR, "residual": base64.b64encode(bytes(16)).decode()}
@@ -101,8 +102,8 @@ def unet(path: Path, *, pooled: bool = False) -> None:
 def card_document(name: str = "tiny", **changes: Any) -> dict[str, Any]:
     """A complete card as JSON values."""
     document: dict[str, Any] = {
-        "family": "tiny", "name": name, "role": "student", "network": "fanet", "config": {}, "input": "planes",
-        "subrange": [1e-5, 1e-2], "anchor": ANCHOR, "stride": 2, "halo": 2, "tile": 32, "params": 4,
+        "family": "tiny", "name": name, "role": "student", "tier": None, "network": "fanet", "config": {},
+        "input": "planes", "subrange": [1e-5, 1e-2], "anchor": ANCHOR, "stride": 2, "halo": 2, "tile": 32, "params": 4,
         "macs_per_mp": {"1e6": 0.1, "2^20": 0.1}, "files": {}, "golden": NO_GOLDEN, "data": ["generated"],
         "licence": "Apache-2.0", "recipe": "none", "commit": "0" * 40, "seeds": [1],
         "metrics": {"0.001": {"psnr": 40.0, "psnr_noisy": 30.0, "ssim": 0.9}}, "bf16_cost_db": None,
@@ -114,7 +115,8 @@ def card_document(name: str = "tiny", **changes: Any) -> dict[str, Any]:
 
 def make_card(name: str, low: float, high: float, **changes: Any) -> ModelCard:
     """A card without a file."""
-    return ModelCard(**card_document(name) | {"subrange": NoiseSubrange(low, high), "directory": Path(name)} | changes)
+    typed = {"subrange": NoiseSubrange(low, high), "anchor": Anchor(**ANCHOR), "directory": Path(name)}
+    return ModelCard(**card_document(name) | typed | changes)
 
 
 def write_card(directory: Path, document: dict[str, Any]) -> ModelCard:

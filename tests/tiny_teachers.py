@@ -77,6 +77,31 @@ def teacher_card(
     return write_card(folder, card_document(folder.name, **(stated | changes)))
 
 
+def exported_teacher(folder: Path, **changes: Any) -> ModelCard:
+    """A teacher as `rawkd export` leaves it: 16-bit shards, a graph without weights, the halo measured."""
+    from rawkd.inference.halo import measure_halo
+    from rawkd.inference.openvino_engine import OpenVINOEngine
+    from rawkd.inference.weights import NETWORK
+    from rawkd.training.export import _onnx
+    from rawkd.training.shards import halve, shards
+
+    torch.manual_seed(0)
+    module: Any = shaken(build_network("nafnet", NAFNET))
+    halve(module)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {**shards(module), NETWORK: _onnx(module, with_weights=False)}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    stated: dict[str, Any] = {
+        "role": "teacher", "network": "nafnet", "config": NAFNET, "subrange": [8e-6, 4e-2], "stride": module.stride,
+        "tile": 64, "anchor": {"gain": ANCHOR.gain, "read_variance": ANCHOR.read_variance},
+        "files": {name: sha256_of(data) for name, data in files.items()},
+    }  # fmt: skip
+    run = OpenVINOEngine(write_card(folder, card_document(folder.name, **stated)), threads=1, precision="f32").run
+    stated |= {"halo": measure_halo(run, module.stride, 64, ANCHOR), "golden": make_golden(run, module.stride, ANCHOR)}
+    return write_card(folder, card_document(folder.name, **(stated | changes)))
+
+
 def leaves_batch(subrange: int = 1, recipe: Recipe = STUDENT, seed: int = 5) -> Batch:
     """A batch of dead leaves with the noise of a student's subrange."""
     return NoisyBatches(None, recipe, subrange, seed=seed, length=1)[0]

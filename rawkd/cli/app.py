@@ -42,6 +42,7 @@ COMMANDS = (
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
     LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
     LazyCommand("distill", "rawkd.cli.distill", "Train one student by a teacher.", hidden=True),
+    LazyCommand("search", "rawkd.cli.search", "Find a siamese network under a budget.", hidden=True),
     LazyCommand("export", "rawkd.cli.export", "Write a model directory from a run.", hidden=True),
 )
 """Every command, in the order of the help. A new command is one file in rawkd/cli and one line here."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rawkd.cli.bench_awgn import awgn_command
 from rawkd.cli.bench_options import FILE, FOLDER, Settings, common, noise_options
 from rawkd.cli.bench_table import print_results
 from rawkd.cli.exit_codes import OK
@@ -23,6 +24,9 @@ def bench_command() -> None:
 
     docs/benchmarks.md says how to get each set.
     """
+
+
+bench_command.add_command(awgn_command)
 
 
 @bench_command.command("sidd")

@@ -42,7 +42,7 @@ def common(command: Callable[..., int]) -> Callable[..., int]:
         "methods",
         multiple=True,
         metavar="NAME|DIR",
-        help="built-in, a model's name or folder, noisy, bm3d, wavelet, nlm; repeatable; default: built-in.",
+        help="built-in, a tier, a model's name or folder, noisy, bm3d, wavelet, nlm; repeatable; default: built-in.",
     )
     @click.option("-o", "--output", metavar="DIR", type=FILE, help="Folder for report.json, cases.csv and plots.")
     @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON on stdout, instead of a table.")

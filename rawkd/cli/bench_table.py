@@ -14,12 +14,13 @@ TITLES = {
     "ssim": "SSIM",
     "srgb_psnr_db": "sRGB dB",
     "srgb_ssim": "sRGB SSIM",
+    "srgb_gmsd": "sRGB GMSD",
     "bias_permille": "bias ‰",
     "noise_left_permille": "noise ‰",
     "light_factor": "light",
     "seconds_per_mp": "s/MP",
 }
-DIGITS = {"ssim": 4, "srgb_ssim": 4, "light_factor": 3}
+DIGITS = {"ssim": 4, "srgb_ssim": 4, "srgb_gmsd": 4, "light_factor": 3}
 WITH_MEDIAN = ("psnr_db", "srgb_psnr_db")
 
 

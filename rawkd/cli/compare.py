@@ -43,9 +43,7 @@ def _regions(
     callback=_regions,
     help="A region of the upright picture; repeatable.",
 )
-@click.option(
-    "--models", metavar="A,B", help="Models or families to compare, by name or folder; default: the built-in."
-)
+@click.option("--models", metavar="A,B", help="Models to compare, each a tier, a name or a folder; default: fast.")
 @click.option(
     "--strip",
     metavar="FILE.png",

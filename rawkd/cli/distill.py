@@ -1,69 +1,156 @@
-"""`rawkd distill`: train one student by a teacher (hidden: most users never train)."""
+"""`rawkd distill`: train one student by teachers (hidden: most users never train)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rawkd.cli.exit_codes import OK
+from rawkd.cli.four_steps import NetworkChoices, distill_in_four_steps, network_options
 from rawkd.cli.training import TrainingChoices, require_torch, run_training, training_options
+from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from rawkd.training.strategies import Strategy
 
+STRATEGIES = ("response", "feature-matching", "hads", "hmds", "siamese", "slkd")
+"""Of `rawkd.training.distillation`, which is too heavy to load for a help text."""
+
+
+def _whole(_context: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _layers(_context: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value.split(","))
+
+
+def _parts(_context: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(sorted(set(value.split(","))))
+
+
+def _ratio(context: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    if value is None or value == "subrange":
+        return value
+    kind: Any = click.FloatRange(1, min_open=True)
+    ratio: float = kind.convert(value, param, context)
+    return ratio
+
+
+NUMBERS = {
+    "ensemble": click.option(
+        "--teacher-ensemble",
+        "ensemble",
+        type=click.Choice(["1", "8"]),
+        callback=_whole,
+        help="Symmetries that a teacher averages; response, siamese.",
+    ),
+    "kd_alpha": click.option(
+        "--kd-alpha", type=click.FloatRange(0, 1), help="Share of the teacher in the loss; response."
+    ),
+    "label_share": click.option(
+        "--label-share",
+        nargs=2,
+        type=click.FloatRange(0, 1),
+        metavar="FIRST LAST",
+        help="Share of the teachers in the loss, at the start and the end; siamese.",
+    ),
+    "feature_share": click.option(
+        "--feature-share",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Share of features in the loss at the start; feature-matching.",
+    ),
+    "kd_lambda": click.option(
+        "--kd-lambda", type=click.FloatRange(0, min_open=True), help="Weight of the features; hads, hmds."
+    ),
+    "noise_ratio": click.option(
+        "--noise-ratio",
+        metavar="R|subrange",
+        callback=_ratio,
+        help="How many times weaker the teacher's noise is, or that of the teacher's lower subrange; hmds.",
+    ),
+    "taps": click.option(
+        "--taps", metavar="LAYERS", callback=_layers, help="The teacher's layers: a,b,c; feature-matching, hads, hmds."
+    ),
+    "student_taps": click.option(
+        "--student-taps", metavar="LAYERS", callback=_layers, help="The student's layers, as many; hads, hmds."
+    ),
+    "without": click.option(
+        "--without", metavar="PARTS", callback=_parts, help="Leave out some of drl,irl,nc,et,img,kl; slkd."
+    ),
+    "slkd_weights": click.option(
+        "--slkd-weights",
+        nargs=4,
+        type=click.FloatRange(0, min_open=True),
+        metavar="IMG KL NC ET",
+        help="Weights beside the recipe's losses; slkd.",
+    ),
+}
+"""Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default."""
+
+
+def number_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of all strategies; it receives what was given as one argument `given`."""
+
+    def gathered(*values: Any, **named: Any) -> int:
+        given = {name: named.pop(name) for name in NUMBERS}
+        return command(*values, given=given, **named)
+
+    decorated: Callable[..., int] = update_wrapper(gathered, command)
+    for option in reversed(NUMBERS.values()):
+        decorated = option(decorated)
+    return decorated
+
 
 @click.command("distill")
-@click.option("--teacher", required=True, metavar="NAME|DIR", help="A shipped model, or a model's folder.")
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="NAME|DIR",
+    help="A shipped model, or the folder of a model or a run; repeatable. siamese trains its own without.",
+)
 @click.option(
     "--student", "recipe_name", required=True, metavar="RECIPE", help="A recipe of rawkd/training/recipes.py."
 )
 @click.option(
     "--strategy",
-    type=click.Choice(["response", "feature-matching"]),
+    type=click.Choice(STRATEGIES),
     default="response",
     show_default=True,
-    help="Learn the teacher's answers, or to look true to the teacher.",
+    help="What is learnt of the teacher: its answers, to look true to it, or its features.",
 )
-@click.option(
-    "--teacher-ensemble", type=click.Choice(["1", "8"]), help="Symmetries that the teacher averages; response only."
-)
-@click.option("--kd-alpha", type=click.FloatRange(0, 1), help="Share of the teacher in the loss; response only.")
-@click.option(
-    "--feature-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of features in the loss at the start; feature-matching only.",
-)
-@click.option("--taps", metavar="LAYERS", help="The teacher's layers, finest first: a,b,c,d; feature-matching only.")
+@number_options
+@network_options
 @training_options
 def distill_command(
-    teacher: str,
+    teachers: tuple[str, ...],
     recipe_name: str,
     strategy: str,
-    teacher_ensemble: str | None,
-    kd_alpha: float | None,
-    feature_share: float | None,
-    taps: str | None,
+    given: dict[str, Any],
+    networks: NetworkChoices,
     choices: TrainingChoices,
 ) -> int:
-    """Train one student by a teacher, or resume its training."""
+    """Train one student by its teachers, or resume its training."""
     require_torch()
     from rawkd.training.distillation import Distillation
     from rawkd.training.teacher import find_teacher
 
-    given = {
-        "ensemble": None if teacher_ensemble is None else int(teacher_ensemble),
-        "kd_alpha": kd_alpha,
-        "feature_share": feature_share,
-        "taps": None if taps is None else tuple(taps.split(",")),
-    }
     recipe = choices.recipe(recipe_name)
-    distillation = Distillation.of(strategy, find_teacher(teacher), given)
+    if strategy == "siamese" and not teachers:
+        return distill_in_four_steps(recipe, networks, given, choices)
+    if networks.given:
+        raise UsageError("the two networks are trained by the strategy siamese without --teacher: leave one out")
+    distillation = Distillation.of(strategy, tuple(map(find_teacher, teachers)), given)
 
-    def distilled(device: torch.device) -> Strategy:
-        return distillation.build(recipe, choices.subrange, choices.vgg16, device)
+    def distilled(device: torch.device, student: nn.Module) -> Strategy:
+        return distillation.build(recipe, choices.subrange, student, choices.vgg16, device)
 
     run_training(recipe, choices, distilled, distillation.identity())
     return OK

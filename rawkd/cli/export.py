@@ -23,6 +23,7 @@ from rawkd.cli.training import require_torch
 @click.option("--licence", default="Apache-2.0", show_default=True, help="Licence of the weights.")
 @click.option("--hardware", default="2 CPU cores, bf16", show_default=True, help="Kind of machine that trained it.")
 @click.option("--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True)
+@click.option("--tier", type=click.Choice(["fast", "balanced", "best"]), help="Of the family, where it ships as one.")
 @click.option("--half", is_flag=True, help="Weights as fp16 shards, half the size; teachers always are.")
 def export_command(
     run: Path,
@@ -32,20 +33,26 @@ def export_command(
     licence: str,
     hardware: str,
     role: str,
+    tier: str | None,
     half: bool,
 ) -> int:
-    """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; checked."""
+    """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; checked.
+
+    Of a run with white Gaussian noise on pictures, I is its sigma.
+    """
     require_torch()
     from rawkd.training.clean import find_pictures
-    from rawkd.training.export import export
+    from rawkd.training.export import checkpoint_of, export
     from rawkd.training.measures import CROP_PX
     from rawkd.training.provenance import Provenance, data_rows, today
 
-    training, held_out = find_pictures(list(folders), 2 * CROP_PX)
+    _, recipe = checkpoint_of(run)
+    of_mosaics = recipe.input == "planes"
+    training, held_out = find_pictures(list(folders), 2 * CROP_PX if of_mosaics else CROP_PX, raw=of_mosaics)
     rows = data_rows(held_out, training, list(folders))
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"
-    click.echo(str(export(run, models, held_out, provenance, role=role, half=half)))
+    click.echo(str(export(run, models, held_out, provenance, role=role, tier=tier, half=half)))
     return OK
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.argument("photo", type=click.Path(path_type=Path))
-@click.option("--model", metavar="NAME|DIR", help="Another model than the built-in family.")
+@click.option("--model", metavar="TIER|NAME|DIR", help="Tier fast, balanced or best, or another model; default: fast.")
 @click.option("--plot", metavar="FILE", type=click.Path(path_type=Path), help="Plot the noise, to .svg or .png.")
 @click.option("--overwrite", is_flag=True, help="Replace a plot that exists.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

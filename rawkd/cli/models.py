@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model on stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Also licence, data, limits and measures.")
 def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
-    """List the installed models: the gains that each was trained for, its size and its cost."""
+    """List the installed models: tier, the gains that each was trained for, its size and its cost."""
     from rawkd.inference.card import card_json, load_cards
 
     for card in load_cards(directory):
@@ -42,8 +42,10 @@ def _line(card: ModelCard) -> str:
     """One line a model."""
     cost = card.macs_per_mp.get("1e6")
     work = "" if cost is None else f"  {cost:.2f} GMAC/MP"
-    gains = f"gain {card.subrange.low:.2e} .. {card.subrange.high:.2e}"
-    return f"{card.name}  {card.role}  {gains}  {card.params:,} parameters{work}"
+    tier = f"  tier {card.tier}" if card.tier else ""
+    low, high = card.subrange.low, card.subrange.high
+    gains = f"{card.input} sigma {low:g} .. {high:g}" if card.is_for_pictures else f"gain {low:.2e} .. {high:.2e}"
+    return f"{card.name}{tier}  {card.role}  {gains}  {card.params:,} parameters{work}"
 
 
 def _details(card: ModelCard) -> list[str]:
@@ -57,8 +59,9 @@ def _details(card: ModelCard) -> list[str]:
         f"recipe   {json.dumps(card.recipe)}, seeds {json.dumps(card.seeds)}, commit {card.commit}, {card.created}",
         f"folder   {card.directory}",
     ]
+    noise = "sigma" if card.is_for_pictures else "gain"
     lines += [
-        f"at gain {gain}  " + ", ".join(f"{name} {value:g}" for name, value in measures.items())
-        for gain, measures in card.metrics.items()
+        f"at {noise} {strength}  " + ", ".join(f"{name} {value:g}" for name, value in measures.items())
+        for strength, measures in card.metrics.items()
     ]
     return lines + [f"limit    {limit}" for limit in card.limits]

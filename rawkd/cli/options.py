@@ -166,7 +166,9 @@ _OPTIONS = (
     ),
     click.option("--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="For jpeg."),
     click.option("--strip-location", is_flag=True, help="Leave GPS fields out of the output."),
-    click.option("--model", metavar="NAME|DIR", help="Another model than the built-in family."),
+    click.option(
+        "--model", metavar="TIER|NAME|DIR", help="Tier fast, balanced or best, or another model; default: fast."
+    ),
     click.option(
         "--crop",
         metavar="X,Y,W,H",

@@ -11,12 +11,19 @@ from rawkd.cli.training import TrainingChoices, require_torch, run_training, tra
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from rawkd.training.strategies import Strategy
 
 
 @click.command("train")
-@click.option("--recipe", "recipe_name", required=True, metavar="NAME", help="A recipe of rawkd/training/recipes.py.")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    required=True,
+    metavar="NAME|FILE",
+    help="A recipe of rawkd/training/recipes.py, or its file.",
+)
 @training_options
 def train_command(recipe_name: str, choices: TrainingChoices) -> int:
     """Train one student, or resume its training."""
@@ -26,7 +33,7 @@ def train_command(recipe_name: str, choices: TrainingChoices) -> int:
 
     recipe = choices.recipe(recipe_name)
 
-    def supervised(device: torch.device) -> Strategy:
+    def supervised(device: torch.device, _student: nn.Module) -> Strategy:
         return Supervised(build_losses(recipe.losses, choices.vgg16, device))
 
     run_training(recipe, choices, supervised)

@@ -14,12 +14,10 @@ import click
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
-
     from rawkd.training.clean import CleanSet
     from rawkd.training.config import Recipe
-    from rawkd.training.loop import Progress
-    from rawkd.training.strategies import Strategy
+    from rawkd.training.learner import MakeStrategy
+    from rawkd.training.loop import Progress, Run
 
 PATH = click.Path(path_type=Path)
 
@@ -28,7 +26,9 @@ PATH = click.Path(path_type=Path)
 class TrainingChoices:
     """What was chosen of the options that `train` and `distill` share, as click gives it."""
 
-    subrange: int
+    asked_subrange: int | None
+    noise_model: str | None
+    sigma: tuple[float, float] | None
     folders: tuple[Path, ...]
     steps: int | None
     batch: int | None
@@ -41,17 +41,29 @@ class TrainingChoices:
     validate_every: int
     vgg16: Path | None
 
+    @property
+    def subrange(self) -> int:
+        """Which student of the recipe; where there is but one, it need not be asked for."""
+        return self.asked_subrange or 0
+
     def recipe(self, name: str) -> Recipe:
-        """The recipe of that name with the steps and crops that were asked for.
+        """The recipe of that name with the noise, steps and crops that were asked for.
 
         Raises
         ------
-        UsageError: if it does not exist, or lacks the subrange or pictures.
+        UsageError: if it does not exist, lacks the subrange or pictures, or has another kind of noise.
         """
         from rawkd.training.recipes import recipe_named
 
         recipe = recipe_named(name)
+        if self.asked_subrange is None and recipe.num_subranges > 1:
+            last = recipe.num_subranges - 1
+            raise UsageError(f"recipe {recipe.name} has subranges 0 to {last}: choose one with --subrange")
         recipe.subrange(self.subrange)
+        if self.noise_model is not None:
+            recipe = recipe.with_noise_model(self.noise_model)
+        if self.sigma is not None:
+            recipe = recipe.with_sigma(*self.sigma)
         if self.steps is not None:
             recipe = recipe.with_steps(self.steps)
         if self.batch is not None:
@@ -61,8 +73,36 @@ class TrainingChoices:
         return recipe
 
 
+def _sigma(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """50, or 5-55 for a range, white being 255."""
+    if value is None:
+        return None
+    low, dash, high = value.partition("-")
+    try:
+        return float(low), float(high if dash else low)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no sigma such as 50, nor a range such as 5-55", ctx, param) from None
+
+
 _OPTIONS = (
-    click.option("--subrange", required=True, type=int, metavar="I", help="Which student, 0 for the lowest gains."),
+    click.option(
+        "--subrange",
+        "asked_subrange",
+        type=int,
+        metavar="I",
+        help="Which student, 0 for the lowest gains; needless where there is one.",
+    ),
+    click.option(
+        "--noise-model",
+        type=click.Choice(["poisson-gaussian", "eld", "awgn"]),
+        help="Another noise of the sensor than the recipe's; awgn: of recipes for finished pictures alone.",
+    ),
+    click.option(
+        "--sigma",
+        metavar="S|LOW-HIGH",
+        callback=_sigma,
+        help="Standard deviation of white Gaussian noise, white being 255; for recipes of finished pictures.",
+    ),
     click.option("--data", "folders", multiple=True, type=PATH, help="Folder of clean pictures; repeatable."),
     click.option("--steps", type=click.IntRange(1), help="Another number of steps than the recipe's."),
     click.option("--batch", type=click.IntRange(1), help="Another number of crops a step than the recipe's."),
@@ -96,29 +136,19 @@ def training_options(command: Callable[..., int]) -> Callable[..., int]:
 def run_training(
     recipe: Recipe,
     choices: TrainingChoices,
-    make_strategy: Callable[[torch.device], Strategy],
+    make_strategy: MakeStrategy,
     distillation: dict[str, Any] | None = None,
 ) -> None:
     """Train or resume, tell of the progress, and print the run's folder.
 
     Parameters
     ----------
-    make_strategy : on a device. distillation : what a resumed run must agree in besides.
+    make_strategy : on a device, for the student. distillation : what a resumed run must agree in besides.
     """
-    from rawkd.training.clean import find_pictures
-    from rawkd.training.loop import Run, train
-    from rawkd.training.processes import rank_in_environment
+    from rawkd.training.loop import train
 
-    speaks = rank_in_environment() == 0
-    pictures: tuple[CleanSet | None, CleanSet | None] = (None, None)
-    if choices.folders:
-        training, held_out = find_pictures(list(choices.folders), 2 * recipe.crop_px)
-        pictures = training, held_out
-        for line in training.skipped if speaks else ():
-            click.echo(f"skipped {line}", err=True)
-    choices.folder.mkdir(parents=True, exist_ok=True)
-    run = Run(choices.folder, choices.device, choices.threads, choices.workers, choices.validate_every, choices.minutes)
-    with shown_progress(f"{recipe.name} {choices.subrange}", seen=speaks) as listen:
+    pictures, run = training_pictures(choices, (recipe,)), prepared_run(choices)
+    with shown_progress(recipe.student_name(choices.subrange), seen=speaks()) as listen:
         train(
             recipe,
             choices.subrange,
@@ -129,8 +159,53 @@ def run_training(
             distillation=distillation,
             listen=listen,
         )
-    if speaks:
+    if speaks():
         click.echo(str(choices.folder))
+
+
+def speaks() -> bool:
+    """Whether this process tells of the run: the first of those that `torchrun` started."""
+    from rawkd.training.processes import rank_in_environment
+
+    return rank_in_environment() == 0
+
+
+def training_pictures(choices: TrainingChoices, recipes: tuple[Recipe, ...]) -> tuple[CleanSet | None, CleanSet | None]:
+    """Training and held-out pictures that are large enough for the crops of all recipes, (None, None) for leaves alone.
+
+    Raises
+    ------
+    InputError: as `find_pictures`.
+    """
+    from rawkd.training.clean import find_pictures
+
+    if not choices.folders:
+        return None, None
+    side_px = max(recipe.crop_side_px for recipe in recipes)
+    raw = all(recipe.input == "planes" for recipe in recipes)
+    training, held_out = find_pictures(list(choices.folders), side_px, raw=raw)
+    for line in training.skipped if speaks() else ():
+        click.echo(f"skipped {line}", err=True)
+    return training, held_out
+
+
+def prepared_run(choices: TrainingChoices) -> Run:
+    """Where and how long to train; the folder is there."""
+    from rawkd.training.loop import Run
+
+    choices.folder.mkdir(parents=True, exist_ok=True)
+    return Run(
+        choices.folder, choices.device, choices.threads, choices.workers, choices.validate_every, choices.minutes
+    )
+
+
+@contextmanager
+def announced_progress(label: str) -> Iterator[Callable[[Progress], None]]:
+    """As `shown_progress`, for one of several trainings: its label stands in a line before it."""
+    if speaks():
+        click.echo(label, err=True)
+    with shown_progress(label, seen=speaks()) as listen:
+        yield listen
 
 
 def require_torch() -> None:

@@ -11,13 +11,13 @@ import numpy as np
 from rawkd.color import ProcessMetadata
 from rawkd.errors import InputError
 from rawkd.isp import process
-from rawkd.metrics import bias_permille, noise_left, psnr, ssim
+from rawkd.metrics import bias_permille, gmsd, noise_left, psnr, ssim
 from rawkd.photo import FloatArray, Mosaic, RawPhoto
 from rawkd.sensor.bayer import pack, unify_bayer
 from rawkd.sensor.noise import NoiseModel
 
 Values = dict[str, float]
-"""What was measured, by name: psnr_db, ssim, srgb_psnr_db, srgb_ssim, bias_permille, noise_left_permille."""
+"""What was measured, by name: psnr_db, ssim, srgb_psnr_db, srgb_ssim, srgb_gmsd, bias_permille, noise_left_permille."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ RAW_RULES = {
 
 SRGB_RULE = {
     "srgb": "white balance, clip, bilinear demosaicing, camera to sRGB, clip, gamma 2.2 (Brooks et al. 2019, without "
-    "tone curve), both sides alike; PSNR over all channels, SSIM as above, mean of the channels"
+    "tone curve), both sides alike; PSNR over all channels, SSIM as above, mean of the channels; GMSD of their luma"
 }
 """The rule of `srgb_values`."""
 
@@ -137,9 +137,19 @@ def raw_values(restored: Mosaic, reference: Mosaic) -> Values:
 
 
 def srgb_values(restored: Mosaic, reference: Mosaic, color: ProcessMetadata) -> Values:
-    """PSNR and SSIM after the minimalist ISP, by `SRGB_RULE`."""
+    """PSNR, SSIM and GMSD after the minimalist ISP, by `SRGB_RULE`."""
     after, truth = (_develop(mosaic, color) for mosaic in (restored, reference))
-    return {"srgb_psnr_db": psnr(after, truth), "srgb_ssim": ssim(after, truth, channel_axis=0)}
+    return {
+        "srgb_psnr_db": psnr(after, truth),
+        "srgb_ssim": ssim(after, truth, channel_axis=0),
+        "srgb_gmsd": gmsd(_luma(after), _luma(truth)),
+    }
+
+
+def _luma(rgb: FloatArray) -> FloatArray:
+    """(3, H, W) -> (H, W) by the weights of Rec. 601, as GMSD's authors convert."""
+    grey: FloatArray = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), rgb, 1)
+    return grey
 
 
 def _develop(mosaic: Mosaic, color: ProcessMetadata) -> FloatArray:

@@ -37,7 +37,7 @@ class CompareOptions:
     Attributes
     ----------
     denoise : the choices about the pixels; its model is replaced by each of `models`.
-    models : names of families or models, or directories; None is the one shipped family.
+    models : tiers, names of families or models, or directories; None is the default tier.
     crops : parts of the upright picture; none lets them be found.
     demosaic, exposure_ev : as for a rendered picture.
     """

@@ -109,7 +109,7 @@ class Students:
 
 
 def method_named(name: str, options: DenoiseOptions) -> Method:
-    """`noisy`, a baseline (`bm3d`, `wavelet`, `nlm`), `built-in`, or a family, model or folder of models.
+    """`noisy`, a baseline (`bm3d`, `wavelet`, `nlm`), `built-in`, or a tier, family, model or folder of models.
 
     Parameters
     ----------

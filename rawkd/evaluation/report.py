@@ -27,6 +27,7 @@ UNITS = (
     "ssim",
     "srgb_psnr_db",
     "srgb_ssim",
+    "srgb_gmsd",
     "bias_permille",
     "noise_left_permille",
     "light_factor",

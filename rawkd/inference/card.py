@@ -1,4 +1,4 @@
-"""The students of a family, and the choice among them by the photo's noise.
+"""The family of a tier or name, and the choice among its networks by the photo's noise.
 
 Source: the noise subrange model array of the Feature-Align paper (arXiv 2103.01524, section 3.3). A family tiles its
 range of gains without gap or overlap; what is done outside is our choice, written at `choose_student`.
@@ -13,11 +13,13 @@ from pathlib import Path
 
 from rawkd.errors import ModelError
 from rawkd.inference.card_file import CARD, card_json, read_card
-from rawkd.inference.model_card import Golden, ModelCard, NoiseSubrange
+from rawkd.inference.model_card import DEFAULT_TIER, TIERS, Golden, ModelCard, NoiseSubrange
 from rawkd.inference.weights import models_directory
 from rawkd.sensor.noise import NoiseModel
 
 __all__ = [
+    "DEFAULT_TIER",
+    "TIERS",
     "Golden",
     "ModelCard",
     "NoiseSubrange",
@@ -25,8 +27,8 @@ __all__ = [
     "choose_student",
     "load_cards",
     "load_family",
+    "one_family",
     "read_card",
-    "student_family",
 ]
 
 
@@ -48,69 +50,81 @@ def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
     return tuple(cards)
 
 
-def student_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
-    """The students among `cards`, lowest gain first.
+def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
+    """The family among `cards` that denoises, lowest gain first.
+
+    Those of the default tier, where there are any; else the students; else, where there are none, the teacher.
 
     Raises
     ------
-    ModelError: if there are none, they are of several families, or their subranges leave a gap or overlap.
+    ModelError: if they are of several families or none, take more than planes, or leave a gap or overlap of gains.
     """
-    students = sorted((card for card in cards if card.role == "student"), key=lambda card: card.subrange.low)
-    families = sorted({card.family for card in students})
-    if len(families) != 1:
-        found = f"several families ({', '.join(families)})" if families else "no student"
-        raise ModelError(f"the models hold {found}: name one family with --model")
-    for lower, upper in pairwise(students):
+    found = tuple(cards)
+    default = [card for card in found if card.tier == DEFAULT_TIER]
+    students = [card for card in found if card.role == "student"]
+    family = sorted(default or students or found, key=lambda card: card.subrange.low)
+    names = sorted({card.family for card in family})
+    if len(names) != 1:
+        what = f"several families ({', '.join(names)})" if names else "no model"
+        raise ModelError(f"the models hold {what}: name one family with --model")
+    for card in family:
+        card.check_denoises()
+    for lower, upper in pairwise(family):
         if not math.isclose(lower.subrange.high, upper.subrange.low, rel_tol=1e-9):
             raise ModelError(
-                f"the students {lower.name} and {upper.name} leave a gap or overlap between the gains "
+                f"the models {lower.name} and {upper.name} leave a gap or overlap between the gains "
                 f"{lower.subrange.high:g} and {upper.subrange.low:g}: install the family again"
             )
-    return tuple(students)
+    return tuple(family)
 
 
 def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
-    """The students of a shipped family or model by name, of a folder, or (None) of the one shipped family.
+    """The shipped family of a tier, the shipped family or model of a name, that of a folder, or (None) the default.
 
-    A name is looked for among the shipped models first; a single model is a family of one.
+    Tiers go before the names of shipped models, and these before folders; a single model is a family of one.
 
     Raises
     ------
-    ModelError: if nothing of that name is found, or as `load_cards` and `student_family`.
+    ModelError: if the tier is not shipped or nothing of that name is found, or as `load_cards` and `one_family`.
     """
     if name_or_directory is None:
-        return student_family(load_cards(None))
+        return one_family(load_cards(None))
     if isinstance(name_or_directory, Path):
-        return student_family(load_cards(name_or_directory))
+        return one_family(load_cards(name_or_directory))
     shipped = load_cards(None) if next(models_directory().glob(f"*/{CARD}"), None) else ()
-    for field in ("family", "name"):
+    for field in ("tier", "family", "name"):
         if matches := [card for card in shipped if getattr(card, field) == name_or_directory]:
-            return student_family(matches)
+            return one_family(matches)
+    if name_or_directory in TIERS:
+        tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
+        raise ModelError(
+            f"the tier {name_or_directory} is not shipped with this version (shipped: {tiers}): name another"
+        )
     if Path(name_or_directory).is_dir():
-        return student_family(load_cards(Path(name_or_directory)))
+        return one_family(load_cards(Path(name_or_directory)))
     known = ", ".join(sorted({card.family for card in shipped} | {card.name for card in shipped})) or "none"
     raise ModelError(f"{name_or_directory} is neither a folder nor a shipped model ({known}): name one of them")
 
 
 def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard, tuple[str, ...]]:
-    """The student whose subrange holds the photo's green gain, and warnings.
+    """The network of a family, be it a student or a teacher, whose subrange holds the photo's green gain; warnings.
 
-    Below the family's range the first student serves, with a warning only below half of it: less noise is the easier
+    Below the family's range the first one serves, with a warning only below half of it: less noise is the easier
     case, and k-sigma brings it to the anchor. From the end of the range on the last one serves, with a warning that
     it has seen no such noise.
 
     Raises
     ------
-    ModelError: as `student_family`.
+    ModelError: as `one_family`.
     """
-    students = student_family(cards)
-    gain = noise.green_gain
-    low, high = students[0].subrange.low, students[-1].subrange.high
+    family = one_family(cards)
+    gain, name = noise.green_gain, family[0].family
+    low, high = family[0].subrange.low, family[-1].subrange.high
     if gain < low:
-        far = f"the noise (gain {gain:.3g}) is far below what any student was trained for (from {low:.3g})"
-        return students[0], (f"{far}: fine detail may be lost",) if gain < low / 2 else ()
+        far = f"the noise (gain {gain:.3g}) is far below what {name} was trained for (from {low:.3g})"
+        return family[0], (f"{far}: fine detail may be lost",) if gain < low / 2 else ()
     if gain >= high:
-        return students[-1], (
-            f"the noise (gain {gain:.3g}) is stronger than any student has seen (up to {high:.3g}): expect leftovers",
+        return family[-1], (
+            f"the noise (gain {gain:.3g}) is stronger than {name} has seen (up to {high:.3g}): expect leftovers",
         )
-    return next(card for card in reversed(students) if gain >= card.subrange.low), ()
+    return next(card for card in reversed(family) if gain >= card.subrange.low), ()

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.errors import ModelError
-from rawkd.inference.model_card import Golden, ModelCard, NoiseSubrange
+from rawkd.inference.model_card import CHANNELS, TIERS, Golden, ModelCard, NoiseSubrange
 from rawkd.sensor.ksigma import Anchor
 
 __all__ = ["CARD", "Golden", "ModelCard", "NoiseSubrange", "card_json", "read_card"]
 
 CARD = "card.json"
 ROLES = ("student", "teacher")
-INPUTS = ("planes", "planes+variance")
+OPTIONAL = frozenset({"tier"})
+"""What older cards lack, and null stands for."""
 
 
 def _text(value: Any) -> str:
@@ -57,14 +58,18 @@ def _object(parse: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
     return parse_object
 
 
-def _same_keys(value: Any, keys: Iterable[str]) -> None:
-    """Refuse an object with other fields than `keys`."""
+def _or_null(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else parse(value)
+
+
+def _same_keys(value: Any, keys: Iterable[str], optional: frozenset[str] = frozenset()) -> None:
+    """Refuse an object with other fields than `keys`, of which the optional ones may be missing."""
     if not isinstance(value, dict):
         raise TypeError("is no object")
     known = set(keys)
     if unknown := sorted(set(value) - known):
         raise ValueError(f"has unknown fields: {', '.join(unknown)}")
-    if missing := sorted(known - set(value)):
+    if missing := sorted(known - optional - set(value)):
         raise ValueError(f"lacks fields: {', '.join(missing)}")
 
 
@@ -77,8 +82,8 @@ def _subrange(value: Any) -> NoiseSubrange:
 def _anchor(value: Any) -> Anchor:
     _same_keys(value, ("gain", "read_variance"))
     anchor = Anchor(_number(value["gain"]), _number(value["read_variance"]))
-    if anchor.gain <= 0 or anchor.read_variance < 0:
-        raise ValueError("is no noise: the gain must be positive and the read variance not negative")
+    if anchor.gain < 0 or anchor.read_variance < 0 or anchor == Anchor(0.0, 0.0):
+        raise ValueError("is no noise: gain and read variance are not negative, and not both zero")
     return anchor
 
 
@@ -116,9 +121,10 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "family": _text,
     "name": _text,
     "role": _one_of(ROLES),
+    "tier": _or_null(_one_of(TIERS)),
     "network": _text,
     "config": _object(lambda value: value),
-    "input": _one_of(INPUTS),
+    "input": _one_of(tuple(CHANNELS)),
     "subrange": _subrange,
     "anchor": _anchor,
     "stride": _whole,
@@ -134,7 +140,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "commit": _text,
     "seeds": _anything,
     "metrics": _object(_object(_number)),
-    "bf16_cost_db": lambda value: None if value is None else _object(_number)(value),
+    "bf16_cost_db": _or_null(_object(_number)),
     "limits": _sentences,
     "created": _text,
 }
@@ -157,7 +163,7 @@ def read_card(directory: Path) -> ModelCard:
     path = directory / CARD
     try:
         document = json.loads(path.read_bytes(), object_pairs_hook=_once)
-        _same_keys(document, _PARSERS)
+        _same_keys(document, _PARSERS, OPTIONAL)
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): name a folder that holds a model") from error
     except (ValueError, TypeError) as error:
@@ -165,7 +171,7 @@ def read_card(directory: Path) -> ModelCard:
     values: dict[str, Any] = {"directory": directory}
     for name, parse in _PARSERS.items():
         try:
-            values[name] = parse(document[name])
+            values[name] = parse(document.get(name))
         except (ValueError, TypeError, ModelError) as error:
             raise ModelError(f"{path}: the field {name} {error}: install the model again") from error
     return ModelCard(**values)

@@ -38,7 +38,10 @@ class Engine(Protocol):
     identity: str
 
     def run(self, planes: FloatArray) -> FloatArray:
-        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride."""
+        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+
+        A network for pictures takes and gives (n, 1, h, w) grey or (n, 3, h, w) sRGB, white 1.
+        """
         ...
 
 
@@ -73,8 +76,8 @@ def load_engine(
     """
     if device not in DEVICES:
         raise UsageError(f"the device {device}: choose one of {', '.join(DEVICES)}")
-    if card.input != "planes":
-        raise ModelError(f"the model {card.name} takes {card.input} and is no student: choose another with --model")
+    if not card.is_for_pictures:
+        card.check_denoises()
     warnings: tuple[str, ...] = ()
     gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
     if gpu:

@@ -12,7 +12,7 @@ THRESHOLD = 1e-3
 """Change of the output that counts, in standard deviations of the input's noise: 60 dB below it."""
 
 
-def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR) -> int:
+def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR, channels: int = 4) -> int:
     """Packed pixels from a tile's edge at which the output no longer depends on what lies beyond the edge.
 
     A noisy picture is computed once as it is and four times with all pixels of one half replaced by others (the edge
@@ -22,15 +22,15 @@ def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR) -> i
 
     Parameters
     ----------
-    run : (1, 4, h, w) -> (1, 4, h, w) float32 on multiples of `stride`. tile : edge of the input, packed pixels.
-    anchor : the noise that the network sees.
+    run : (1, channels, h, w) -> the same shape, float32, on multiples of `stride`.
+    tile : edge of the input, packed pixels. anchor : the noise that the network sees.
 
     Returns
     -------
     0 .. tile // 2; half a tile says that the network looks farther than the tile can show.
     """
-    planes, deviation = golden_input(1, tile, anchor)
-    other = golden_input(2, tile, anchor)[0][:, :, ::-1, ::-1]
+    planes, deviation = golden_input(1, tile, anchor, channels)
+    other = golden_input(2, tile, anchor, channels)[0][:, :, ::-1, ::-1]
     cut = tile // 2 // stride * stride
     before = run(planes)
     halo = 0
@@ -48,5 +48,5 @@ def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR) -> i
 
 
 def _largest(planes: FloatArray, axis: int) -> FloatArray:
-    """The largest value of every row (axis 2) or column (axis 3) of (1, 4, h, w)."""
+    """The largest value of every row (axis 2) or column (axis 3) of (1, c, h, w)."""
     return planes.max(axis=tuple(other for other in range(4) if other != axis))  # type: ignore[no-any-return]

@@ -13,16 +13,27 @@ from rawkd.sensor.ksigma import Anchor
 BF16_COST_LIMIT_DB = 0.02
 """A student runs in bf16 where that costs less at every gain."""
 
+TIERS = ("fast", "balanced", "best")
+"""What users choose among, the quickest first; a card says which of them its family is."""
+DEFAULT_TIER = "fast"
+"""Without `--model`: the best tier that keeps 24 MP under 6 s on 2 cores, which is 5.4 s with the default ensemble
+(docs/performance.md). Decided here, by measuring, and not where it runs: one version gives one picture everywhere."""
+
+CHANNELS = {"planes": 4, "planes+variance": 8, "grey": 1, "rgb": 3}
+"""What a network takes by the input kind of its card."""
+PICTURES = ("grey", "rgb")
+"""The kinds of finished pictures, with additive white Gaussian noise: no raw photo is denoised by such a network."""
+
 
 @dataclass(frozen=True)
 class NoiseSubrange:
-    """Gains low <= gain < high, in signal units."""
+    """Gains low <= gain < high, in signal units; of a network for pictures, sigma from low to high, white being 255."""
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.low < self.high < math.inf:
+        if not 0 < self.low <= self.high < math.inf:
             raise ModelError(f"the noise subrange [{self.low:g}, {self.high:g}) is empty or not positive")
 
     def __contains__(self, gain: float) -> bool:
@@ -55,16 +66,20 @@ class ModelCard:
 
     Attributes
     ----------
-    family, name : a family is a set of students that share out a range of gains; name is the folder's.
-    role : student | teacher. network, config : how `networks.NETWORKS` builds it.
-    input : planes | planes+variance. subrange : gains that it was trained for. anchor : the noise it sees.
+    family, name : a family is a set of networks that share out a range of gains; name is the folder's.
+    role : student | teacher. tier : fast | balanced | best, None for a family that is none of them.
+    network, config : how `networks.NETWORKS` builds it.
+    input : planes | planes+variance | grey | rgb; the last two are finished pictures with white Gaussian noise.
+    subrange : gains that it was trained for; of pictures sigma, low and high included, white being 255.
+    anchor : the noise it sees; of pictures with gain 0.
     stride : input sizes are multiples of it, packed pixels. halo : packed pixels from a tile's inner edge whose
         output is not exact; half a tile or more says that no tile is exact anywhere (global pooling).
     tile : the largest tile, packed pixels, a multiple of stride.
     params : number of parameters. macs_per_mp : GMAC per megapixel by convention, "1e6" and "2^20".
     files : sha256 by file name. golden : for the self-test.
     data, licence, recipe, commit, seeds, created : where the weights come from.
-    metrics : by gain, psnr, psnr_noisy (dB) and ssim. bf16_cost_db : dB lost by gain, or None where unmeasured.
+    metrics : by gain (of pictures by sigma), psnr, psnr_noisy (dB) and ssim. bf16_cost_db : dB lost, likewise, or None
+        where unmeasured.
     limits : what it is known not to do, one sentence each.
     directory : where the card lies.
     """
@@ -72,6 +87,7 @@ class ModelCard:
     family: str
     name: str
     role: str
+    tier: str | None
     network: str
     config: dict[str, Any]
     input: str
@@ -100,6 +116,40 @@ class ModelCard:
             raise ModelError(f"model {self.name}: a tile of {self.tile} is no multiple of the stride {self.stride}")
         if 2 * self.halo < self.tile <= -(-2 * self.halo // self.stride) * self.stride:
             raise ModelError(f"model {self.name}: a tile of {self.tile} leaves nothing beside a halo of {self.halo}")
+        if not self.is_for_pictures and self.subrange.low == self.subrange.high:
+            raise ModelError(f"{self.directory / 'card.json'}: the field subrange is empty: install the model again")
+        if (self.anchor.gain == 0) != self.is_for_pictures:
+            raise ModelError(
+                f"{self.directory / 'card.json'}: the field anchor is no noise of {self.input} (gain "
+                f"{self.anchor.gain:g}): install the model again"
+            )
+
+    @property
+    def is_for_pictures(self) -> bool:
+        """Whether it takes finished pictures, grey or colour, and no raw photo."""
+        return self.input in PICTURES
+
+    @property
+    def channels(self) -> int:
+        """Planes of its answer."""
+        return 4 if self.input == "planes+variance" else CHANNELS[self.input]
+
+    def check_denoises(self) -> None:
+        """Refuse a network that needs more than a photo's planes, or something else.
+
+        Raises
+        ------
+        ModelError: if it takes a variance map besides: such a network can teach, and be no tier; or takes pictures.
+        """
+        if self.is_for_pictures:
+            raise ModelError(
+                f"the model {self.name} takes {self.input} pictures with white Gaussian noise and is no raw model: "
+                "choose another with --model"
+            )
+        if self.input != "planes":
+            raise ModelError(
+                f"the model {self.name} takes {self.input} and can only teach: choose another with --model"
+            )
 
     @property
     def exact_tiles(self) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.model_card import ModelCard
+from rawkd.inference.openvino_graph import split_before_convolutions
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
@@ -69,7 +70,8 @@ class OpenVINOEngine:
         Parameters
         ----------
         threads : CPU threads in all; None takes what OpenVINO thinks best.
-        precision : f32 | bf16; None takes bf16 where the card allows it and the CPU computes it natively.
+        precision : f32 | bf16 (from the first convolution on, `openvino_graph`); None takes bf16 where the card allows
+            it and the CPU computes it natively.
 
         Raises
         ------
@@ -90,7 +92,6 @@ class OpenVINOEngine:
         name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self.identity = f"OpenVINO {openvino.get_version()} on {name}, {self.precision}"
         self._options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": self.precision,
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self.streams,
             "ENABLE_CPU_PINNING": False,
@@ -113,8 +114,7 @@ class OpenVINOEngine:
         requests = self._compiled(planes.shape)
         request = requests.get()
         try:
-            result = request.infer({0: np.ascontiguousarray(planes)}, share_inputs=True)
-            restored: FloatArray = result[0]
+            restored = _through(request, planes)
         except RuntimeError as error:
             raise ModelError(f"{self._path} fails on the CPU: {_first_line(error)}") from error
         finally:
@@ -134,7 +134,7 @@ class OpenVINOEngine:
             model.remove_parameter(parameter)
 
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
-        """Idle infer requests for a shape, as many as there are streams; of the shapes the last used ones are kept.
+        """Idle infer requests of the parts for a shape, as many as there are streams; the last used shapes are kept.
 
         Who still runs a shape that is let go keeps its requests until then.
         """
@@ -152,13 +152,30 @@ class OpenVINOEngine:
             model = self._core.read_model(self._network)
             self._fill(model)
             model.reshape(list(shape))
-            compiled = self._core.compile_model(model, "CPU", self._options)
+            parts = [(model, "f32")]
+            if self.precision == "bf16":
+                front, rest = split_before_convolutions(import_openvino(), model)
+                parts = [(front, "f32"), (rest, "bf16")]
+            compiled = [
+                self._core.compile_model(part, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": precision})
+                for part, precision in parts
+            ]
         except RuntimeError as error:
             raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
         idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
-            idle.put(compiled.create_infer_request())
+            idle.put([part.create_infer_request() for part in compiled])
         return idle
+
+
+def _through(requests: list[Any], planes: FloatArray) -> FloatArray:
+    """What the last part of a graph returns; every part takes what the one before it returned."""
+    values: Any = [np.ascontiguousarray(planes)]
+    for request in requests:
+        results = request.infer(dict(enumerate(values)), share_inputs=True, share_outputs=True)
+        values = [results[place] for place in range(len(results))]
+    restored: FloatArray = np.array(values[0])  # a copy: the request goes on to the next tile
+    return restored
 
 
 def _first_line(error: Exception) -> str:

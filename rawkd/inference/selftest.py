@@ -45,10 +45,10 @@ operation is off by 0.1 and more.
 """
 
 
-def golden_input(seed: int, size: int, anchor: Anchor) -> tuple[FloatArray, DoubleArray]:
-    """A noisy picture at an anchor's noise, (1, 4, size, size) float32, and its noise's deviation, (4, size, size).
+def golden_input(seed: int, size: int, anchor: Anchor, channels: int = 4) -> tuple[FloatArray, DoubleArray]:
+    """A noisy picture at an anchor's noise, (1, channels, size, size) float32, and its noise's deviation.
 
-    A ramp, a disc and a fine grating, 0.02 to 0.7 of white, in four different tints.
+    The first 1, 3 or 4 channels of a ramp, a disc and a fine grating, 0.02 to 0.7 of white, in four different tints.
     """
     y, x = np.mgrid[0:size, 0:size] / size
     disc = np.hypot(y - 0.5, x - 0.4) < 0.25
@@ -58,19 +58,20 @@ def golden_input(seed: int, size: int, anchor: Anchor) -> tuple[FloatArray, Doub
     deviation = np.sqrt(anchor.gain * planes + anchor.read_variance)
     bits = np.random.PCG64(seed).random_raw(12 * planes.size) >> np.uint64(11)
     normal = (bits * 2.0**-53).reshape(12, *planes.shape).sum(axis=0) - 6.0
-    return (planes + deviation * normal).astype(np.float32)[None], deviation
+    noisy = (planes + deviation * normal).astype(np.float32)
+    return np.ascontiguousarray(noisy[:channels])[None], deviation[:channels]
 
 
-def make_golden(run: Run, stride: int, anchor: Anchor = ANCHOR, seed: int = 1) -> dict[str, Any]:
+def make_golden(run: Run, stride: int, anchor: Anchor = ANCHOR, seed: int = 1, *, channels: int = 4) -> dict[str, Any]:
     """The `golden` field of a card, from the exported network in float32.
 
     Parameters
     ----------
-    run : (1, 4, h, w) -> (1, 4, h, w) float32. stride : h and w are multiples of it, packed pixels.
-    anchor : the card's.
+    run : (1, channels, h, w) -> the same shape, float32. stride : h and w are multiples of it, packed pixels.
+    anchor, channels : the card's.
     """
     size = max(4, -(-64 // stride)) * stride
-    planes, _ = golden_input(seed, size, anchor)
+    planes, _ = golden_input(seed, size, anchor, channels)
     residual = np.ascontiguousarray(_centre(run(planes) - planes, PATCH), "<f4")
     text = base64.b64encode(residual.tobytes()).decode("ascii")
     return asdict(Golden(seed, size, PATCH, anchor.gain, anchor.read_variance, text))
@@ -85,10 +86,10 @@ def check_golden(card: ModelCard, engine: Engine) -> float:
     """
     golden = card.golden
     anchor = Anchor(golden.gain, golden.read_variance)
-    planes, deviation = golden_input(golden.seed, golden.size, anchor)
+    planes, deviation = golden_input(golden.seed, golden.size, anchor, card.channels)
     try:
         expected = np.frombuffer(base64.b64decode(golden.residual, validate=True), "<f4")
-        expected = expected.reshape(4, golden.patch, golden.patch)
+        expected = expected.reshape(card.channels, golden.patch, golden.patch)
     except (binascii.Error, ValueError) as error:
         raise ModelError(
             f"{card.directory}: the golden output is damaged ({error}): install the model again"
@@ -146,6 +147,6 @@ def _passed(record: Path) -> list[str]:
 
 
 def _centre(planes: Any, patch: int) -> Any:
-    """The central (patch, patch) of the last two axes of (4, h, w) or (1, 4, h, w), as (4, patch, patch)."""
+    """The central (patch, patch) of the last two axes of (c, h, w) or (1, c, h, w), as (c, patch, patch)."""
     top, left = (planes.shape[-2] - patch) // 2, (planes.shape[-1] - patch) // 2
-    return planes.reshape(4, *planes.shape[-2:])[:, top : top + patch, left : left + patch]
+    return planes.reshape(planes.shape[-3:])[:, top : top + patch, left : left + patch]

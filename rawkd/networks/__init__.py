@@ -41,7 +41,8 @@ NETWORKS = {
     "nafnet": Architecture(NAFNet, NAFNetConfig),
 }
 """Every network states its `stride` (packed pixels), `in_channels` (4: planes, 8: planes and their variance) and `taps`
-(the modules whose features a strategy looks at, finest first)."""
+(the modules whose features a strategy looks at, finest first) and `decoder_taps` (the same of the way back, finest
+last; those of `taps` that stand there too count as decoder)."""
 
 
 def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:

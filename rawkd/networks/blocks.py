@@ -66,6 +66,28 @@ class ResidualBlock(nn.Module):
         return out
 
 
+class DenseBlock(nn.Module):
+    """Every layer sees all before it and adds `growth` channels; a 1x1 convolution sums up; plus identity.
+
+    The residual dense block of RDN (Zhang et al., CVPR 2018).
+    """
+
+    def __init__(self, width: int, growth: int, num_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(width + growth * index, growth, 3, padding=1) for index in range(num_layers)
+        )
+        self.leave = nn.Conv2d(width + growth * num_layers, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        seen = features
+        for layer in self.layers:
+            seen = torch.cat((seen, torch.relu(layer(seen))), 1)
+        out: Tensor = features + self.leave(seen)
+        return out
+
+
 class ChannelAttention(nn.Module):
     """Features times a weight per channel, learnt from their means over the whole picture (RCAN, ECCV 2018).
 

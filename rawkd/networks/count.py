@@ -40,7 +40,7 @@ def macs_per_packed_px(network: nn.Module, stride: int, in_channels: int = 4) ->
     return count / size**2
 
 
-def macs_per_mp(network: nn.Module, stride: int, in_channels: int = 4) -> dict[str, float]:
-    """GMAC per megapixel of mosaic in both conventions."""
-    packed = macs_per_packed_px(network, stride, in_channels)
-    return {name: packed * pixels / 4e9 for name, pixels in MEGAPIXELS.items()}
+def macs_per_mp(network: nn.Module, stride: int, in_channels: int = 4, *, packed: bool = True) -> dict[str, float]:
+    """GMAC per megapixel in both conventions: of mosaic, or of the picture where its pixels are not `packed`."""
+    count = macs_per_packed_px(network, stride, in_channels) / (4 if packed else 1)
+    return {name: count * pixels / 1e9 for name, pixels in MEGAPIXELS.items()}

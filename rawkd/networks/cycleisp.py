@@ -33,6 +33,7 @@ class CycleISP(nn.Module):
 
     stride = 1
     """Packed pixels that height and width are multiples of."""
+    decoder_taps = ("merge",)
 
     def __init__(self, config: CycleISPConfig) -> None:
         super().__init__()

@@ -104,6 +104,14 @@ class FANet(nn.Module):
             for level, blocks in enumerate(self.encoder)
         )[:4]
 
+    @property
+    def decoder_taps(self) -> tuple[str, ...]:
+        """The last block of every decoder level (what comes from below where a level has none), coarsest first."""
+        return tuple(
+            f"decoder.{level}.{len(blocks) - 1}" if len(blocks) else f"up.{level}"  # type: ignore[arg-type]
+            for level, blocks in reversed(list(enumerate(self.decoder)))
+        )
+
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         if self.noise_units is None:

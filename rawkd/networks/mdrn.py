@@ -12,14 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.networks.blocks import ChannelAttention
-from rawkd.networks.haar import dwt, iwt
+from rawkd.networks.haar import ConvIWT, DWTConv
 
 REDUCTION = 16
 
 
 @dataclass(frozen=True)
 class MDRNConfig:
-    """Planes in and out; aggregation blocks a group (2: 778,084 parameters, 7: 2,380,724); widths; groups."""
+    """Planes in and out (1 grey, 3 colour, 4 packed mosaic); aggregation blocks a group; widths; groups.
+
+    2 blocks make 778,084 parameters for a mosaic and 774,625 for grey, 7 make 2,380,724 and 2,377,265.
+    """
 
     channels: int = 4
     blocks: int = 7
@@ -29,7 +32,7 @@ class MDRNConfig:
 
 
 class MDRN(nn.Module):
-    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; h and w even."""
+    """Anchored packed mosaic (n, 4, h, w), or a picture of 1 or 3 channels -> the same, denoised; h and w even."""
 
     stride = 2
     """Packed pixels that height and width are multiples of."""
@@ -47,6 +50,12 @@ class MDRN(nn.Module):
         """The groups' outputs."""
         return tuple(f"groups.{index}" for index in range(self.config.groups))
 
+    @property
+    def decoder_taps(self) -> tuple[str, ...]:
+        """The second half of the groups' outputs: there are no levels."""
+        groups = self.config.groups
+        return tuple(f"groups.{index}" for index in range(groups // 2, groups))
+
     def forward(self, planes: Tensor) -> Tensor:
         """(n, channels, h, w) -> (n, channels, h, w), anchored values."""
         features = self.head(planes)
@@ -62,13 +71,14 @@ class _Group(nn.Module):
     def __init__(self, config: MDRNConfig) -> None:
         super().__init__()
         width = config.width
-        self.degrade = nn.Conv2d(4 * width, width, 1)
+        self.degrade = DWTConv(width, width)
         self.blocks = nn.Sequential(*(_Aggregation(width, config.branch_width) for _ in range(config.blocks)))
-        self.reconstruct = nn.Conv2d(width, 4 * width, 1)
+        self.reconstruct = ConvIWT(width, width)
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, width, h, w) -> the same."""
-        return features + iwt(self.reconstruct(self.blocks(self.degrade(dwt(features)))))
+        out: Tensor = features + self.reconstruct(self.blocks(self.degrade(features)))
+        return out
 
 
 class _Aggregation(nn.Module):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import ResidualBlock
+from rawkd.networks.blocks import DenseBlock, ResidualBlock
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class MLEFGN(nn.Module):
 
     stride = 1
     """Packed pixels that height and width are multiples of."""
-    taps = ("image.0", "image.1", "image.2")
+    taps = ("fuse.0", "fuse.1", "fuse.2")
+    decoder_taps = ("fuse.2",)
 
     def __init__(self, config: MLEFGNConfig) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class MLEFGN(nn.Module):
         self.edge_net = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             ResidualBlock(width),
-            _DenseBlock(width, config.dense_layers),
+            DenseBlock(width, width, config.dense_layers),
             ResidualBlock(width),
             nn.Conv2d(width, channels, 3, padding=1),
         )
@@ -53,7 +54,7 @@ class MLEFGN(nn.Module):
 
     def _branch(self) -> nn.ModuleList:
         width, blocks = self.config.width, self.config.group_blocks
-        dense = _DenseBlock(width, self.config.dense_layers)
+        dense = DenseBlock(width, width, self.config.dense_layers)
         return nn.ModuleList((dense, _ResidualGroup(width, blocks), _ResidualGroup(width, blocks)))
 
     def forward(self, planes: Tensor) -> Tensor:
@@ -68,23 +69,6 @@ class MLEFGN(nn.Module):
         second = self.fuse[1](torch.cat(levels[1:], 1))
         answer: Tensor = self.leave(self.fuse[2](torch.cat((first, second), 1)))
         return answer
-
-
-class _DenseBlock(nn.Module):
-    """Every layer sees all before it; a 1x1 convolution sums up; plus identity."""
-
-    def __init__(self, width: int, num_layers: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Conv2d(width * (index + 1), width, 3, padding=1) for index in range(num_layers))
-        self.leave = nn.Conv2d(width * (num_layers + 1), width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
-        seen = features
-        for layer in self.layers:
-            seen = torch.cat((seen, torch.relu(layer(seen))), 1)
-        out: Tensor = features + self.leave(seen)
-        return out
 
 
 class _ResidualGroup(nn.Module):

@@ -8,53 +8,72 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import ResidualBlock
-from rawkd.networks.haar import dwt, iwt
+from rawkd.networks.blocks import NoiseUnits, ResidualBlock
+from rawkd.networks.haar import bands_of, dwt, from_bands, iwt, stride_of, to_bands
 
 
 @dataclass(frozen=True)
 class MWResNetConfig:
-    """Widths per level, finest first; residual blocks in every group (two groups at the coarsest level)."""
+    """Widths per level, finest first; residual blocks in every group (two groups at the coarsest level).
+
+    `channels` and `anchor` as in `MWRCANetConfig`.
+    """
 
     widths: tuple[int, int, int] = (96, 128, 128)
     blocks: int = 4
+    channels: int = 4
+    anchor: tuple[float, float] | None = None
 
 
 class MWResNet(nn.Module):
-    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 8,123,876 parameters by default."""
+    """(n, channels, h, w) -> the same, denoised; 8,123,876 parameters by default, for a mosaic."""
 
-    in_channels = 4
-    stride = 4
-    """Packed pixels that height and width are multiples of."""
     taps = ("down.0", "down.1", "middle.0")
+    decoder_taps = ("up.1", "up.0")
 
     def __init__(self, config: MWResNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.in_channels = config.channels
+        self.noise_units = NoiseUnits(*config.anchor) if config.anchor else None
         fine, mid, coarse = config.widths
+        bands = bands_of(config.channels)
         self.enter = nn.ModuleList(
-            nn.Conv2d(inputs, width, 3, padding=1) for inputs, width in ((4, fine), (4 * fine, mid), (4 * mid, coarse))
+            nn.Conv2d(inputs, width, 3, padding=1)
+            for inputs, width in ((bands, fine), (4 * fine, mid), (4 * mid, coarse))
         )
         self.down = nn.ModuleList((self._group(fine), self._group(mid)))
         self.middle = nn.Sequential(self._group(coarse), self._group(coarse))
         self.up = nn.ModuleList((self._group(fine), self._group(mid)))
         self.leave = nn.ModuleList(
             nn.Conv2d(width, outputs, 3, padding=1)
-            for width, outputs in ((fine, 4), (mid, 4 * fine), (coarse, 4 * mid))
+            for width, outputs in ((fine, bands), (mid, 4 * fine), (coarse, 4 * mid))
         )
+        for parameter in self.leave[0].parameters():
+            nn.init.zeros_(parameter)  # starts as the identity
 
     def _group(self, width: int) -> nn.Sequential:
         return nn.Sequential(*(ResidualBlock(width) for _ in range(self.config.blocks)))
 
+    @property
+    def stride(self) -> int:
+        """Packed pixels, or pixels of a picture, that height and width are multiples of."""
+        return stride_of(self.config.channels)
+
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
-        head = dwt(F.pixel_shuffle(planes, 2))
+        """(n, channels, h, w) -> the same; anchored values where it is a mosaic."""
+        if self.noise_units is None:
+            return self._restore(planes)
+        structure, _, stabilised = self.noise_units(planes)
+        return self.noise_units.subtract(stabilised, structure - self._restore(structure))
+
+    def _restore(self, planes: Tensor) -> Tensor:
+        head = to_bands(planes)
         fine = self.down[0](torch.relu(self.enter[0](head)))
         mid = self.down[1](torch.relu(self.enter[1](dwt(fine))))
         features = self.middle(torch.relu(self.enter[2](dwt(mid))))
         features = mid + iwt(torch.relu(self.leave[2](features)))
         features = fine + iwt(torch.relu(self.leave[1](self.up[1](features))))
-        return F.pixel_unshuffle(iwt(head + self.leave[0](self.up[0](features))), 2)
+        return from_bands(head + self.leave[0](self.up[0](features)), self.config.channels)

@@ -67,6 +67,11 @@ class UPIUNet(nn.Module):
         """The encoder's levels, finest first, at most four."""
         return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
 
+    @property
+    def decoder_taps(self) -> tuple[str, ...]:
+        """The decoder's levels, coarsest first."""
+        return tuple(f"decoder.{level}" for level in reversed(range(len(self.decoder))))
+
     def forward(self, planes: Tensor) -> Tensor:
         """The first four planes, denoised."""
         if self.config.anchor and self.config.in_channels == 8:

@@ -55,6 +55,11 @@ class WaveletUNet(nn.Module):
         """The encoder's levels, finest first, at most four."""
         return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
 
+    @property
+    def decoder_taps(self) -> tuple[str, ...]:
+        """The decoder's levels, coarsest first."""
+        return tuple(f"decoder.{level}" for level in reversed(range(len(self.decoder))))
+
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
         features, kept = self.stem(planes), []

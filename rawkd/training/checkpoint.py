@@ -24,6 +24,7 @@ class Checkpoint:
     recipe : plain JSON of the recipe, the subrange and the run it started from.
     student, average, optimiser : their state dicts.
     seconds : time spent so far. history : (step, values) of every validation.
+    adapters : state dict of what the strategy trains besides the student, or None.
     """
 
     step: int
@@ -33,6 +34,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     seconds: float
     history: list[dict[str, float]]
+    adapters: dict[str, Any] | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

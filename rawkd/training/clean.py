@@ -61,7 +61,12 @@ class CleanSet:
 
 
 def find_pictures(
-    folders: list[Path], min_side_px: int, hold_out_every: int = 12, memory_limit: int = MEMORY_LIMIT
+    folders: list[Path],
+    min_side_px: int,
+    hold_out_every: int = 12,
+    memory_limit: int = MEMORY_LIMIT,
+    *,
+    raw: bool = True,
 ) -> tuple[CleanSet, CleanSet]:
     """Pictures and raw files below `folders`: those to train on and those held out for validation.
 
@@ -69,6 +74,7 @@ def find_pictures(
     ----------
     min_side_px : smaller pictures are skipped. hold_out_every : one of so many, in order of name, is held out.
     memory_limit : bytes of decoded pictures to keep, of both sets together.
+    raw : whether raw files serve; where they do not, they are named among the skipped and the others hold out alone.
 
     Raises
     ------
@@ -79,12 +85,15 @@ def find_pictures(
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder of pictures: name one with --data")
         paths += sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES | RAW_SUFFIXES)
+    unfit = [] if raw else [path for path in paths if path.suffix.lower() in RAW_SUFFIXES]
+    paths = [path for path in paths if path not in unfit]
     room = memory_limit // hold_out_every
     held_out = CleanSet(paths[::hold_out_every], min_side_px, room)
     training = CleanSet(
         [path for number, path in enumerate(paths) if number % hold_out_every], min_side_px, memory_limit - room
     )
-    skipped = training.skipped = held_out.skipped = held_out.skipped + training.skipped
+    skipped = [f"{path}: a raw file is no finished picture, which this recipe takes" for path in unfit]
+    skipped = training.skipped = held_out.skipped = skipped + held_out.skipped + training.skipped
     if not training.paths and not held_out.paths:
         raise InputError(
             f"{', '.join(map(str, folders))} holds no usable picture ({len(skipped)} skipped"

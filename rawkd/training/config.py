@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from rawkd.errors import UsageError
-from rawkd.inference.card_file import NoiseSubrange
+from rawkd.inference.model_card import CHANNELS, PICTURES, NoiseSubrange
+from rawkd.inference.pictures import WHITE, anchor_of_sigma
 from rawkd.sensor.ksigma import Anchor
 from rawkd.sensor.noise import read_variance_prior
+
+AWGN = "awgn"
+"""The noise model of finished pictures: additive, white, Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class NoiseRecipe:
 
     Attributes
     ----------
-    model : "poisson-gaussian", or "eld" (heavy tails, row noise and colour bias besides).
+    model : "poisson-gaussian"; "eld" (heavy tails, row noise and colour bias besides); "awgn" (additive white Gaussian
+        noise on finished pictures, neither clipped nor rounded, of which nothing below says anything).
     gain_error, read_error : spread in log of the parameters told to the network, as an estimator errs.
     near_clean : share of crops whose gain lies up to a factor 100 below the subrange.
     """
@@ -38,10 +45,12 @@ class Recipe:
     ----------
     name : of the family. network, config : a key of `networks.NETWORKS` and its configuration without the anchor.
     noise_units : whether the network is told its anchor and works in units of noise (`blocks.NoiseUnits`).
-    low, high, num_subranges : the gains covered, shared out evenly in log (Feature-Align paper, eq. 5 and 6).
+    low, high, num_subranges : the gains covered, shared out evenly in log (Feature-Align paper, eq. 5 and 6); with
+        "awgn" the standard deviations, white being 255, and both alike for one.
     overlap : by how much of its width in log a student's training range exceeds its subrange on either side.
-    steps, batch, crop_px : optimiser steps, crops a step, edge of a crop in packed pixels.
-    learning_rate, warmup_steps, ema, clip_norm : Adam with cosine decay; the average that is exported; gradient clip.
+    steps, batch, crop_px : optimiser steps, crops a step, edge of a crop in packed pixels ("awgn": of the picture).
+    learning_rate, kernel_rate : Adam's, and Muon's for the kernels between features (`muon.wide_kernels`), None for
+        Adam alone. warmup_steps, ema, clip_norm : before a cosine decay; the average that is exported; gradient clip.
     losses : weight by name, keys of `losses.LOSSES`.
     leaves : share of crops from the dead-leaves generator.
     seed : of weights, data and noise; validation uses its own.
@@ -59,6 +68,7 @@ class Recipe:
     batch: int = 16
     crop_px: int = 96
     learning_rate: float = 2e-3
+    kernel_rate: float | None = None
     warmup_steps: int = 300
     ema: float = 0.999
     clip_norm: float = 1.0
@@ -66,6 +76,27 @@ class Recipe:
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
     leaves: float = 0.0
     seed: int = 1
+
+    @property
+    def input(self) -> str:
+        """What the network sees, as a card states it: planes (a packed mosaic), or grey or rgb pictures.
+
+        Raises
+        ------
+        UsageError: if its channels are not those of a picture, which "awgn" needs.
+        """
+        if self.noise.model != AWGN:
+            return "planes"
+        channels = self.config.get("channels", 4)
+        kinds = [kind for kind in PICTURES if CHANNELS[kind] == channels]
+        if not kinds:
+            raise UsageError(f"recipe {self.name} sees {channels} planes, and awgn is noise of grey or colour pictures")
+        return kinds[0]
+
+    @property
+    def crop_side_px(self) -> int:
+        """Pixels of a picture along the edge of a crop."""
+        return self.crop_px if self.noise.model == AWGN else 2 * self.crop_px
 
     def edges(self) -> list[float]:
         """The num_subranges + 1 edges of the subranges in gain."""
@@ -91,10 +122,15 @@ class Recipe:
         return subrange.low / stretch, subrange.high * stretch
 
     def anchor(self, index: int) -> Anchor:
-        """The noise that student `index` sees: its subrange's geometric middle, read variance on the prior line."""
+        """The noise that student `index` sees: its subrange's geometric middle, read variance on the prior line.
+
+        With "awgn" that of the middle sigma, of the picture as it is.
+        """
         subrange = self.subrange(index)
-        gain = math.sqrt(subrange.low * subrange.high)
-        return Anchor(gain, read_variance_prior(gain))
+        middle = math.sqrt(subrange.low * subrange.high)
+        if self.noise.model == AWGN:
+            return anchor_of_sigma(middle)
+        return Anchor(middle, read_variance_prior(middle))
 
     def network_config(self, index: int) -> dict[str, Any]:
         """The configuration of student `index`, as its card states it."""
@@ -102,6 +138,41 @@ class Recipe:
             return dict(self.config)
         anchor = self.anchor(index)
         return {**self.config, "anchor": [anchor.gain, anchor.read_variance]}
+
+    def student_name(self, index: int, family: str | None = None) -> str:
+        """Of student `index` of a family, by default the recipe's: its number, or its sigma where that is the noise."""
+        subrange = self.subrange(index)
+        if self.noise.model != AWGN:
+            return f"{family or self.name}-{index}"
+        sigmas = dict.fromkeys(f"{sigma:g}" for sigma in (subrange.low, subrange.high))
+        return "-".join([family or self.name, *sigmas])
+
+    def with_noise_model(self, model: str) -> Recipe:
+        """The same recipe with another noise of the sensor.
+
+        Raises
+        ------
+        UsageError: if one of both is of finished pictures and the other is not.
+        """
+        if (model == AWGN) != (self.noise.model == AWGN):
+            raise UsageError(
+                f"recipe {self.name} has {self.noise.model} noise, and {model} is of other pictures: choose a recipe "
+                "whose name ends in grey or colour for awgn, and another one for a sensor's noise"
+            )
+        return replace(self, noise=replace(self.noise, model=model))
+
+    def with_sigma(self, low: float, high: float) -> Recipe:
+        """The same recipe for noise of the standard deviations low to high, white being 255.
+
+        Raises
+        ------
+        UsageError: if its noise is not "awgn", or they are no range from above 0 to 255.
+        """
+        if self.noise.model != AWGN:
+            raise UsageError(f"recipe {self.name} has noise of a sensor, which --sigma cannot state: leave it out")
+        if not 0 < low <= high <= WHITE:
+            raise UsageError(f"sigma {low:g} to {high:g} is no range between 0 and {WHITE:g}")
+        return replace(self, low=low, high=high)
 
     def with_steps(self, steps: int) -> Recipe:
         """The same recipe on another schedule."""
@@ -111,4 +182,49 @@ class Recipe:
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values, for cards and checkpoints."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return plain
+
+
+def recipe_from_json(plain: dict[str, Any]) -> Recipe:
+    """The inverse of `recipe_json`; fields that are missing have their defaults.
+
+    Raises
+    ------
+    ValueError: naming a field that is unknown, missing or of the wrong kind.
+    """
+    noise = _typed(NoiseRecipe, plain.get("noise", {}))
+    return Recipe(**{**_typed(Recipe, plain), "noise": NoiseRecipe(**noise)})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from a file of JSON, such as a search writes.
+
+    Raises
+    ------
+    UsageError: naming the file, if it cannot be read or is no recipe.
+    """
+    try:
+        return recipe_from_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}): name a recipe or its file") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no recipe ({error}): name a file that a search has written") from error
+
+
+def _typed(kind: type, plain: Any) -> dict[str, Any]:
+    """The fields of a dataclass, their kinds checked; a whole number serves as a float."""
+    if not isinstance(plain, dict):
+        raise ValueError(f"{kind.__name__} is no object")  # noqa: TRY004 -- a wrong value of a file, as the others
+    hints = get_type_hints(kind)
+    if unknown := sorted(plain.keys() - hints.keys()):
+        raise ValueError(f"unknown field {unknown[0]}")
+    required = [item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING]
+    if missing := [name for name in required if name not in plain]:
+        raise ValueError(f"the field {missing[0]} is missing")
+    for name, value in plain.items():
+        choices = get_args(hints[name]) if isinstance(hints[name], UnionType) else (hints[name],)
+        kinds: list[type] = [get_origin(choice) or choice for choice in choices]
+        allowed = tuple(kind for own in kinds for kind in {float: (int, float), NoiseRecipe: (dict,)}.get(own, (own,)))
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
+            raise ValueError(f"the field {name} is no {kinds[0].__name__}")
     return plain

@@ -5,6 +5,7 @@ Batch `index` of a seed is always the same, whatever was drawn before: so a resu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,15 +19,18 @@ from rawkd.color import ProcessMetadata
 from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import pack
 from rawkd.sensor.ksigma import Anchor, KSigma
+from rawkd.sensor.noise import NoiseModel
 from rawkd.training.augment import random_exposure, random_symmetry, turn_picture, turn_planes
 from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe
 from rawkd.training.leaves import leaves_scene
-from rawkd.training.synthesize import add_noise, draw_camera, told_noise
+from rawkd.training.synthesize import Camera, NoiseShare, add_noise, draw_camera, told_noise
 from rawkd.training.unprocess import camera_mosaic, linear_table, linearise, random_look
 
 HALF_SIZE_SHARE = 0.3
 """Share of picture crops taken at half size: sharper, and finer than 8 bits."""
+SECOND_NOISE = 1
+"""Tells the generator of a batch's second noise from that of all else."""
 LEAVES_SCENES, LEAVES_BATCHES = 16, 4
 """Generated scenes that a batch draws from; after so many batches a new scene takes the oldest one's place."""
 
@@ -40,6 +44,7 @@ class Batch(NamedTuple):
     black : (n,) the anchor's v / k: anchored values above -black have noise, its variance proportional to the distance.
     scale, offset : (n, 4) of each crop's `KSigma`, to go back to signal.
     white_balance : (n, 3) gains. rgb_from_camera : (n, 3, 3), for losses after the ISP.
+    weaker : the same crops with a noise of their own that is weaker, where the strategy asks for it.
     """
 
     noisy: Tensor
@@ -50,12 +55,25 @@ class Batch(NamedTuple):
     offset: Tensor
     white_balance: Tensor
     rgb_from_camera: Tensor
+    weaker: Batch | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`, pictures channels-last."""
-        moved = [tensor.to(device, non_blocking=True) for tensor in self]
-        moved[0], moved[1] = (picture.contiguous(memory_format=torch.channels_last) for picture in moved[:2])
-        return Batch(*moved)
+
+        def moved(tensor: Tensor) -> Tensor:
+            there = tensor.to(device, non_blocking=True)
+            return there.contiguous(memory_format=torch.channels_last) if there.ndim == 4 else there
+
+        return self._each(moved)
+
+    def first(self, count: int) -> Batch:
+        """Its first crops."""
+        return self._each(lambda tensor: tensor[:count])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed, those of the weaker noise too."""
+        weaker = None if self.weaker is None else self.weaker._each(change)
+        return Batch._make([*map(change, self[:-1]), weaker])
 
     @property
     def metadata(self) -> ProcessMetadata:
@@ -71,6 +89,31 @@ class Crop:
     metadata: ProcessMetadata
 
 
+@dataclass(frozen=True)
+class View:
+    """One clean crop, the camera that saw it, what it saw, (4, h, w) signal, and what is told of its noise."""
+
+    crop: Crop
+    camera: Camera
+    noisy: FloatArray
+    told: NoiseModel
+
+    def weaker(self, share: NoiseShare, rng: np.random.Generator) -> View:
+        """The same crop with fresh noise of a share of the camera's; what is told errs by the same factors."""
+        camera = self.camera.with_noise(share)
+        told = NoiseModel(self.told.gain * share.gain, self.told.read_variance * share.read_variance, "synthetic")
+        return View(self.crop, camera, add_noise(self.crop.planes, camera, rng), told)
+
+    def values(self, anchor: Anchor) -> tuple[Any, ...]:
+        """One crop's values of a `Batch`."""
+        ksigma = KSigma.between(self.told, anchor)
+        variance = self.camera.gain * float(self.crop.planes.mean()) + self.camera.total_read_variance
+        sigma = ksigma.scale.mean() * np.sqrt(variance)
+        black = np.float32(anchor.read_variance / anchor.gain)
+        anchored = ksigma.apply(self.noisy), ksigma.apply(self.crop.planes), sigma, black, ksigma.scale, ksigma.offset
+        return *anchored, self.crop.metadata.gains, self.crop.metadata.rgb_from_camera
+
+
 class NoisyBatches(Dataset[Batch]):
     """Batch number -> batch.
 
@@ -78,6 +121,8 @@ class NoisyBatches(Dataset[Batch]):
     ----------
     pictures : where clean crops come from; None for leaves alone. recipe, subrange : what to synthesise.
     seed, length : of the batches. exact : tell the network the true noise (validation).
+    weaker : shares of gain and read variance of the second noise that `Batch.weaker` is to have; None for no second.
+        The first is the same with or without it.
     """
 
     def __init__(
@@ -89,6 +134,7 @@ class NoisyBatches(Dataset[Batch]):
         seed: int,
         length: int,
         exact: bool = False,
+        weaker: NoiseShare | None = None,
     ) -> None:
         self.pictures = pictures
         self.recipe = recipe
@@ -97,6 +143,7 @@ class NoisyBatches(Dataset[Batch]):
         self.seed = seed
         self.length = length
         self.exact = exact
+        self.weaker = weaker
         self._scenes: dict[int, FloatArray] = {}
 
     def __len__(self) -> int:
@@ -104,21 +151,21 @@ class NoisyBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng([self.seed, index])
-        return _stack([self._sample(index, rng) for _ in range(self.recipe.batch)])
+        views = [self._sample(index, rng) for _ in range(self.recipe.batch)]
+        batch = _stack([view.values(self.anchor) for view in views])
+        if self.weaker is None:
+            return batch
+        second = np.random.default_rng([self.seed, index, SECOND_NOISE])
+        return batch._replace(weaker=_stack([view.weaker(self.weaker, second).values(self.anchor) for view in views]))
 
-    def _sample(self, index: int, rng: np.random.Generator) -> tuple[Any, ...]:
+    def _sample(self, index: int, rng: np.random.Generator) -> View:
         noise = self.recipe.noise
         crop = self._crop(index, rng)
         camera = draw_camera(rng, *self.gains, near_clean=0.0 if self.exact else noise.near_clean, model=noise.model)
         noisy = add_noise(crop.planes, camera, rng)
         gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
         told = told_noise(camera, rng, gain_error=gain_error, read_error=read_error)
-        ksigma = KSigma.between(told, self.anchor)
-        variance = camera.gain * float(crop.planes.mean()) + camera.total_read_variance
-        sigma = ksigma.scale.mean() * np.sqrt(variance)
-        black = np.float32(self.anchor.read_variance / self.anchor.gain)
-        anchored = ksigma.apply(noisy), ksigma.apply(crop.planes), sigma, black, ksigma.scale, ksigma.offset
-        return *anchored, crop.metadata.gains, crop.metadata.rgb_from_camera
+        return View(crop, camera, noisy, told)
 
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:
         if self.pictures is None or rng.random() < self.recipe.leaves:
@@ -185,4 +232,5 @@ def _exposed(linear: FloatArray, rng: np.random.Generator) -> Crop:
 
 def _stack(samples: list[tuple[Any, ...]]) -> Batch:
     columns = (np.stack(column).astype(np.float32, copy=False) for column in zip(*samples, strict=True))
-    return Batch(*map(torch.from_numpy, columns))
+    tensors: Any = map(torch.from_numpy, columns)
+    return Batch(*tensors)

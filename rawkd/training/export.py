@@ -17,17 +17,18 @@ import torch
 from torch import nn
 
 from rawkd.errors import ModelError
-from rawkd.inference.card_file import CARD, Golden, ModelCard, NoiseSubrange, card_json
+from rawkd.inference.card_file import CARD, Golden, ModelCard, card_json
 from rawkd.inference.engine import Engine
 from rawkd.inference.halo import measure_halo
+from rawkd.inference.model_card import CHANNELS
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import check_golden, make_golden
 from rawkd.inference.weights import NETWORK, WEIGHTS, sha256_of
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
-from rawkd.sensor.ksigma import Anchor
-from rawkd.training.checkpoint import load_checkpoint
+from rawkd.training.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.clean import CleanSet
+from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.measures import MEASURE_SEED, bf16_cost, measure
 from rawkd.training.provenance import Provenance, stages_of
 from rawkd.training.readme import readme_of
@@ -42,6 +43,10 @@ LIMITS = (
     "within some ten pixels of a lamp in the dark much of the dark's grain stays",
     "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
 )
+PICTURE_LIMITS = (
+    "trained on additive white Gaussian noise of known strength alone, for comparison with published tables",
+    "no photograph has such noise after its development, and no raw file can be given to it",
+)
 
 
 def export(
@@ -51,28 +56,28 @@ def export(
     provenance: Provenance,
     *,
     role: str = "student",
+    tier: str | None = None,
     half: bool = False,
 ) -> Path:
     """Write `models/<family>-<subrange>/` or `models/teacher-<family>/` from the averaged weights of a run; check it.
 
     Parameters
     ----------
-    role : student | teacher. half : round the weights to fp16 and write them as shards, the graph without weights.
+    role : student | teacher. tier : fast | balanced | best, or None for a family that is none.
+    half : round the weights to fp16 and write them as shards, the graph without weights.
 
     Raises
     ------
     ModelError: if the run holds no checkpoint, or the exported graph answers otherwise than the trained network.
     """
-    checkpoint = load_checkpoint(run)
-    if checkpoint is None:
-        raise ModelError(f"{run} holds no checkpoint: train first")
-    recipe, index = checkpoint.recipe["recipe"], checkpoint.recipe["subrange"]
-    name = _name(role, provenance.family, recipe["num_subranges"], index)
+    checkpoint, recipe = checkpoint_of(run)
+    index = checkpoint.recipe["subrange"]
+    name = _name(role, provenance.family, recipe, index)
     models.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{name}-", dir=models) as stage:
         folder = Path(stage)
-        config = _network_config(recipe, index)
-        network = build_network(recipe["network"], config)
+        config = recipe.network_config(index)
+        network: Any = build_network(recipe.network, config)
         network.load_state_dict(checkpoint.average)
         network.eval()
         if half:
@@ -82,31 +87,32 @@ def export(
             files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
         for file, data in files.items():
             (folder / file).write_bytes(data)
-        low, high, anchor = _range_of(recipe, index)
+        anchor, stride, channels = recipe.anchor(index), int(network.stride), CHANNELS[recipe.input]
         draft = ModelCard(
             family=provenance.family,
             name=name,
             role=role,
-            network=recipe["network"],
+            tier=tier,
+            network=recipe.network,
             config=config,
-            input="planes",
-            subrange=NoiseSubrange(low, high),
+            input=recipe.input,
+            subrange=recipe.subrange(index),
             anchor=anchor,
-            stride=int(network.stride),  # type: ignore[arg-type]
+            stride=stride,
             halo=0,
             tile=TILE_PX,
             params=num_parameters(network),
-            macs_per_mp=macs_per_mp(network, int(network.stride)),  # type: ignore[arg-type]
+            macs_per_mp=macs_per_mp(network, stride, channels, packed=recipe.input == "planes"),
             files={file: sha256_of(data) for file, data in files.items()},
             golden=Golden(1, 64, 1, 1.0, 0.0, "-"),
             data=provenance.data,
             licence=provenance.licence,
-            recipe={**recipe, "stages": stages_of(run), "hardware": provenance.hardware},
+            recipe={**recipe_json(recipe), "stages": stages_of(run), "hardware": provenance.hardware},
             commit=provenance.commit,
-            seeds={"training": recipe["seed"], "measures": MEASURE_SEED},
+            seeds={"training": recipe.seed, "measures": MEASURE_SEED},
             metrics={},
             bf16_cost_db=None,
-            limits=LIMITS,
+            limits=LIMITS if recipe.input == "planes" else PICTURE_LIMITS,
             created=provenance.created,
             directory=folder,
         )
@@ -115,7 +121,7 @@ def export(
         card = replace(
             draft,
             halo=_halo(engine, draft),
-            golden=Golden(**make_golden(engine.run, draft.stride, anchor)),
+            golden=Golden(**make_golden(engine.run, stride, anchor, channels=channels)),
             metrics=measure(engine, draft, held_out),
         )
         check_golden(card, engine)
@@ -123,6 +129,19 @@ def export(
         for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
             (folder / file).write_text(text, encoding="utf-8")
         return _moved(folder, models / name)
+
+
+def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
+    """The last state of a run and the recipe that it follows.
+
+    Raises
+    ------
+    ModelError: if it has none.
+    """
+    checkpoint = load_checkpoint(run)
+    if checkpoint is None:
+        raise ModelError(f"{run} holds no checkpoint: train first")
+    return checkpoint, recipe_from_json(checkpoint.recipe["recipe"])
 
 
 def _moved(stage: Path, folder: Path) -> Path:
@@ -136,33 +155,18 @@ def _moved(stage: Path, folder: Path) -> Path:
     return folder
 
 
-def _name(role: str, family: str, num_subranges: int, index: int) -> str:
+def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
     """Of the model's folder."""
     if role == "student":
-        return f"{family}-{index}"
-    return f"teacher-{family}" if num_subranges == 1 else f"teacher-{family}-{index}"
+        return recipe.student_name(index, family)
+    alone = recipe.num_subranges == 1 and recipe.input == "planes"
+    return f"teacher-{family if alone else recipe.student_name(index, family)}"
 
 
 def _halo(engine: Engine, card: ModelCard) -> int:
     """The halo, looked for in a whole tile where it fills a smaller picture; packed pixels."""
-    halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor)
-    return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor)
-
-
-def _network_config(recipe: dict[str, Any], index: int) -> dict[str, Any]:
-    config = dict(recipe["config"])
-    if recipe["noise_units"]:
-        _, _, anchor = _range_of(recipe, index)
-        config["anchor"] = [anchor.gain, anchor.read_variance]
-    return config
-
-
-def _range_of(recipe: dict[str, Any], index: int) -> tuple[float, float, Anchor]:
-    from rawkd.training.config import NoiseRecipe, Recipe
-
-    typed = Recipe(**{**recipe, "noise": NoiseRecipe(**recipe["noise"])})
-    subrange = typed.subrange(index)
-    return subrange.low, subrange.high, typed.anchor(index)
+    halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor, card.channels)
+    return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor, card.channels)
 
 
 def _weights(network: nn.Module) -> bytes:
@@ -178,7 +182,7 @@ def _onnx(network: nn.Module, *, with_weights: bool = True) -> bytes:
     size = 4 * int(network.stride)  # type: ignore[arg-type]
     torch.onnx.export(
         network,
-        (torch.zeros(1, 4, size, size),),
+        (torch.zeros(1, int(network.in_channels), size, size),),  # type: ignore[arg-type]
         buffer,  # type: ignore[arg-type]
         input_names=["planes"],
         output_names=["restored"],
@@ -194,7 +198,7 @@ def _onnx(network: nn.Module, *, with_weights: bool = True) -> bytes:
 def _same_answer(network: nn.Module, engine: Engine, card: ModelCard) -> None:
     """Raise ModelError unless torch and the exported graph agree to a thousandth of the noise."""
     rng = np.random.default_rng(0)
-    clean = rng.uniform(0, 0.5, (1, 4, 64, 64)).astype(np.float32)
+    clean = rng.uniform(0, 0.5, (1, card.channels, 64, 64)).astype(np.float32)
     deviation = np.sqrt(card.anchor.gain * clean + card.anchor.read_variance)
     planes = (clean + deviation * rng.standard_normal(clean.shape)).astype(np.float32)
     with torch.no_grad():

@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rawkd.isp import process
 from rawkd.training.dataset import Batch
-from rawkd.training.losses import to_signal
+from rawkd.training.losses import developed
 
 PICTURES = 4
 
@@ -32,10 +31,10 @@ class Journal:
             return
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
-        few = Batch(*(tensor[:PICTURES] for tensor in batch)).to(next(network.parameters()).device)
+        few = batch.first(PICTURES).to(next(network.parameters()).device)
         with torch.no_grad():
             stages = few.noisy, network(few.noisy), few.clean
-            rows = [process(to_signal(planes, few), few.metadata) for planes in stages]
+            rows = [developed(planes, few) for planes in stages]
         sheet = torch.cat([torch.cat(list(row), -1) for row in rows], -2)
         self.writer.add_image("noisy, restored, clean", sheet.float().clamp(0, 1).cpu(), step)
         self.writer.flush()

@@ -71,6 +71,9 @@ class RgbPerceptual(nn.Module):
         random ones, which serves tests only.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, weights: Path | None) -> None:
         super().__init__()
         self.stages = _vgg16_stages()
@@ -96,7 +99,7 @@ class RgbPerceptual(nn.Module):
     def forward(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
         """The loss of the anchored values `restored`, (n, 4, h, w)."""
         with torch.autocast(restored.device.type, enabled=False):  # gamma and Gram matrices need more than bf16
-            seen = [process(to_signal(planes.float(), batch), batch.metadata) for planes in (restored, clean)]
+            seen = [developed(planes.float(), batch) for planes in (restored, clean)]
             features = [self._features((picture - self.mean) / self.deviation) for picture in seen]
             return content_and_style(*features)
 
@@ -125,6 +128,12 @@ def gram(features: Tensor) -> Tensor:
 def to_signal(planes: Tensor, batch: Batch) -> Tensor:
     """Anchored values of a batch back to signal (`KSigma.invert` with each crop's own scale and offset)."""
     return (planes - batch.offset[:, :, None, None]) / batch.scale[:, :, None, None]
+
+
+def developed(planes: Tensor, batch: Batch) -> Tensor:
+    """Values of a batch as a person sees them, (n, 3, h, w): mosaics through the minimalist ISP, pictures unchanged."""
+    signal = to_signal(planes, batch)
+    return process(signal, batch.metadata) if signal.shape[1] == 4 else signal.expand(-1, 3, -1, -1)
 
 
 def _vgg16_stages() -> nn.ModuleList:

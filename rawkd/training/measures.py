@@ -10,10 +10,12 @@ from rawkd.errors import ModelError
 from rawkd.inference.engine import Engine
 from rawkd.inference.model_card import ModelCard
 from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.pictures import WHITE, restore_picture
 from rawkd.inference.selftest import check_golden
 from rawkd.metrics import psnr, ssim
 from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import KSigma
+from rawkd.training.awgn import crop_of_picture
 from rawkd.training.clean import CleanSet
 from rawkd.training.dataset import picture_crop
 from rawkd.training.synthesize import add_noise, camera_at
@@ -27,9 +29,12 @@ GAINS_A_DECADE = 3.25
 def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, dict[str, float]]:
     """PSNR and SSIM over held-out crops at three gains or more of the model's subrange, true noise parameters.
 
-    PSNR and SSIM of the packed signal clipped to 0..1, peak 1, mean over crops.
+    PSNR and SSIM of the packed signal clipped to 0..1, peak 1, mean over crops. Of a model for pictures, at its lowest
+    and highest sigma, of the pictures, clipped likewise.
     """
     low, high = card.subrange.low, card.subrange.high
+    if card.is_for_pictures:
+        return {f"{sigma:g}": _measure_pictures_at(engine, card, held_out, sigma) for sigma in (low, high)}
     count = max(3, round(GAINS_A_DECADE * math.log10(high / low)))
     gains = np.geomspace(low, high, count + 2)[1:-1]
     return {f"{gain:.2e}": _measure_at(engine, card, held_out, float(gain)) for gain in gains}
@@ -43,9 +48,28 @@ def _measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float
         camera = camera_at(gain)
         noisy = add_noise(clean, camera, rng)
         restored = _restore(engine, noisy, KSigma.between(camera.noise_model(), card.anchor))
-        seen, out = np.clip(noisy, 0, 1), np.clip(restored, 0, 1)
-        similarity = np.mean([ssim(a, b) for a, b in zip(out, clean, strict=True)])
-        rows.append((psnr(out, clean), psnr(seen, clean), float(similarity)))
+        rows.append(_scores(restored, noisy, clean))
+    return _means(rows)
+
+
+def _measure_pictures_at(engine: Engine, card: ModelCard, held_out: CleanSet, sigma: float) -> dict[str, float]:
+    rng = np.random.default_rng(MEASURE_SEED)
+    rows = []
+    for _ in range(NUM_CROPS):
+        clean = crop_of_picture(held_out, CROP_PX, card.channels, rng)
+        noisy = clean + np.float32(sigma / WHITE) * rng.standard_normal(clean.shape, np.float32)
+        rows.append(_scores(restore_picture(engine, noisy, card), noisy, clean))
+    return _means(rows)
+
+
+def _scores(restored: FloatArray, noisy: FloatArray, clean: FloatArray) -> tuple[float, float, float]:
+    """PSNR, PSNR of the noisy planes, SSIM; clipped."""
+    out, seen = np.clip(restored, 0, 1), np.clip(noisy, 0, 1)
+    similarity = np.mean([ssim(a, b) for a, b in zip(out, clean, strict=True)])
+    return psnr(out, clean), psnr(seen, clean), float(similarity)
+
+
+def _means(rows: list[tuple[float, float, float]]) -> dict[str, float]:
     means = np.mean(rows, axis=0)
     return {
         "psnr": round(float(means[0]), 3),

@@ -33,6 +33,16 @@ class Processes:
         """The network, its gradients averaged over all processes."""
         return nn.parallel.DistributedDataParallel(network) if self.world > 1 else network
 
+    def average_gradients(self, network: nn.Module) -> None:
+        """Give every process the mean of all processes' gradients of a network that is not wrapped.
+
+        A parameter without a gradient must be without one in all of them.
+        """
+        for parameter in network.parameters():
+            if self.world > 1 and parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.world
+
     def any(self, here: bool) -> bool:
         """Whether it holds in any process: all of them get the same answer."""
         if self.world == 1:
@@ -47,10 +57,19 @@ def rank_in_environment() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def world_in_environment() -> int:
+    """The number of processes that `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the other processes of the run; on a machine with several GPUs each takes its own."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    """Join the other processes of the run; on a machine with several GPUs each takes its own.
+
+    Where they are joined already they stay so afterwards: a process can join the others but once. Whatever the leader
+    wrote within is there for all of them at the end.
+    """
+    world = world_in_environment()
     own = torch.device(device)
     if world == 1:
         yield Processes(0, 1, own)
@@ -58,8 +77,12 @@ def joined_processes(device: str) -> Iterator[Processes]:
     if own.type == "cuda":
         own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(own)
-    torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    joins = not torch.distributed.is_initialized()
+    if joins:
+        torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
         yield Processes(rank_in_environment(), world, own)
+        torch.distributed.barrier()
     finally:
-        torch.distributed.destroy_process_group()
+        if joins:
+            torch.distributed.destroy_process_group()

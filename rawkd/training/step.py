@@ -8,53 +8,67 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.errors import MemoryLimitError, ModelError
+from rawkd.training.config import Recipe
 from rawkd.training.dataset import Batch
+from rawkd.training.learner import Learner
+from rawkd.training.processes import Processes
 from rawkd.training.strategies import Strategy
 
 
+class DivergedError(ModelError):
+    """A loss is not finite."""
+
+
 def optimise(
-    student: nn.Module, strategy: Strategy, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float, step: int
+    student: nn.Module, learner: Learner, batch: Batch, recipe: Recipe, step: int, processes: Processes
 ) -> dict[str, float]:
-    """One step; the weighted losses by name.
+    """Step number `step` of student and adapters; the weighted losses by name.
+
+    Parameters
+    ----------
+    student : the learner's, wrapped so that its gradients are averaged over the processes.
 
     Raises
     ------
-    ModelError: if a loss is not finite. MemoryLimitError: if the step does not fit, with the crops that do.
+    DivergedError: if a loss is not finite. MemoryLimitError: if the step does not fit, with the crops that do.
     """
-    optimiser.zero_grad(set_to_none=True)
+    learner.optimiser.zero_grad(set_to_none=True)
+    progress = (step - 1) / recipe.steps
     try:
-        terms = _backward(student, strategy, batch, step)
+        terms = _backward(student, learner.strategy, batch, progress, step)
     except torch.OutOfMemoryError as error:
         traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
-        raise _too_large(student, strategy, batch, step) from error
-    nn.utils.clip_grad_norm_(student.parameters(), clip_norm)
-    optimiser.step()
+        raise _too_large(learner, batch, progress, step) from error
+    if learner.strategy.adapters is not None:
+        processes.average_gradients(learner.strategy.adapters)
+    trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
+    nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
+    learner.optimiser.step()
     return {name: term.item() for name, term in terms.items()}
 
 
-def _backward(student: nn.Module, strategy: Strategy, batch: Batch, step: int) -> dict[str, Tensor]:
-    """The weighted losses by name, their gradients added to the student's."""
+def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
+    """The weighted losses by name, their gradients added to those of student and adapters."""
     with torch.autocast(batch.noisy.device.type, torch.bfloat16):
-        terms = strategy.step(student, batch)
+        terms = strategy.step(student, batch, progress)
     for name, term in terms.items():
         if not torch.isfinite(term):
-            raise ModelError(
+            raise DivergedError(
                 f"the loss {name} is not finite at step {step}: lower the learning rate or leave the term out"
             )
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     return terms
 
 
-def _too_large(student: nn.Module, strategy: Strategy, batch: Batch, step: int) -> MemoryLimitError:
+def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
     """The error that names the number of crops which do fit, found by halving."""
-    alone = student.module if isinstance(student, nn.parallel.DistributedDataParallel) else student
     count, _, height, width = batch.noisy.shape
     asked = f"{count} crops of {height}x{width} packed pixels a step do not fit into the memory of {batch.noisy.device}"
     while count := count // 2:
-        alone.zero_grad(set_to_none=True)
+        learner.optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         try:
-            _backward(alone, strategy, Batch(*(tensor[:count] for tensor in batch)), step)
+            _backward(learner.student, learner.strategy, batch.first(count), progress, step)
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
         else:

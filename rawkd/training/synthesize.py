@@ -8,7 +8,7 @@ choice.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,17 @@ from rawkd.training.eld import draw_extremes
 
 EXACT_POISSON_BELOW = 16.0
 """Electrons below which Poisson numbers are drawn exactly; above, their third-order Cornish-Fisher expansion."""
+
+
+@dataclass(frozen=True)
+class NoiseShare:
+    """A weaker noise as shares of another's gain and read variance, 0..1; noise r times weaker has 1 / r^2 of both."""
+
+    gain: float
+    read_variance: float
+
+
+SAME_NOISE = NoiseShare(1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,24 @@ class Camera:
         """Read variance with quantisation, (1/12) DN^2, and rows: what a calibration finds."""
         quantisation = 0.0 if self.white_dn is None else 1 / (12 * self.white_dn**2)
         return self.read_variance + quantisation + self.row_variance
+
+    def with_noise(self, share: NoiseShare) -> Camera:
+        """The camera with a share of its gain and of its total read variance.
+
+        Its integers are finer to match, so that quantisation keeps its part in the read variance, and lie as low below
+        black.
+        """
+        weaker = math.sqrt(share.read_variance)
+        red, green_r, green_b, blue = (weaker * bias for bias in self.color_bias)
+        return replace(
+            self,
+            gain=self.gain * share.gain,
+            read_variance=self.read_variance * share.read_variance,
+            white_dn=None if self.white_dn is None else round(self.white_dn / weaker),
+            black_dn=round(self.black_dn / weaker),
+            row_variance=self.row_variance * share.read_variance,
+            color_bias=(red, green_r, green_b, blue),
+        )
 
     def noise_model(self) -> NoiseModel:
         """The true noise parameters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import read_card
 from rawkd.inference.card_file import CARD, ModelCard, NoiseSubrange
+from rawkd.inference.model_card import CHANNELS, PICTURES
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.torch_engine import TorchEngine, load_module
 from rawkd.inference.weights import models_directory
@@ -20,16 +21,20 @@ from rawkd.networks.blocks import with_variance
 from rawkd.sensor.bayer import SYMMETRIES
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
+from rawkd.training.checkpoint import CHECKPOINT
 from rawkd.training.dataset import Batch
 from rawkd.training.ensemble import ensemble_mean
 from rawkd.training.losses import to_signal
+from rawkd.training.run_card import RunCard, card_of_run
+from rawkd.training.synthesize import SAME_NOISE, NoiseShare
+from rawkd.training.taps import FeatureTaps
 
-CHANNELS = {"planes": 4, "planes+variance": 8}
-"""What a network takes by the input kind of its card."""
+TeacherCard = ModelCard | RunCard
+"""Of a model, or of a run that was not exported."""
 
 
-def find_teacher(name_or_folder: str) -> ModelCard:
-    """The card of a shipped model by its name, or of a folder.
+def find_teacher(name_or_folder: str) -> TeacherCard:
+    """The card of a shipped model by its name, or of the folder of a model or of a run.
 
     Raises
     ------
@@ -39,8 +44,12 @@ def find_teacher(name_or_folder: str) -> ModelCard:
     for folder in (shipped / name_or_folder, Path(name_or_folder)):
         if (folder / CARD).exists():
             return read_card(folder)
+    if (Path(name_or_folder) / CHECKPOINT).exists():
+        return card_of_run(Path(name_or_folder))
     known = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))) or "none"
-    raise ModelError(f"{name_or_folder} is neither a model's folder nor a shipped model ({known}): name a teacher")
+    raise ModelError(
+        f"{name_or_folder} is neither a model's folder nor a shipped model ({known}), nor a run: name a teacher"
+    )
 
 
 class Teacher:
@@ -48,15 +57,15 @@ class Teacher:
 
     A "planes" teacher is asked at its own anchor: from the student's anchor, itself a noise, `KSigma` leads there and
     back exactly. A "planes+variance" teacher is given the signal and the variance that the photo's noise parameters
-    tell.
+    tell. A teacher of pictures is given a student's pictures as they are.
 
     Attributes
     ----------
-    card : of the model. network : its module, no parameter of which requires a gradient.
+    card : of the model or run. network : its module, no parameter of which requires a gradient.
     """
 
-    def __init__(self, card: ModelCard, student_anchor: Anchor, device: torch.device, *, ensemble: int = 1) -> None:
-        """Load the network and prove it by its card's golden output.
+    def __init__(self, card: TeacherCard, student_anchor: Anchor, device: torch.device, *, ensemble: int = 1) -> None:
+        """Load the network, and prove a model's by its card's golden output.
 
         Parameters
         ----------
@@ -71,30 +80,39 @@ class Teacher:
             raise UsageError(f"an ensemble of {ensemble}: choose one of {', '.join(map(str, SYMMETRIES))}")
         self.card, self.ensemble = card, ensemble
         self.student_anchor = student_anchor
-        network: Any = load_module(card)
+        network: Any = card.load() if isinstance(card, RunCard) else load_module(card)
         if network.in_channels != CHANNELS[card.input]:
             raise ModelError(
                 f"the teacher {card.name} takes {card.input} by its card, but its network {card.network} takes "
                 f"{network.in_channels} planes: correct one of them"
             )
-        _prove(card, network)
+        if isinstance(card, ModelCard):
+            _prove(card, network)
         self.network: nn.Module = network.to(device, memory_format=torch.channels_last).requires_grad_(False)
-        self._ksigma = KSigma.between(_noise(student_anchor), card.anchor)
-        self._tapped: dict[str, Tensor] = {}
-        self._taps: tuple[str, ...] = ()
+        self._ksigma = _between(student_anchor, card)
+        self._taps: FeatureTaps | None = None
 
-    def check_student(self, subrange: NoiseSubrange, crop_px: int) -> None:
-        """Refuse a student whose gains or crops are not the teacher's.
+    @property
+    def title(self) -> str:
+        """What errors call it."""
+        return f"the teacher {self.card.name}"
+
+    def check_student(self, subrange: NoiseSubrange, crop_px: int, noise: NoiseShare = SAME_NOISE) -> None:
+        """Refuse a student whose gains or crops are not the teacher's, where it is shown a share of their noise.
 
         Raises
         ------
         ModelError: naming the teacher.
         """
         own, slack = self.card.subrange, 1 + 1e-9
-        if not (own.low <= subrange.low * slack and subrange.high <= own.high * slack):
+        of_pictures = self.card.input in PICTURES
+        share = math.sqrt(noise.read_variance) if of_pictures else noise.gain
+        low, high = subrange.low * share, subrange.high * share
+        if not (own.low <= low * slack and high <= own.high * slack):
+            what = "sigma" if of_pictures else "the gains"
             raise ModelError(
-                f"the teacher {self.card.name} knows the gains {own.low:.3g} to {own.high:.3g}, the student needs "
-                f"{subrange.low:.3g} to {subrange.high:.3g}: choose another teacher or subrange"
+                f"the teacher {self.card.name} knows {what} {own.low:.3g} to {own.high:.3g}, the student needs "
+                f"{low:.3g} to {high:.3g}: choose another teacher, subrange or noise ratio"
             )
         if crop_px % self.card.stride:
             raise ModelError(
@@ -120,59 +138,54 @@ class Teacher:
         ------
         ModelError: if a layer does not exist or gives no feature map, by name.
         """
-        self._taps = names or tuple(self.network.taps)  # type: ignore[arg-type]
-        modules = dict(self.network.named_modules())
-        for name in self._taps:
-            if name not in modules:
-                known = ", ".join(self.network.taps)  # type: ignore[arg-type]
-                raise ModelError(f"the teacher {self.card.name} has no layer {name}: choose layers such as {known}")
-            modules[name].register_forward_hook(self._keeper(name))
-        size = 4 * self.card.stride
-        device = next(self.network.parameters()).device
-        with torch.no_grad():
-            self.network(torch.zeros(1, CHANNELS[self.card.input], size, size, device=device))
-        for name in self._taps:
-            seen = self._tapped.get(name)
-            if not isinstance(seen, Tensor) or seen.ndim != 4:
-                raise ModelError(
-                    f"the layer {name} of the teacher {self.card.name} gives no feature map: choose another"
-                )
-        self._tapped.clear()
+        if self._taps is not None:
+            self._taps.close()
+        self._taps = FeatureTaps(self.network, names, owner=self.title)
+
+    @property
+    def taps(self) -> FeatureTaps:
+        """The chosen layers; the network's own choice where none were chosen."""
+        if self._taps is None:
+            self._taps = FeatureTaps(self.network, (), owner=self.title)
+        return self._taps
 
     def features(self, planes: Tensor, batch: Batch) -> list[Tensor]:
         """What the tapped layers say of anchored values, (n, 4, h, w) in the student's anchor; gradients pass to them.
 
         A "planes+variance" teacher is told the least noise that it knows, since it is to look at clean pictures.
         """
-        if self.card.input == "planes":
-            inputs = self._ksigma.apply(planes)
-        else:
-            least = self.card.subrange.low
-            inputs = with_variance(to_signal(planes, batch), least, read_variance_prior(least))
+        least = self.card.subrange.low
+        return self._hear(self._inputs(planes, batch, (least, read_variance_prior(least))))
+
+    def features_of_noisy(self, batch: Batch) -> list[Tensor]:
+        """What the tapped layers say of a batch's noisy crops, whose noise the teacher is told; no gradient."""
+        with torch.no_grad():
+            return self._hear(self._inputs(batch.noisy, batch))
+
+    def _hear(self, inputs: Tensor) -> list[Tensor]:
         self._finite(self.network(inputs))
-        seen = [self._tapped[name].float() for name in self._taps]
-        self._tapped.clear()
-        return seen
+        return [features.float() for features in self.taps.take()]
+
+    def _inputs(self, planes: Tensor, batch: Batch, noise: tuple[float, float] | None = None) -> Tensor:
+        """What the network takes of anchored values, their gain and read variance by default as the batch was told."""
+        if self.card.input == "planes+variance":
+            told = noise or told_noise_of(batch, self.student_anchor)
+            return with_variance(to_signal(planes, batch), *told)
+        inputs: Tensor = self._ksigma.apply(planes)
+        return inputs
 
     def _ask(self, planes: Tensor, batch: Batch) -> Tensor:
-        if self.card.input == "planes":
-            restored: Tensor = self._ksigma.invert(self.network(self._ksigma.apply(planes)).float())
+        answer = self.network(self._inputs(planes, batch)).float()
+        if self.card.input != "planes+variance":
+            restored: Tensor = self._ksigma.invert(answer)
             return restored
-        gain, read_variance = told_noise_of(batch, self.student_anchor)
-        signal = self.network(with_variance(to_signal(planes, batch), gain, read_variance)).float()
-        anchored: Tensor = signal * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
+        anchored: Tensor = answer * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
         return anchored
 
     def _finite(self, answer: Tensor) -> Tensor:
         if not torch.isfinite(answer).all():
             raise ModelError(f"the teacher {self.card.name} returns values that are not finite: choose another teacher")
         return answer
-
-    def _keeper(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            self._tapped[name] = output
-
-        return keep
 
 
 def told_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
@@ -182,14 +195,33 @@ def told_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
     return gain[:, :, None, None], read_variance.clamp(min=0)[:, :, None, None]
 
 
-def _noise(anchor: Anchor) -> NoiseModel:
-    return NoiseModel(np.full(4, anchor.gain), np.full(4, anchor.read_variance), "given")
+def refuse_other_input(card: TeacherCard, student_input: str) -> None:
+    """Raise ModelError where a teacher and a student do not see the same kind of picture.
+
+    Parameters
+    ----------
+    student_input : planes | grey | rgb. A variance map is made for the teachers of raw students.
+    """
+    if card.input.removesuffix("+variance") != student_input:
+        raise ModelError(
+            f"the teacher {card.name} takes {card.input} and the student {student_input}: choose another teacher"
+        )
+
+
+def _between(student_anchor: Anchor, card: TeacherCard) -> KSigma:
+    """From the student's anchor to the teacher's; pictures stay as they are."""
+    if card.input in PICTURES:
+        channels = CHANNELS[card.input]
+        return KSigma(np.ones(channels), np.zeros(channels))
+    noise = NoiseModel(np.full(4, student_anchor.gain), np.full(4, student_anchor.read_variance), "given")
+    return KSigma.between(noise, card.anchor)
 
 
 def _prove(card: ModelCard, network: nn.Module) -> None:
     """Refuse a network that does not compute what its card's golden output says."""
-    asked = network if card.input == "planes" else _WithVariance(network, card.golden.gain, card.golden.read_variance)
-    check_golden(card, TorchEngine(asked, "cpu"))
+    if card.input == "planes+variance":
+        network = _WithVariance(network, card.golden.gain, card.golden.read_variance)
+    check_golden(card, TorchEngine(network, "cpu"))
 
 
 class _WithVariance(nn.Module):

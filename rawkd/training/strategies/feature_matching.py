@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rawkd.training.dataset import Batch
 from rawkd.training.losses import CONTENT_LAYER, STYLE_WEIGHT, gram
+from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.teacher import Teacher
 
@@ -36,11 +37,14 @@ class FeatureMatching:
     share : of features in their sum with Charbonnier on untouched noisy crops, where a student begins; 0..1.
     """
 
+    adapters = None
+    weaker_noise = None
+
     teacher: Teacher
     supervised: Supervised
     share: float
 
-    def step(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Weighted losses by name of one batch."""
         restored = student(batch.noisy).float()
         weight = self.share / (1 - self.share) * CHARBONNIER_OF_NOISE
@@ -66,3 +70,12 @@ def _in_units_of_noise(restored: Tensor, noisy: Tensor, clean: Tensor) -> Tensor
     error, noise, energy = ((x * x).flatten(1).sum(1) for x in (restored - clean, noisy - clean, clean))
     ratio = error / torch.maximum(noise, LEAST_NOISE * energy)
     return (torch.sqrt(ratio + SMOOTH**2) - SMOOTH).mean()
+
+
+def _build(setting: Setting) -> FeatureMatching:
+    teacher = setting.teacher()
+    teacher.tap(tuple(setting.numbers["taps"]))
+    return FeatureMatching(teacher, setting.supervised(), setting.numbers["feature_share"])
+
+
+FEATURE_MATCHING = Kind(_build, teachers=1, numbers={"feature_share": 0.3, "taps": ()})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rawkd.training.dataset import Batch
+from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.teacher import Teacher
 
@@ -23,16 +24,31 @@ class Response:
     alpha : 0..1; 1 is eq. 4 alone.
     """
 
+    adapters = None
+    weaker_noise = None
+
     teacher: Teacher
     supervised: Supervised
     alpha: float
 
-    def step(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Weighted losses by name of one batch."""
         restored = student(batch.noisy).float()
-        label = self.teacher.restore(batch.noisy, batch)
-        distance = ((restored - label).abs() / batch.sigma[:, None, None, None]).mean()
-        supervised = self.supervised.terms(restored, batch) if self.alpha < 1 else {}
-        return {name: (1 - self.alpha) * term for name, term in supervised.items()} | {
-            "response": self.alpha * distance
-        }
+        return shared_out(restored, self.teacher.restore(batch.noisy, batch), batch, self.supervised, self.alpha)
+
+
+def shared_out(
+    restored: Tensor, label: Tensor, batch: Batch, supervised: Supervised, alpha: float
+) -> dict[str, Tensor]:
+    """Alpha of |restored - label| in units of each crop's rms noise, 1 - alpha of the supervised losses; by name."""
+    distance = ((restored - label).abs() / batch.sigma[:, None, None, None]).mean()
+    terms = supervised.terms(restored, batch) if alpha < 1 else {}
+    return {name: (1 - alpha) * term for name, term in terms.items()} | {"response": alpha * distance}
+
+
+def _build(setting: Setting) -> Response:
+    teacher = setting.teacher(ensemble=setting.numbers["ensemble"])
+    return Response(teacher, setting.supervised(), setting.numbers["kd_alpha"])
+
+
+RESPONSE = Kind(_build, teachers=1, numbers={"kd_alpha": 0.5, "ensemble": 1})

@@ -14,9 +14,12 @@ from rawkd.training.losses import Loss
 class Supervised:
     """Named losses between the student's answer and the clean picture."""
 
+    adapters = None
+    weaker_noise = None
+
     losses: dict[str, tuple[float, Loss]]
 
-    def step(self, student: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Weighted losses by name of one batch; their sum is minimised."""
         return self.terms(student(batch.noisy).float(), batch)
 

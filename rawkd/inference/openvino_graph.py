@@ -1,0 +1,45 @@
+"""A graph in two parts, so that bf16 begins where it does no harm: at the first convolution.
+
+bf16 has 8 bits. At base ISO the noise lies below its rounding of a sample, of its root and of their local mean; only
+their difference, in units of noise, is small enough. OpenVINO computes a whole graph in one precision, so what comes
+before any convolution, the units of noise (`networks.blocks.NoiseUnits`) and their pyramids, is cut off and compiled
+in float32. What follows the last convolution it leaves in float32 of its own accord. Our choice.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+CONVOLUTIONS = ("Convolution", "GroupConvolution")
+
+
+def split_before_convolutions(openvino: ModuleType, model: Any) -> tuple[Any, Any]:
+    """An openvino.Model of one input -> (front, rest): the rest takes what the front returns, in order.
+
+    The model is consumed.
+    """
+    (planes,) = model.get_parameters()
+    behind: set[str] = set()
+    reached = {planes.get_name()}
+    outputs, inputs = [], []
+    operations = model.get_ordered_ops()
+    for operation in operations:
+        sources = {source.get_source_output().get_node().get_name() for source in operation.inputs()}
+        if sources & reached:
+            reached.add(operation.get_name())
+        if operation.get_type_name() in CONVOLUTIONS or sources & behind:
+            behind.add(operation.get_name())
+    for operation in operations:
+        if operation.get_name() in behind or operation.get_name() not in reached:
+            continue
+        for output in operation.outputs():
+            crossing = [target for target in output.get_target_inputs() if target.get_node().get_name() in behind]
+            if not crossing:
+                continue
+            carried = openvino.op.Parameter(output.get_element_type(), output.get_partial_shape())
+            for target in crossing:
+                target.replace_source_output(carried.output(0))
+            outputs.append(output)
+            inputs.append(carried)
+    return openvino.Model(outputs, [planes]), openvino.Model(model.get_results(), inputs)

@@ -1,0 +1,30 @@
+"""The batches that a recipe's noise model asks for."""
+
+from __future__ import annotations
+
+from rawkd.training.awgn import AwgnBatches
+from rawkd.training.clean import CleanSet
+from rawkd.training.config import AWGN, Recipe
+from rawkd.training.dataset import NoisyBatches
+from rawkd.training.synthesize import NoiseShare
+
+Batches = NoisyBatches | AwgnBatches
+
+
+def batches_of(
+    pictures: CleanSet | None,
+    recipe: Recipe,
+    subrange: int,
+    *,
+    seed: int,
+    length: int,
+    exact: bool = False,
+    weaker: NoiseShare | None = None,
+) -> Batches:
+    """Batch number -> batch: noisy mosaics, or with "awgn" noisy pictures; see the two classes for the parameters.
+
+    Of pictures the network is told nothing, so `exact` changes nothing there.
+    """
+    if recipe.noise.model == AWGN:
+        return AwgnBatches(pictures, recipe, subrange, seed=seed, length=length, weaker=weaker)
+    return NoisyBatches(pictures, recipe, subrange, seed=seed, length=length, exact=exact, weaker=weaker)

@@ -1,0 +1,192 @@
+"""SLKD: the encoder learns from a teacher that sees the noisy crop, the decoder from one that sees the clean crop.
+
+Source: Zhang and Yan, arXiv 2501.09268, whose abstract names the parts; equations, layers and weights are not to be
+had, so these are our choices. Degradation removal learning (DRL) compares the student's encoder levels to those of
+teacher A by the statistics of BRISQUE (`nc`), image reconstruction learning (IRL) its decoder levels to those of
+teacher B by the block tests of PIQE (`et`). Scale conversion modules, trained with the student, take its features to
+the teacher's width and size. Beside them stand the recipe's losses, the distance to A's picture (`img`) and the
+divergence of what both show where (`kl`).
+
+Pictures are compared in units of each crop's rms noise, as all our losses; the divergence in units of what the noise
+does to it, as a root, so that it falls like the others; features need no unit, being standardised by channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rawkd.errors import ModelError, UsageError
+from rawkd.training.blockiness import block_tests
+from rawkd.training.dataset import Batch
+from rawkd.training.divergence import divergence_of_noise
+from rawkd.training.mscn import standardise
+from rawkd.training.naturalness import natural_statistics
+from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.strategies.supervised import Supervised
+from rawkd.training.taps import FeatureTaps
+from rawkd.training.teacher import Teacher
+
+PARTS = ("drl", "irl", "nc", "et", "img", "kl")
+"""What can be left out; without `nc` or `et` the levels' standardised features themselves are compared."""
+LEVELS = 3
+"""At most so many of encoder and decoder, the finest."""
+WEIGHTS = (0.5, 0.1, 0.05, 0.05)
+"""Of `img`, `kl`, `nc` and `et`, beside the recipe's losses."""
+
+Extract = Callable[[Tensor], Tensor]
+
+
+class ScaleConversion(nn.Module):
+    """Student features at a teacher's width, by a 1x1 convolution without bias, and size, bilinearly."""
+
+    def __init__(self, channels: int, wanted: int) -> None:
+        super().__init__()
+        self.widen = nn.Conv2d(channels, wanted, 1, bias=False)
+
+    def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
+        """(n, channels, h, w) -> (n, wanted, *size)."""
+        wide: Tensor = self.widen(features)
+        return wide if wide.shape[2:] == size else F.interpolate(wide, size, mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One side of the student and what it is compared by.
+
+    Attributes
+    ----------
+    term : its name among the losses. taps : listen to the student. conversions : a `ScaleConversion` a level.
+    extract : what is compared of features, (n, c, h, w) -> any shape.
+    """
+
+    term: str
+    taps: FeatureTaps
+    conversions: nn.ModuleList
+    extract: Extract
+
+    def distance(self, taught: list[Tensor]) -> Tensor:
+        """Sum over levels of the mean absolute difference between the student's last features and a teacher's."""
+        own = self.taps.take()
+        with torch.autocast(taught[0].device.type, enabled=False):  # small differences need more than bf16
+            converted = [
+                conversion(mine.float(), theirs.shape[2:])
+                for conversion, mine, theirs in zip(self.conversions, own, taught, strict=True)
+            ]
+            distances = [
+                (self.extract(mine) - self.extract(theirs)).abs().mean()
+                for mine, theirs in zip(converted, taught, strict=True)
+            ]
+            return torch.stack(distances).sum()
+
+
+@dataclass(frozen=True)
+class SimultaneousLearning:
+    """The recipe's losses, and the weighted parts that are not left out.
+
+    Attributes
+    ----------
+    weights : of the parts by name, those left out missing. noisy_teacher, clean_teacher : A and B, None where no part
+        asks for them. encoder, decoder : None without DRL or IRL. adapters : their scale conversion modules.
+    """
+
+    weaker_noise = None
+
+    supervised: Supervised
+    weights: dict[str, float]
+    noisy_teacher: Teacher | None
+    clean_teacher: Teacher | None
+    encoder: Branch | None
+    decoder: Branch | None
+    adapters: nn.Module | None
+
+    def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
+        """Weighted losses by name of one batch."""
+        restored = student(batch.noisy).float()
+        parts: dict[str, Tensor] = {}
+        if self.noisy_teacher is not None:
+            answer = self.noisy_teacher.restore(batch.noisy, batch)
+            if self.encoder is not None:
+                taught = [features.float() for features in self.noisy_teacher.taps.take()]
+                parts[self.encoder.term] = self.encoder.distance(taught)
+            if "img" in self.weights:
+                parts["img"] = ((restored - answer).abs() / batch.sigma[:, None, None, None]).mean()
+            if "kl" in self.weights:
+                parts["kl"] = divergence_of_noise(restored, answer, batch)
+        if self.clean_teacher is not None and self.decoder is not None:
+            with torch.no_grad():
+                taught = self.clean_teacher.features(batch.clean, batch)
+            parts[self.decoder.term] = self.decoder.distance(taught)
+        terms = self.supervised.terms(restored, batch)
+        return terms | {name: self.weights[name] * part for name, part in parts.items()}
+
+
+def _build(setting: Setting) -> SimultaneousLearning:
+    left_out = _left_out(setting.numbers["without"])
+    image, divergence, naturalness, blocks = setting.numbers["slkd_weights"]
+    weights = {"img": image, "kl": divergence, "nc": naturalness, "drl": naturalness, "et": blocks, "irl": blocks}
+    asked = {name: weights[name] for name in ("img", "kl") if name not in left_out}
+    encoder = decoder = noisy = clean = None
+    if asked or "drl" not in left_out:
+        noisy = setting.teacher(0)
+    if "irl" not in left_out:
+        clean = setting.teacher(len(setting.cards) - 1)
+    if len(setting.cards) > 1 and (noisy is None or clean is None):
+        raise UsageError("one of the two teachers is not asked for anything: give one, or leave out fewer parts")
+    if noisy is not None and "drl" not in left_out:
+        plain = "nc" in left_out
+        extract = standardise if plain else natural_statistics
+        encoder = _branch(setting, noisy, "drl" if plain else "nc", encoder_levels, extract)
+    if clean is not None:
+        plain = "et" in left_out
+        decoder = _branch(
+            setting, clean, "irl" if plain else "et", decoder_levels, standardise if plain else block_tests
+        )
+    sides = {name: side for name, side in (("encoder", encoder), ("decoder", decoder)) if side is not None}
+    asked |= {side.term: weights[side.term] for side in sides.values()}
+    adapters = nn.ModuleDict({name: side.conversions for name, side in sides.items()}) if sides else None
+    return SimultaneousLearning(setting.supervised(), asked, noisy, clean, encoder, decoder, adapters)
+
+
+def _left_out(names: tuple[str, ...]) -> set[str]:
+    for name in names:
+        if name not in PARTS:
+            raise UsageError(f"the strategy slkd has no part {name!r}: leave out some of {', '.join(PARTS)}")
+    for part, whole in (("nc", "drl"), ("et", "irl")):
+        if part in names and whole in names:
+            raise UsageError(f"{part} is a part of {whole}: leave out one of them")
+    return set(names)
+
+
+def encoder_levels(network: nn.Module) -> tuple[str, ...]:
+    """A network's encoder levels, finest first, at most three."""
+    decoder = decoder_levels(network)
+    return tuple(name for name in network.taps if name not in decoder)[:LEVELS]  # type: ignore[union-attr]
+
+
+def decoder_levels(network: nn.Module) -> tuple[str, ...]:
+    """A network's decoder levels, finest first, at most three."""
+    return tuple(reversed(network.decoder_taps))[:LEVELS]  # type: ignore[arg-type]
+
+
+def _branch(
+    setting: Setting, teacher: Teacher, term: str, levels: Callable[[nn.Module], tuple[str, ...]], extract: Extract
+) -> Branch:
+    """The levels that student and teacher both have, the finest ones."""
+    own, theirs = levels(setting.student), levels(teacher.network)
+    count = min(len(own), len(theirs))
+    if not count:
+        raise ModelError(f"{teacher.title} and the student have no levels in common for {term}: leave it out")
+    teacher.tap(theirs[:count])
+    taps = FeatureTaps(setting.student, own[:count], owner="the student")
+    conversions = [
+        ScaleConversion(mine, wanted) for mine, wanted in zip(taps.channels, teacher.taps.channels, strict=True)
+    ]
+    return Branch(term, taps, nn.ModuleList(conversions).to(setting.device), extract)
+
+
+SLKD = Kind(_build, teachers=2, optional=1, numbers={"without": (), "slkd_weights": WEIGHTS})

@@ -1,0 +1,99 @@
+"""Muon: steps of equal strength in every direction."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rawkd.training.muon import ADAM_LIKE, MuonAndAdam, orthogonal, wide_kernels
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(4, 32, 3, padding=1),
+        nn.Conv2d(32, 32, 3, padding=1, groups=2),
+        nn.Conv2d(32, 48, 1),
+        nn.Conv2d(48, 16, 3),
+    )
+
+
+def test_singular_values_become_alike() -> None:
+    matrices = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(1))
+    matrices[1] *= 1e-3  # strength does not matter
+    values = torch.linalg.svdvals(orthogonal(matrices))
+    assert values.min() > 0.6
+    assert values.max() < 1.25
+    assert torch.linalg.svdvals(matrices / matrices.norm(dim=(1, 2), keepdim=True)).min() < 0.2  # they were not
+
+
+def test_singular_vectors_stay() -> None:
+    matrix = torch.randn(1, 24, 24, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    left, _, right = torch.linalg.svd(matrix)
+    turned = left.mT @ orthogonal(matrix.float()).double() @ right.mT
+    outside = turned - torch.diag_embed(torch.diagonal(turned, dim1=-2, dim2=-1))
+    assert outside.abs().max() < 0.1  # bf16 has 8 bits, five products of three
+    assert torch.diagonal(turned[0]).min() > 0.5
+
+
+def test_a_tall_matrix_is_as_good_as_its_wide_twin() -> None:
+    matrix = torch.randn(2, 50, 20, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(orthogonal(matrix), orthogonal(matrix.mT).mT)
+
+
+def test_a_zero_gradient_moves_nothing() -> None:
+    assert not orthogonal(torch.zeros(1, 16, 16)).any()
+
+
+def test_kernels_between_features_are_its_own() -> None:
+    layers = list(network())
+    kernels = wide_kernels(network())
+    assert [kernel.shape for kernel, _ in kernels] == [layers[1].weight.shape, layers[2].weight.shape]
+    assert [groups for _, groups in kernels] == [2, 1]
+
+
+def test_the_first_step_worked_by_hand() -> None:
+    """Momentum begins at nothing, so the first direction is the gradient's; every group of a kernel has its own."""
+    net = network()
+    optimiser = MuonAndAdam(net, 1e-3, 2e-2)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    generator = torch.Generator().manual_seed(5)
+    for parameter in net.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    optimiser.step()
+    kernel, old = net[1].weight, before[2]
+    assert kernel.grad is not None
+    directions = orthogonal(kernel.grad.reshape(2, 16, 144))
+    expected = -2e-2 * ADAM_LIKE * math.sqrt(144) * directions.reshape(kernel.shape)
+    off = (kernel.detach() - old - expected).norm() / expected.norm()
+    assert off < 0.05  # products of 8 bits, added up in another order
+    stem = (net[0].weight.detach() - before[0]).abs()
+    torch.testing.assert_close(stem, torch.full_like(stem, 1e-3), rtol=1e-3, atol=0)  # Adam's first step is its rate
+
+
+def test_rates_keep_their_ratio() -> None:
+    optimiser = MuonAndAdam(network(), 1e-3, 2e-2)
+    assert [group["share"] for group in optimiser.param_groups] == pytest.approx([1.0, 20.0])
+
+
+def test_state_resumes_to_the_bit() -> None:
+    def trained(steps: int, net: nn.Module, optimiser: MuonAndAdam, seed: int) -> None:
+        for step in range(seed, seed + steps):
+            x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(step))
+            optimiser.zero_grad()
+            net(x).square().mean().backward()
+            optimiser.step()
+
+    whole, first, second = network(), network(), network()
+    trained(4, whole, MuonAndAdam(whole, 1e-3, 1e-2), 0)
+    begun = MuonAndAdam(first, 1e-3, 1e-2)
+    trained(2, first, begun, 0)
+    second.load_state_dict(first.state_dict())
+    resumed = MuonAndAdam(second, 1e-3, 1e-2)
+    resumed.load_state_dict(begun.state_dict())
+    trained(2, second, resumed, 2)
+    for a, b in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
