@@ -99,8 +99,8 @@ def test_bf16_needs_a_measured_small_cost_at_every_gain(tmp_path: Path) -> None:
     card = write_card(tmp_path, card_document())
     assert not card.allows_bf16
     assert not replace(card, bf16_cost_db={}).allows_bf16
-    assert replace(card, bf16_cost_db={"1e-4": 0.019, "1e-3": -0.001}).allows_bf16
-    assert not replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.02}).allows_bf16
+    assert replace(card, bf16_cost_db={"1e-4": 0.049, "1e-3": -0.001}).allows_bf16
+    assert not replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.05}).allows_bf16
 
 
 def test_a_subrange_is_half_open() -> None:

@@ -127,9 +127,10 @@ class NoiseUnits(nn.Module):
     window_cells = 5
     """Edge of the window of cells that is averaged, twice over; it moves with the picture, so that no grid shows."""
 
-    def __init__(self, gain: float, read_variance: float) -> None:
+    def __init__(self, gain: float, read_variance: float, guide_limit: float | None = None) -> None:
+        """Of an anchor; the guide's structure, by which feature-align layers multiply, is cut off at `guide_limit`."""
         super().__init__()
-        self.gain = gain
+        self.gain, self.guide_limit = gain, guide_limit
         self.offset = read_variance / gain**2
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,7 +146,10 @@ class NoiseUnits(nn.Module):
             cells = F.avg_pool2d(cells, self.window_cells, 1, self.window_cells // 2, count_include_pad=False)
         mean = F.interpolate(cells, scale_factor=float(self.local_px), mode="bilinear", align_corners=False)
         structure = stabilised - mean
-        return structure, torch.cat((torch.log1p(positive) * 0.25, structure * 0.25), 1), stabilised
+        guide = structure * 0.25
+        if self.guide_limit is not None:
+            guide = torch.clamp(guide, -self.guide_limit, self.guide_limit)
+        return structure, torch.cat((torch.log1p(positive) * 0.25, guide), 1), stabilised
 
     def subtract(self, stabilised: Tensor, answer: Tensor) -> Tensor:
         """Anchored values of f - answer: e = (f / 2)^2 - 3/8, and the line below e = 0."""

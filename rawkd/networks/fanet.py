@@ -27,6 +27,8 @@ class FANetConfig:
     align_hidden : hidden width of the feature-align layers; 0 leaves them out.
     patch : level 0 sees patches of 2x2 packed pixels (stem 4x4 with stride 2, head with pixel shuffle): fewer, wider
         layers, which a CPU runs faster. False: level 0 is the packed mosaic itself, as in the paper.
+    guide_limit : in units of four deviations of noise, where the guide's structure is cut off, since each feature-align
+        layer multiplies by it: far below the gains of training, deep networks overflow without; None for no limit.
     anchor : (gain, read variance) of the k-sigma anchor, and the network works in units of noise; None: it works on
         anchored values, as in the paper.
     """
@@ -39,6 +41,7 @@ class FANetConfig:
     group_width: int = 16
     align_hidden: int = 8
     patch: bool = False
+    guide_limit: float | None = None
     anchor: tuple[float, float] | None = None
 
 
@@ -57,7 +60,7 @@ class FANet(nn.Module):
         super().__init__()
         self.config = config
         widths, levels = config.widths, range(len(config.widths))
-        self.noise_units = NoiseUnits(*config.anchor) if config.anchor else None
+        self.noise_units = NoiseUnits(*config.anchor, config.guide_limit) if config.anchor else None
         if config.patch:
             self.stem = nn.Conv2d(4, widths[0], 4, stride=2, padding=1)
             self.head = nn.Conv2d(widths[0], 16, 3, padding=1)

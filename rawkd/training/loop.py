@@ -27,7 +27,7 @@ from rawkd.training.dataset import Batch
 from rawkd.training.journal import Journal
 from rawkd.training.learner import Learner, MakeStrategy
 from rawkd.training.muon import MuonAndAdam
-from rawkd.training.processes import Processes, joined_processes
+from rawkd.training.processes import Processes, joined_processes, kept_child_signal
 from rawkd.training.step import optimise
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
@@ -96,6 +96,7 @@ def train(
         torch.set_num_threads(run.threads)
     identity = _identity(recipe, subrange, start_from, distillation)
     with (
+        kept_child_signal(),
         joined_processes(run.device) as processes,
         closing(Journal(run.folder if processes.leads else None)) as journal,
     ):

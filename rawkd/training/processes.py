@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,3 +88,21 @@ def joined_processes(device: str) -> Iterator[Processes]:
     finally:
         if joins:
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def kept_child_signal() -> Iterator[None]:
+    """Leave the handler of ended children as it was.
+
+    torch's data workers set one for good. After OpenVINO has run in bf16 (AMX), Linux ends a process with a
+    segmentation fault when it has to call such a handler, so the next raw decoder that ends would be the last.
+    """
+    child = getattr(signal, "SIGCHLD", None)
+    if child is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(child)
+    try:
+        yield
+    finally:
+        signal.signal(child, before)

@@ -32,7 +32,9 @@ FAST = FANetConfig(
 
 TEACHER = NAFNetConfig(widths=(48, 96, 192, 384), encoder_blocks=(2, 2, 4, 8), decoder_blocks=(2, 2, 2))
 """The teacher: 9.6 million parameters, 86 GMAC a megapixel."""
-BALANCED = replace(FAST, widths=(64, 96, 128, 192), groups=1, encoder_blocks=(1, 1, 2, 2), decoder_blocks=(1, 2, 2))
+BALANCED = replace(
+    FAST, widths=(64, 96, 128, 192), groups=1, encoder_blocks=(1, 1, 2, 2), decoder_blocks=(1, 2, 2), guide_limit=64.0
+)
 """The balanced tier: 1.7 million parameters, 14.1 GMAC a megapixel. Dense kernels: a CPU computes six times the
 multiply-accumulates of `FAST` in twice its time."""
 
