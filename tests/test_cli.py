@@ -293,8 +293,8 @@ def test_shell_completion_offers_commands_and_options() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing(photo: Path, family: Path, tmp_path: Path, number: int) -> None:
     script = (
-        "import os, sys, rawkd.process as process\n"
-        "from pathlib import Path\n"
+        "import os, signal, sys, rawkd.process as process\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits none\n"
         "def interrupted(path, *rest, **named):\n"
         "    from rawkd.files.atomic import atomic_output\n"
         "    with atomic_output(path, False) as temporary:\n"

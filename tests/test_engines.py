@@ -21,6 +21,7 @@ from rawkd.inference import engine as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import gpu_in_sight, load_engine
+from rawkd.inference.model_card import BF16_COST_LIMIT_DB
 from rawkd.inference.openvino_engine import SHAPES, OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
 from rawkd.inference.weights import WEIGHTS, sha256_of
@@ -128,7 +129,7 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
     cheap = replace(card, bf16_cost_db={"1e-3": 0.001})
     assert OpenVINOEngine(cheap).precision == ("bf16" if native_bf16() else "f32")
     assert OpenVINOEngine(cheap, precision="f32").precision == "f32"
-    assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": 0.03})).precision == "f32"
+    assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": BF16_COST_LIMIT_DB})).precision == "f32"
     with pytest.raises(UsageError, match="f32 or bf16"):
         OpenVINOEngine(card, precision="int8")
     with pytest.raises(UsageError, match="0 threads"):

@@ -13,7 +13,7 @@ import numpy as np
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.model_card import ModelCard
-from rawkd.inference.openvino_graph import split_before_convolutions
+from rawkd.inference.openvino_graph import fill, split_before_convolutions
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
@@ -123,16 +123,6 @@ class OpenVINOEngine:
             raise ModelError(f"{self._path} returns {restored.shape} for {planes.shape}: it is no denoiser")
         return restored
 
-    def _fill(self, model: Any) -> None:
-        """Give a graph without weights those of the shards; until then each is an input of its name."""
-        constant = import_openvino().op.Constant
-        for parameter in model.get_parameters()[1:]:
-            name = parameter.get_friendly_name()
-            if name not in self._weights:
-                raise ModelError(f"{self._path} asks for {name}, which no weights hold: install the model again")
-            parameter.output(0).replace(constant(self._weights[name]).output(0))
-            model.remove_parameter(parameter)
-
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         """Idle infer requests of the parts for a shape, as many as there are streams; the last used shapes are kept.
 
@@ -150,7 +140,7 @@ class OpenVINOEngine:
     def _compile(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         try:
             model = self._core.read_model(self._network)
-            self._fill(model)
+            fill(import_openvino(), model, self._weights)
             model.reshape(list(shape))
             parts = [(model, "f32")]
             if self.precision == "bf16":
@@ -160,6 +150,10 @@ class OpenVINOEngine:
                 self._core.compile_model(part, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": precision})
                 for part, precision in parts
             ]
+        except KeyError as error:
+            raise ModelError(
+                f"{self._path} asks for {error.args[0]}, which no weights hold: install the model again"
+            ) from error
         except RuntimeError as error:
             raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
         idle: SimpleQueue[Any] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""A graph in two parts, so that bf16 begins where it does no harm: at the first convolution.
+"""A graph before it is compiled: given its weights, and cut in two where bf16 does no harm, at the first convolution.
 
 bf16 has 8 bits. At base ISO the noise lies below its rounding of a sample, of its root and of their local mean; only
 their difference, in units of noise, is small enough. OpenVINO computes a whole graph in one precision, so what comes
@@ -8,10 +8,27 @@ in float32. What follows the last convolution it leaves in float32 of its own ac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
+
+
+def fill(openvino: ModuleType, model: Any, weights: Mapping[str, NDArray[np.generic]]) -> None:
+    """Give a graph without weights those of the shards; until then each is an input of its name, after the planes.
+
+    Raises
+    ------
+    KeyError: for the first name that `weights` lacks.
+    """
+    for parameter in model.get_parameters()[1:]:
+        values = weights[parameter.get_friendly_name()]
+        parameter.output(0).replace(openvino.op.Constant(values).output(0))
+        model.remove_parameter(parameter)
 
 
 def split_before_convolutions(openvino: ModuleType, model: Any) -> tuple[Any, Any]:
