@@ -90,7 +90,7 @@ def test_recipes_build_what_they_name() -> None:
     for name, params in (expected | {"wavelet-unet": 235_330}).items():
         recipe = RECIPES[name]
         assert num_parameters(build_network(recipe.network, recipe.network_config(0))) == params
-    for name in ("fanet-fast", "fanet-fast-polish", "fanet-fast-one"):
+    for name in ("fanet-fast", "fanet-fast-specialised", "fanet-fast-one"):
         recipe = RECIPES[name]
         network = build_network(recipe.network, recipe.network_config(0))
         assert num_parameters(network) == num_parameters(FANet(ANCHORED_FAST))
