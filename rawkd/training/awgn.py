@@ -18,6 +18,7 @@ from rawkd.photo import FloatArray
 from rawkd.training.augment import random_symmetry
 from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe
+from rawkd.training.crops import draw_window, half_size
 from rawkd.training.dataset import SECOND_NOISE, Batch
 from rawkd.training.synthesize import NoiseShare
 
@@ -31,7 +32,7 @@ class AwgnBatches(Dataset[Batch]):
     Parameters
     ----------
     pictures : where crops come from. recipe, subrange : how many, how large, and at what sigma; uniform in a range.
-    seed, length : of the batches.
+    seed, length : of the batches. exact : crop anywhere (validation).
     weaker : shares of the variance that the second noise of `Batch.weaker` has (of gains there is nothing to share);
         None for no second. The first is the same with or without it.
     """
@@ -44,6 +45,7 @@ class AwgnBatches(Dataset[Batch]):
         *,
         seed: int,
         length: int,
+        exact: bool = False,
         weaker: NoiseShare | None = None,
     ) -> None:
         if pictures is None or recipe.leaves:
@@ -54,6 +56,7 @@ class AwgnBatches(Dataset[Batch]):
         self.sigmas = recipe.training_range(subrange)
         self.seed = seed
         self.length = length
+        self.exact = exact
         self.weaker = weaker
 
     def __len__(self) -> int:
@@ -61,9 +64,8 @@ class AwgnBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng([self.seed, index])
-        crops = [
-            crop_of_picture(self.pictures, self.recipe.crop_px, self.channels, rng) for _ in range(self.recipe.batch)
-        ]
+        recipe, tries = self.recipe, 1 if self.exact else self.recipe.tries
+        crops = [crop_of_picture(self.pictures, recipe.crop_px, self.channels, rng, tries) for _ in range(recipe.batch)]
         clean = np.stack(crops)
         sigma = rng.uniform(*self.sigmas, len(clean)).astype(np.float32) / np.float32(WHITE)
         batch = _batch(clean, sigma, rng)
@@ -90,9 +92,15 @@ def _batch(clean: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> Ba
     )
 
 
-def crop_of_picture(pictures: CleanSet, side_px: int, channels: int, rng: np.random.Generator) -> FloatArray:
-    """A random crop of a random picture (by area) in a random symmetry, (channels, side, side), white 1."""
-    picture = pictures.draw(rng)
-    top, left = (int(rng.integers(0, size - side_px + 1)) for size in picture.shape[:2])
-    values = values_of(picture[top : top + side_px, left : left + side_px], channels)
+def crop_of_picture(
+    pictures: CleanSet, side_px: int, channels: int, rng: np.random.Generator, tries: int = 1
+) -> FloatArray:
+    """A random crop of a random picture (by area) in a random symmetry, (channels, side, side), white 1.
+
+    Parameters
+    ----------
+    tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
+    """
+    window, halved = draw_window(pictures.draw(rng), side_px, tries, rng)
+    values = values_of(half_size(window) if halved else window, channels)
     return np.ascontiguousarray(turned(values, random_symmetry(rng)))

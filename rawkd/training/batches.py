@@ -21,10 +21,7 @@ def batches_of(
     exact: bool = False,
     weaker: NoiseShare | None = None,
 ) -> Batches:
-    """Batch number -> batch: noisy mosaics, or with "awgn" noisy pictures; see the two classes for the parameters.
-
-    Of pictures the network is told nothing, so `exact` changes nothing there.
-    """
+    """Batch number -> batch: noisy mosaics, or with "awgn" noisy pictures; see the two classes for the parameters."""
     if recipe.noise.model == AWGN:
-        return AwgnBatches(pictures, recipe, subrange, seed=seed, length=length, weaker=weaker)
+        return AwgnBatches(pictures, recipe, subrange, seed=seed, length=length, exact=exact, weaker=weaker)
     return NoisyBatches(pictures, recipe, subrange, seed=seed, length=length, exact=exact, weaker=weaker)

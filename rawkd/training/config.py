@@ -49,6 +49,7 @@ class Recipe:
         "awgn" the standard deviations, white being 255, and both alike for one.
     overlap : by how much of its width in log a student's training range exceeds its subrange on either side.
     steps, batch, crop_px : optimiser steps, crops a step, edge of a crop in packed pixels ("awgn": of the picture).
+    tries : places drawn for a crop, of which the most detailed is taken.
     learning_rate, kernel_rate : Adam's, and Muon's for the kernels between features (`muon.wide_kernels`), None for
         Adam alone. warmup_steps, ema, clip_norm : before a cosine decay; the average that is exported; gradient clip.
     losses : weight by name, keys of `losses.LOSSES`.
@@ -67,6 +68,7 @@ class Recipe:
     steps: int = 30_000
     batch: int = 16
     crop_px: int = 96
+    tries: int = 1
     learning_rate: float = 2e-3
     kernel_rate: float | None = None
     warmup_steps: int = 300

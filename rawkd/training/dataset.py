@@ -23,12 +23,11 @@ from rawkd.sensor.noise import NoiseModel
 from rawkd.training.augment import random_exposure, random_symmetry, turn_picture, turn_planes
 from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe
+from rawkd.training.crops import draw_window, sum_of_fours
 from rawkd.training.leaves import leaves_scene
 from rawkd.training.synthesize import Camera, NoiseShare, add_noise, draw_camera, told_noise
 from rawkd.training.unprocess import camera_mosaic, linear_table, linearise, random_look
 
-HALF_SIZE_SHARE = 0.3
-"""Share of picture crops taken at half size: sharper, and finer than 8 bits."""
 SECOND_NOISE = 1
 """Tells the generator of a batch's second noise from that of all else."""
 LEAVES_SCENES, LEAVES_BATCHES = 16, 4
@@ -120,7 +119,7 @@ class NoisyBatches(Dataset[Batch]):
     Parameters
     ----------
     pictures : where clean crops come from; None for leaves alone. recipe, subrange : what to synthesise.
-    seed, length : of the batches. exact : tell the network the true noise (validation).
+    seed, length : of the batches. exact : tell the network the true noise, and crop anywhere (validation).
     weaker : shares of gain and read variance of the second noise that `Batch.weaker` is to have; None for no second.
         The first is the same with or without it.
     """
@@ -170,7 +169,7 @@ class NoisyBatches(Dataset[Batch]):
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:
         if self.pictures is None or rng.random() < self.recipe.leaves:
             return self._leaves_crop(index, rng)
-        return picture_crop(self.pictures, self.recipe.crop_px, rng)
+        return picture_crop(self.pictures, self.recipe.crop_px, rng, 1 if self.exact else self.recipe.tries)
 
     def _leaves_crop(self, index: int, rng: np.random.Generator) -> Crop:
         oldest = index // LEAVES_BATCHES
@@ -187,18 +186,18 @@ class NoisyBatches(Dataset[Batch]):
         return self._scenes[number]
 
 
-def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator) -> Crop:
-    """A random crop of a random picture (by area), (4, side, side) signal: turned, exposed, seen by a random camera."""
+def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tries: int = 1) -> Crop:
+    """A random crop of a random picture (by area), (4, side, side) signal: turned, exposed, seen by a random camera.
+
+    Parameters
+    ----------
+    tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
+    """
     picture = pictures.draw(rng)
     if picture.dtype == np.float32:
         return _crop_of_raw(picture, side_px, rng)
-    mosaic_px = 2 * side_px
-    half_size = rng.random() < HALF_SIZE_SHARE and min(picture.shape[:2]) >= 2 * mosaic_px
-    window_px = 2 * mosaic_px if half_size else mosaic_px
-    top, left = (int(rng.integers(0, size - window_px + 1)) for size in picture.shape[:2])
-    window = _window(picture, top, left, window_px)
-    linear = linear_half_size(window) if half_size else linearise(window)
-    return _exposed(linear, rng)
+    window, halved = draw_window(picture, 2 * side_px, tries, rng)
+    return _exposed(linear_half_size(window) if halved else linearise(window), rng)
 
 
 def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
@@ -214,9 +213,7 @@ def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> 
 def linear_half_size(picture: NDArray[Any]) -> FloatArray:
     """(2H, 2W, 3) sRGB, uint8 or uint16 -> (H, W, 3) linear of it averaged 2x2, with the averages' finer steps kept."""
     white = 255 if picture.dtype == np.uint8 else 65535
-    wide = picture.astype(np.uint32)
-    total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
-    return linear_table(4 * white).take(total)
+    return linear_table(4 * white).take(sum_of_fours(picture))
 
 
 def _window(picture: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:

@@ -25,6 +25,7 @@ MDRN_2B_GREY = Recipe(
     num_subranges=1,
     overlap=0.0,
     crop_px=64,
+    tries=4,
     batch=8,
     steps=16_000,
     learning_rate=2e-3,

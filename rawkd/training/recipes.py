@@ -55,6 +55,7 @@ FANET_FAST = Recipe(
     "fanet",
     _plain(FAST),
     crop_px=64,
+    tries=4,
     steps=14_000,
     kernel_rate=6e-3,
     losses={"charbonnier": 0.5, "own-noise-charbonnier": 0.5},
