@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd.training.crops import HALF_SIZE_SHARE, detail, draw_window, half_size  # noqa: E402
+from rawkd.training.crops import HALF_SIZE_SHARE, detail, draw_window, half_size
 
 
 def half_flat(side: int = 256) -> np.ndarray:

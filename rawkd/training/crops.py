@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import FloatArray
-
 HALF_SIZE_SHARE = 0.3
 """Share of picture crops taken at half size: sharper, and finer than 8 bits."""
 
@@ -34,7 +32,7 @@ def draw_window(picture: NDArray[Any], side_px: int, tries: int, rng: np.random.
 
 
 def detail(picture: NDArray[Any]) -> float:
-    """Mean absolute difference of neighbours in (H, W, 3), along rows and along columns, of every other green sample."""
+    """Mean absolute difference of neighbours along rows and along columns of every other green sample of (H, W, 3)."""
     green = picture[::2, ::2, 1].astype(np.float32)
     return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
 
