@@ -1,0 +1,93 @@
+"""How good a run is, without a look at a test set: whole held-out pictures, at full and at half size.
+
+    python benchmarks/held_out.py PICTURES RUN... [--side 512]
+
+PICTURES is the folder that the runs were trained on; only the pictures held out of training (one in twelve) are used.
+Each is cropped about its centre, at full size and, from twice the side, halved; unprocessed with seed 99, made noisy at
+the gains of the common measure that the run's subrange holds, and restored by the run's averaged weights, told the true
+parameters. Prints the mean over pictures of the PSNR of the mosaic clipped to 0..1. Validation in training averages
+over small crops, among which smooth ones weigh most; here a picture's error is that of its details.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rawkd.files.pictures import read_picture
+from rawkd.metrics import psnr
+from rawkd.networks import build_network
+from rawkd.photo import FloatArray
+from rawkd.sensor.bayer import pack
+from rawkd.sensor.ksigma import KSigma
+from rawkd.training.checkpoint import load_checkpoint
+from rawkd.training.clean import find_pictures
+from rawkd.training.config import recipe_from_json
+from rawkd.training.dataset import linear_half_size
+from rawkd.training.synthesize import add_noise, camera_at
+from rawkd.training.unprocess import camera_mosaic, linearise, random_look
+
+GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
+SIZES = {"full": 1, "half": 2}
+
+
+def clean_planes(folder: Path, side: int) -> dict[str, list[FloatArray]]:
+    """(4, side / 2, side / 2) signal of the centres of held-out pictures, by size."""
+    _, held_out = find_pictures([folder], side)
+    rng = np.random.default_rng(99)
+    found: dict[str, list[FloatArray]] = {size: [] for size in SIZES}
+    for path in held_out.paths:
+        picture, look = read_picture(path), random_look(rng)
+        for size, factor in SIZES.items():
+            edge = min(factor * side, min(picture.shape[:2]) // 32 * 32)
+            top, left = ((length - edge) // 2 for length in picture.shape[:2])
+            window = picture[top : top + edge, left : left + edge]
+            linear = linearise(window) if factor == 1 else linear_half_size(window)
+            found[size].append(pack(camera_mosaic(linear, look)))
+    return found
+
+
+def mean_psnr(network: Any, anchor: Any, planes: list[FloatArray], gain: float) -> float:
+    """Of pictures made noisy at a gain, the same noise for every run."""
+    rng, camera, scores = np.random.default_rng(5), camera_at(gain), []
+    ksigma = KSigma.between(camera.noise_model(), anchor)
+    for clean in planes:
+        anchored = torch.from_numpy(ksigma.apply(add_noise(clean, camera, rng))[None])
+        with torch.no_grad():
+            restored = ksigma.invert(network(anchored)[0].numpy())
+        scores.append(psnr(np.clip(restored, 0, 1), clean))
+    return float(np.mean(scores))
+
+
+def main() -> None:
+    """Measure and print a line a run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--side", type=int, default=512)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    clean = clean_planes(options.pictures, options.side)
+    for run in options.runs:
+        state = load_checkpoint(run)
+        if state is None:
+            parser.error(f"{run} holds no run")
+        recipe, index = recipe_from_json(state.recipe["recipe"]), state.recipe["subrange"]
+        network = build_network(recipe.network, recipe.network_config(index))
+        network.load_state_dict(state.average)
+        network.eval()
+        cells = [
+            f"{gain:g} {size} {mean_psnr(network, recipe.anchor(index), planes, gain):.3f}"
+            for gain in GAINS
+            if gain in recipe.subrange(index)
+            for size, planes in clean.items()
+        ]
+        print(f"{run} after {state.step} steps: {', '.join(cells)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
