@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd.training.crops import HALF_SIZE_SHARE, detail, draw_window, half_size
+from rawkd.training.crops import HALVED, detail, draw_window, half_size
 
 
 def half_flat(side: int = 256) -> np.ndarray:
@@ -25,8 +25,8 @@ def share_of_flat(tries: int) -> float:
 def test_of_several_places_the_most_detailed_is_taken_and_flat_ones_stay() -> None:
     one, three = share_of_flat(1), share_of_flat(3)
     # a window of 8 or 16 lies in the flat half at nearly half of all places, all three of them at its cube
-    flat = HALF_SIZE_SHARE * 113 / 241 + (1 - HALF_SIZE_SHARE) * 121 / 249
-    cube = HALF_SIZE_SHARE * (113 / 241) ** 3 + (1 - HALF_SIZE_SHARE) * (121 / 249) ** 3
+    flat = HALVED[0] * 113 / 241 + (1 - HALVED[0]) * 121 / 249
+    cube = HALVED[0] * (113 / 241) ** 3 + (1 - HALVED[0]) * (121 / 249) ** 3
     assert one == pytest.approx(flat, abs=5 * (flat * (1 - flat) / 4000) ** 0.5)
     assert three == pytest.approx(cube, abs=5 * (cube * (1 - cube) / 4000) ** 0.5)
 
@@ -35,7 +35,7 @@ def test_one_try_draws_what_it_always_drew() -> None:
     picture = half_flat(64)
     window, halved = draw_window(picture, 16, 1, np.random.default_rng(3))
     rng = np.random.default_rng(3)
-    assert halved == (rng.random() < HALF_SIZE_SHARE)
+    assert halved == (rng.random() < HALVED[0])
     top, left = rng.integers(0, 64 - len(window) + 1), rng.integers(0, 64 - len(window) + 1)
     np.testing.assert_array_equal(window, picture[top : top + len(window), left : left + len(window)])
 
@@ -43,8 +43,15 @@ def test_one_try_draws_what_it_always_drew() -> None:
 def test_pictures_too_small_to_be_halved_are_not() -> None:
     picture = half_flat(20)
     rng = np.random.default_rng(4)
-    assert {draw_window(picture, 16, 2, rng)[1] for _ in range(50)} == {False}
-    assert {draw_window(picture, 10, 2, rng)[1] for _ in range(50)} == {False, True}
+    assert {draw_window(picture, 16, 2, rng)[1] for _ in range(50)} == {0}
+    assert {draw_window(picture, 10, 2, rng)[1] for _ in range(50)} == {0, 1}
+
+
+def test_shares_are_of_crops_halved_so_often_at_least() -> None:
+    picture, rng = half_flat(128), np.random.default_rng(6)
+    times = [draw_window(picture, 16, 1, rng, (0.75, 0.25))[1] for _ in range(3000)]
+    for number, share in enumerate((0.25, 0.5, 0.25)):  # five standard deviations
+        assert times.count(number) / 3000 == pytest.approx(share, abs=5 * (share * (1 - share) / 3000) ** 0.5)
 
 
 def test_half_size_rounds_the_mean_of_four() -> None:

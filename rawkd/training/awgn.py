@@ -22,6 +22,8 @@ from rawkd.training.crops import draw_window, half_size
 from rawkd.training.dataset import SECOND_NOISE, Batch
 from rawkd.training.synthesize import NoiseShare
 
+HALVED = (2 / 3, 1 / 3)
+"""Shares of crops whose picture is halved once and twice at least: the pictures of this field are small and sharp."""
 WITHOUT_GAIN = 1e6
 """`Batch.black` of noise that does not grow with the signal: far below any value, so that all count alike."""
 
@@ -101,6 +103,7 @@ def crop_of_picture(
     ----------
     tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
     """
-    window, halved = draw_window(pictures.draw(rng), side_px, tries, rng)
-    values = values_of(half_size(window) if halved else window, channels)
-    return np.ascontiguousarray(turned(values, random_symmetry(rng)))
+    window, halvings = draw_window(pictures.draw(rng), side_px, tries, rng, HALVED)
+    for _ in range(halvings):
+        window = half_size(window)
+    return np.ascontiguousarray(turned(values_of(window, channels), random_symmetry(rng)))

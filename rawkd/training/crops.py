@@ -11,24 +11,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HALF_SIZE_SHARE = 0.3
-"""Share of picture crops taken at half size: sharper, and finer than 8 bits."""
+HALVED = (0.3,)
+"""Shares of crops whose picture is halved at least once, at least twice, and so on: halved pictures are sharper."""
 
 
-def draw_window(picture: NDArray[Any], side_px: int, tries: int, rng: np.random.Generator) -> tuple[NDArray[Any], bool]:
-    """The most detailed of `tries` random windows of an (H, W, 3) picture, and whether it is to be halved.
+def draw_window(
+    picture: NDArray[Any], side_px: int, tries: int, rng: np.random.Generator, halved: tuple[float, ...] = HALVED
+) -> tuple[NDArray[Any], int]:
+    """The most detailed of `tries` random windows of an (H, W, 3) picture, and how often it is to be halved.
+
+    Parameters
+    ----------
+    halved : as `HALVED`.
 
     Returns
     -------
-    (side, side, 3) of the picture itself, or (2 side, 2 side, 3) to be halved, where the picture is large enough.
+    (side * 2^n, side * 2^n, 3) of the picture itself, and n, less where the picture is too small.
     """
-    halved = bool(rng.random() < HALF_SIZE_SHARE) and min(picture.shape[:2]) >= 2 * side_px
-    window_px = 2 * side_px if halved else side_px
+    drawn = rng.random()
+    halvings = sum(drawn < share for share in halved)
+    while halvings and min(picture.shape[:2]) < side_px << halvings:
+        halvings -= 1
+    window_px = side_px << halvings
     windows = []
     for _ in range(tries):
         top, left = (int(rng.integers(0, size - window_px + 1)) for size in picture.shape[:2])
         windows.append(picture[top : top + window_px, left : left + window_px])
-    return (max(windows, key=detail) if tries > 1 else windows[0]), halved
+    return (max(windows, key=detail) if tries > 1 else windows[0]), halvings
 
 
 def detail(picture: NDArray[Any]) -> float:

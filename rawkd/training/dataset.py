@@ -196,8 +196,8 @@ def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tri
     picture = pictures.draw(rng)
     if picture.dtype == np.float32:
         return _crop_of_raw(picture, side_px, rng)
-    window, halved = draw_window(picture, 2 * side_px, tries, rng)
-    return _exposed(linear_half_size(window) if halved else linearise(window), rng)
+    window, halvings = draw_window(picture, 2 * side_px, tries, rng)
+    return _exposed(linear_half_size(window) if halvings else linearise(window), rng)
 
 
 def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
