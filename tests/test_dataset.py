@@ -55,6 +55,19 @@ def equal(first: Batch, second: Batch) -> bool:
     )
 
 
+def test_training_takes_the_best_of_places_and_validation_any(pictures: CleanSet) -> None:
+    one, three = (replace(SMALL, tries=tries) for tries in (1, 3))
+    trained = [NoisyBatches(pictures, recipe, 1, seed=1, length=1)[0] for recipe in (one, three)]
+    judged = [NoisyBatches(pictures, recipe, 1, seed=1, length=1, exact=True)[0] for recipe in (one, three)]
+    assert not equal(*trained)
+    assert equal(*judged)
+
+
+def test_validation_sees_pictures_alone(pictures: CleanSet) -> None:
+    recipes = [replace(SMALL, leaves=leaves) for leaves in (0.0, 0.5)]
+    assert equal(*(NoisyBatches(pictures, recipe, 1, seed=1, length=1, exact=True)[0] for recipe in recipes))
+
+
 @pytest.mark.parametrize("leaves", [0.0, 0.5, 1.0])
 def test_a_batch_depends_on_seed_and_number_alone(pictures: CleanSet, leaves: float) -> None:
     recipe = replace(SMALL, leaves=leaves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.inference.weights import NETWORK, WEIGHTS  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import export as exporting  # noqa: E402
+from rawkd.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.export import export  # noqa: E402
 from rawkd.training.loop import Run, train  # noqa: E402
 from rawkd.training.losses import build_losses  # noqa: E402
-from rawkd.training.provenance import Provenance, data_rows  # noqa: E402
+from rawkd.training.provenance import Provenance, data_rows, stages_of  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 TINY = Recipe(
@@ -135,6 +137,31 @@ def test_a_graph_that_answers_otherwise_is_not_shipped(
     with pytest.raises(ModelError, match="the exported graph is off by"):
         export(run, tmp_path / "models", held_out, PROVENANCE)
     assert not (tmp_path / "models" / "tiny-2" / "card.json").exists()
+
+
+def test_a_row_speaks_for_the_file_beside_it_alone(pictures: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "data" / "inner"
+    inner.mkdir(parents=True)
+    for name in ("0.png", "1.png"):
+        shutil.copy(pictures / "0.png", tmp_path / "data" / name)
+        shutil.copy(pictures / "0.png", inner / name)
+    header = "file\trepository\tpath\tlicence\n"
+    (tmp_path / "data" / "SOURCES.tsv").write_text(f"{header}1.png\tr\tp\tCC0\n")
+    training, held_out = find_pictures([tmp_path / "data"], 32)
+    with pytest.raises(InputError, match=r"0\.png and 1 more files have no row"):
+        data_rows(held_out, training, [tmp_path / "data"])
+    (inner / "SOURCES.tsv").write_text(f"{header}0.png\tr\tq\tCC0\n")
+    (tmp_path / "data" / "SOURCES.tsv").write_text(f"{header}1.png\tr\tp\tCC0\ninner/1.png\tr\ts\tCC0\n")
+    assert [row.get("path") for row in data_rows(held_out, training, [tmp_path / "data"])] == ["p", "q", "s", None]
+
+
+def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> None:
+    run, _ = trained(replace(TINY, steps=1), pictures, tmp_path / "run")
+    state = load_checkpoint(run)
+    assert state is not None
+    save_checkpoint(tmp_path, replace(state, recipe={**state.recipe, "start_from": str(tmp_path / "gone")}))
+    with pytest.raises(ModelError, match=r"gone holds no run, but later ones began with it"):
+        stages_of(tmp_path)
 
 
 def test_data_of_unknown_origin_does_not_ship(pictures: Path) -> None:

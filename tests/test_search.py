@@ -96,9 +96,11 @@ def score(config: dict[str, Any]) -> float:
 class Judge:
     """Stands for the training of candidates; counts them, and breaks off or diverges where it is told."""
 
-    def __init__(self, *, breaks_at: int | None = None, diverges_at: int | None = None) -> None:
+    def __init__(
+        self, *, breaks_at: int | None = None, diverges_at: int | None = None, nan_at: int | None = None
+    ) -> None:
         self.seen: list[dict[str, Any]] = []
-        self.breaks_at, self.diverges_at = breaks_at, diverges_at
+        self.breaks_at, self.diverges_at, self.nan_at = breaks_at, diverges_at, nan_at
 
     def train(
         self, recipe: Recipe, _subrange: int, _pictures: Any, _strategy: Any, run: Run, *, listen: Any
@@ -110,7 +112,8 @@ class Judge:
         if number == self.diverges_at:
             raise DivergedError("the loss is not finite")
         self.seen.append(recipe.config)
-        return SimpleNamespace(step=recipe.steps, history=[{"val_psnr_gain_db": score(recipe.config)}])
+        gain_db = np.nan if number == self.nan_at else score(recipe.config)
+        return SimpleNamespace(step=recipe.steps, history=[{"val_psnr_gain_db": gain_db}])
 
 
 @contextmanager
@@ -191,6 +194,21 @@ def test_a_candidate_that_diverges_is_no_end(judged: Any, tmp_path: Path) -> Non
     assert lost["val_psnr_gain_db"] is None
     assert all(found.config[key] == value for key, value in max(judge.seen, key=score).items())
     assert judged("run", Judge(breaks_at=0)) == found
+
+
+def test_a_score_that_is_no_number_is_the_last(judged: Any, tmp_path: Path) -> None:
+    found = judged("run", Judge(nan_at=1))
+    rest = [row for row in rows(tmp_path / "run") if row["val_psnr_gain_db"] is not None]
+    assert len(rest) == ASKED.size - 1
+    assert all(found.config[key] == max(rest, key=score)[key] for key in ("widths", "blocks", "block"))
+    with pytest.raises(KeyboardInterrupt):
+        judged("parts", Judge(nan_at=1, breaks_at=7))
+    assert judged("parts", Judge(nan_at=1)) == found
+
+
+def test_a_candidate_within_the_budget_is_not_shrunk() -> None:
+    candidate = Candidate((1, 1, 2, 4, 0, 1, 3))
+    assert Budget(1e9).shrunk(candidate) == candidate
 
 
 def test_candidates_that_were_judged_are_not_trained_again(judged: Any, tmp_path: Path) -> None:
@@ -281,7 +299,7 @@ def test_the_command_finds_a_recipe_that_trains(
         ({"config": 3}, "the field config is no dict"),
         ({"noise": {"model": 1}}, "the field model is no str"),
         ({"noise": {"grain": 1}}, "unknown field grain"),
-        ({"noise": 5}, "NoiseRecipe is no object"),
+        ({"noise": 5}, "the field noise is no NoiseRecipe"),
     ],
 )
 def test_files_that_are_no_recipe_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -290,6 +308,12 @@ def test_files_that_are_no_recipe_are_named(tmp_path: Path, change: dict[str, An
     path.write_text(json.dumps(plain))
     with pytest.raises(UsageError, match=rf"recipe\.json is no recipe \({message}\): name a file that a search has"):
         recipe_named(str(path))
+
+
+def test_a_file_that_is_no_object_is_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text("[]")
+    with pytest.raises(UsageError, match="Recipe is no object"):
+        recipe_named(str(tmp_path / "recipe.json"))
 
 
 def test_recipes_come_back_from_their_files(tmp_path: Path) -> None:

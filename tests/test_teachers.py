@@ -13,7 +13,7 @@ from rawkd.networks import NETWORKS, build_network  # noqa: E402
 from rawkd.networks.blocks import with_variance  # noqa: E402
 from rawkd.networks.count import macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.nafnet import NAFNet, NAFNetConfig  # noqa: E402
-from rawkd.training.recipes import BALANCED, RECIPES  # noqa: E402
+from rawkd.training.recipes import RECIPES  # noqa: E402
 
 TINY: dict[str, dict[str, Any]] = {
     "fanet": {"widths": [8, 16], "encoder_blocks": [0, 1], "decoder_blocks": [1], "groups": 2},
@@ -99,7 +99,8 @@ def test_our_teacher_and_the_balanced_tier_keep_their_budgets() -> None:
     teacher = build_network(recipe.network, recipe.network_config(0))
     assert num_parameters(teacher) == 9_615_124
     assert num_parameters(teacher) <= 12_000_000
-    balanced = NAFNet(BALANCED)
+    balanced = build_network("fanet", RECIPES["fanet-balanced"].network_config(0))
+    assert num_parameters(balanced) == 1_678_776
     assert macs_per_packed_px(balanced, balanced.stride) * 2**18 / 1e9 <= 16
     assert 4 * num_parameters(balanced) <= 10e6
     assert recipe.num_subranges == 1

@@ -125,22 +125,33 @@ class Interrupted(Exception):  # noqa: N818 -- what a signal does
     """Stands for Ctrl-C."""
 
 
+WIDE = replace(
+    TINY,
+    name="wide",
+    config={"widths": [8, 32], "encoder_blocks": [1, 2], "decoder_blocks": [1], "groups": 1, "patch": True},
+    kernel_rate=6e-3,
+    tries=3,
+)
+"""With kernels between features, which learn by Muon, and crops of the best of three places."""
+
+
+@pytest.mark.parametrize("recipe", [TINY, WIDE], ids=lambda recipe: recipe.name)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_is_the_uninterrupted_run(folder: Path, tmp_path: Path, workers: int) -> None:
-    whole = run(TINY, folder, tmp_path / "whole")
+def test_a_resumed_run_is_the_uninterrupted_run(recipe: Recipe, folder: Path, tmp_path: Path, workers: int) -> None:
+    whole = run(recipe, folder, tmp_path / "whole")
 
     def interrupt(progress: Progress) -> None:
         if progress.step == 6:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        run(TINY, folder, tmp_path / "parts", listen=interrupt, workers=workers)
+        run(recipe, folder, tmp_path / "parts", listen=interrupt, workers=workers)
     kept = load_checkpoint(tmp_path / "parts")
     assert kept is not None
     assert kept.step == 4
     steps: list[int] = []
     resumed = run(
-        TINY, folder, tmp_path / "parts", listen=lambda progress: steps.append(progress.step), workers=workers
+        recipe, folder, tmp_path / "parts", listen=lambda progress: steps.append(progress.step), workers=workers
     )
     assert steps == [5, 6, 7, 8]
     assert_equal_runs(resumed, whole)
@@ -148,7 +159,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(folder: Path, tmp_path: Path, wo
     assert stored is not None
     assert_equal_runs(stored, whole)
     with pytest.raises(AssertionError):
-        assert_equal_runs(run(replace(TINY, seed=2), folder, tmp_path / "other"), whole)
+        assert_equal_runs(run(replace(recipe, seed=2), folder, tmp_path / "other"), whole)
 
 
 def test_a_run_out_of_time_is_resumed(folder: Path, tmp_path: Path) -> None:
@@ -183,6 +194,27 @@ def test_the_schedule_warms_up_and_falls(folder: Path, tmp_path: Path) -> None:
     assert rate == pytest.approx(TINY.learning_rate * (1e-3 + (1 - 1e-3) * last_step))
     warming = run(replace(TINY, steps=1, warmup_steps=100), folder, tmp_path / "warming")
     assert warming.optimiser["param_groups"][0]["lr"] == pytest.approx(TINY.learning_rate / 100)
+
+
+def test_muon_has_a_rate_of_its_own_on_the_same_schedule(folder: Path, tmp_path: Path) -> None:
+    state = run(replace(WIDE, steps=1, warmup_steps=100), folder, tmp_path / "run")
+    rates = [state.optimiser[place]["param_groups"][0]["lr"] for place in ("0", "1")]
+    assert rates == pytest.approx([WIDE.learning_rate / 100, 6e-5])
+    assert len(state.optimiser["1"]["state"]) == 3  # between 32 features and 32
+    half = WIDE.with_rates(0.5)
+    assert half.rates == pytest.approx((WIDE.learning_rate / 2, 3e-3))
+    assert TINY.with_rates(0.5).rates == pytest.approx((TINY.learning_rate / 2,))
+
+
+def test_a_field_that_came_later_does_not_make_another_recipe(folder: Path, tmp_path: Path) -> None:
+    short = replace(TINY, steps=1)
+    state = run(short, folder, tmp_path / "run")
+    old = {key: value for key, value in state.recipe["recipe"].items() if key != "tries"}
+    earlier = replace(state, recipe={**state.recipe, "recipe": old})
+    refuse_other_recipe(earlier, state.recipe, tmp_path / "run")
+    asked = {**state.recipe, "recipe": recipe_json(replace(short, tries=2))}
+    with pytest.raises(ModelError, match=r"recipe\.tries 1 -> 2"):
+        refuse_other_recipe(earlier, asked, tmp_path / "run")
 
 
 def test_the_average_follows_the_student(folder: Path, tmp_path: Path) -> None:

@@ -48,8 +48,11 @@ def export_command(
 
     _, recipe = checkpoint_of(run)
     of_mosaics = recipe.input == "planes"
-    training, held_out = find_pictures(list(folders), 2 * CROP_PX if of_mosaics else CROP_PX, raw=of_mosaics)
+    training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=of_mosaics)
     rows = data_rows(held_out, training, list(folders))
+    measured_px = 2 * CROP_PX if of_mosaics else CROP_PX
+    if measured_px > recipe.crop_side_px:
+        _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"
     click.echo(str(export(run, models, held_out, provenance, role=role, tier=tier, half=half)))

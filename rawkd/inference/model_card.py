@@ -21,6 +21,9 @@ DEFAULT_TIER = "fast"
 processor, with bf16 or without (docs/performance.md). Decided here, by measuring, and not where it runs: one version
 gives one picture everywhere."""
 
+ROUNDING = 1 + 1e-9
+"""By which edges of subranges may differ that are the same."""
+
 CHANNELS = {"planes": 4, "planes+variance": 8, "grey": 1, "rgb": 3}
 """What a network takes by the input kind of its card."""
 PICTURES = ("grey", "rgb")
@@ -40,6 +43,10 @@ class NoiseSubrange:
 
     def __contains__(self, gain: float) -> bool:
         return self.low <= gain < self.high
+
+    def covers(self, low: float, high: float) -> bool:
+        """Whether all from low to high lies within, but for rounding."""
+        return self.low <= low * ROUNDING and high <= self.high * ROUNDING
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Budget:
 
     def shrunk(self, candidate: Candidate) -> Candidate:
         """The largest that has the candidate's proportions and keeps the budget."""
+        if self.holds(candidate):
+            return candidate
         kept, broken = 0.0, 1.0
         for _ in range(HALVINGS):
             share = (kept + broken) / 2

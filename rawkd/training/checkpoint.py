@@ -11,6 +11,7 @@ import torch
 
 from rawkd.errors import ModelError
 from rawkd.files.atomic import atomic_output
+from rawkd.training.config import recipe_from_json, recipe_json
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -69,11 +70,19 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:
     """Raise ModelError with the difference if the checkpoint was made by another recipe."""
-    stored, asked = _flat(checkpoint.recipe), _flat(recipe)
+    stored, asked = _flat(in_todays_words(checkpoint.recipe)), _flat(recipe)
     keys = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
     if keys:
         changes = ", ".join(f"{key} {stored.get(key)} -> {asked.get(key)}" for key in keys)
         raise ModelError(f"{folder} holds a run of another recipe ({changes}): name another --out, or the old recipe")
+
+
+def in_todays_words(identity: dict[str, Any], field: str = "recipe") -> dict[str, Any]:
+    """What a run was asked for, with the defaults of the recipe's fields that came later: they change nothing of it."""
+    try:
+        return {**identity, field: recipe_json(recipe_from_json(identity[field]))}
+    except ValueError:  # a field that is no more: the difference will name it
+        return identity
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -176,6 +176,16 @@ class Recipe:
             raise UsageError(f"sigma {low:g} to {high:g} is no range between 0 and {WHITE:g}")
         return replace(self, low=low, high=high)
 
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Of Adam, and of Muon where it is asked for."""
+        return (self.learning_rate,) if self.kernel_rate is None else (self.learning_rate, self.kernel_rate)
+
+    def with_rates(self, share: float) -> Recipe:
+        """The same recipe with a share of its rates."""
+        kernel_rate = None if self.kernel_rate is None else share * self.kernel_rate
+        return replace(self, learning_rate=share * self.learning_rate, kernel_rate=kernel_rate)
+
     def with_steps(self, steps: int) -> Recipe:
         """The same recipe on another schedule."""
         return replace(self, steps=steps)
@@ -194,8 +204,8 @@ def recipe_from_json(plain: dict[str, Any]) -> Recipe:
     ------
     ValueError: naming a field that is unknown, missing or of the wrong kind.
     """
-    noise = _typed(NoiseRecipe, plain.get("noise", {}))
-    return Recipe(**{**_typed(Recipe, plain), "noise": NoiseRecipe(**noise)})
+    values = _typed(Recipe, plain)
+    return Recipe(**{**values, "noise": NoiseRecipe(**_typed(NoiseRecipe, plain.get("noise", {})))})
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -119,7 +119,8 @@ class NoisyBatches(Dataset[Batch]):
     Parameters
     ----------
     pictures : where clean crops come from; None for leaves alone. recipe, subrange : what to synthesise.
-    seed, length : of the batches. exact : tell the network the true noise, and crop anywhere (validation).
+    seed, length : of the batches. exact : tell the network the true noise, crop anywhere, and no leaves beside pictures
+        (validation).
     weaker : shares of gain and read variance of the second noise that `Batch.weaker` is to have; None for no second.
         The first is the same with or without it.
     """
@@ -167,7 +168,7 @@ class NoisyBatches(Dataset[Batch]):
         return View(crop, camera, noisy, told)
 
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:
-        if self.pictures is None or rng.random() < self.recipe.leaves:
+        if self.pictures is None or (not self.exact and rng.random() < self.recipe.leaves):
             return self._leaves_crop(index, rng)
         return picture_crop(self.pictures, self.recipe.crop_px, rng, 1 if self.exact else self.recipe.tries)
 

@@ -111,13 +111,12 @@ class FourSteps:
 
     def _tuned(self, recipe: Recipe) -> Recipe:
         steps = self.tuning_steps or max(1, round(recipe.steps * TUNING_STEPS))
-        return replace(recipe, learning_rate=recipe.learning_rate * TUNING_RATE, steps=steps)
+        return recipe.with_rates(TUNING_RATE).with_steps(steps)
 
     def _covering(self, recipe: Recipe) -> int:
         """The subrange of a network that holds the student's, if it can see everyone's crops."""
-        own, slack = self.student.subrange(self.subrange), 1 + 1e-9
-        subranges = [recipe.subrange(index) for index in range(recipe.num_subranges)]
-        held = [each.low <= own.low * slack and own.high <= each.high * slack for each in subranges]
+        own = self.student.subrange(self.subrange)
+        held = [recipe.subrange(index).covers(own.low, own.high) for index in range(recipe.num_subranges)]
         if True not in held:
             raise UsageError(
                 f"no subrange of recipe {recipe.name} holds the noise {own.low:.3g} to {own.high:.3g} of the student: "

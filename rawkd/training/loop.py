@@ -171,8 +171,8 @@ def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, st
     """Linear warm-up, then a cosine down to `FINAL_RATE` of the peak."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * (step - 1) / recipe.steps))
-    for group in optimiser.param_groups:
-        group["lr"] = group.get("share", 1.0) * recipe.learning_rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+    for group, rate in zip(optimiser.param_groups, recipe.rates, strict=True):
+        group["lr"] = rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
 
 def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int) -> list[Batch]:

@@ -71,17 +71,15 @@ class MuonAndAdam:
     """Muon for wide kernels, Adam for every other parameter, as one optimiser."""
 
     def __init__(self, network: nn.Module, adam_rate: float, kernel_rate: float) -> None:
-        """Of all parameters of `network`; every group carries `share`, the ratio of its rate to Adam's."""
+        """Of all parameters of `network`."""
         kernels = wide_kernels(network)
         taken = {id(kernel) for kernel, _ in kernels}
         others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
         self._members = [torch.optim.Adam(others, adam_rate, fused=True), Muon(kernels, kernel_rate)]
-        for member, share in zip(self._members, (1.0, kernel_rate / adam_rate), strict=True):
-            member.param_groups[0]["share"] = share
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Of both, to set their rates."""
+        """Adam's, then Muon's, to set their rates."""
         return [group for member in self._members for group in member.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rawkd.errors import InputError
+from rawkd.errors import InputError, ModelError
 from rawkd.training.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.clean import CleanSet
 
@@ -33,10 +33,15 @@ class Provenance:
 
 
 def stages_of(run: Path) -> list[dict[str, Any]]:
-    """The runs that led to these weights, first to last: recipe, steps, hours, last validation."""
+    """The runs that led to these weights, first to last: recipe, steps, hours, last validation.
+
+    Raises
+    ------
+    ModelError: if one of them is gone, since a card without it would be untrue.
+    """
     checkpoint: Checkpoint | None = load_checkpoint(run)
     if checkpoint is None:
-        return []
+        raise ModelError(f"{run} holds no run, but later ones began with it: put it back where it was")
     before = checkpoint.recipe["start_from"]
     stage = {
         "recipe": checkpoint.recipe["recipe"]["name"],
@@ -50,26 +55,26 @@ def stages_of(run: Path) -> list[dict[str, Any]]:
 
 
 def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> list[dict[str, str]]:
-    """One row a training file: its name and what a SOURCES.tsv beside it says of origin and licence.
+    """One row a training file: its name and what a SOURCES.tsv beside or above it says of origin and licence.
+
+    The table names files relative to its own folder.
 
     Raises
     ------
     InputError: if a file has no row there, since weights of unknown origin must not ship.
     """
-    known: dict[str, dict[str, str]] = {}
-    for folder in folders:
-        table = folder / "SOURCES.tsv"
-        if table.exists():
-            rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
-            known |= {row["file"]: row for row in rows}
-    missing = [path.name for path in training.paths if path.name not in known]
+    known: dict[Path, dict[str, str]] = {}
+    for table in (table for folder in folders for table in sorted(folder.rglob("SOURCES.tsv"))):
+        rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
+        known |= {table.parent / row["file"]: row for row in rows}
+    missing = [path.name for path in training.paths if path not in known]
     if missing:
         raise InputError(
             f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence"
         )
-    used = [known[path.name] for path in training.paths]
+    used = [known[path] for path in training.paths]
     return [{key: row[key] for key in ("file", "repository", "path", "licence")} for row in used] + [
-        {"file": path.name, "use": "held out for validation"} for path in held_out.paths
+        {"file": path.name, "use": "held out for validation"} for path in held_out.paths if path not in training.paths
     ]
 
 

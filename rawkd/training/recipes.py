@@ -95,7 +95,6 @@ MDRN_2B = replace(
     network="mdrn",
     config=_plain(MDRNConfig(blocks=2)),
     noise_units=False,
-    learning_rate=5e-4,
 )
 """MDRN's tiny student on a packed mosaic, on anchored values; crops, rate and steps are a choice."""
 

@@ -20,6 +20,7 @@ import numpy as np
 from rawkd.errors import ModelError, UsageError
 from rawkd.files.atomic import atomic_output
 from rawkd.training.candidates import Budget, Candidate, child, drawn
+from rawkd.training.checkpoint import in_todays_words
 from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.learner import MakeStrategy
@@ -157,6 +158,8 @@ def search(
                 if state.step < asked.proxy_steps:
                     return None
                 gain_db = state.history[-1]["val_psnr_gain_db"]
+            if math.isnan(gain_db):  # the weights broke in the last step
+                gain_db = -math.inf
             again = Judged(candidate, cost, gain_db)
         judged.append(again)
         _write(run.folder / STATE, {"search": asked.identity(), "candidates": [_row(row) for row in judged]})
@@ -196,6 +199,7 @@ def _resumed(asked: Search, folder: Path) -> list[Judged]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: the search is damaged ({error}): delete it or name another --out") from error
+    identity = in_todays_words(identity, "base")
     if identity != asked.identity():
         keys = sorted(key for key, value in asked.identity().items() if identity.get(key) != value)
         raise ModelError(f"{path} is of another search ({', '.join(keys)} differ): name another --out, or the old one")

@@ -104,11 +104,11 @@ class Teacher:
         ------
         ModelError: naming the teacher.
         """
-        own, slack = self.card.subrange, 1 + 1e-9
+        own = self.card.subrange
         of_pictures = self.card.input in PICTURES
         share = math.sqrt(noise.read_variance) if of_pictures else noise.gain
         low, high = subrange.low * share, subrange.high * share
-        if not (own.low <= low * slack and high <= own.high * slack):
+        if not own.covers(low, high):
             what = "sigma" if of_pictures else "the gains"
             raise ModelError(
                 f"the teacher {self.card.name} knows {what} {own.low:.3g} to {own.high:.3g}, the student needs "
