@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.four_steps import NetworkChoices, distill_in_four_steps, network_options
+from rawkd.cli.gathered import gathered
 from rawkd.cli.training import TrainingChoices, require_torch, run_training, training_options
 from rawkd.errors import UsageError
 
@@ -95,17 +94,8 @@ NUMBERS = {
 """Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default."""
 
 
-def number_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of all strategies; it receives what was given as one argument `given`."""
-
-    def gathered(*values: Any, **named: Any) -> int:
-        given = {name: named.pop(name) for name in NUMBERS}
-        return command(*values, given=given, **named)
-
-    decorated: Callable[..., int] = update_wrapper(gathered, command)
-    for option in reversed(NUMBERS.values()):
-        decorated = option(decorated)
-    return decorated
+number_options = gathered("given", tuple(NUMBERS.values()), NUMBERS, dict)
+"""Give a command the options of all strategies; it receives what was given as one argument `given`."""
 
 
 @click.command("distill")

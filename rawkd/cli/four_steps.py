@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rawkd.cli.exit_codes import OK
+from rawkd.cli.gathered import gathered
 from rawkd.cli.training import TrainingChoices, announced_progress, prepared_run, speaks, training_pictures
 
 if TYPE_CHECKING:
@@ -49,17 +48,8 @@ _OPTIONS = (
 )
 
 
-def network_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of the two networks; it receives them as one argument `networks`."""
-
-    def gathered(*values: Any, **named: Any) -> int:
-        networks = NetworkChoices(**{field.name: named.pop(field.name) for field in fields(NetworkChoices)})
-        return command(*values, networks=networks, **named)
-
-    decorated: Callable[..., int] = update_wrapper(gathered, command)
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+network_options = gathered("networks", _OPTIONS, (field.name for field in fields(NetworkChoices)), NetworkChoices)
+"""Give a command the options of the two networks; it receives them as one argument `networks`."""
 
 
 def distill_in_four_steps(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click import BadParameter, Context, Parameter
+
+from rawkd.cli.gathered import gathered
 
 if TYPE_CHECKING:
     from rawkd.demosaic import Method
@@ -180,15 +180,5 @@ _OPTIONS = (
 )
 
 
-def shared_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command all options of a denoise; it receives them as one argument `choices`."""
-    names = [field.name for field in fields(Choices)]
-
-    def gathered(*values: Any, **named: Any) -> int:
-        choices = Choices(**{name: named.pop(name) for name in names})
-        return command(*values, choices=choices, **named)
-
-    decorated: Callable[..., int] = update_wrapper(gathered, command)
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+shared_options = gathered("choices", _OPTIONS, (field.name for field in fields(Choices)), Choices)
+"""Give a command all options of a denoise; it receives them as one argument `choices`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rawkd.cli.gathered import gathered
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,18 +119,8 @@ _OPTIONS = (
 )
 
 
-def training_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command all options of a training run; it receives them as one argument `choices`."""
-    names = [field.name for field in fields(TrainingChoices)]
-
-    def gathered(*values: Any, **named: Any) -> int:
-        choices = TrainingChoices(**{name: named.pop(name) for name in names})
-        return command(*values, choices=choices, **named)
-
-    decorated: Callable[..., int] = update_wrapper(gathered, command)
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+training_options = gathered("choices", _OPTIONS, (field.name for field in fields(TrainingChoices)), TrainingChoices)
+"""Give a command all options of a training run; it receives them as one argument `choices`."""
 
 
 def run_training(
