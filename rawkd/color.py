@@ -18,6 +18,9 @@ XYZ_FROM_RGB: DoubleArray = np.array(
 )
 """Linear sRGB to XYZ (D65), to the digits of unprocessing."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Of gamma-encoded R, G, B (ITU-R BT.601)."""
+
 TONE_SHARE = 0.5
 """Share of smoothstep in the viewing tone; the rest is the plain sRGB curve (our choice)."""
 

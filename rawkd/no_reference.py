@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rawkd.color import LUMA
 from rawkd.errors import InputError
 from rawkd.photo import DoubleArray
 
@@ -28,8 +29,6 @@ ACTIVE, IMPAIRED, NOISY = 0.1, 0.1, 2.0
 """PIQE's thresholds: variance of a block, deviation of a segment, and how often the noise measure counts."""
 NO_CONTRAST = 1e-9
 """MSCN coefficients below it are roundings of flat areas and count as 0."""
-LUMA = (0.299, 0.587, 0.114)
-"""Of gamma-encoded R, G, B (ITU-R BT.601)."""
 
 
 class BlockMaps(NamedTuple):

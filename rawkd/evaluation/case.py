@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rawkd.color import ProcessMetadata
+from rawkd.color import LUMA, ProcessMetadata
 from rawkd.errors import InputError
 from rawkd.isp import process
 from rawkd.metrics import bias_permille, gmsd, noise_left, psnr, ssim
@@ -148,7 +148,7 @@ def srgb_values(restored: Mosaic, reference: Mosaic, color: ProcessMetadata) -> 
 
 def _luma(rgb: FloatArray) -> FloatArray:
     """(3, H, W) -> (H, W) by the weights of Rec. 601, as GMSD's authors convert."""
-    grey: FloatArray = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), rgb, 1)
+    grey: FloatArray = np.tensordot(np.array(LUMA, np.float32), rgb, 1)
     return grey
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rawkd.color import LUMA
 from rawkd.photo import DoubleArray, Rect
 
 CROP_PX = 640, 480
@@ -84,8 +85,9 @@ def choose_crops(preview: NDArray[np.uint8], height: int, width: int) -> tuple[C
 
 def _measure(preview: NDArray[np.uint8], rows: int, columns: int) -> _Windows:
     """Statistics of windows of rows x columns preview pixels, a quarter of a window apart."""
-    red, green, blue = np.moveaxis(preview.astype(np.float64), -1, 0)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    rgb = preview.astype(np.float64)
+    red, _, blue = np.moveaxis(rgb, -1, 0)
+    luma = rgb @ np.array(LUMA)
     cb, cr = 128 + 0.564 * (blue - luma), 128 + 0.713 * (red - luma)
     slope = np.zeros_like(luma)
     slope[:, 1:] += np.diff(luma, axis=1) ** 2

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rawkd.color import LUMA
 from rawkd.inference.engine import Engine
 from rawkd.inference.model_card import ModelCard
 from rawkd.photo import FloatArray
@@ -18,7 +19,6 @@ from rawkd.sensor.ksigma import Anchor
 
 WHITE = 255.0
 """White in the unit in which sigma is counted."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def anchor_of_sigma(sigma: float) -> Anchor:
@@ -33,7 +33,7 @@ def values_of(picture: NDArray[Any], channels: int) -> FloatArray:
     """
     white = np.float32(np.iinfo(picture.dtype).max)
     wide = picture.astype(np.float32)
-    values = np.rint(wide @ LUMA)[None] if channels == 1 else wide.transpose(2, 0, 1)
+    values = np.rint(wide @ np.array(LUMA, np.float32))[None] if channels == 1 else wide.transpose(2, 0, 1)
     return np.ascontiguousarray(values / white)
 
 

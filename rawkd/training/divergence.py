@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rawkd.no_reference import LUMA
+from rawkd.color import LUMA
 from rawkd.training.dataset import Batch
 from rawkd.training.losses import developed
 
