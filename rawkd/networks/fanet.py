@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import ARNetBlock, FeatureAlign, NoiseUnits
+from rawkd.networks.blocks import ARNetBlock, FeatureAlign, GatedBlock, NoiseUnits
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class FANetConfig:
         layers, which a CPU runs faster. False: level 0 is the packed mosaic itself, as in the paper.
     guide_limit : in units of four deviations of noise, where the guide's structure is cut off, since each feature-align
         layer multiplies by it: far below the gains of training, deep networks overflow without; None for no limit.
+    gated : blocks are NAFNet's (`GatedBlock`), behind a 1x1 convolution where the width changes; False: ARNet's, as in
+        the paper.
     anchor : (gain, read variance) of the k-sigma anchor, and the network works in units of noise; None: it works on
         anchored values, as in the paper.
     """
@@ -42,6 +44,7 @@ class FANetConfig:
     align_hidden: int = 8
     patch: bool = False
     guide_limit: float | None = None
+    gated: bool = False
     anchor: tuple[float, float] | None = None
 
 
@@ -86,12 +89,18 @@ class FANet(nn.Module):
         config = self.config
         blocks = nn.ModuleList()
         for index in range(num_blocks):
-            width = out_channels if index else in_channels
-            blocks.append(ARNetBlock(width, out_channels, config.groups or max(1, width // config.group_width)))
+            blocks += self._block(out_channels if index else in_channels, out_channels)
             if config.align_hidden:
                 image_channels = 8 if config.anchor else 4
                 blocks.append(FeatureAlign(image_channels, out_channels, config.align_hidden))
         return blocks
+
+    def _block(self, in_channels: int, out_channels: int) -> list[nn.Module]:
+        config = self.config
+        if not config.gated:
+            return [ARNetBlock(in_channels, out_channels, config.groups or max(1, in_channels // config.group_width))]
+        change = [nn.Conv2d(in_channels, out_channels, 1)] if in_channels != out_channels else []
+        return [*change, GatedBlock(out_channels)]
 
     @property
     def stride(self) -> int:

@@ -1,20 +1,17 @@
 """A plain U-Net without activation functions, in units of noise: our teacher.
 
-Source of the block: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), written anew from the paper: layer norm,
-depthwise convolution, and the product of two halves of the channels in place of an activation. Its channel attention is
-left out: without global pooling a tile's answer is exact beyond the halo. That, patches and units of noise are our
-choice.
+Source: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), written anew from the paper; its block is `GatedBlock`.
+Patches and units of noise are our choice.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import NoiseUnits
+from rawkd.networks.blocks import GatedBlock, NoiseUnits
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,13 @@ class NAFNet(nn.Module):
             self.stem = nn.Conv2d(inputs, widths[0], 3, padding=1)
             self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
         self.encoder = nn.ModuleList(
-            nn.Sequential(*(NAFBlock(width) for _ in range(blocks)))
+            nn.Sequential(*(GatedBlock(width) for _ in range(blocks)))
             for width, blocks in zip(widths, config.encoder_blocks, strict=True)
         )
         self.down = nn.ModuleList(nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in inner)
         self.up = nn.ModuleList(nn.Conv2d(widths[level + 1], 4 * widths[level], 1, bias=False) for level in inner)
         self.decoder = nn.ModuleList(
-            nn.Sequential(*(NAFBlock(widths[level]) for _ in range(config.decoder_blocks[level]))) for level in inner
+            nn.Sequential(*(GatedBlock(widths[level]) for _ in range(config.decoder_blocks[level]))) for level in inner
         )
         nn.init.zeros_(self.head.weight)  # starts as the identity
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -98,36 +95,3 @@ class NAFNet(nn.Module):
             features = self.decoder[level](F.pixel_shuffle(self.up[level](features), 2) + kept[level])
         answer: Tensor = self.head(features)
         return F.pixel_shuffle(answer, 2) if self.config.patch else answer
-
-
-class NAFBlock(nn.Module):
-    """Space, then channels: each a layer norm, a gate by product, and a residual that starts at nothing."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm_space, self.norm_channels = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.enter = nn.Conv2d(width, 2 * width, 1)
-        self.mix = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
-        self.leave = nn.Conv2d(width, width, 1)
-        self.widen = nn.Conv2d(width, 2 * width, 1)
-        self.narrow = nn.Conv2d(width, width, 1)
-        self.scale_space = nn.Parameter(torch.zeros(1, width, 1, 1))
-        self.scale_channels = nn.Parameter(torch.zeros(1, width, 1, 1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
-        mixed = self.leave(_gate(self.mix(self.enter(_over_channels(self.norm_space, features)))))
-        features = features + self.scale_space * mixed
-        mixed = self.narrow(_gate(self.widen(_over_channels(self.norm_channels, features))))
-        out: Tensor = features + self.scale_channels * mixed
-        return out
-
-
-def _over_channels(norm: nn.LayerNorm, features: Tensor) -> Tensor:
-    out: Tensor = norm(features.permute(0, 2, 3, 1))
-    return out.permute(0, 3, 1, 2)
-
-
-def _gate(features: Tensor) -> Tensor:
-    first, second = features.chunk(2, 1)
-    return first * second
