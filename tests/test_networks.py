@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: E402
 
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.networks.blocks import ARNetBlock, FeatureAlign, NoiseUnits  # noqa: E402
+from rawkd.networks.blocks import ARNetBlock, FeatureAlign, GatedBlock, NoiseUnits, gate, rms_norm  # noqa: E402
 from rawkd.networks.count import macs_per_mp, macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
 from rawkd.networks.haar import ConvIWT, DWTConv, dwt, iwt  # noqa: E402
@@ -94,6 +94,32 @@ def test_recipes_build_what_they_name() -> None:
         recipe = RECIPES[name]
         network = build_network(recipe.network, recipe.network_config(0))
         assert num_parameters(network) == num_parameters(FANet(ANCHORED_FAST))
+
+
+def test_a_gated_block_starts_as_the_identity_and_sees_one_pixel_far() -> None:
+    block, features = GatedBlock(6), planes(channels=6)
+    assert torch.equal(block(features), features)
+    shaken(block)
+    moved = features.clone()
+    moved[0, :, 16, 16] += 1
+    changed = (block(moved) != block(features)).any(1)[0].nonzero()
+    assert changed.min(0).values.tolist() == [15, 15]
+    assert changed.max(0).values.tolist() == [17, 17]
+
+
+def test_the_norm_is_of_channels_and_a_gate_multiplies_halves() -> None:
+    features = torch.tensor([3.0, 4.0, 0.0, 0.0])[None, :, None, None]  # mean square 25 / 4
+    torch.testing.assert_close(rms_norm(features).flatten(), torch.tensor([1.2, 1.6, 0.0, 0.0]), atol=1e-6, rtol=0)
+    assert torch.equal(rms_norm(torch.zeros(1, 4, 1, 1)), torch.zeros(1, 4, 1, 1))
+    assert gate(torch.tensor([2.0, 3.0, 5.0, 7.0])[None, :, None, None]).flatten().tolist() == [10.0, 21.0]
+
+
+def test_a_gated_fanet_has_gates_for_every_block_and_new_widths_behind_a_convolution() -> None:
+    counts = [
+        sum(isinstance(module, kind) for module in FANet(ANCHORED_FAST).modules()) for kind in (GatedBlock, ARNetBlock)
+    ]
+    assert counts == [7, 0]
+    assert sum(isinstance(module, ARNetBlock) for module in FANet(replace(ANCHORED_FAST, gated=False)).modules()) == 7
 
 
 def test_wavelets_come_back() -> None:
