@@ -40,7 +40,7 @@ class DenoiseOptions:
     ----------
     strength : 0..1, the part of the noise that is removed; 0 gives the input's samples back bit for bit.
     luma, chroma : 0..1, scale the luma and the chroma part of what is removed.
-    ensemble : 1, 2, 4 or 8 symmetries of the mosaic that are averaged; docs/accuracy.md says why 2.
+    ensemble : 1, 2, 4 or 8 symmetries of the mosaic that are averaged; docs/accuracy.md says why 1.
     noise : (gain, read variance) in signal units where the user knows them, else None.
     noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
     cameras : folder of the installed calibration files, None for the user's.
@@ -54,7 +54,7 @@ class DenoiseOptions:
     strength: float = 1.0
     luma: float = 1.0
     chroma: float = 1.0
-    ensemble: int = 2
+    ensemble: int = 1
     noise: tuple[float, float] | None = None
     noise_source: str = "auto"
     calibration: Path | None = None

@@ -54,7 +54,7 @@ def _regions(
 @click.option("--luma", type=PART, default=1.0, show_default=True, help="Part of the brightness noise to remove.")
 @click.option("--chroma", type=PART, default=1.0, show_default=True, help="Part of the colour noise to remove.")
 @click.option(
-    "--ensemble", type=click.Choice(["1", "2", "4", "8"]), default="2", show_default=True, help="Symmetries to average."
+    "--ensemble", type=click.Choice(["1", "2", "4", "8"]), default="1", show_default=True, help="Symmetries to average."
 )
 @click.option("--noise", metavar="A,B", callback=noise_pair, help="Gain and read variance of the greens.")
 @click.option("--calibration", metavar="FILE", type=click.Path(path_type=Path), help="The camera's calibration file.")

@@ -114,7 +114,7 @@ _OPTIONS = (
     click.option(
         "--ensemble",
         type=click.Choice(["1", "2", "4", "8"]),
-        default="2",
+        default="1",
         show_default=True,
         help="Symmetries to average: a little better, so many times slower.",
     ),
