@@ -211,7 +211,7 @@ def test_taps_are_the_named_layers(teacher: Teacher) -> None:
     [
         (("encoder.0", "encoder.7"), "the teacher small has no layer encoder.7: choose layers such as encoder.0, enc"),
         (("encoder",), "the layer encoder of the teacher small gives no feature map"),
-        (("encoder.0.0.norm_space", "noise_units"), "the layer noise_units of the teacher small gives no feature map"),
+        (("encoder.0.0.enter", "noise_units"), "the layer noise_units of the teacher small gives no feature map"),
     ],
 )
 def test_unknown_layers_are_refused_by_name(teacher: Teacher, names: tuple[str, ...], message: str) -> None:

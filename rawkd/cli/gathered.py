@@ -20,11 +20,11 @@ def gathered(argument: str, options: Sequence[Decorator], names: Iterable[str], 
     wanted = tuple(names)
 
     def decorate(command: Command) -> Command:
-        def gathering(*values: Any, **named: Any) -> int:
+        def wrapped(*values: Any, **named: Any) -> int:
             made = make(**{name: named.pop(name) for name in wanted})
             return command(*values, **{argument: made}, **named)
 
-        decorated: Command = update_wrapper(gathering, command)
+        decorated: Command = update_wrapper(wrapped, command)
         for option in reversed(options):
             decorated = option(decorated)
         return decorated
