@@ -29,48 +29,11 @@ PHONE_PATTERNS = {
 }
 """Google Pixel, iPhone 7, Galaxy S6 Edge, Nexus 6, LG G4."""
 
-VALIDATION_PHONES = [
-    "S6",
-    "GP",
-    "N6",
-    "G4",
-    "IP",
-    "GP",
-    "IP",
-    "G4",
-    "N6",
-    "S6",
-    "N6",
-    "G4",
-    "S6",
-    "GP",
-    "IP",
-    "N6",
-    "G4",
-    "S6",
-    "GP",
-    "IP",
-    "N6",
-    "G4",
-    "S6",
-    "GP",
-    "IP",
-    "N6",
-    "G4",
-    "S6",
-    "GP",
-    "IP",
-    "N6",
-    "G4",
-    "S6",
-    "GP",
-    "IP",
-    "N6",
-    "G4",
-    "S6",
-    "GP",
-    "IP",
-]
+VALIDATION_PHONES = (
+    *("S6", "GP", "N6", "G4", "IP", "GP", "IP", "G4", "N6", "S6", "N6", "G4"),
+    *("S6", "GP", "IP", "N6", "G4") * 5,
+    *("S6", "GP", "IP"),
+)
 """Phones of the 40 validation scenes, in the file's order."""
 
 PLUS_PATTERNS = (CFAPattern.BGGR,) * 16 + (CFAPattern.RGGB,) * 12 + (CFAPattern.BGGR,) * 4

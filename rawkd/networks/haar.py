@@ -62,24 +62,3 @@ class ConvIWT(nn.Conv2d):
         if self.bias is not None:
             bias = (torch.stack(_corners(*self.bias.reshape(-1, 4).unbind(1)), 1) * 0.5).flatten()
         return F.pixel_shuffle(F.conv2d(features, weight.reshape(self.weight.shape), bias), 2)
-
-
-def bands_of(channels: int) -> int:
-    """Bands of the first transform of a picture; a packed mosaic (4 channels) is one picture, not four."""
-    return 4 if channels == 4 else 4 * channels
-
-
-def stride_of(channels: int) -> int:
-    """What three transforms ask of height and width; packing a mosaic counts for the first of them."""
-    return 4 if channels == 4 else 8
-
-
-def to_bands(planes: Tensor) -> Tensor:
-    """(n, channels, h, w), a picture or a packed mosaic (4 channels) -> its first transform."""
-    return dwt(F.pixel_shuffle(planes, 2) if planes.shape[1] == 4 else planes)
-
-
-def from_bands(bands: Tensor, channels: int) -> Tensor:
-    """The inverse of `to_bands`."""
-    picture = iwt(bands)
-    return F.pixel_unshuffle(picture, 2) if channels == 4 else picture

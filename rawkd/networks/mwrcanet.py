@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError
-from rawkd.networks.blocks import ChannelAttention, DenseBlock, NoiseUnits
-from rawkd.networks.haar import bands_of, dwt, from_bands, iwt, stride_of, to_bands
+from rawkd.networks.blocks import ChannelAttention, DenseBlock
+from rawkd.networks.haar import dwt, iwt
+from rawkd.networks.wavelet_network import WaveletNetwork
 
 REDUCTION = 16
 DENSE_LAYERS = 3
@@ -42,24 +43,21 @@ class MWRCANetConfig:
     anchor: tuple[float, float] | None = None
 
 
-class MWRCANet(nn.Module):
+class MWRCANet(WaveletNetwork):
     """(n, channels, h, w) -> the same, denoised; 27,215,965 parameters as published, for a mosaic."""
 
     taps = ("down.0", "down.1", "middle")
     decoder_taps = ("up.1", "up.0")
 
     def __init__(self, config: MWRCANetConfig) -> None:
-        super().__init__()
+        super().__init__(config.channels, config.anchor)
         if config.block not in BLOCKS:
             raise ModelError(f"the network mwrcanet has no block {config.block!r}: choose one of {', '.join(BLOCKS)}")
         self.config = config
-        self.in_channels = config.channels
-        self.noise_units = NoiseUnits(*config.anchor) if config.anchor else None
         fine, mid, coarse = config.widths
-        bands = bands_of(config.channels)
         self.enter = nn.ModuleList(
             nn.Sequential(nn.Conv2d(inputs, width, 3, padding=1), nn.PReLU())
-            for inputs, width in ((bands, fine), (4 * fine, mid), (4 * mid, coarse))
+            for inputs, width in ((self.bands, fine), (4 * fine, mid), (4 * mid, coarse))
         )
         self.down = nn.ModuleList((self._group(0), self._group(1)))
         self.middle = self._group(2)
@@ -68,7 +66,7 @@ class MWRCANet(nn.Module):
             nn.Sequential(nn.Conv2d(width, outputs, 3, padding=1), nn.PReLU())
             for width, outputs in ((mid, 4 * fine), (coarse, 4 * mid))
         )
-        self.tail = nn.Conv2d(fine, bands, 3, padding=1)
+        self.tail = nn.Conv2d(fine, self.bands, 3, padding=1)
         for parameter in self.tail.parameters():
             nn.init.zeros_(parameter)  # starts as the identity
 
@@ -76,26 +74,15 @@ class MWRCANet(nn.Module):
         config = self.config
         return _Group(config.widths[level], config.blocks[level], config.block)
 
-    @property
-    def stride(self) -> int:
-        """Packed pixels, or pixels of a picture, that height and width are multiples of."""
-        return stride_of(self.config.channels)
-
-    def forward(self, planes: Tensor) -> Tensor:
-        """(n, channels, h, w) -> the same; anchored values where it is a mosaic."""
-        if self.noise_units is None:
-            return self._restore(planes)
-        structure, _, stabilised = self.noise_units(planes)
-        return self.noise_units.subtract(stabilised, structure - self._restore(structure))
-
-    def _restore(self, planes: Tensor) -> Tensor:
-        head = to_bands(planes)
-        fine = self.down[0](self.enter[0](head))
+    def correction(self, bands: Tensor) -> Tensor:
+        """(n, bands, h/2, w/2) -> the same."""
+        fine = self.down[0](self.enter[0](bands))
         mid = self.down[1](self.enter[1](dwt(fine)))
         features = self.middle(self.enter[2](dwt(mid)))
         features = mid + iwt(self.leave[1](features))
         features = fine + iwt(self.leave[0](self.up[1](features)))
-        return from_bands(head + self.tail(self.up[0](features)), self.config.channels)
+        answer: Tensor = self.tail(self.up[0](features))
+        return answer
 
 
 class _Group(nn.Module):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import NoiseUnits, ResidualBlock
-from rawkd.networks.haar import bands_of, dwt, from_bands, iwt, stride_of, to_bands
+from rawkd.networks.blocks import ResidualBlock
+from rawkd.networks.haar import dwt, iwt
+from rawkd.networks.wavelet_network import WaveletNetwork
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,26 @@ class MWResNetConfig:
     anchor: tuple[float, float] | None = None
 
 
-class MWResNet(nn.Module):
+class MWResNet(WaveletNetwork):
     """(n, channels, h, w) -> the same, denoised; 8,123,876 parameters by default, for a mosaic."""
 
     taps = ("down.0", "down.1", "middle.0")
     decoder_taps = ("up.1", "up.0")
 
     def __init__(self, config: MWResNetConfig) -> None:
-        super().__init__()
+        super().__init__(config.channels, config.anchor)
         self.config = config
-        self.in_channels = config.channels
-        self.noise_units = NoiseUnits(*config.anchor) if config.anchor else None
         fine, mid, coarse = config.widths
-        bands = bands_of(config.channels)
         self.enter = nn.ModuleList(
             nn.Conv2d(inputs, width, 3, padding=1)
-            for inputs, width in ((bands, fine), (4 * fine, mid), (4 * mid, coarse))
+            for inputs, width in ((self.bands, fine), (4 * fine, mid), (4 * mid, coarse))
         )
         self.down = nn.ModuleList((self._group(fine), self._group(mid)))
         self.middle = nn.Sequential(self._group(coarse), self._group(coarse))
         self.up = nn.ModuleList((self._group(fine), self._group(mid)))
         self.leave = nn.ModuleList(
             nn.Conv2d(width, outputs, 3, padding=1)
-            for width, outputs in ((fine, bands), (mid, 4 * fine), (coarse, 4 * mid))
+            for width, outputs in ((fine, self.bands), (mid, 4 * fine), (coarse, 4 * mid))
         )
         for parameter in self.leave[0].parameters():
             nn.init.zeros_(parameter)  # starts as the identity
@@ -57,23 +55,12 @@ class MWResNet(nn.Module):
     def _group(self, width: int) -> nn.Sequential:
         return nn.Sequential(*(ResidualBlock(width) for _ in range(self.config.blocks)))
 
-    @property
-    def stride(self) -> int:
-        """Packed pixels, or pixels of a picture, that height and width are multiples of."""
-        return stride_of(self.config.channels)
-
-    def forward(self, planes: Tensor) -> Tensor:
-        """(n, channels, h, w) -> the same; anchored values where it is a mosaic."""
-        if self.noise_units is None:
-            return self._restore(planes)
-        structure, _, stabilised = self.noise_units(planes)
-        return self.noise_units.subtract(stabilised, structure - self._restore(structure))
-
-    def _restore(self, planes: Tensor) -> Tensor:
-        head = to_bands(planes)
-        fine = self.down[0](torch.relu(self.enter[0](head)))
+    def correction(self, bands: Tensor) -> Tensor:
+        """(n, bands, h/2, w/2) -> the same."""
+        fine = self.down[0](torch.relu(self.enter[0](bands)))
         mid = self.down[1](torch.relu(self.enter[1](dwt(fine))))
         features = self.middle(torch.relu(self.enter[2](dwt(mid))))
         features = mid + iwt(torch.relu(self.leave[2](features)))
         features = fine + iwt(torch.relu(self.leave[1](self.up[1](features))))
-        return from_bands(head + self.leave[0](self.up[0](features)), self.config.channels)
+        answer: Tensor = self.leave[0](self.up[0](features))
+        return answer

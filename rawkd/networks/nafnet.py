@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.networks.blocks import GatedBlock, NoiseUnits
+from rawkd.networks.levels import LevelledNetwork
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class NAFNetConfig:
     anchor: tuple[float, float] | None = None
 
 
-class NAFNet(nn.Module):
+class NAFNet(LevelledNetwork):
     """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; h and w multiples of `stride`."""
 
     in_channels = 4
@@ -66,18 +67,8 @@ class NAFNet(nn.Module):
     @property
     def stride(self) -> int:
         """Packed pixels that height and width are multiples of."""
-        pooled = 1 << (len(self.config.widths) - 1 + self.config.patch)
+        pooled: int = super().stride << self.config.patch
         return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """The encoder's levels, finest first, at most four."""
-        return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
-
-    @property
-    def decoder_taps(self) -> tuple[str, ...]:
-        """The decoder's levels, coarsest first."""
-        return tuple(f"decoder.{level}" for level in reversed(range(len(self.decoder))))
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.networks.blocks import with_variance
+from rawkd.networks.levels import LevelledNetwork
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ UPI_LITE = UPIUNetConfig(widths=(9, 19, 38, 76, 153), convolutions=1)
 """The Feature-Align paper's UPI-Lite (its Table 5), 347,733 parameters exactly: widths times 0.3, one convolution."""
 
 
-class UPIUNet(nn.Module):
+class UPIUNet(LevelledNetwork):
     """(n, 4 or 8, h, w) -> (n, 4, h, w); h and w multiples of `stride`. 11,776,708 parameters as published."""
 
     def __init__(self, config: UPIUNetConfig) -> None:
@@ -56,21 +57,6 @@ class UPIUNet(nn.Module):
         for index in range(self.config.convolutions):
             layers += [nn.Conv2d(out_channels if index else in_channels, out_channels, 3, padding=1), nn.LeakyReLU(0.2)]
         return nn.Sequential(*layers)
-
-    @property
-    def stride(self) -> int:
-        """Packed pixels that height and width are multiples of."""
-        return int(2 ** (len(self.config.widths) - 1))
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """The encoder's levels, finest first, at most four."""
-        return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
-
-    @property
-    def decoder_taps(self) -> tuple[str, ...]:
-        """The decoder's levels, coarsest first."""
-        return tuple(f"decoder.{level}" for level in reversed(range(len(self.decoder))))
 
     def forward(self, planes: Tensor) -> Tensor:
         """The first four planes, denoised."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rawkd.networks.blocks import ARNetBlock
 from rawkd.networks.haar import dwt, iwt
+from rawkd.networks.levels import LevelledNetwork
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class WaveletUNetConfig:
     groups: int = 8
 
 
-class WaveletUNet(nn.Module):
+class WaveletUNet(LevelledNetwork):
     """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 235,330 parameters by default."""
 
     in_channels = 4
@@ -44,21 +45,6 @@ class WaveletUNet(nn.Module):
 
     def _blocks(self, width: int, num_blocks: int) -> nn.Sequential:
         return nn.Sequential(*(ARNetBlock(width, width, self.config.groups) for _ in range(num_blocks)))
-
-    @property
-    def stride(self) -> int:
-        """Packed pixels that height and width are multiples of."""
-        return int(2 ** (len(self.config.widths) - 1))
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """The encoder's levels, finest first, at most four."""
-        return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
-
-    @property
-    def decoder_taps(self) -> tuple[str, ...]:
-        """The decoder's levels, coarsest first."""
-        return tuple(f"decoder.{level}" for level in reversed(range(len(self.decoder))))
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, 4, h, w) -> (n, 4, h, w), anchored values."""

@@ -1,0 +1,52 @@
+"""What MWResNet and MWRCANet have alike: they work on the wavelet bands of a picture or of a mosaic."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rawkd.networks.blocks import NoiseUnits
+from rawkd.networks.haar import dwt, iwt
+
+
+class WaveletNetwork(nn.Module):
+    """(n, channels, h, w) -> the same, denoised; a subclass says what is added to the bands of the first transform.
+
+    Parameters
+    ----------
+    channels : 4 for a packed mosaic, which is one picture and not four; otherwise those of a picture: 3 for sRGB, 1 for
+        grey. anchor : (gain, read variance) of the k-sigma anchor of a packed mosaic, and the network works in units of
+        noise (`NoiseUnits`, our choice); None: it works on the values as they are, as published.
+    """
+
+    def __init__(self, channels: int, anchor: tuple[float, float] | None) -> None:
+        super().__init__()
+        self.in_channels = channels
+        self.noise_units = NoiseUnits(*anchor) if anchor else None
+
+    @property
+    def bands(self) -> int:
+        """Of the first transform."""
+        return 4 if self.in_channels == 4 else 4 * self.in_channels
+
+    @property
+    def stride(self) -> int:
+        """Packed pixels, or pixels of a picture, that height and width are multiples of, for three transforms."""
+        return 4 if self.in_channels == 4 else 8
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, channels, h, w) -> the same; anchored values where it is a mosaic."""
+        if self.noise_units is None:
+            return self._restore(planes)
+        structure, _, stabilised = self.noise_units(planes)
+        return self.noise_units.subtract(stabilised, structure - self._restore(structure))
+
+    def correction(self, bands: Tensor) -> Tensor:
+        """(n, bands, h/2, w/2) of the first transform -> what is added to them."""
+        raise NotImplementedError
+
+    def _restore(self, planes: Tensor) -> Tensor:
+        mosaic = self.in_channels == 4
+        bands = dwt(F.pixel_shuffle(planes, 2) if mosaic else planes)
+        restored = iwt(bands + self.correction(bands))
+        return F.pixel_unshuffle(restored, 2) if mosaic else restored
