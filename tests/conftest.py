@@ -35,3 +35,14 @@ def bench() -> Path:
     if not BENCH.is_dir():
         pytest.skip("needs the measure of ../shared/bench")
     return BENCH
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Of torch: small tensors are slower on two, and suites run beside one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

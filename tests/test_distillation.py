@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,17 +40,11 @@ from rawkd.training.strategies.response import Response  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 from rawkd.training.teacher import Teacher, find_teacher, told_noise_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 STUDENT_ANCHOR = STUDENT.anchor(1)
 SUPERVISED = Supervised(build_losses({"charbonnier": 1.0}, None, CPU))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

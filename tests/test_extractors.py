@@ -18,19 +18,13 @@ from rawkd.training.blockiness import block_maps_of_luma, block_tests  # noqa: E
 from rawkd.training.mscn import LEAST_VARIANCE, half_size, mscn, standardise, whole_blocks  # noqa: E402
 from rawkd.training.naturalness import brisque_of_luma, natural_statistics, shape_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPES = [0, 2, 6, 10, 14, 18, 20, 24, 28, 32]
 MEANS = [3, 7, 11, 15, 21, 25, 29, 33]
 STEP = 1e-3
 """Of the definition's table of shapes."""
 PICTURES = ["kodim01.png", "kodim08.png", "kodim13.png", "kodim20.png", "kodim23.png"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def scenery(height: int = 85, width: int = 96) -> np.ndarray:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,8 @@ from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 from rawkd.training.synthesize import NoiseShare  # noqa: E402
 from rawkd.training.teacher import find_teacher, told_noise_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 MDRN: dict[str, Any] = {"width": 8, "branch_width": 6, "blocks": 1, "groups": 4}
 MLEFGN: dict[str, Any] = {"width": 8, "dense_layers": 2, "group_blocks": 1}
@@ -62,14 +63,6 @@ FANET = replace(
     STUDENT, name="tiny-fanet", config={**STUDENT.config, "widths": [8, 8, 16], "encoder_blocks": [0, 1, 1],
                                         "decoder_blocks": [1, 1]},
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

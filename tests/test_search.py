@@ -30,17 +30,11 @@ from rawkd.training.search import FOUND, STATE, Search  # noqa: E402
 from rawkd.training.step import DivergedError  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PUBLISHED = {"block": "rcab", "widths": [96, 128, 128], "blocks": [20, 20, 20]}
 BASE = replace(RECIPES["mwrcanet-small"], name="base", leaves=1.0, batch=2, crop_px=16, steps=3, learning_rate=1e-3)
 ASKED = Search(BASE, 0, budget_gmacs=25.0, proxy_steps=2, population=4, generations=3, seed=7)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_genes_and_configurations_are_one_to_one() -> None:

@@ -42,6 +42,8 @@ from rawkd.training.strategies.siamese import Siamese  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 from rawkd.training.teacher import Teacher, find_teacher  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SUPERVISED = Supervised(build_losses({"charbonnier": 1.0}, None, CPU))
 TINY = {"widths": [8, 8, 8], "blocks": [1, 1, 1]}
@@ -50,14 +52,6 @@ SIAMESE = replace(PUPIL, name="tiny-siamese", network="mwrcanet", config=TINY, n
 ORIGINAL = replace(SIAMESE, name="tiny-original", network="mwresnet", config={"widths": [8, 8, 8], "blocks": 1})
 ASKED = FourSteps(ORIGINAL, SIAMESE, PUPIL, 1, tuning_steps=4)
 FOLDERS = ["1-original", "2-siamese", "3-original", "3-siamese", "4-siamese", "5-tiny-1"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Answers:

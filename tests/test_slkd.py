@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,16 +40,10 @@ from rawkd.training.strategies.slkd import (  # noqa: E402
 from rawkd.training.taps import FeatureTaps  # noqa: E402
 from rawkd.training.teacher import Teacher  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 DEEP: dict[str, Any] = {**NAFNET, "widths": [8, 12, 16], "encoder_blocks": [1, 1, 1], "decoder_blocks": [1, 1]}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from rawkd.training.losses import build_losses  # noqa: E402
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = Recipe(
     "tiny",
     "fanet",
@@ -46,14 +48,6 @@ TINY = Recipe(
     learning_rate=5e-3,
     warmup_steps=4,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
