@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +14,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from conftest import ROOT  # noqa: E402
 from test_training import assert_equal_runs, assert_equal_states  # noqa: E402
 from tiny_teachers import ANCHOR, NAFNET, STUDENT, shaken, teacher_card  # noqa: E402
+from two_processes import run_on_two_processes  # noqa: E402
 
 from rawkd.cli import distill as command  # noqa: E402
 from rawkd.cli import main  # noqa: E402
@@ -502,10 +499,9 @@ def test_pictures_with_half_the_sigma(pictures: CleanSet, tmp_path: Path, ratio:
 
 
 TWO_PROCESSES = """
-import sys, hashlib
+import hashlib
 from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 from test_heterogeneous import FANET, run
 from rawkd.inference.card import read_card
 from rawkd.training.distillation import Distillation
@@ -519,22 +515,10 @@ made = [*state.student.values(), *state.adapters.values()]
 
 
 def test_two_processes_train_one_set_of_adapters(cards: dict[str, ModelCard], tmp_path: Path) -> None:
-    if not torch.distributed.is_available() or sys.platform == "win32":
-        pytest.skip("needs torch.distributed with gloo")
-    out, script = tmp_path / "run", tmp_path / "two.py"
+    out = tmp_path / "run"
     card = str(cards["nafnet"].directory)
-    script.write_text(TWO_PROCESSES.format(tests=str(ROOT / "tests"), out=str(out), card=card))
     out.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
-        stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"},
-    )  # fmt: skip
-    try:
-        _, told = process.communicate(timeout=60)
-    finally:
-        process.terminate()  # torchrun takes its processes with it
-    assert process.returncode == 0, told
+    run_on_two_processes(tmp_path / "two.py", TWO_PROCESSES.format(out=str(out), card=card))
     # each has batches of its own: without averaging their adapters would part
     assert (out / "rank0").read_text() == (out / "rank1").read_text()
 

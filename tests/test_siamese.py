@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +15,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
 
-from conftest import ROOT  # noqa: E402
 from test_training import assert_equal_states  # noqa: E402
 from tiny_teachers import STUDENT, leaves_batch, shaken, teacher_card  # noqa: E402
+from two_processes import run_on_two_processes  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, UsageError  # noqa: E402
@@ -452,9 +449,7 @@ def test_two_trained_models_teach_without_the_steps(
 
 
 TWO_PROCESSES = """
-import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 import torch
 from test_siamese import four_steps
 torch.set_num_threads(1)
@@ -463,21 +458,8 @@ assert four_steps(Path({out!r})) is not None
 
 
 def test_two_processes_take_the_four_steps_together(whole: Path, out: Path, tmp_path: Path) -> None:
-    if not torch.distributed.is_available() or sys.platform == "win32":
-        pytest.skip("needs torch.distributed with gloo")
     make_pictures(tmp_path / "pictures")
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES.format(tests=str(ROOT / "tests"), out=str(out)))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
-        stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"},
-    )  # fmt: skip
-    try:
-        _, told = process.communicate(timeout=300)  # of a busy machine
-    finally:
-        process.terminate()  # torchrun takes its processes with it
-    assert process.returncode == 0, told
+    run_on_two_processes(tmp_path / "two.py", TWO_PROCESSES.format(out=str(out)))
     assert [kept(out, name).step for name in FOLDERS] == [4] * 6
     with pytest.raises(AssertionError):
         assert_equal_runs(out, whole)  # each process has batches of its own

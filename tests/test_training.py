@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +15,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from conftest import ROOT  # noqa: E402
+from two_processes import run_on_two_processes  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, OutputError  # noqa: E402
@@ -403,10 +401,9 @@ def test_without_torch_it_says_what_to_install(
 
 
 TWO_PROCESSES = """
-import sys, hashlib
+import hashlib
 from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 from test_training import TINY, run
 from rawkd.training.processes import rank_in_environment
 rank = rank_in_environment()
@@ -419,21 +416,9 @@ weights = b"".join(tensor.numpy().tobytes() for tensor in state.average.values()
 
 
 def test_two_processes_train_one_network(folder: Path, tmp_path: Path) -> None:
-    if not torch.distributed.is_available() or sys.platform == "win32":
-        pytest.skip("needs torch.distributed with gloo")
-    out, script = tmp_path / "run", tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES.format(tests=str(ROOT / "tests"), folder=str(folder), out=str(out)))
+    out = tmp_path / "run"
     out.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
-        stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"},
-    )  # fmt: skip
-    try:
-        _, told = process.communicate(timeout=60)
-    finally:
-        process.terminate()  # torchrun takes its processes with it
-    assert process.returncode == 0, told
+    run_on_two_processes(tmp_path / "two.py", TWO_PROCESSES.format(folder=str(folder), out=str(out)))
     first, second = ((out / f"rank{rank}").read_text() for rank in (0, 1))
     assert first == second
     assert first.startswith("1 ")
