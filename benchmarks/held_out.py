@@ -1,12 +1,13 @@
 """How good a run is, without a look at a test set: whole held-out pictures, at full and at half size.
 
-    python benchmarks/held_out.py PICTURES RUN... [--side 512]
+    python benchmarks/held_out.py PICTURES RUN... [--side 512] [--gain 7e-3]...
 
 PICTURES is the folder that the runs were trained on; only the pictures held out of training (one in twelve) are used.
 Each is cropped about its centre, at full size and, from twice the side, halved; unprocessed with seed 99, made noisy at
-the gains of the common measure that the run's subrange holds, and restored by the run's averaged weights, told the true
-parameters. Prints the mean over pictures of the PSNR of the mosaic clipped to 0..1. Validation in training averages
-over small crops, among which smooth ones weigh most; here a picture's error is that of its details.
+the gains of the common measure that the run's subrange holds, or at those asked for, and restored by the run's averaged
+weights, told the true parameters. Prints the mean over pictures of the PSNR of the mosaic clipped to 0..1. Validation
+in training averages over small crops, among which smooth ones weigh most; here a picture's error is that of its
+details.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--gain", type=float, action="append", help="within the run's subrange or not")
     options = parser.parse_args()
     torch.set_num_threads(1)
     clean = clean_planes(options.pictures, options.side)
@@ -82,8 +84,7 @@ def main() -> None:
         network.eval()
         cells = [
             f"{gain:g} {size} {mean_psnr(network, recipe.anchor(index), planes, gain):.3f}"
-            for gain in GAINS
-            if gain in recipe.subrange(index)
+            for gain in options.gain or [gain for gain in GAINS if gain in recipe.subrange(index)]
             for size, planes in clean.items()
         ]
         print(f"{run} after {state.step} steps: {', '.join(cells)}", flush=True)

@@ -11,7 +11,7 @@ import numpy as np
 from rawkd.blend import blend
 from rawkd.errors import UsageError
 from rawkd.files.opcodes import without_marks
-from rawkd.inference.card import ModelCard, choose_student, load_family
+from rawkd.inference.card import ModelCard, choose_student, load_family, too_clean
 from rawkd.inference.engine import Engine, Engines
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
@@ -162,7 +162,10 @@ def restore(
     """
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
-    card, choice_warnings = choose_student(load_family(options.model), noise)
+    family = load_family(options.model)
+    if told := too_clean(family, noise):
+        return Restoration(photo, photo.mosaic, noise, None, None, None, (*warnings, told))
+    card, choice_warnings = choose_student(family, noise)
     engine, device_warnings = (engines or Engines()).load(
         card, device=options.device, threads=options.threads, precision=options.precision
     )
@@ -179,9 +182,9 @@ def restore(
         saturation=fine.levels.saturation,
         neutral=photo.color.as_shot_neutral,
     )
-    told = warnings + choice_warnings + device_warnings + defects.remarks()
+    remarks = warnings + choice_warnings + device_warnings + defects.remarks()
     restored = without_marks(fine.with_mosaic(result))
-    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, told, defects.total)
+    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, remarks, defects.total)
 
 
 def restore_mosaic(

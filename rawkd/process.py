@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from rawkd.files.sidecar import read_sidecar
 from rawkd.inference.card import load_family
 from rawkd.inference.engine import Engines
 from rawkd.isp import render, render_preview
-from rawkd.photo import Rect
+from rawkd.local_mean import WINDOW_PX
+from rawkd.photo import RawPhoto, Rect
 from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, prepare, restore
 from rawkd.region import part_of
 from rawkd.report import Clock, Report, camera_name
@@ -88,7 +90,7 @@ def process_file(
         prepared, told = prepare(whole, options.denoise)
         found, warnings = noise_of(prepared, options.denoise) if noise is None else (noise, ())
     with clock.step("denoise"):
-        photo = prepared if options.crop is None else part_of(prepared, options.crop, context_px(options.denoise))
+        photo = prepared if options.crop is None else part_of_region(prepared, options.crop, options.denoise)
         warnings = whole.warnings + told + warnings
         restoration = restore(photo, found, options.denoise, progress, warnings, engines=engines)
     if file_format == "dng":
@@ -177,7 +179,7 @@ def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[flo
     the tag is dropped, as it is where the noise itself is a guess from the ISO. Of luma and chroma the one that keeps
     more noise counts. (Our choice.)
     """
-    if options.keeps_everything:
+    if options.keeps_everything or restoration.student is None:
         return restoration.photo.noise_profile
     left = (1 - options.strength * min(options.luma, options.chroma)) ** 2
     if left < LEAST_VARIANCE_LEFT:
@@ -190,8 +192,17 @@ def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[flo
     )
 
 
-def context_px(options: DenoiseOptions) -> int:
-    """How far the student and the rendering look beyond a crop, in mosaic pixels."""
+def part_of_region(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
+    """The region with what student and rendering see beyond it, so that it comes out as in the whole picture.
+
+    It begins on the grid of the student's pooled cells and of the windows whose means are kept.
+
+    Raises
+    ------
+    UsageError: if the region leaves the picture.
+    """
     if options.keeps_everything:
-        return RENDER_CONTEXT_PX
-    return RENDER_CONTEXT_PX + 2 * max(card.halo for card in load_family(options.model))
+        return part_of(photo, region, RENDER_CONTEXT_PX)
+    family = load_family(options.model)
+    context_px = RENDER_CONTEXT_PX + 2 * max(card.halo for card in family)
+    return part_of(photo, region, context_px, math.lcm(WINDOW_PX, *(2 * card.stride for card in family)))

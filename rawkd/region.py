@@ -6,8 +6,11 @@ from rawkd.errors import UsageError
 from rawkd.photo import RawPhoto, Rect
 
 
-def part_of(photo: RawPhoto, region: Rect, context_px: int) -> RawPhoto:
+def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) -> RawPhoto:
     """The region of the upright picture as a photo of its own, with as much around it as there is of `context_px`.
+
+    It begins at a multiple of `grid_px` of the sensor, where what pools cells of that size has its cells in the whole
+    picture, too.
 
     Raises
     ------
@@ -15,7 +18,7 @@ def part_of(photo: RawPhoto, region: Rect, context_px: int) -> RawPhoto:
     """
     shown = sensor_rect(region, photo)
     area = photo.active_area
-    top, left = max(shown.top - context_px, 0), max(shown.left - context_px, 0)
+    top, left = (max(edge - context_px, 0) // grid_px * grid_px for edge in (shown.top, shown.left))
     bottom = min(shown.top + shown.height + context_px, area.height)
     right = min(shown.left + shown.width + context_px, area.width)
     return photo.cut(Rect(top, left, bottom - top, right - left), shown)

@@ -19,7 +19,7 @@ from rawkd.photo import CFAPattern, Mosaic
 from rawkd.sensor.blocks import LUMA, NOISE, block_statistics
 from rawkd.sensor.clipping import unclipped
 from rawkd.sensor.estimate import estimate_noise
-from rawkd.sensor.fit import _non_negative
+from rawkd.sensor.fit import _non_negative, fit_line
 from rawkd.sensor.noise import read_variance_prior
 
 FLOOR = -512 / 15871
@@ -172,6 +172,18 @@ class TestScenes:
         clean = np.clip(0.2 * (1 + 0.5 * grass), 0, 1)
         found = estimate_noise(noisy(clean, 1e-4, 1e-8), saturation=1)
         assert found.confidence < 0.3
+
+    @pytest.mark.parametrize("period_px", [3.0, 3.5, 5.0])
+    def test_a_weave_that_fills_the_picture_is_no_noise(self, period_px: float) -> None:
+        """Full of it and of one contrast, it has ten times the noise's variance at full scale, and little at half."""
+        y, x = np.mgrid[:512, :768] * 2 * np.pi / period_px
+        clean = 0.18 * (1 + 0.25 * np.sin(x) * np.sin(y / 1.2))
+        mosaic = noisy(clean, 5e-4, 2e-7)
+        found = estimate_noise(mosaic, saturation=1)
+        assert 0.95 * 5e-4 < found.gain < 2 * 5e-4
+        assert found.confidence < 0.5
+        full_scale = fit_line(block_statistics(mosaic, saturation=1, num_blocks=8192), saturation=1, floor=None, step=0)
+        assert full_scale.gain > 4 * 5e-4, "at full scale alone it would mislead"
 
     def test_noise_smoothed_before_us_is_called_correlated(self, scene: np.ndarray) -> None:
         noise = noisy(scene, 4e-3, 1e-5).data - scene.astype(np.float32)

@@ -23,7 +23,7 @@ from rawkd.inference.tiling import denoise_tiled
 from rawkd.isp import orient, render
 from rawkd.photo import Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
 from rawkd.pipeline import DenoiseOptions, denoise, in_finer_integers
-from rawkd.process import ProcessOptions, process_file, profile_left
+from rawkd.process import ProcessOptions, part_of_region, process_file, profile_left
 from rawkd.region import sensor_rect
 from rawkd.report import camera_name
 from rawkd.sensor.ksigma import KSigma
@@ -254,6 +254,20 @@ def test_noise_profile_of_what_is_left(blurring: Path) -> None:
     assert profile_left(guessed, options) == ()
 
 
+def test_a_photo_with_next_to_no_noise_stays_as_it_is(blurring: Path, tmp_path: Path) -> None:
+    """Far below its gains a network's answer is no picture: the family begins at 1e-5."""
+    path = written(tmp_path, noisy_photo())
+    options = ProcessOptions(DenoiseOptions(model=blurring, noise=(1e-5 / 4.1, 1e-12), device="cpu"))
+    report = process_file(path, tmp_path / "out.dng", options)
+    assert report.student is None
+    assert report.warnings[-1].endswith("that nothing was removed")
+    before, after = read_raw(path), read_raw(tmp_path / "out.dng")
+    np.testing.assert_array_equal(after.frame, before.frame)
+    assert after.noise_profile == before.noise_profile
+    noisier = replace(options, denoise=replace(options.denoise, noise=(1e-5 / 3.9, 1e-12)))
+    assert process_file(path, tmp_path / "other.dng", noisier).student == "blur"
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_crop_is_that_part_of_the_whole_picture(tmp_path: Path, blurring: Path, orientation: int) -> None:
     from PIL import Image
@@ -270,6 +284,23 @@ def test_a_crop_is_that_part_of_the_whole_picture(tmp_path: Path, blurring: Path
     assert np.abs(part - whole[region.slices]).max() <= 6
     assert np.abs(part - whole[region.slices]).mean() < 0.7
     assert np.abs(part - np.roll(whole, 2, axis=1)[region.slices]).mean() > 1.0
+
+
+def test_a_crop_of_the_shipped_students_is_that_part_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun elsewhere on the students' grid of pooled cells, a crop would show other leftovers of the noise."""
+    photo, region = noisy_photo(620, 700), Rect(top=301, left=330, height=80, width=90)
+    options = DenoiseOptions(noise=NOISE, device="cpu", precision="f32")
+    whole = denoise(photo, options).mosaic.data[sensor_rect(region, photo).slices]
+
+    def difference() -> float:
+        part = part_of_region(photo, region, options)
+        rows, columns = part.default_crop.slices
+        return float(np.sqrt(np.mean((denoise(part, options).mosaic.data[rows, columns] - whole) ** 2)))
+
+    noise = np.sqrt(GAIN * 0.3 + READ_VARIANCE)
+    assert difference() < 2e-3 * noise
+    monkeypatch.setattr("rawkd.process.math.lcm", lambda *_cells: 2)
+    assert difference() > 2e-2 * noise
 
 
 def test_a_picture_is_what_the_restoration_renders(tmp_path: Path, blurring: Path) -> None:

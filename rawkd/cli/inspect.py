@@ -44,7 +44,7 @@ def _facts(
     """What is known, in plain values, and what was remarkable; the noise is plotted where that is asked for."""
     from rawkd.files.drawing import refuse_plot, write_drawing
     from rawkd.files.raw import read_raw
-    from rawkd.inference.card import choose_student, load_family
+    from rawkd.inference.card import choose_student, load_family, too_clean
     from rawkd.pipeline import DenoiseOptions, noise_of, prepare
 
     if plot is not None:
@@ -56,7 +56,9 @@ def _facts(
         from rawkd.evaluation.noise_plot import noise_chart
 
         write_drawing(plot, noise_chart(raw, noise), overwrite=overwrite)
-    card, choice_warnings = choose_student(load_family(model), noise)
+    family = load_family(model)
+    card, choice_warnings = choose_student(family, noise)
+    clean = too_clean(family, noise)
     record = _stated(path, raw) | {
         "noise": {
             "gain": noise.gain.tolist(),
@@ -66,9 +68,9 @@ def _facts(
         },
         "row_noise": _row_noise(raw),
         "known_defects": len(prepared.defects),
-        "student": card.name,
+        "student": None if clean else card.name,
     }
-    return record, raw.warnings + warnings + noise_warnings + choice_warnings
+    return record, raw.warnings + warnings + noise_warnings + ((clean,) if clean else choice_warnings)
 
 
 def _row_noise(photo: RawPhoto) -> dict[str, object] | None:
@@ -113,7 +115,8 @@ def _stated(path: Path, photo: RawPhoto) -> dict[str, object]:
 def _text(record: dict[str, object]) -> str:
     """The same, a line a fact; what the file does not say is said to be unknown."""
     width = max(map(len, record))
-    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_value(value)}" for name, value in record.items())
+    shown = record | {"student": record["student"] or "none"}
+    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_value(value)}" for name, value in shown.items())
 
 
 def _value(value: object) -> str:

@@ -17,6 +17,11 @@ from rawkd.inference.model_card import DEFAULT_TIER, TIERS, Golden, ModelCard, N
 from rawkd.inference.weights import models_directory
 from rawkd.sensor.noise import NoiseModel
 
+LEFT_ALONE_BELOW = 4.0
+"""A photo with this many times less noise than a family's range begins with stays as it is. Four times below, students
+still gain on lamps and fine branches; at eight times they harm them, and farther down their products of features grow
+without bound (measured on synthetic scenes of hard edges)."""
+
 __all__ = [
     "DEFAULT_TIER",
     "TIERS",
@@ -29,6 +34,7 @@ __all__ = [
     "load_family",
     "one_family",
     "read_card",
+    "too_clean",
 ]
 
 
@@ -128,3 +134,19 @@ def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[Model
             f"the noise (gain {gain:.3g}) is stronger than {name} has seen (up to {high:.3g}): expect leftovers",
         )
     return next(card for card in reversed(family) if gain >= card.subrange.low), ()
+
+
+def too_clean(cards: Iterable[ModelCard], noise: NoiseModel) -> str | None:
+    """Why a photo is better left as it is: a sentence, or None where it has noise that the family can remove.
+
+    Raises
+    ------
+    ModelError: as `one_family`.
+    """
+    first = one_family(cards)[0]
+    if noise.green_gain * LEFT_ALONE_BELOW >= first.subrange.low:
+        return None
+    return (
+        f"the noise (gain {noise.green_gain:.3g}) is so far below what {first.family} was trained for (from"
+        f" {first.subrange.low:.3g}) that nothing was removed"
+    )

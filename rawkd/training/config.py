@@ -65,6 +65,7 @@ class Recipe:
     high: float = 4e-2
     num_subranges: int = 4
     overlap: float = 0.1
+    overlap_below: float | None = None
     steps: int = 30_000
     batch: int = 16
     crop_px: int = 96
@@ -118,10 +119,11 @@ class Recipe:
         return NoiseSubrange(edges[index], edges[index + 1])
 
     def training_range(self, index: int) -> tuple[float, float]:
-        """The gains at which student `index` is trained: its subrange and the overlap."""
+        """The gains at which student `index` is trained: its subrange and the overlaps."""
         subrange = self.subrange(index)
-        stretch = (subrange.high / subrange.low) ** self.overlap
-        return subrange.low / stretch, subrange.high * stretch
+        width = subrange.high / subrange.low
+        below = self.overlap if self.overlap_below is None else self.overlap_below
+        return subrange.low / width**below, subrange.high * width**self.overlap
 
     def anchor(self, index: int) -> Anchor:
         """The noise that student `index` sees: its subrange's geometric middle, read variance on the prior line.
