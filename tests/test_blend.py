@@ -83,6 +83,16 @@ def test_grey_residual_is_luma_and_coloured_residual_is_chroma(pattern: CFAPatte
     np.testing.assert_allclose(only_chroma.data, restored + grey, atol=1e-6)
 
 
+@pytest.mark.parametrize("frequency", [0.05, 0.25, 0.35])
+def test_fine_brightness_is_luma_but_for_what_colour_hides(frequency: float) -> None:
+    """A grating of brightness, f cycles a pixel across: 1 - sin^6(pi f) of it, where a bilinear mean took cos^2."""
+    wave = np.tile(0.02 * np.cos(2 * np.pi * frequency * np.arange(60)), (40, 1)).astype(np.float32)
+    flat = np.full_like(wave, 0.3)
+    kept = blend(mosaic(flat + wave), mosaic(flat), NOISE, saturation=1.0, luma=0, chroma=1).data - flat
+    expected = (1 - np.sin(np.pi * frequency) ** 6) * wave
+    np.testing.assert_allclose(kept[:, 4:-4], expected[:, 4:-4], atol=1e-6)
+
+
 def test_strips_leave_no_seam() -> None:
     noisy, restored = pair(300, 40, CFAPattern.RGGB)
     bright = mosaic(np.minimum(noisy.data + 0.6, 1)), mosaic(np.minimum(restored.data + 0.6, 1))
