@@ -71,6 +71,20 @@ def test_training_ranges_overlap_by_a_tenth_of_the_width() -> None:
     assert alone.training_range(2) == (alone.subrange(2).low, alone.subrange(2).high)
 
 
+def test_a_shipped_student_trains_on_the_subrange_below_its_own_too() -> None:
+    for index in range(1, FANET_FAST.num_subranges):
+        low, high = FANET_FAST.training_range(index)
+        assert low == pytest.approx(FANET_FAST.subrange(index - 1).low)
+        assert high == pytest.approx(replace(FANET_FAST, overlap_below=None).training_range(index)[1])
+
+
+def test_one_network_for_all_gains_trains_on_no_others() -> None:
+    for name in ("fanet-fast-one", "fanet-balanced", "teacher-nafnet"):
+        low, high = RECIPES[name].training_range(0)
+        assert low > 1e-6
+        assert high < 0.2
+
+
 def test_anchors_stand_in_the_middle_on_the_noise_line() -> None:
     for index in range(DEFAULT.num_subranges):
         subrange, anchor = DEFAULT.subrange(index), DEFAULT.anchor(index)

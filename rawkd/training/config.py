@@ -47,7 +47,8 @@ class Recipe:
     noise_units : whether the network is told its anchor and works in units of noise (`blocks.NoiseUnits`).
     low, high, num_subranges : the gains covered, shared out evenly in log (Feature-Align paper, eq. 5 and 6); with
         "awgn" the standard deviations, white being 255, and both alike for one.
-    overlap : by how much of its width in log a student's training range exceeds its subrange on either side.
+    overlap : by how much of its width in log a student's training range exceeds its subrange on either side;
+        overlap_below : the same below, None for the same.
     steps, batch, crop_px : optimiser steps, crops a step, edge of a crop in packed pixels ("awgn": of the picture).
     tries : places drawn for a crop, of which the most detailed is taken.
     learning_rate, kernel_rate : Adam's, and Muon's for the kernels between features (`muon.wide_kernels`), None for
