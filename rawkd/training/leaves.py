@@ -22,6 +22,8 @@ TEXTURED_FROM_PX = 10
 """Radius from which a leaf may be textured and shaded."""
 TEXTURE_PX = 128
 """Edge of the tiles of texture, in supersampled pixels."""
+FINEST_WEAVE_PX, COARSEST_WEAVE_PX = 2.0, 8.0
+"""Periods of weaves."""
 
 
 def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
@@ -42,6 +44,8 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
         scene = _stripes(side_px, rng)
     elif kind < 0.20:
         scene = _gradient(side_px, rng)
+    elif kind < 0.45:
+        scene = _weave(side_px, rng)
     else:
         scene = _dead_leaves(side_px, rng)
     return np.clip(scene, 0, 1, out=scene)
@@ -177,6 +181,23 @@ def _stripes(side_px: int, rng: np.random.Generator) -> FloatArray:
     field = np.clip((np.sin(2 * np.pi * phase)) * period / 4 + 0.5, 0, 1)[:, :, None]
     a, b = _palette(rng)[rng.integers(0, 6, 2)]
     return _mixed(a, b, field)
+
+
+def _weave(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Cloth, grilles, roofs: fine waves at a random angle, half of them crossed, down to the finest that pixels hold.
+
+    Photographs hold few that are finer than three pixels, so that networks take them for noise or change their pattern.
+    """
+    y, x = np.mgrid[0:side_px, 0:side_px].astype(np.float32)
+    angle = rng.uniform(0, np.pi)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    period = np.exp(rng.uniform(np.log(FINEST_WEAVE_PX), np.log(COARSEST_WEAVE_PX)))
+    bend = rng.uniform(0, 2) * (x * y) / side_px**2
+    field = np.sin(2 * np.pi * ((x * cosine + y * sine) / period + bend))
+    if rng.random() < 0.5:
+        field = field * np.sin(2 * np.pi * ((y * cosine - x * sine) / (period * rng.uniform(0.8, 1.25)) + bend))
+    a, b = _palette(rng)[rng.integers(0, 6, 2)]
+    return _mixed(a, b, (0.5 + 0.5 * rng.uniform(0.2, 1) * field)[:, :, None])
 
 
 def _gradient(side_px: int, rng: np.random.Generator) -> FloatArray:
