@@ -47,11 +47,11 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
     elif kind < 0.45:
         scene = _weave(side_px, rng)
     else:
-        scene = _dead_leaves(side_px, rng)
+        scene = dead_leaves(side_px, rng)
     return np.clip(scene, 0, 1, out=scene)
 
 
-def _dead_leaves(side_px: int, rng: np.random.Generator) -> FloatArray:
+def dead_leaves(side_px: int, rng: np.random.Generator) -> FloatArray:
     """Opaque leaves painted back to front, anti-aliased by supersampling.
 
     Every pixel is first painted with its leaf's number; colour, shading and texture are then looked up once.
