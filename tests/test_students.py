@@ -158,7 +158,7 @@ class TestModel:
         camera = camera_at(float(np.sqrt(card.subrange.low * card.subrange.high)))
         y, x = np.mgrid[0:256, 0:256]
         height = min(5 * np.sqrt(camera.gain * 0.18 + camera.total_read_variance), 0.16)
-        lines = height * np.sin(2 * np.pi * (x + y) / period_px / np.sqrt(2)).astype(np.float32)
+        lines = (height * np.sin(2 * np.pi * (x + y) / period_px / np.sqrt(2))).astype(np.float32)
         left = restored_by(card, noisy_mosaic(0.18 + lines, camera, seed=5), camera) - 0.18
         inside = np.s_[32:-32, 32:-32]
         kept = float(np.sum(left[inside] * lines[inside]) / np.sum(lines[inside] ** 2))
