@@ -20,7 +20,7 @@ RESTORED_BEYOND = 0.5
 sample is kept, farther than the second it is restored, between them the two are mixed smoothly."""
 
 LUMA_TAPS = np.array([1, -6, 15, 44, 15, -6, 1], np.float32) / 64
-"""1 - sin^6(pi f). The 1 2 1 of a bilinear mean, 1 - sin^2, takes half of the grain for chroma; this takes a fifth."""
+"""1 - sin^6(pi f). In both directions it keeps 0.60 of white noise's deviation, the 1 2 1 of a bilinear mean 0.38."""
 LUMA_MARGIN_PX = len(LUMA_TAPS) // 2
 
 LEAST_DEVIATION = 1e-4
@@ -114,12 +114,13 @@ def _periodic(cell: DoubleArray, shape: tuple[int, ...], first_row: int, first_c
 
 def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: DoubleArray) -> FloatArray:
     """Luma of the residual in the unit of every site, (rows, W)."""
+    from scipy.ndimage import correlate1d
+
     residual = _window(noisy, rows, LUMA_MARGIN_PX)
     residual -= _window(restored, rows, LUMA_MARGIN_PX)
     residual *= _periodic(1 / cell_neutral, residual.shape, rows.start - LUMA_MARGIN_PX, -LUMA_MARGIN_PX)
-    height, width = (length - 2 * LUMA_MARGIN_PX for length in residual.shape)
-    across = sum(tap * residual[shift : shift + height] for shift, tap in enumerate(LUMA_TAPS))
-    luma: FloatArray = sum(tap * across[:, shift : shift + width] for shift, tap in enumerate(LUMA_TAPS))
+    inside = slice(LUMA_MARGIN_PX, -LUMA_MARGIN_PX)
+    luma: FloatArray = correlate1d(correlate1d(residual, LUMA_TAPS, 0)[inside], LUMA_TAPS, 1)[:, inside]
     luma *= _periodic(cell_neutral, luma.shape, rows.start, 0)
     return luma
 

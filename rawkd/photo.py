@@ -185,6 +185,14 @@ class RawPhoto:
             row_offset_dn=None if self.row_offset_dn is None else self.row_offset_dn * factor,
         )
 
+    def in_finer_integers(self, bits: int) -> RawPhoto:
+        """The photo with its integers multiplied by a power of two up to `bits` (at most 16); itself from there on."""
+        factor = 2 ** max(bits - self.levels.bits, 0)
+        largest = max(int(self.frame.max()), int(self.levels.white_dn), int(self.levels.saturation_dn), 1)
+        while factor > 1 and largest * factor > np.iinfo(np.uint16).max:
+            factor //= 2
+        return self if factor == 1 else self.with_finer_levels(factor)
+
     def cut(self, rect: Rect, shown: Rect | None = None) -> RawPhoto:
         """The part `rect` of the active area as a photo of its own, every sample with its colour and its level.
 

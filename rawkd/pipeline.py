@@ -11,7 +11,7 @@ import numpy as np
 from rawkd.blend import blend
 from rawkd.errors import UsageError
 from rawkd.files.opcodes import without_marks
-from rawkd.inference.card import ModelCard, choose_student, load_family, too_clean
+from rawkd.inference.card import ModelCard, choose_student, load_family
 from rawkd.inference.engine import Engine, Engines
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
@@ -162,14 +162,13 @@ def restore(
     """
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
-    family = load_family(options.model)
-    if told := too_clean(family, noise):
-        return Restoration(photo, photo.mosaic, noise, None, None, None, (*warnings, told))
-    card, choice_warnings = choose_student(family, noise)
+    card, choice_warnings = choose_student(load_family(options.model), noise)
+    if card is None:
+        return Restoration(photo, photo.mosaic, noise, None, None, None, warnings + choice_warnings)
     engine, device_warnings = (engines or Engines()).load(
         card, device=options.device, threads=options.threads, precision=options.precision
     )
-    fine = in_finer_integers(photo)
+    fine = photo.in_finer_integers(FINE_BITS)
     sound, defects = without_defects(fine, noise, search=options.defects == "auto")
     result = restore_mosaic(
         sound,
@@ -182,9 +181,9 @@ def restore(
         saturation=fine.levels.saturation,
         neutral=photo.color.as_shot_neutral,
     )
-    remarks = warnings + choice_warnings + device_warnings + defects.remarks()
+    told = warnings + choice_warnings + device_warnings + defects.remarks()
     restored = without_marks(fine.with_mosaic(result))
-    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, remarks, defects.total)
+    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, told, defects.total)
 
 
 def restore_mosaic(
@@ -227,15 +226,6 @@ def restore_mosaic(
         chroma=options.chroma,
         neutral=neutral,
     )
-
-
-def in_finer_integers(photo: RawPhoto) -> RawPhoto:
-    """The photo with its integers multiplied by a power of two up to 14 bits; itself where it has 14 or more."""
-    factor = 2 ** max(FINE_BITS - photo.levels.bits, 0)
-    largest = max(int(photo.frame.max()), int(photo.levels.white_dn), int(photo.levels.saturation_dn), 1)
-    while factor > 1 and largest * factor > np.iinfo(np.uint16).max:
-        factor //= 2
-    return photo if factor == 1 else photo.with_finer_levels(factor)
 
 
 class _Rounds:

@@ -44,7 +44,7 @@ def _facts(
     """What is known, in plain values, and what was remarkable; the noise is plotted where that is asked for."""
     from rawkd.files.drawing import refuse_plot, write_drawing
     from rawkd.files.raw import read_raw
-    from rawkd.inference.card import choose_student, load_family, too_clean
+    from rawkd.inference.card import choose_student, load_family
     from rawkd.pipeline import DenoiseOptions, noise_of, prepare
 
     if plot is not None:
@@ -56,9 +56,7 @@ def _facts(
         from rawkd.evaluation.noise_plot import noise_chart
 
         write_drawing(plot, noise_chart(raw, noise), overwrite=overwrite)
-    family = load_family(model)
-    card, choice_warnings = choose_student(family, noise)
-    clean = too_clean(family, noise)
+    card, choice_warnings = choose_student(load_family(model), noise)
     record = _stated(path, raw) | {
         "noise": {
             "gain": noise.gain.tolist(),
@@ -68,9 +66,9 @@ def _facts(
         },
         "row_noise": _row_noise(raw),
         "known_defects": len(prepared.defects),
-        "student": None if clean else card.name,
+        "student": None if card is None else card.name,
     }
-    return record, raw.warnings + warnings + noise_warnings + ((clean,) if clean else choice_warnings)
+    return record, raw.warnings + warnings + noise_warnings + choice_warnings
 
 
 def _row_noise(photo: RawPhoto) -> dict[str, object] | None:

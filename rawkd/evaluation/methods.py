@@ -73,6 +73,8 @@ class Students:
     def prepare(self, case: Case) -> tuple[str, ...]:
         """Load the student of the case's noise, once."""
         card, warnings = choose_student(self._cards, case.noise)
+        if card is None:
+            return warnings
         options = self._options
         engine, more = self._engines.load(
             card, device=options.device, threads=options.threads, precision=options.precision
@@ -85,6 +87,8 @@ class Students:
     def restore(self, case: Case) -> Mosaic:
         """As `rawkd.pipeline` restores a photo's mosaic."""
         card, _ = choose_student(self._cards, case.noise)
+        if card is None:
+            return case.noisy
         return restore_mosaic(
             case.noisy,
             case.noise,

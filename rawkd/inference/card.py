@@ -17,11 +17,6 @@ from rawkd.inference.model_card import DEFAULT_TIER, TIERS, Golden, ModelCard, N
 from rawkd.inference.weights import models_directory
 from rawkd.sensor.noise import NoiseModel
 
-LEFT_ALONE_BELOW = 4.0
-"""A photo with this many times less noise than a family's range begins with stays as it is. Four times below, students
-still gain on lamps and fine branches; at eight times they harm them, and farther down their products of features grow
-without bound (measured on synthetic scenes of hard edges)."""
-
 __all__ = [
     "DEFAULT_TIER",
     "TIERS",
@@ -34,8 +29,12 @@ __all__ = [
     "load_family",
     "one_family",
     "read_card",
-    "too_clean",
 ]
+
+LEFT_ALONE_BELOW = 4.0
+"""A photo with this many times less noise than a family's range begins with stays as it is. Four times below, students
+still gain on lamps and fine branches; at eight times they harm them, and farther down their products of features grow
+without bound (measured on synthetic scenes of hard edges)."""
 
 
 def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
@@ -112,12 +111,12 @@ def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
     raise ModelError(f"{name_or_directory} is neither a folder nor a shipped model ({known}): name one of them")
 
 
-def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard, tuple[str, ...]]:
+def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard | None, tuple[str, ...]]:
     """The network of a family, be it a student or a teacher, whose subrange holds the photo's green gain; warnings.
 
     Below the family's range the first one serves, with a warning only below half of it: less noise is the easier
-    case, and k-sigma brings it to the anchor. From the end of the range on the last one serves, with a warning that
-    it has seen no such noise.
+    case, and k-sigma brings it to the anchor. Farther below than `LEFT_ALONE_BELOW` none does, and the photo is best
+    left as it is. From the end of the range on the last one serves, with a warning that it has seen no such noise.
 
     Raises
     ------
@@ -128,25 +127,11 @@ def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[Model
     low, high = family[0].subrange.low, family[-1].subrange.high
     if gain < low:
         far = f"the noise (gain {gain:.3g}) is far below what {name} was trained for (from {low:.3g})"
+        if gain * LEFT_ALONE_BELOW < low:
+            return None, (f"{far}: nothing was removed",)
         return family[0], (f"{far}: fine detail may be lost",) if gain < low / 2 else ()
     if gain >= high:
         return family[-1], (
             f"the noise (gain {gain:.3g}) is stronger than {name} has seen (up to {high:.3g}): expect leftovers",
         )
     return next(card for card in reversed(family) if gain >= card.subrange.low), ()
-
-
-def too_clean(cards: Iterable[ModelCard], noise: NoiseModel) -> str | None:
-    """Why a photo is better left as it is: a sentence, or None where it has noise that the family can remove.
-
-    Raises
-    ------
-    ModelError: as `one_family`.
-    """
-    first = one_family(cards)[0]
-    if noise.green_gain * LEFT_ALONE_BELOW >= first.subrange.low:
-        return None
-    return (
-        f"the noise (gain {noise.green_gain:.3g}) is so far below what {first.family} was trained for (from"
-        f" {first.subrange.low:.3g}) that nothing was removed"
-    )

@@ -31,14 +31,8 @@ FAST = FANetConfig(
 
 TEACHER = NAFNetConfig(widths=(48, 96, 192, 384), encoder_blocks=(2, 2, 4, 8), decoder_blocks=(2, 2, 2))
 """The teacher: 9.6 million parameters, 86 GMAC a megapixel."""
-BALANCED = FANetConfig(
-    widths=(64, 96, 144, 224),
-    encoder_blocks=(1, 2, 3, 4),
-    decoder_blocks=(2, 2, 3),
-    shrink=2,
-    patch=True,
-    guide_limit=64.0,
-    gated=True,
+BALANCED = replace(
+    FAST, widths=(64, 96, 144, 224), encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3), guide_limit=64.0
 )
 """The balanced tier: 2.5 million parameters, 14.4 GMAC a megapixel. A CPU computes six times the multiply-accumulates
 of `FAST` in little over twice its time."""
