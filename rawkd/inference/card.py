@@ -32,9 +32,9 @@ __all__ = [
 ]
 
 LEFT_ALONE_BELOW = 4.0
-"""A photo with this many times less noise than a family's range begins with stays as it is. Four times below, students
-still gain on lamps and fine branches; at eight times they harm them, and farther down their products of features grow
-without bound (measured on synthetic scenes of hard edges)."""
+"""A photo with this many times less noise than a family's range begins with stays as it is (docs/accuracy.md). From half
+of it on down students harm blown edges, and ever more so, since their products of features grow without bound; texture
+still gains there. Our choice between the two."""
 
 
 def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
