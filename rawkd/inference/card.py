@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 LEFT_ALONE_BELOW = 4.0
-"""A photo with this many times less noise than a family's range begins with stays as it is. From half of the range's
-beginning on down students harm blown edges, and ever more so, since their products of features grow without bound; texture still gains
+"""A photo with this many times less noise than a family's range begins with stays as it is. At less than half as much
+students harm blown edges, and ever more so, since their products of features grow without bound; texture still gains
 there (docs/accuracy.md). Our choice between the two."""
 
 
