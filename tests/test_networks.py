@@ -14,7 +14,15 @@ import torch.nn.functional as F  # noqa: E402
 
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.networks.blocks import ARNetBlock, FeatureAlign, GatedBlock, NoiseUnits, gate, rms_norm  # noqa: E402
+from rawkd.networks.blocks import (  # noqa: E402
+    ARNetBlock,
+    ChannelAttention,
+    FeatureAlign,
+    GatedBlock,
+    NoiseUnits,
+    gate,
+    rms_norm,
+)
 from rawkd.networks.count import macs_per_mp, macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
 from rawkd.networks.haar import ConvIWT, DWTConv, dwt, iwt  # noqa: E402
@@ -120,6 +128,23 @@ def test_a_gated_fanet_has_gates_for_every_block_and_new_widths_behind_a_convolu
     ]
     assert counts == [7, 0]
     assert sum(isinstance(module, ARNetBlock) for module in FANet(replace(ANCHORED_FAST, gated=False)).modules()) == 7
+
+
+@pytest.mark.parametrize("cell_px", [2, 8])
+def test_attention_sees_its_windows_and_nothing_beyond(cell_px: int) -> None:
+    torch.manual_seed(0)
+    attention = ChannelAttention(6, 3, cell_px).requires_grad_(requires_grad=False)
+    attention.weigh[0].bias.fill_(1.0)  # rectified, and awake
+    features = torch.rand(1, 6, 16 * cell_px, 16 * cell_px)
+    reach = 4 * cell_px  # two cells of the window, one of interpolation, and the cell itself
+    elsewhere = features.clone()
+    elsewhere[..., 8 * cell_px :] += 1.0
+    same = attention(features)[..., : 8 * cell_px - reach]
+    torch.testing.assert_close(attention(elsewhere)[..., : 8 * cell_px - reach], same, atol=0, rtol=0)
+    nearer = slice(8 * cell_px - reach, 6 * cell_px)
+    assert not torch.allclose(attention(elsewhere)[..., nearer], attention(features)[..., nearer])
+    flat = torch.rand(1, 6, 1, 1).expand(1, 6, 4 * cell_px, 4 * cell_px)  # where windows see alike it is RCAN's
+    torch.testing.assert_close(attention(flat), flat * attention.weigh(flat[..., :1, :1]))
 
 
 def test_wavelets_come_back() -> None:

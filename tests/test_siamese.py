@@ -328,7 +328,7 @@ def test_the_colour_track_is_the_same_network_on_three_channels(out: Path) -> No
     assert np.isfinite(state.history[-1]["response"])
     assert state.recipe["distillation"]["teacher"] == "3-original + 4-siamese"
     card = card_of_run(out / "4-siamese")
-    assert (card.input, card.stride) == ("rgb", 8)
+    assert (card.input, card.stride) == ("rgb", 16)
     with pytest.raises(UsageError, match=r"tiny-original sees rgb in multiples of 8 pixels, .* tiny are planes of 16"):
         four_steps(out, FourSteps(original, siamese, replace(PUPIL, low=50.0, high=50.0), 0))
 
@@ -368,7 +368,7 @@ def test_a_run_teaches_as_it_is(whole: Path, tmp_path: Path) -> None:
     network.load_state_dict(kept(whole, "2-siamese").average)
     with torch.no_grad():
         torch.testing.assert_close(teacher.restore(batch.noisy, batch), network(batch.noisy), atol=1e-5, rtol=1e-4)
-    assert (card.name, card.stride, card.anchor) == ("2-siamese", 4, SIAMESE.anchor(0))
+    assert (card.name, card.stride, card.anchor) == ("2-siamese", 8, SIAMESE.anchor(0))
     assert card.files != card_of_run(whole / "4-siamese").files
     with pytest.raises(ModelError, match="nowhere holds no checkpoint: train first"):
         card_of_run(tmp_path / "nowhere")

@@ -129,19 +129,37 @@ class DenseBlock(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Features times a weight per channel, learnt from their means over the whole picture (RCAN, ECCV 2018).
+    """Features times a weight per channel, learnt from their local means (RCAN, ECCV 2018, with windows).
 
-    Pools globally: a tile's answer then depends on the tile.
+    RCAN's means are of the whole picture: of a crop in training, of something else in a photo. Windows of a crop's size
+    see the same in both, and a tile's answer is exact beyond the halo (Chu et al., ECCV 2022, who put the windows in
+    after training; cells and windows are our choice, docs/accuracy.md).
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    window_cells = 5
+    """Edge of the window of cells."""
+
+    def __init__(self, width: int, hidden: int, cell_px: int) -> None:
+        """Of features whose height and width are multiples of `cell_px`."""
         super().__init__()
+        self.cell_px = cell_px
         self.weigh = nn.Sequential(nn.Conv2d(width, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, width, 1), nn.Sigmoid())
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, width, h, w) -> the same."""
-        out: Tensor = features * self.weigh(features.mean((2, 3), keepdim=True))
+        weights = self.weigh(averaged(F.avg_pool2d(features, self.cell_px), self.window_cells))
+        out: Tensor = features * spread(weights, self.cell_px)
         return out
+
+
+def averaged(cells: Tensor, window_cells: int) -> Tensor:
+    """(n, c, h, w) means of cells -> means of the windows about them, of the cells that there are at the edge."""
+    return F.avg_pool2d(cells, window_cells, 1, window_cells // 2, count_include_pad=False)
+
+
+def spread(cells: Tensor, cell_px: int) -> Tensor:
+    """(n, c, h, w) values of cells -> (n, c, h * cell_px, w * cell_px), interpolated, so that no grid shows."""
+    return F.interpolate(cells, scale_factor=float(cell_px), mode="bilinear", align_corners=False)
 
 
 def with_variance(planes: Tensor, gain: float | Tensor, read_variance: float | Tensor) -> Tensor:
@@ -181,11 +199,8 @@ class NoiseUnits(nn.Module):
         electrons = planes * (1 / self.gain) + self.offset
         positive = torch.clamp(electrons, min=0)
         stabilised = 2 * torch.sqrt(positive + ANSCOMBE) + (electrons - positive) * ANSCOMBE**-0.5
-        cells = F.avg_pool2d(stabilised, self.local_px)
-        for _ in range(2):
-            cells = F.avg_pool2d(cells, self.window_cells, 1, self.window_cells // 2, count_include_pad=False)
-        mean = F.interpolate(cells, scale_factor=float(self.local_px), mode="bilinear", align_corners=False)
-        structure = stabilised - mean
+        cells = averaged(averaged(F.avg_pool2d(stabilised, self.local_px), self.window_cells), self.window_cells)
+        structure = stabilised - spread(cells, self.local_px)
         guide = structure * 0.25
         if self.guide_limit is not None:
             guide = torch.clamp(guide, -self.guide_limit, self.guide_limit)

@@ -2,7 +2,7 @@
 
 Source: Zamir et al., CVPR 2020 (arXiv 2003.07761), section 3.3; the counts of its published network and of the
 Feature-Align paper's CycleISP-Lite decide what the paper leaves open (a 3x3 spatial attention without bias). Written
-anew: its code may be used for research only. Channel attention pools globally: see `mwrcanet`.
+anew: its code may be used for research only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from rawkd.networks.blocks import ChannelAttention, with_variance
 
 REDUCTION = 16
+CELL_PX = 8
+"""Of channel attention."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class CycleISPConfig:
 class CycleISP(nn.Module):
     """(n, in_channels, h, w) -> (n, 4, h, w), denoised; 11,063 parameters by default, the paper's CycleISP-Lite."""
 
-    stride = 1
+    stride = CELL_PX
     """Packed pixels that height and width are multiples of."""
     decoder_taps = ("merge",)
 
@@ -86,7 +88,7 @@ class _DualAttention(nn.Module):
             nn.Conv2d(width, width, 3, padding=1), activation, nn.Conv2d(width, width, 3, padding=1)
         )
         self.spatial = nn.Conv2d(2, 1, 3, padding=1, bias=False)
-        self.channels = ChannelAttention(width, max(1, width // REDUCTION))
+        self.channels = ChannelAttention(width, max(1, width // REDUCTION), CELL_PX)
         self.mix = nn.Conv2d(2 * width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """MDRN: noise removed in groups that each degrade to half size, aggregate scales, and reconstruct.
 
 Source: MDRN's paper states the idea and two sizes (770 K and 2.38 M parameters); number of groups, widths and the
-aggregation block are our choice, made to meet both. Channel attention pools globally: see `mwrcanet`.
+aggregation block are our choice, made to meet both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from rawkd.networks.blocks import ChannelAttention
 from rawkd.networks.haar import ConvIWT, DWTConv
 
 REDUCTION = 16
+CELL_PX = 4
+"""Of channel attention, at half size."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class MDRNConfig:
 
 
 class MDRN(nn.Module):
-    """Anchored packed mosaic (n, 4, h, w), or a picture of 1 or 3 channels -> the same, denoised; h and w even."""
+    """Anchored packed mosaic (n, 4, h, w), or a picture of 1 or 3 channels -> the same, denoised; by 8 pixels."""
 
-    stride = 2
+    stride = 2 * CELL_PX
     """Packed pixels that height and width are multiples of."""
 
     def __init__(self, config: MDRNConfig) -> None:
@@ -91,7 +93,7 @@ class _Aggregation(nn.Module):
         )
         self.point = nn.Conv2d(width, branch_width, 1)
         self.mix = nn.Conv2d(4 * branch_width, width, 1)
-        self.attention = ChannelAttention(width, max(1, width // REDUCTION))
+        self.attention = ChannelAttention(width, max(1, width // REDUCTION), CELL_PX)
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, width, h, w) -> the same."""

@@ -2,8 +2,7 @@
 
 Source: the published network's layers, described in its repository (there is no paper). It was found by a search over
 the number of blocks, their kind and the channels; those three are the configuration. What a dense block was there is
-not stated: ours is RDN's. The global pooling of channel attention makes the answer depend on the tile: a card states a
-halo of half a tile.
+not stated: ours is RDN's.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ REDUCTION = 16
 DENSE_LAYERS = 3
 """Of a dense block, each half as wide as the block: a quarter dearer than channel attention of the same width."""
 BLOCKS = ("rcab", "dense")
+CELLS_PX = (8, 4, 2)
+"""Of channel attention, by level: as many pixels of the finest."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,12 @@ class MWRCANet(WaveletNetwork):
 
     def _group(self, level: int) -> nn.Module:
         config = self.config
-        return _Group(config.widths[level], config.blocks[level], config.block)
+        return _Group(config.widths[level], config.blocks[level], config.block, CELLS_PX[level])
+
+    @property
+    def stride(self) -> int:
+        """Packed pixels, or pixels of a picture, that height and width are multiples of, for a cell of attention."""
+        return CELLS_PX[0] if self.in_channels == 4 else 2 * CELLS_PX[0]
 
     def correction(self, bands: Tensor) -> Tensor:
         """(n, bands, h/2, w/2) -> the same."""
@@ -88,10 +94,10 @@ class MWRCANet(WaveletNetwork):
 class _Group(nn.Module):
     """Blocks of one kind and a 3x3 convolution, plus identity."""
 
-    def __init__(self, width: int, num_blocks: int, block: str) -> None:
+    def __init__(self, width: int, num_blocks: int, block: str, cell_px: int) -> None:
         super().__init__()
         made: list[nn.Module] = [
-            _AttentionBlock(width) if block == "rcab" else DenseBlock(width, width // 2, DENSE_LAYERS)
+            _AttentionBlock(width, cell_px) if block == "rcab" else DenseBlock(width, width // 2, DENSE_LAYERS)
             for _ in range(num_blocks)
         ]
         self.blocks = nn.Sequential(*made)
@@ -106,13 +112,13 @@ class _Group(nn.Module):
 class _AttentionBlock(nn.Module):
     """3x3, PReLU, 3x3, channel attention, plus identity."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, cell_px: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1),
             nn.PReLU(),
             nn.Conv2d(width, width, 3, padding=1),
-            ChannelAttention(width, max(1, width // REDUCTION)),
+            ChannelAttention(width, max(1, width // REDUCTION), cell_px),
         )
 
     def forward(self, features: Tensor) -> Tensor:

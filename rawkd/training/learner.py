@@ -14,6 +14,7 @@ from rawkd.errors import ModelError
 from rawkd.networks import build_network
 from rawkd.training.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.config import Recipe
+from rawkd.training.grow import grow
 from rawkd.training.muon import MuonAndAdam
 from rawkd.training.strategies import Strategy
 
@@ -63,15 +64,25 @@ class Learner:
         self.optimiser.load_state_dict(state.optimiser)
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the averaged weights of another run."""
+        """Begin with the averaged weights of another run; a larger FA-Net grows out of a smaller one.
+
+        Raises
+        ------
+        ModelError: if there is no such run, or its network is another one that does not grow into this.
+        """
         checkpoint = load_checkpoint(folder)
         if checkpoint is None:
             raise ModelError(f"{folder} holds no run to start from")
-        try:
+        if _shapes(checkpoint.average) == _shapes(self.student.state_dict()):
             self.student.load_state_dict(checkpoint.average)
-        except RuntimeError as error:
-            raise ModelError(f"{folder} holds weights of another network: start from one of the same recipe") from error
-        self.average.load_state_dict(checkpoint.average)
+        else:
+            try:
+                grow(checkpoint.network(), self.student)
+            except ModelError as error:
+                raise ModelError(
+                    f"{folder} holds weights of another network: start from one of the same recipe ({error})"
+                ) from error
+        self.average.load_state_dict(self.student.state_dict())
 
     def follow(self, decay: float) -> None:
         """Move the average towards the student by 1 - decay."""
@@ -93,6 +104,10 @@ class Learner:
             history=history,
             adapters=None if adapters is None else adapters.state_dict(),
         )
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
 
 
 def _optimiser(trained: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | MuonAndAdam:
