@@ -36,7 +36,8 @@ from rawkd.training.losses import LOSSES  # noqa: E402
 from rawkd.training.picture_recipes import MDRN_2B_COLOUR, MDRN_2B_GREY, PICTURE_RECIPES  # noqa: E402
 from rawkd.training.recipes import FANET_FAST, recipe_named  # noqa: E402
 from rawkd.training.synthesize import NoiseShare  # noqa: E402
-from rawkd.training.teacher import Teacher, find_teacher  # noqa: E402
+from rawkd.training.teacher import Teacher  # noqa: E402
+from rawkd.training.trained import find_trained  # noqa: E402
 
 CONFIG: dict[str, Any] = {"channels": 1, "blocks": 1, "width": 8, "branch_width": 4, "groups": 4}
 TINY = replace(
@@ -278,7 +279,7 @@ def test_it_is_no_raw_model(model: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def distilled(strategy: str, teacher: Path, recipe: Recipe, **numbers: Any) -> Any:
-    distillation = Distillation.of(strategy, (find_teacher(str(teacher)),), numbers)
+    distillation = Distillation.of(strategy, (find_trained(str(teacher)),), numbers)
     return lambda device, student: distillation.build(recipe, 0, student, None, device)
 
 

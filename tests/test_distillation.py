@@ -38,7 +38,8 @@ from rawkd.training.recipes import FANET_FAST  # noqa: E402
 from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: E402
 from rawkd.training.strategies.response import Response  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.teacher import Teacher, find_teacher, told_noise_of  # noqa: E402
+from rawkd.training.teacher import Teacher, told_noise_of  # noqa: E402
+from rawkd.training.trained import find_trained  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -289,9 +290,9 @@ def test_answers_that_are_not_finite_name_the_teacher(teacher: Teacher, value: f
 
 
 def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> None:
-    assert find_teacher(str(card.directory)) == card
+    assert find_trained(str(card.directory)) == card
     with pytest.raises(ModelError, match=r"nobody is neither a model's folder nor a shipped model"):
-        find_teacher("nobody")
+        find_trained("nobody")
 
 
 def test_numbers_of_another_strategy_are_refused(card: ModelCard) -> None:

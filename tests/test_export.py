@@ -19,6 +19,7 @@ from rawkd.errors import InputError, ModelError  # noqa: E402
 from rawkd.inference.card import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
+from rawkd.inference.torch_engine import load_module  # noqa: E402
 from rawkd.inference.weights import NETWORK, WEIGHTS  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import export as exporting  # noqa: E402
@@ -53,7 +54,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(recipe: Recipe, pictures: Path, folder: Path, start_from: Path | None = None) -> tuple[Path, CleanSet]:
+def trained(recipe: Recipe, pictures: Path, folder: Path, start_from: str | None = None) -> tuple[Path, CleanSet]:
     """A short run and its held-out pictures."""
     sets = find_pictures([pictures], 32)
     folder.mkdir()
@@ -73,7 +74,7 @@ def trained(recipe: Recipe, pictures: Path, folder: Path, start_from: Path | Non
 def model(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("export")
     first, _ = trained(TINY, pictures, place / "first")
-    run, held_out = trained(replace(TINY, name="polish", steps=2), pictures, place / "run", first)
+    run, held_out = trained(replace(TINY, name="polish", steps=2), pictures, place / "run", str(first))
     return export(run, place / "models", held_out, PROVENANCE)
 
 
@@ -110,6 +111,17 @@ def test_weights_load_strictly_and_agree_with_the_graph(model: Path) -> None:
         expected = network.eval()(torch.from_numpy(planes)).numpy()
     np.testing.assert_allclose(engine.run(planes), expected, atol=1e-4)
     assert np.abs(expected - planes).max() > 1e-3
+
+
+def test_a_models_weights_are_refined_and_its_data_stated(model: Path, pictures: Path, tmp_path: Path) -> None:
+    still = replace(TINY, name="own-sensor", steps=1, learning_rate=0.0)
+    run, held_out = trained(still, pictures, tmp_path / "run", str(model))
+    provenance = replace(PROVENANCE, data=[{"file": "b.png"}])
+    refined = export(run, tmp_path / "models", held_out, provenance)
+    before, after = read_card(model), read_card(refined)
+    torch.testing.assert_close(load_module(after).state_dict(), load_module(before).state_dict(), atol=0, rtol=0)
+    assert after.data == [{"file": "b.png"}, {"file": "a.png"}]
+    assert [stage["recipe"] for stage in after.recipe["stages"]] == ["tiny", "polish", "own-sensor"]
 
 
 def test_a_folder_without_a_run_is_refused(pictures: Path, tmp_path: Path) -> None:
@@ -160,7 +172,7 @@ def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> No
     state = load_checkpoint(run)
     assert state is not None
     save_checkpoint(tmp_path, replace(state, recipe={**state.recipe, "start_from": str(tmp_path / "gone")}))
-    with pytest.raises(ModelError, match=r"gone holds no run, but later ones began with it"):
+    with pytest.raises(ModelError, match=r"began with what is gone: .*gone is neither a model's folder"):
         stages_of(tmp_path)
 
 

@@ -39,7 +39,8 @@ from rawkd.training.recipes import RECIPES  # noqa: E402
 from rawkd.training.strategies.heterogeneous import group_distance, ramp  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 from rawkd.training.synthesize import NoiseShare  # noqa: E402
-from rawkd.training.teacher import find_teacher, told_noise_of  # noqa: E402
+from rawkd.training.teacher import told_noise_of  # noqa: E402
+from rawkd.training.trained import find_trained  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -251,7 +252,7 @@ def test_a_student_of_the_lower_subrange_teaches_at_its_own_noise(tmp_path: Path
     assert float(gains.max()) < subrange[1] * 8.4**0.1 * np.exp(5 * 0.12)
     with pytest.raises(ModelError, match=r"s0 knows the gains 8e-06 to 6\.73e-05, the student needs 1\.68e-05 to"):
         built("hmds", card, student(SMALL_MDRN), SMALL_MDRN, noise_ratio=2.0)
-    with pytest.raises(UsageError, match="s0 is of no lower subrange than the student, as --noise-ratio subrange asks"):
+    with pytest.raises(UsageError, match="s0 is of no weaker noise than the student, as --noise-ratio subrange asks"):
         Distillation.of("hmds", (card,), {"noise_ratio": "subrange"}).build(
             SMALL_MDRN, 0, student(SMALL_MDRN), None, CPU
         )
@@ -480,7 +481,7 @@ def test_pictures_with_half_the_sigma(pictures: CleanSet, tmp_path: Path, ratio:
     train(GREY, 0, (pictures, pictures), lambda *_: Supervised(build_losses(GREY.losses, None, CPU)), Run(tmp_path))
     recipe = GREY.with_sigma(50.0, 50.0)
     network = build_network(recipe.network, recipe.network_config(0))
-    distillation = Distillation.of("hmds", (find_teacher(str(tmp_path)),), {"noise_ratio": ratio})
+    distillation = Distillation.of("hmds", (find_trained(str(tmp_path)),), {"noise_ratio": ratio})
     strategy: Any = distillation.build(recipe, 0, network, None, CPU)
     batch = batches_of(pictures, recipe, 0, seed=5, length=1, weaker=strategy.weaker_noise)[0]
     seen: list[Any] = []
@@ -559,7 +560,7 @@ def test_the_command_distils_by_features(
         (("--strategy", "hads", "--teacher", "TEACHER"), 2, "the strategy hads learns from 1 teacher, not 2"),
         (("--strategy", "hads", "--taps", "a,b,c"), 5, "the teacher mlefgn has no layer a"),
         (("--strategy", "hads", "--student-taps", "head"), 5, "and the student at 1 (head)"),
-        (("--strategy", "hmds", "--noise-ratio", "subrange"), 2, "mlefgn is of no lower subrange than the student"),
+        (("--strategy", "hmds", "--noise-ratio", "subrange"), 2, "mlefgn is of no weaker noise than the student"),
     ],
 )
 def test_what_the_command_refuses(

@@ -31,7 +31,7 @@ from rawkd.training.loop import Run, train  # noqa: E402
 from rawkd.training.losses import build_losses  # noqa: E402
 from rawkd.training.shards import SHARD_BYTES, halve, shards  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.teacher import find_teacher  # noqa: E402
+from rawkd.training.trained import find_trained  # noqa: E402
 
 HALF_ROUNDING = 2.0**-11
 HALF_SUBNORMAL = 2.0**-25
@@ -167,7 +167,7 @@ def test_an_exported_teacher_is_small_and_complete(exported: Path) -> None:
         .startswith("# teacher-tiny\n\nA teacher of the family `tiny` (tier `best`)")
     )
     assert load_family(exported) == (card,)
-    assert find_teacher(str(exported)) == card
+    assert find_trained(str(exported)) == card
 
 
 def test_both_engines_run_a_graph_that_was_given_its_weights(exported: Path) -> None:

@@ -37,7 +37,8 @@ from rawkd.training.recipes import FANET_FAST, RECIPES  # noqa: E402
 from rawkd.training.run_card import card_of_run  # noqa: E402
 from rawkd.training.strategies.siamese import Siamese  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.teacher import Teacher, find_teacher  # noqa: E402
+from rawkd.training.teacher import Teacher  # noqa: E402
+from rawkd.training.trained import find_trained  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -304,7 +305,7 @@ def test_other_teachers_numbers_and_lengths_are_refused(whole: Path, out: Path) 
 
 def test_a_second_student_learns_of_the_same_networks(whole: Path) -> None:
     before = {name: (whole / name / "checkpoint.pt").stat().st_mtime_ns for name in FOLDERS}
-    second = replace(ASKED, subrange=2, numbers={"label_share": (0.0, 1.0)}, start_from=whole / "5-tiny-1")
+    second = replace(ASKED, subrange=2, numbers={"label_share": (0.0, 1.0)}, start_from=str(whole / "5-tiny-1"))
     state = four_steps(whole, second)
     assert state is not None
     assert state.recipe["distillation"]["label_share"] == [0.0, 1.0]
@@ -362,7 +363,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
 
 
 def test_a_run_teaches_as_it_is(whole: Path, tmp_path: Path) -> None:
-    card = find_teacher(str(whole / "2-siamese"))
+    card = find_trained(str(whole / "2-siamese"))
     teacher, batch = Teacher(card, SIAMESE.anchor(0), CPU), leaves_batch(0, SIAMESE)
     network = build_network("mwrcanet", SIAMESE.network_config(0)).eval()
     network.load_state_dict(kept(whole, "2-siamese").average)

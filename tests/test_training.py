@@ -69,7 +69,7 @@ def run(
     out: Path,
     *,
     listen: Callable[[Progress], None] = lambda _: None,
-    start_from: Path | None = None,
+    start_from: str | None = None,
     **choices: Any,
 ) -> Checkpoint:
     out.mkdir(exist_ok=True)
@@ -227,7 +227,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_difference(folder: P
     assert "recipe.noise.model poisson-gaussian -> eld" in str(caught.value)
     assert "steps" not in str(caught.value)
     with pytest.raises(ModelError, match="start_from None -> "):
-        run(short, folder, tmp_path / "run", start_from=tmp_path / "run")
+        run(short, folder, tmp_path / "run", start_from=str(tmp_path / "run"))
     untouched = load_checkpoint(tmp_path / "run")
     assert untouched is not None
     refuse_other_recipe(untouched, {"recipe": recipe_json(short), "subrange": 1, "start_from": None}, tmp_path / "run")
@@ -236,13 +236,13 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_difference(folder: P
 def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
     first = run(TINY, folder, tmp_path / "first")
     still = replace(TINY, name="second", steps=1, learning_rate=0.0)
-    second = run(still, folder, tmp_path / "second", start_from=tmp_path / "first")
+    second = run(still, folder, tmp_path / "second", start_from=str(tmp_path / "first"))
     assert_equal_states(second.average, first.average)
-    with pytest.raises(ModelError, match="nowhere holds no run to start from"):
-        run(still, folder, tmp_path / "third", start_from=tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="nowhere is neither a model's folder nor a shipped model"):
+        run(still, folder, tmp_path / "third", start_from=str(tmp_path / "nowhere"))
     wider = replace(still, config={**TINY.config, "widths": [8, 24]})
     with pytest.raises(ModelError, match="first holds weights of another network"):
-        run(wider, folder, tmp_path / "fourth", start_from=tmp_path / "first")
+        run(wider, folder, tmp_path / "fourth", start_from=str(tmp_path / "first"))
 
 
 class Poisoned:

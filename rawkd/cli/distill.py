@@ -130,14 +130,14 @@ def distill_command(
     """Train one student by its teachers, or resume its training."""
     require_torch()
     from rawkd.training.distillation import Distillation
-    from rawkd.training.teacher import find_teacher
+    from rawkd.training.trained import find_trained
 
     recipe = choices.recipe(recipe_name)
     if strategy == "siamese" and not teachers:
         return distill_in_four_steps(recipe, networks, given, choices)
     if networks.given:
         raise UsageError("the two networks are trained by the strategy siamese without --teacher: leave one out")
-    distillation = Distillation.of(strategy, tuple(map(find_teacher, teachers)), given)
+    distillation = Distillation.of(strategy, tuple(map(find_trained, teachers)), given)
 
     def distilled(device: torch.device, student: nn.Module) -> Strategy:
         return distillation.build(recipe, choices.subrange, student, choices.vgg16, device)

@@ -34,7 +34,7 @@ class TrainingChoices:
     batch: int | None
     minutes: float | None
     folder: Path
-    start_from: Path | None
+    start_from: str | None
     device: str
     threads: int | None
     workers: int
@@ -108,7 +108,7 @@ _OPTIONS = (
     click.option("--batch", type=click.IntRange(1), help="Another number of crops a step than the recipe's."),
     click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after; the same command resumes."),
     click.option("--out", "folder", required=True, type=PATH, help="Folder of the run."),
-    click.option("--start-from", type=PATH, help="Folder of a run whose weights to begin with."),
+    click.option("--start-from", metavar="NAME|DIR", help="Shipped model, or folder of a model or run, to begin with."),
     click.option("--device", default="cpu", show_default=True, help="A torch device: cpu, cuda, mps."),
     click.option("--threads", type=click.IntRange(1), help="CPU threads."),
     click.option(

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from rawkd.errors import ModelError
 from rawkd.files.atomic import atomic_output
-from rawkd.networks import build_network
 from rawkd.training.config import recipe_from_json, recipe_json
 
 CHECKPOINT = "checkpoint.pt"
@@ -38,13 +36,6 @@ class Checkpoint:
     seconds: float
     history: list[dict[str, float]]
     adapters: dict[str, Any] | None = None
-
-    def network(self) -> nn.Module:
-        """The network with the averaged weights."""
-        recipe = recipe_from_json(self.recipe["recipe"])
-        network = build_network(recipe.network, recipe.network_config(self.recipe["subrange"]))
-        network.load_state_dict(self.average)
-        return network
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

@@ -20,7 +20,7 @@ from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.response import RESPONSE
 from rawkd.training.strategies.siamese import SIAMESE
 from rawkd.training.strategies.slkd import SLKD
-from rawkd.training.teacher import TeacherCard
+from rawkd.training.trained import TrainedCard
 
 STRATEGIES: dict[str, Kind] = {
     "response": RESPONSE,
@@ -43,11 +43,11 @@ class Distillation:
     """
 
     strategy: str
-    teachers: tuple[TeacherCard, ...]
+    teachers: tuple[TrainedCard, ...]
     numbers: dict[str, Any]
 
     @classmethod
-    def of(cls, strategy: str, teachers: tuple[TeacherCard, ...], given: dict[str, Any]) -> Distillation:
+    def of(cls, strategy: str, teachers: tuple[TrainedCard, ...], given: dict[str, Any]) -> Distillation:
         """With the numbers that were `given` (None: not) and the defaults of the others.
 
         Raises

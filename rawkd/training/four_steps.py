@@ -48,7 +48,7 @@ class Step:
 
     Attributes
     ----------
-    name : of its folder. recipe, subrange : what is trained. start_from : folder of the run that it begins with.
+    name : of its folder. recipe, subrange : what is trained. start_from : what it begins with, as in `train`.
     teachers : names of the steps whose mean is the label; none learns from the truth alone.
     numbers : of the strategy `siamese`.
     """
@@ -56,7 +56,7 @@ class Step:
     name: str
     recipe: Recipe
     subrange: int
-    start_from: Path | None = None
+    start_from: str | None = None
     teachers: tuple[str, ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class FourSteps:
     original, siamese, student : recipes. subrange : of the student; the networks' is the one that holds it.
     tuning_steps : optimiser steps of each tuning; None for an eighth of the recipe's.
     numbers : those of the strategy `siamese` that were given; the share of the labels is the student's.
-    start_from : folder of the run that the student begins with.
+    start_from : what the student begins with, as in `train`.
     """
 
     original: Recipe
@@ -79,7 +79,7 @@ class FourSteps:
     subrange: int
     tuning_steps: int | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
-    start_from: Path | None = None
+    start_from: str | None = None
 
     def steps(self, folder: Path) -> tuple[Step, ...]:
         """The trainings in their order; the student's last.
@@ -96,9 +96,9 @@ class FourSteps:
         return (
             Step(first[0], self.original, one),
             Step(first[1], self.siamese, two),
-            Step(second[0], self._tuned(self.original), one, folder / first[0], first, even),
-            Step(second[1], self._tuned(self.siamese), two, folder / first[1], first, even),
-            Step("4-siamese", self._tuned(self.siamese), two, folder / second[1], second, even),
+            Step(second[0], self._tuned(self.original), one, str(folder / first[0]), first, even),
+            Step(second[1], self._tuned(self.siamese), two, str(folder / first[1]), first, even),
+            Step("4-siamese", self._tuned(self.siamese), two, str(folder / second[1]), second, even),
             Step(
                 f"5-{self.student.name}-{self.subrange}",
                 self.student,

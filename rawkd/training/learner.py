@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,11 +11,12 @@ from torch import Tensor, nn
 
 from rawkd.errors import ModelError
 from rawkd.networks import build_network
-from rawkd.training.checkpoint import Checkpoint, load_checkpoint
+from rawkd.training.checkpoint import Checkpoint
 from rawkd.training.config import Recipe
 from rawkd.training.grow import grow
 from rawkd.training.muon import MuonAndAdam
 from rawkd.training.strategies import Strategy
+from rawkd.training.trained import TrainedCard, load_trained
 
 MakeStrategy = Callable[[torch.device, nn.Module], Strategy]
 """A strategy on a device, for a student."""
@@ -63,25 +63,21 @@ class Learner:
             adapters.load_state_dict(state.adapters)
         self.optimiser.load_state_dict(state.optimiser)
 
-    def start_from(self, folder: Path) -> None:
-        """Begin with the averaged weights of another run; a larger FA-Net grows out of a smaller one.
+    def start_from(self, trained: TrainedCard) -> None:
+        """Begin with the weights of a model or of another run; a larger FA-Net grows out of a smaller one.
 
         Raises
         ------
-        ModelError: if there is no such run, or its network is another one that does not grow into this.
+        ModelError: if its network is another one that does not grow into this.
         """
-        checkpoint = load_checkpoint(folder)
-        if checkpoint is None:
-            raise ModelError(f"{folder} holds no run to start from")
-        if _shapes(checkpoint.average) == _shapes(self.student.state_dict()):
-            self.student.load_state_dict(checkpoint.average)
+        begun = load_trained(trained)
+        if _shapes(begun) == _shapes(self.student):
+            self.student.load_state_dict(begun.state_dict())
         else:
             try:
-                grow(checkpoint.network(), self.student)
+                grow(begun, self.student)
             except ModelError as error:
-                raise ModelError(
-                    f"{folder} holds weights of another network: start from one of the same recipe ({error})"
-                ) from error
+                raise ModelError(f"{trained.name} holds weights of another network: {error}") from error
         self.average.load_state_dict(self.student.state_dict())
 
     def follow(self, decay: float) -> None:
@@ -106,8 +102,8 @@ class Learner:
         )
 
 
-def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: weight.shape for name, weight in weights.items()}
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in network.state_dict().items()}
 
 
 def _optimiser(trained: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | MuonAndAdam:

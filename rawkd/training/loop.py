@@ -29,6 +29,7 @@ from rawkd.training.learner import Learner, MakeStrategy
 from rawkd.training.muon import MuonAndAdam
 from rawkd.training.processes import Processes, joined_processes, kept_child_signal
 from rawkd.training.step import optimise
+from rawkd.training.trained import find_trained
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
 FINAL_RATE = 1e-3
@@ -74,7 +75,7 @@ def train(
     make_strategy: MakeStrategy,
     run: Run,
     *,
-    start_from: Path | None = None,
+    start_from: str | None = None,
     distillation: dict[str, Any] | None = None,
     listen: Callable[[Progress], None] = lambda _: None,
 ) -> Checkpoint:
@@ -84,7 +85,7 @@ def train(
     ----------
     pictures : training and held-out sets; None for leaves.
     make_strategy : on a device, for the student; its adapters are trained with the student, never averaged.
-    start_from : the folder of a run whose averaged weights a new run begins with.
+    start_from : what a new run begins with: the folder of a run or of a model, or the name of a shipped model.
     distillation : plain JSON of the strategy and its teacher, which a resumed run must agree in.
 
     Raises
@@ -130,15 +131,14 @@ def train(
 
 
 def _identity(
-    recipe: Recipe, subrange: int, start_from: Path | None, distillation: dict[str, Any] | None
+    recipe: Recipe, subrange: int, start_from: str | None, distillation: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What a checkpoint must agree in to be resumed."""
-    start = str(start_from) if start_from else None
-    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
+    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start_from}
     return identity | ({"distillation": distillation} if distillation else {})
 
 
-def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from: Path | None) -> Checkpoint:
+def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from: str | None) -> Checkpoint:
     """The learner as its run's checkpoint has it, or at its start."""
     state = load_checkpoint(folder)
     if state is not None:
@@ -146,7 +146,7 @@ def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from:
         learner.resume(state)
         return state
     if start_from is not None:
-        learner.start_from(start_from)
+        learner.start_from(find_trained(start_from))
     return learner.checkpoint(0, identity, 0.0, [])
 
 

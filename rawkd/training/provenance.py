@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.errors import InputError, ModelError
+from rawkd.inference.card_file import ModelCard
 from rawkd.training.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.clean import CleanSet
+from rawkd.training.trained import find_trained
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,48 @@ class Provenance:
 
 
 def stages_of(run: Path) -> list[dict[str, Any]]:
-    """The runs that led to these weights, first to last: recipe, steps, hours, last validation.
+    """The runs that led to these weights, first to last, those of a model that they began with too.
+
+    Of each its recipe, steps, hours and last validation.
 
     Raises
     ------
     ModelError: if one of them is gone, since a card without it would be untrue.
     """
-    checkpoint: Checkpoint | None = load_checkpoint(run)
+    runs, model = _ancestry(run)
+    return [*(model.recipe.get("stages", []) if model else []), *map(_stage, runs)]
+
+
+def inherited_rows(run: Path) -> list[dict[str, str]]:
+    """The training files of the model that these weights began with, if there was one.
+
+    Raises
+    ------
+    ModelError: as `stages_of`.
+    """
+    _, model = _ancestry(run)
+    return model.data if model else []
+
+
+def _ancestry(run: Path) -> tuple[list[Checkpoint], ModelCard | None]:
+    """The runs that led to these weights, first to last, and the model that the first of them began with."""
+    checkpoint = load_checkpoint(run)
     if checkpoint is None:
-        raise ModelError(f"{run} holds no run, but later ones began with it: put it back where it was")
+        raise ModelError(f"{run} holds no run: train first")
     before = checkpoint.recipe["start_from"]
+    if not before:
+        return [checkpoint], None
+    try:
+        begun = find_trained(before)
+    except ModelError as error:
+        raise ModelError(f"{run} began with what is gone: {error}, or put it back where it was") from error
+    if isinstance(begun, ModelCard):
+        return [checkpoint], begun
+    runs, model = _ancestry(Path(before))
+    return [*runs, checkpoint], model
+
+
+def _stage(checkpoint: Checkpoint) -> dict[str, Any]:
     stage = {
         "recipe": checkpoint.recipe["recipe"]["name"],
         "steps": checkpoint.step,
@@ -51,7 +85,7 @@ def stages_of(run: Path) -> list[dict[str, Any]]:
     }
     if distillation := checkpoint.recipe.get("distillation"):
         stage["distillation"] = distillation
-    return [*(stages_of(Path(before)) if before else []), stage]
+    return stage
 
 
 def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> list[dict[str, str]]:

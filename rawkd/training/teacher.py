@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,45 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError, UsageError
-from rawkd.inference.card import read_card
-from rawkd.inference.card_file import CARD, ModelCard, NoiseSubrange
+from rawkd.inference.card_file import ModelCard, NoiseSubrange
 from rawkd.inference.model_card import CHANNELS, PICTURES
 from rawkd.inference.selftest import check_golden
-from rawkd.inference.torch_engine import TorchEngine, load_module
-from rawkd.inference.weights import models_directory
+from rawkd.inference.torch_engine import TorchEngine
 from rawkd.networks.blocks import with_variance
 from rawkd.sensor.bayer import SYMMETRIES
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
-from rawkd.training.checkpoint import CHECKPOINT
 from rawkd.training.dataset import Batch
 from rawkd.training.ensemble import ensemble_mean
 from rawkd.training.losses import to_signal
-from rawkd.training.run_card import RunCard, card_of_run
 from rawkd.training.synthesize import SAME_NOISE, NoiseShare
 from rawkd.training.taps import FeatureTaps
-
-TeacherCard = ModelCard | RunCard
-"""Of a model, or of a run that was not exported."""
-
-
-def find_teacher(name_or_folder: str) -> TeacherCard:
-    """The card of a shipped model by its name, or of the folder of a model or of a run.
-
-    Raises
-    ------
-    ModelError: if there is no card, or it is wrong: another input than planes R, Gr, Gb, B, with or without variance.
-    """
-    shipped = models_directory()
-    for folder in (shipped / name_or_folder, Path(name_or_folder)):
-        if (folder / CARD).exists():
-            return read_card(folder)
-    if (Path(name_or_folder) / CHECKPOINT).exists():
-        return card_of_run(Path(name_or_folder))
-    known = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))) or "none"
-    raise ModelError(
-        f"{name_or_folder} is neither a model's folder nor a shipped model ({known}), nor a run: name a teacher"
-    )
+from rawkd.training.trained import TrainedCard, load_trained
 
 
 class Teacher:
@@ -64,7 +38,7 @@ class Teacher:
     card : of the model or run. network : its module, no parameter of which requires a gradient.
     """
 
-    def __init__(self, card: TeacherCard, student_anchor: Anchor, device: torch.device, *, ensemble: int = 1) -> None:
+    def __init__(self, card: TrainedCard, student_anchor: Anchor, device: torch.device, *, ensemble: int = 1) -> None:
         """Load the network, and prove a model's by its card's golden output.
 
         Parameters
@@ -80,7 +54,7 @@ class Teacher:
             raise UsageError(f"an ensemble of {ensemble}: choose one of {', '.join(map(str, SYMMETRIES))}")
         self.card, self.ensemble = card, ensemble
         self.student_anchor = student_anchor
-        network: Any = card.load() if isinstance(card, RunCard) else load_module(card)
+        network: Any = load_trained(card)
         if network.in_channels != CHANNELS[card.input]:
             raise ModelError(
                 f"the teacher {card.name} takes {card.input} by its card, but its network {card.network} takes "
@@ -195,7 +169,7 @@ def told_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
     return gain[:, :, None, None], read_variance.clamp(min=0)[:, :, None, None]
 
 
-def refuse_other_input(card: TeacherCard, student_input: str) -> None:
+def refuse_other_input(card: TrainedCard, student_input: str) -> None:
     """Raise ModelError where a teacher and a student do not see the same kind of picture.
 
     Parameters
@@ -208,7 +182,7 @@ def refuse_other_input(card: TeacherCard, student_input: str) -> None:
         )
 
 
-def _between(student_anchor: Anchor, card: TeacherCard) -> KSigma:
+def _between(student_anchor: Anchor, card: TrainedCard) -> KSigma:
     """From the student's anchor to the teacher's; pictures stay as they are."""
     if card.input in PICTURES:
         channels = CHANNELS[card.input]

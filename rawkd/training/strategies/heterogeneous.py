@@ -136,7 +136,7 @@ def _neighbour_noise(setting: Setting) -> NoiseShare:
     own, card = setting.recipe.anchor(setting.subrange), setting.cards[0]
     if card.anchor.read_variance >= own.read_variance:
         raise UsageError(
-            f"the teacher {card.name} is of no lower subrange than the student, as --noise-ratio {NEIGHBOUR} asks for: "
+            f"the teacher {card.name} is of no weaker noise than the student, as --noise-ratio {NEIGHBOUR} asks for: "
             "give a ratio, or another teacher"
         )
     read_share = card.anchor.read_variance / own.read_variance

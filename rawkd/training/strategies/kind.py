@@ -15,7 +15,8 @@ from rawkd.training.losses import build_losses
 from rawkd.training.strategies import Strategy
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.synthesize import SAME_NOISE, NoiseShare
-from rawkd.training.teacher import Teacher, TeacherCard, refuse_other_input
+from rawkd.training.teacher import Teacher, refuse_other_input
+from rawkd.training.trained import TrainedCard
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Setting:
     recipe: Recipe
     subrange: int
     student: nn.Module
-    cards: tuple[TeacherCard, ...]
+    cards: tuple[TrainedCard, ...]
     numbers: dict[str, Any]
     vgg16: Path | None
     device: torch.device

@@ -1,0 +1,47 @@
+"""A trained network by its name: a shipped model, the folder of a model, or that of a run which was not exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from rawkd.errors import ModelError
+from rawkd.inference.card import read_card
+from rawkd.inference.card_file import CARD, ModelCard
+from rawkd.inference.torch_engine import load_module
+from rawkd.inference.weights import models_directory
+from rawkd.training.checkpoint import CHECKPOINT
+from rawkd.training.run_card import RunCard, card_of_run
+
+TrainedCard = ModelCard | RunCard
+"""Of a model, or of a run that was not exported."""
+
+
+def find_trained(name_or_folder: str) -> TrainedCard:
+    """The card of a shipped model by its name, or of the folder of a model or of a run.
+
+    Raises
+    ------
+    ModelError: if there is no card, or it is wrong: another input than planes R, Gr, Gb, B, with or without variance.
+    """
+    shipped = models_directory()
+    for folder in (shipped / name_or_folder, Path(name_or_folder)):
+        if (folder / CARD).exists():
+            return read_card(folder)
+    if (Path(name_or_folder) / CHECKPOINT).exists():
+        return card_of_run(Path(name_or_folder))
+    known = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))) or "none"
+    raise ModelError(
+        f"{name_or_folder} is neither a model's folder nor a shipped model ({known}), nor a run: name one of them"
+    )
+
+
+def load_trained(card: TrainedCard) -> nn.Module:
+    """The network with its weights.
+
+    Raises
+    ------
+    ModelError: if the weights are altered or do not fit.
+    """
+    return card.load() if isinstance(card, RunCard) else load_module(card)
