@@ -13,6 +13,7 @@ from rawkd.networks import NETWORKS, build_network  # noqa: E402
 from rawkd.networks.blocks import with_variance  # noqa: E402
 from rawkd.networks.count import macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.nafnet import NAFNet, NAFNetConfig  # noqa: E402
+from rawkd.training.grow import grow  # noqa: E402
 from rawkd.training.recipes import RECIPES  # noqa: E402
 
 TINY: dict[str, dict[str, Any]] = {
@@ -107,6 +108,9 @@ def test_our_teacher_and_the_balanced_tier_keep_their_budgets() -> None:
     assert 4 * num_parameters(balanced) <= 10e6
     assert recipe.num_subranges == 1
     assert recipe.noise_units
+    large = build_network("fanet", RECIPES["teacher-fanet"].network_config(0))
+    assert num_parameters(large) == 11_777_856
+    grow(balanced, large)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
