@@ -35,10 +35,17 @@ RING_CEILING = {
     "fanet-fast-1": 0.54,
     "fanet-fast-2": 0.31,
     "fanet-fast-3": 0.18,
+    "fanet-balanced-0": 0.31,
 }
 """Error left 6 to 15 pixels beside a lamp, in deviations of the wall's noise: a tenth over what was measured. A known
 weakness (docs/training-log.md); a retrained student lowers its ceiling."""
-LINES_FLOOR = {"fanet-fast-0": 0.75, "fanet-fast-1": 0.77, "fanet-fast-2": 0.77, "fanet-fast-3": 0.44}
+LINES_FLOOR = {
+    "fanet-fast-0": 0.75,
+    "fanet-fast-1": 0.77,
+    "fanet-fast-2": 0.77,
+    "fanet-fast-3": 0.44,
+    "fanet-balanced-0": 0.80,
+}
 """Part of fine slanted lines that must be left, a tenth under the worst that was measured."""
 BORDER_PX = 8
 """Packed pixels at the picture's own edge, where a network sees less, that say nothing of tiles."""
