@@ -238,6 +238,8 @@ def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
     still = replace(TINY, name="second", steps=1, learning_rate=0.0)
     second = run(still, folder, tmp_path / "second", start_from=str(tmp_path / "first"))
     assert_equal_states(second.average, first.average)
+    again = run(still, folder, tmp_path / "second", start_from=f"{tmp_path}/first/")
+    assert_equal_runs(again, second)
     with pytest.raises(ModelError, match="nowhere is neither a model's folder nor a shipped model"):
         run(still, folder, tmp_path / "third", start_from=str(tmp_path / "nowhere"))
     wider = replace(still, config={**TINY.config, "widths": [8, 24]})

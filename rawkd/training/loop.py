@@ -134,7 +134,8 @@ def _identity(
     recipe: Recipe, subrange: int, start_from: str | None, distillation: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What a checkpoint must agree in to be resumed."""
-    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start_from}
+    start = str(Path(start_from)) if start_from else None  # runs/x/ is runs/x
+    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
     return identity | ({"distillation": distillation} if distillation else {})
 
 
