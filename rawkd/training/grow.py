@@ -19,7 +19,8 @@ from rawkd.networks.blocks import FeatureAlign, GatedBlock
 from rawkd.networks.fanet import FANet, FANetConfig
 
 ALIKE = ("shrink", "patch", "gated", "align_hidden")
-"""Fields of the configuration in which both must agree."""
+"""Fields of the configuration in which both must agree; a `guide_limit` of the large one changes nothing within the
+gains that the small one was trained for."""
 
 
 @torch.no_grad()

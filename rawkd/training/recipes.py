@@ -135,7 +135,7 @@ RECIPES = {
             config=_plain(BALANCED),
             num_subranges=1,
             overlap_below=None,
-            steps=30_000,
+            steps=18_000,
             kernel_rate=5e-3,
         ),
         replace(
