@@ -153,6 +153,16 @@ def test_a_student_equal_to_its_teacher_has_no_feature_loss(tmp_path: Path) -> N
             assert float(features_of(strategy, shaken(network, 1))) > 1e-3
 
 
+def test_a_compiled_student_is_tapped_alike(cards: dict[str, ModelCard]) -> None:
+    network = student(SMALL_MDRN)
+    strategy = built("hads", cards["mlefgn"], network, SMALL_MDRN)
+    batch = batch_for(strategy)
+    plain = strategy.step(network, batch, 0.0)
+    network.compile(backend="eager")
+    compiled = strategy.step(network, batch, 0.0)
+    assert {name: term.item() for name, term in compiled.items()} == {name: term.item() for name, term in plain.items()}
+
+
 @pytest.mark.parametrize("teacher", TEACHERS)
 @pytest.mark.parametrize("recipe", [SMALL_MDRN, FANET], ids=["mdrn", "fanet"])
 @pytest.mark.parametrize("name", ["hads", "hmds"])

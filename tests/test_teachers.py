@@ -109,7 +109,7 @@ def test_our_teacher_and_the_balanced_tier_keep_their_budgets() -> None:
     assert recipe.num_subranges == 1
     assert recipe.noise_units
     large = build_network("fanet", RECIPES["teacher-fanet"].network_config(0))
-    assert num_parameters(large) == 11_777_856
+    assert num_parameters(large) == 9_584_176
     grow(balanced, large)
 
 

@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,43 @@ def test_no_tensorboard_is_no_matter(folder: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert run(replace(TINY, steps=1), folder, tmp_path / "run").step == 1
     assert [path.name for path in (tmp_path / "run").iterdir()] == [CHECKPOINT]
+
+
+def compile_by(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another back end than inductor's, whose C++ takes half a minute."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+
+
+def test_a_compiled_network_learns_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+
+    def as_it_is(graph: Any, _inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    eager = run(TINY, folder, tmp_path / "eager")
+    compile_by(as_it_is, monkeypatch)
+    compiled = run(TINY, folder, tmp_path / "run", compiled=True, minutes=1e-9)
+    assert (len(graphs), compiled.step) == (1, 1)
+    resumed = run(TINY, folder, tmp_path / "run")  # without: it is the same run
+    assert_equal_states(resumed.average, eager.average)
+
+
+def test_a_compiler_that_fails_is_named(
+    tiny_recipe: None,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def missing(_graph: Any, _inputs: Any) -> Any:
+        raise OSError("no C++ compiler")
+
+    compile_by(missing, monkeypatch)
+    asked = ("--recipe", "tiny", "--subrange", 1, "--data", folder, "--out", tmp_path / "run")
+    assert command(*asked, "--compile") == 5
+    message = "torch cannot compile the network here (backend='missing' raised:"
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def command(*arguments: str | Path) -> int:

@@ -39,6 +39,7 @@ class TrainingChoices:
     threads: int | None
     workers: int
     validate_every: int
+    compiled: bool
     vgg16: Path | None
 
     @property
@@ -115,6 +116,7 @@ _OPTIONS = (
         "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make the data."
     ),
     click.option("--validate-every", type=click.IntRange(1), default=1000, show_default=True, help="Steps in between."),
+    click.option("--compile", "compiled", is_flag=True, help="Compile the network: minutes at first, faster steps."),
     click.option("--vgg16", type=PATH, help="torchvision's VGG16 state dict, for perceptual losses."),
 )
 
@@ -185,7 +187,13 @@ def prepared_run(choices: TrainingChoices) -> Run:
 
     choices.folder.mkdir(parents=True, exist_ok=True)
     return Run(
-        choices.folder, choices.device, choices.threads, choices.workers, choices.validate_every, choices.minutes
+        choices.folder,
+        choices.device,
+        choices.threads,
+        choices.workers,
+        choices.validate_every,
+        choices.minutes,
+        choices.compiled,
     )
 
 

@@ -45,6 +45,7 @@ class Run:
     folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
     workers : data processes; 0 synthesises in between.
     validate_every : steps between validations and checkpoints. minutes : stop (to be resumed) after so long.
+    compiled : let torch make one program of the student's layers, which takes minutes and then saves time every step.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Run:
     workers: int = 0
     validate_every: int = 1000
     minutes: float | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def train(
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy)
         state = _begin(learner, run.folder, identity, start_from)
+        if run.compiled:
+            learner.student.compile()
         parallel = processes.parallel(learner.student)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)

@@ -31,6 +31,7 @@ def optimise(
     Raises
     ------
     DivergedError: if a loss is not finite. MemoryLimitError: if the step does not fit, with the crops that do.
+    ModelError: if the student was to be compiled, and torch cannot do it here.
     """
     learner.optimiser.zero_grad(set_to_none=True)
     progress = (step - 1) / recipe.steps
@@ -39,6 +40,11 @@ def optimise(
     except torch.OutOfMemoryError as error:
         traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
         raise _too_large(learner, batch, progress, step) from error
+    except RuntimeError as error:
+        if not _is_of_compiler(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"torch cannot compile the network here ({reason}): leave out --compile") from error
     if learner.strategy.adapters is not None:
         processes.average_gradients(learner.strategy.adapters)
     trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
@@ -58,6 +64,13 @@ def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: fl
             )
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     return terms
+
+
+def _is_of_compiler(error: RuntimeError) -> bool:
+    """Whether torch's compiler failed: its exceptions are looked up only now, since their import takes a second."""
+    from torch._dynamo.exc import BackendCompilerFailed  # torch has no public name for it
+
+    return isinstance(error, BackendCompilerFailed)
 
 
 def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
