@@ -9,8 +9,8 @@ from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import Anchor
 
 THRESHOLD = 1e-2
-"""Change of the output that counts, in standard deviations of the input's noise: 40 dB below it where it is largest, about
-60 dB in the mean (root mean square at that distance; our choice)."""
+"""Change of the output that counts, in standard deviations of the input's noise: 40 dB below it at the pixel
+that changes most, about 60 dB in the root mean square of that distance (our choice)."""
 
 
 def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR, channels: int = 4) -> int:
