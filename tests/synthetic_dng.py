@@ -74,18 +74,21 @@ def write_dng(
 
 
 def _written(tags: Mapping[int, TagValue | None]) -> dict[str, Any]:
-    extra = []
+    extra, software = [], None
     for number, tag in tags.items():
         if tag is None:
             continue
         kind, value = tag
+        if number == 305:  # tifffile's own to write
+            software = value
+            continue
         if kind == ASCII:
             extra.append((number, kind, 0, value, True))
             continue
         values = np.ravel(value).tolist()
         flat = _fractions(values) if kind in (RATIONAL, SRATIONAL) else tuple(values)
         extra.append((number, kind, len(values), flat if len(flat) > 1 else flat[0], True))
-    return {"extratags": extra, "metadata": None, "software": None}
+    return {"extratags": extra, "metadata": None, "software": software}
 
 
 def _fractions(values: list[float]) -> tuple[int, ...]:

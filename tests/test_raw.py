@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_dng import BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, flat_frame, write_dng
+from synthetic_dng import ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, flat_frame, write_dng
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files import dng_tags
@@ -135,6 +135,12 @@ def test_what_is_missing_of_colour_is_a_warning(read) -> None:
     assert len(photo.warnings) == 2
     assert "colour matrix" in photo.warnings[0]
     assert "white balance" in photo.warnings[1]
+
+
+@pytest.mark.parametrize(("software", "own"), [("rawkd 0.1.0", True), ("rawkdown 2", False), ("darktable", False)])
+def test_what_rawkd_wrote_is_known(read, software: str, own: bool) -> None:
+    said = read(flat_frame(64, 64), tags={305: (ASCII, software)}).warnings
+    assert said == ("rawkd wrote this file already: denoise the original instead, twice takes detail",) * own
 
 
 def test_the_matrix_of_d65_is_preferred_and_calibrated(read) -> None:
@@ -290,6 +296,10 @@ def test_the_linearisation_table_of_a_real_file(data: Path, decoder: Decoder) ->
     stored = np.concatenate([tile.reshape(1112, 976) for tile in tiles], axis=1)
     np.testing.assert_array_equal(photo.frame, table[stored])
     assert photo.levels.bits == 16
+
+
+def test_a_crw_keeps_none_of_its_makers_notes(data: Path, decoder: Decoder) -> None:
+    assert read_raw(data / "raw" / "canon-s40-box.crw", decoder=decoder).dropped == ("maker notes",)
 
 
 def test_a_missing_matrix_and_white_balance_are_stated(data: Path, decoder: Decoder) -> None:

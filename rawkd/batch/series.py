@@ -111,7 +111,7 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     NoiseError: if there are none.
     """
     if not models:
-        raise NoiseError("no photo of the series tells its noise: give it with --noise GAIN,READ_VARIANCE")
+        raise NoiseError("no photo of the series tells its noise: give it with --noise A,B")
     known = [model for model in models if model.source != GUESSED] or list(models)
     weights = [max(model.confidence, LEAST_WEIGHT) for model in known]
     levels = [model.green_gain * MIDDLE_SIGNAL + model.green_read_variance for model in known]

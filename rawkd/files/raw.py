@@ -13,7 +13,8 @@ from rawkd.files.containers import read_ciff_make_model, read_tag_tree
 from rawkd.files.decode import DecodedFrame, Decoder, UnknownFormatError
 from rawkd.files.dng_color import kept_tags, read_color
 from rawkd.files.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
-from rawkd.files.metadata import read_capture
+from rawkd.files.identify import OWN, SOFTWARE
+from rawkd.files.metadata import DROPPED_EXIF, MAKER_NOTE, read_capture
 from rawkd.files.opcodes import bad_pixels
 from rawkd.files.sanity import check_frame, clip_of, sound_levels
 from rawkd.files.tags import Ifd, TagTree
@@ -135,10 +136,16 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         tags=tags,
         is_dng=True,
         dng_version=dng_tags.dng_version(tree),
-        warnings=crop_warnings + color_warnings + profile_warnings + defect_warnings,
+        warnings=_whose(tree) + crop_warnings + color_warnings + profile_warnings + defect_warnings,
         dropped=dropped_exif + dropped,
         defects=defects,
     )
+
+
+def _whose(tree: TagTree) -> tuple[str, ...]:
+    if not tree.main.text(SOFTWARE).startswith(OWN):
+        return ()
+    return ("rawkd wrote this file already: denoise the original instead, twice takes detail",)
 
 
 def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[str, str]) -> RawPhoto:
@@ -153,6 +160,8 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header)
     capture, dropped = read_capture(tree, header, make_model)
+    if tree is None:  # its directories are the maker's own
+        dropped += (DROPPED_EXIF[MAKER_NOTE],)
     return RawPhoto(
         frame=frame,
         active_area=area,

@@ -27,7 +27,7 @@ LOWERED, LOWERED_UNSURE, RAISED = 1.25, 2.0, 1.3
 NO_EVIDENCE = 0.25
 """Relative error of an estimate above which it says nothing."""
 WORTH_TELLING = 2.0
-ADVICE = "give the noise with --noise GAIN,READ_VARIANCE"
+ADVICE = "give the noise with --noise A,B or measure the camera with rawkd calibrate"
 
 Warned = tuple[NoiseModel, tuple[str, ...]]
 
@@ -185,8 +185,8 @@ def _capped(estimate: NoiseEstimate, prior: IsoPrior | None) -> Warned:
 def _remarks(estimate: NoiseEstimate) -> tuple[str, ...]:
     if estimate.confidence >= SOME_CONFIDENCE:
         return _correlation(estimate)
-    told = f"the picture has little smooth area to estimate the noise from: if it comes out too soft or noisy, {ADVICE}"
-    return (told, *_correlation(estimate))
+    told = "the picture has little smooth area to estimate the noise from: if it comes out too soft, lower --strength"
+    return (f"{told}; else {ADVICE}", *_correlation(estimate))
 
 
 def _assumed(prior: IsoPrior) -> str:
@@ -197,4 +197,5 @@ def _assumed(prior: IsoPrior) -> str:
 def _correlation(estimate: NoiseEstimate) -> tuple[str, ...]:
     if not estimate.correlated:
         return ()
-    return ("neighbouring samples share their noise: the file was compressed with loss or denoised before",)
+    told = "neighbouring samples share their noise: the file was compressed with loss or denoised before"
+    return (f"{told}, and may come out blotchy: a lower --strength hides that",)
