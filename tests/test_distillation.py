@@ -39,7 +39,7 @@ from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: 
 from rawkd.training.strategies.response import Response  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 from rawkd.training.teacher import Teacher, told_noise_of  # noqa: E402
-from rawkd.training.trained import find_trained  # noqa: E402
+from rawkd.training.trained import find_trained, in_one_spelling  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -259,7 +259,7 @@ def test_a_teacher_of_another_input_is_refused_by_name(tmp_path: Path) -> None:
 def test_mismatched_widths_are_refused_by_name(tmp_path: Path) -> None:
     card = teacher_card(tmp_path / "narrow")
     wide = replace(card, config={**NAFNET, "widths": [8, 24]})
-    with pytest.raises(ModelError, match=r"does not fit the network nafnet: size mismatch for encoder\.1"):
+    with pytest.raises(ModelError, match=r"do not fit the network nafnet: size mismatch for encoder\.1"):
         Teacher(wide, STUDENT_ANCHOR, CPU)
 
 
@@ -293,6 +293,24 @@ def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> Non
     assert find_trained(str(card.directory)) == card
     with pytest.raises(ModelError, match=r"nobody is neither a model's folder nor a shipped model"):
         find_trained("nobody")
+
+
+def test_a_folder_called_like_a_shipped_model_is_named_by_its_path(
+    card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = teacher_card(tmp_path / "small")
+    monkeypatch.setattr("rawkd.training.trained.models_directory", lambda: card.directory.parent)
+    monkeypatch.chdir(tmp_path)
+    assert find_trained("small").directory == card.directory
+    for path in ("./small", "small/", str(own.directory)):
+        assert find_trained(path).directory.resolve() == own.directory
+        assert find_trained(in_one_spelling(path)).directory.resolve() == own.directory
+    assert [in_one_spelling(name) for name in ("small", "./small", "./other/", "runs/x/")] == [
+        "small",
+        "./small",
+        "other",
+        "runs/x",
+    ]
 
 
 def test_numbers_of_another_strategy_are_refused(card: ModelCard) -> None:

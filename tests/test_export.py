@@ -167,6 +167,24 @@ def test_a_row_speaks_for_the_file_beside_it_alone(pictures: Path, tmp_path: Pat
     assert [row.get("path") for row in data_rows(held_out, training, [tmp_path / "data"])] == ["p", "q", "s", None]
 
 
+def test_a_model_of_another_recipe_or_tier_is_not_replaced(model: Path, pictures: Path) -> None:
+    _, held_out = find_pictures([pictures], 32)
+    place = model.parent.parent
+    before = (model / "card.json").read_bytes()
+    with pytest.raises(ModelError, match="tiny-2 is a model of recipe polish and tier None, not of tiny and"):
+        export(place / "first", place / "models", held_out, PROVENANCE)
+    with pytest.raises(ModelError, match="tier None, not of polish and fast"):
+        export(place / "run", place / "models", held_out, PROVENANCE, tier="fast")
+    assert (model / "card.json").read_bytes() == before
+
+
+def test_a_table_without_a_column_is_named(pictures: Path, tmp_path: Path) -> None:
+    training, held_out = find_pictures([pictures], 32)
+    (tmp_path / "SOURCES.tsv").write_text("file\trepository\tpath\n0.png\tr\tp\n")
+    with pytest.raises(InputError, match=r"SOURCES\.tsv has no column licence: it needs file, repository, path"):
+        data_rows(held_out, training, [tmp_path])
+
+
 def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> None:
     run, _ = trained(replace(TINY, steps=1), pictures, tmp_path / "run")
     state = load_checkpoint(run)

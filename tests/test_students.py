@@ -15,6 +15,7 @@ import pytest
 from rawkd.errors import ModelError
 from rawkd.inference.card import ModelCard, load_cards, load_family
 from rawkd.inference.ensemble import self_ensemble
+from rawkd.inference.halo import measure_halo
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.tiling import denoise_tiled
@@ -123,6 +124,10 @@ class TestModel:
 
     def test_the_engine_answers_as_it_was_exported(self, card: ModelCard) -> None:
         check_golden(card, OpenVINOEngine(card, precision="f32"))
+
+    def test_the_halo_is_as_measured(self, card: ModelCard) -> None:
+        run = OpenVINOEngine(card, precision="f32").run
+        assert abs(measure_halo(run, card.stride, 256, card.anchor) - card.halo) <= 1  # of another processor's rounding
 
     def test_psnr_floor(self, card: ModelCard, scene: FloatArray) -> None:
         for gain in card.metrics:

@@ -248,6 +248,17 @@ def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
         run(wider, folder, tmp_path / "fourth", start_from=str(tmp_path / "first"))
 
 
+def test_a_run_grows_out_of_another(folder: Path, tmp_path: Path) -> None:
+    gated = {**TINY.config, "gated": True, "shrink": 2, "align_hidden": 4}
+    small = replace(TINY, config=gated, steps=2)
+    first = run(small, folder, tmp_path / "first", validate_every=1)
+    large = replace(small, config={**gated, "widths": [12, 24]}, steps=1, learning_rate=0.0)
+    second = run(large, folder, tmp_path / "second", start_from=str(tmp_path / "first"))
+    values = [state.history[-1]["val_noise_db"] for state in (first, second)]
+    assert values[1] == pytest.approx(values[0], abs=1e-3)
+    assert second.average["stem.weight"].shape[0] == 12
+
+
 class Poisoned:
     """A strategy one of whose losses is not finite from the second step on."""
 
@@ -272,6 +283,30 @@ def test_a_loss_that_is_not_finite_stops_by_name(folder: Path, tmp_path: Path, v
     assert kept is not None
     assert kept.step == 1
     assert all(torch.isfinite(tensor).all() for tensor in kept.student.values())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_stops_before_the_weights(folder: Path, tmp_path: Path, value: float) -> None:
+    class Steep(torch.autograd.Function):
+        @staticmethod
+        def forward(_context: Any, loss: Any) -> Any:
+            return loss.clone()
+
+        @staticmethod
+        def backward(_context: Any, gradient: Any) -> Any:
+            return gradient * value
+
+    class Cliff(Poisoned):
+        def step(self, student: Any, batch: Any, progress: float) -> dict[str, Any]:
+            sound = super().step(student, batch, progress)["sound"]
+            return {"steep": Steep.apply(sound) if self.steps > 1 else sound}
+
+    pictures = find_pictures([folder], 32)
+    with pytest.raises(ModelError, match="the gradients are not finite at step 2: lower the learning rate"):
+        train(TINY, 1, pictures, lambda *_: Cliff(1.0), Run(tmp_path, validate_every=1))
+    kept = load_checkpoint(tmp_path)
+    assert kept is not None
+    assert kept.step == 1
 
 
 def checkpoint_of(step: int) -> Checkpoint:
@@ -365,7 +400,7 @@ def test_a_compiler_that_fails_is_named(
     compile_by(missing, monkeypatch)
     asked = ("--recipe", "tiny", "--subrange", 1, "--data", folder, "--out", tmp_path / "run")
     assert command(*asked, "--compile") == 5
-    message = "torch cannot compile the network here (backend='missing' raised:"
+    message = "torch cannot compile the network here (no C++ compiler): leave out --compile"
     assert message in " ".join(capsys.readouterr().err.split())
 
 

@@ -16,7 +16,7 @@ from rawkd.cli.training import require_torch
 @click.option(
     "--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="As in training."
 )
-@click.option("--family", default="fanet-fast", show_default=True, help="Name of the family.")
+@click.option("--family", help="Name of the family; default: the recipe's.")
 @click.option(
     "--models", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Where to write."
 )
@@ -28,7 +28,7 @@ from rawkd.cli.training import require_torch
 def export_command(
     run: Path,
     folders: tuple[Path, ...],
-    family: str,
+    family: str | None,
     models: Path,
     licence: str,
     hardware: str,
@@ -53,6 +53,7 @@ def export_command(
     measured_px = 2 * CROP_PX if of_mosaics else CROP_PX
     if measured_px > recipe.crop_side_px:
         _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
+    family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"
     click.echo(str(export(run, models, held_out, provenance, role=role, tier=tier, half=half)))

@@ -126,13 +126,15 @@ class OpenVINOEngine:
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         """Idle infer requests of the parts for a shape, as many as there are streams; the last used shapes are kept.
 
-        Who still runs a shape that is let go keeps its requests until then.
+        A shape that somebody runs is not let go, or photos of many sizes side by side would have theirs compiled for
+        every tile.
         """
         with self._lock:
             idle = self._requests.pop(shape, None)
             if idle is None:
-                while len(self._requests) >= SHAPES:
-                    del self._requests[next(iter(self._requests))]
+                unused = [known for known, requests in self._requests.items() if requests.qsize() == self.streams]
+                for known in unused[: max(0, len(self._requests) + 1 - SHAPES)]:
+                    del self._requests[known]
                 idle = self._compile(shape)
             self._requests[shape] = idle
             return idle

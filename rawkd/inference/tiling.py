@@ -2,8 +2,9 @@
 
 Output nearer than the halo to a tile's inner edge is wrong, for the network saw zeros where the picture goes on; at the
 picture's own border it is what the student was trained on. So neighbouring tiles overlap by two halos and are cut in
-the middle of their overlap: exact, and every pixel has one writer. A network with global pooling is exact nowhere (its
-card's halo is half a tile or more): its tiles have one size, overlap by half and fade into each other.
+the middle of their overlap: exact to a hundredth of the noise (`halo.THRESHOLD`), and every pixel has one writer. A
+network with global pooling is exact nowhere (its card's halo is half a tile or more): its tiles have one size, overlap
+by half and fade into each other.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import nn
 
 from rawkd.errors import MemoryLimitError, ModelError, UsageError
 from rawkd.inference.model_card import ModelCard
-from rawkd.inference.weights import WEIGHTS, load_weights
+from rawkd.inference.weights import load_weights
 from rawkd.photo import FloatArray
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -98,7 +98,7 @@ def load_module(card: ModelCard) -> nn.Module:
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tensors.items()})
     except (RuntimeError, TypeError) as error:
         first = [line.strip() for line in str(error).splitlines()][:2][-1]  # the second line names the first layer
-        raise ModelError(f"{card.directory / WEIGHTS} does not fit the network {card.network}: {first}") from error
+        raise ModelError(f"{card.directory}: its weights do not fit the network {card.network}: {first}") from error
     return module
 
 

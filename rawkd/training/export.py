@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from rawkd.errors import ModelError
+from rawkd.inference.card import read_card
 from rawkd.inference.card_file import CARD, Golden, ModelCard, card_json
 from rawkd.inference.engine import Engine
 from rawkd.inference.halo import measure_halo
@@ -38,8 +39,13 @@ README = "README.md"
 TILE_PX = 512
 HALO_PX = 256
 """Edge of the picture in which the halo is first looked for."""
+LIMITS_OF_NOISE = {
+    "poisson-gaussian": (
+        "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay"
+    ),
+    "eld": "trained on synthetic noise of extreme low light (ELD): patterned noise that it has not stays",
+}
 LIMITS = (
-    "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay",
     "within some ten pixels of a lamp in the dark much of the dark's grain stays",
     "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
 )
@@ -68,11 +74,13 @@ def export(
 
     Raises
     ------
-    ModelError: if the run holds no checkpoint, or the exported graph answers otherwise than the trained network.
+    ModelError: if the run holds no checkpoint, a model of another recipe or tier has that name, or the exported graph
+        answers otherwise than the trained network.
     """
     checkpoint, recipe = checkpoint_of(run)
     index = checkpoint.recipe["subrange"]
     name = _name(role, provenance.family, recipe, index)
+    _refuse_to_replace(models / name, recipe.name, tier)
     models.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{name}-", dir=models) as stage:
         folder = Path(stage)
@@ -112,7 +120,7 @@ def export(
             seeds={"training": recipe.seed, "measures": MEASURE_SEED},
             metrics={},
             bf16_cost_db=None,
-            limits=LIMITS if recipe.input == "planes" else PICTURE_LIMITS,
+            limits=(LIMITS_OF_NOISE[recipe.noise.model], *LIMITS) if recipe.input == "planes" else PICTURE_LIMITS,
             created=provenance.created,
             directory=folder,
         )
@@ -142,6 +150,18 @@ def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
     if checkpoint is None:
         raise ModelError(f"{run} holds no checkpoint: train first")
     return checkpoint, recipe_from_json(checkpoint.recipe["recipe"])
+
+
+def _refuse_to_replace(folder: Path, recipe: str, tier: str | None) -> None:
+    """Raise ModelError if a model stands there that this one is no better version of."""
+    if not (folder / CARD).exists():
+        return
+    card = read_card(folder)
+    if (card.recipe["name"], card.tier) != (recipe, tier):
+        raise ModelError(
+            f"{folder} is a model of recipe {card.recipe['name']} and tier {card.tier}, not of {recipe} and {tier}: "
+            "name another --family, or remove it"
+        )
 
 
 def _moved(stage: Path, folder: Path) -> Path:

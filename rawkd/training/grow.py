@@ -67,10 +67,15 @@ def _refuse_other_shape(small: FANet, large: FANet) -> None:
     alike = all(getattr(one, name) == getattr(other, name) for name in ALIKE)
     if not (more and known and alike and (one.anchor is None) == (other.anchor is None)):
         raise ModelError(
-            "a FA-Net of gated blocks, patches and skips of half width grows only into one that is nowhere narrower or "
-            f"shallower: widths {one.widths}, blocks {one.encoder_blocks} and {one.decoder_blocks} do not become "
-            f"{other.widths}, {other.encoder_blocks} and {other.decoder_blocks}"
+            "a FA-Net of gated blocks, patches and skips of half width grows only into one like it that is nowhere "
+            "narrower or shallower, and whose width changes from level to level: "
+            f"{_described(one)} does not become {_described(other)}"
         )
+
+
+def _described(config: FANetConfig) -> str:
+    kind = ", ".join(f"{name} {getattr(config, name)}" for name in ALIKE)
+    return f"widths {config.widths}, blocks {config.encoder_blocks} and {config.decoder_blocks}, {kind}"
 
 
 def _changes_by_halves(config: FANetConfig) -> bool:

@@ -70,7 +70,7 @@ class Learner:
         ------
         ModelError: if its network is another one that does not grow into this.
         """
-        begun = load_trained(trained)
+        begun = load_trained(trained).to(next(self.student.parameters()).device)
         if _shapes(begun) == _shapes(self.student):
             self.student.load_state_dict(begun.state_dict())
         else:

@@ -29,7 +29,7 @@ from rawkd.training.learner import Learner, MakeStrategy
 from rawkd.training.muon import MuonAndAdam
 from rawkd.training.processes import Processes, joined_processes, kept_child_signal
 from rawkd.training.step import optimise
-from rawkd.training.trained import find_trained
+from rawkd.training.trained import find_trained, in_one_spelling
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
 FINAL_RATE = 1e-3
@@ -138,7 +138,7 @@ def _identity(
     recipe: Recipe, subrange: int, start_from: str | None, distillation: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What a checkpoint must agree in to be resumed."""
-    start = str(Path(start_from)) if start_from else None  # runs/x/ is runs/x
+    start = in_one_spelling(start_from) if start_from else None
     identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
     return identity | ({"distillation": distillation} if distillation else {})
 

@@ -15,6 +15,9 @@ from rawkd.training.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.clean import CleanSet
 from rawkd.training.trained import find_trained
 
+COLUMNS = ("file", "repository", "path", "licence")
+"""Of a SOURCES.tsv, tab-separated; more are no matter."""
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -95,11 +98,13 @@ def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> li
 
     Raises
     ------
-    InputError: if a file has no row there, since weights of unknown origin must not ship.
+    InputError: if a file has no row there, since weights of unknown origin must not ship, or the table lacks a column.
     """
     known: dict[Path, dict[str, str]] = {}
     for table in (table for folder in folders for table in sorted(folder.rglob("SOURCES.tsv"))):
         rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
+        if lacking := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+            raise InputError(f"{table} has no column {lacking[0]}: it needs {', '.join(COLUMNS)}, tab-separated")
         known |= {table.parent / row["file"]: row for row in rows}
     missing = [path.name for path in training.paths if path not in known]
     if missing:
@@ -107,7 +112,7 @@ def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> li
             f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence"
         )
     used = [known[path] for path in training.paths]
-    return [{key: row[key] for key in ("file", "repository", "path", "licence")} for row in used] + [
+    return [{key: row[key] for key in COLUMNS} for row in used] + [
         {"file": path.name, "use": "held out for validation"} for path in held_out.paths if path not in training.paths
     ]
 

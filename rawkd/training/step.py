@@ -16,7 +16,7 @@ from rawkd.training.strategies import Strategy
 
 
 class DivergedError(ModelError):
-    """A loss is not finite."""
+    """A loss or a gradient is not finite."""
 
 
 def optimise(
@@ -30,7 +30,8 @@ def optimise(
 
     Raises
     ------
-    DivergedError: if a loss is not finite. MemoryLimitError: if the step does not fit, with the crops that do.
+    DivergedError: if a loss or a gradient is not finite.
+    MemoryLimitError: if the step does not fit, with the crops that do.
     ModelError: if the student was to be compiled, and torch cannot do it here.
     """
     learner.optimiser.zero_grad(set_to_none=True)
@@ -43,12 +44,13 @@ def optimise(
     except RuntimeError as error:
         if not _is_of_compiler(error):
             raise
-        reason = str(error).strip().splitlines()[0]
+        reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
         raise ModelError(f"torch cannot compile the network here ({reason}): leave out --compile") from error
     if learner.strategy.adapters is not None:
         processes.average_gradients(learner.strategy.adapters)
     trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
-    nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
+    if not torch.isfinite(nn.utils.clip_grad_norm_(trained, recipe.clip_norm)):
+        raise DivergedError(f"the gradients are not finite at step {step}: lower the learning rate")
     learner.optimiser.step()
     return {name: term.item() for name, term in terms.items()}
 

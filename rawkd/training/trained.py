@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from torch import nn
@@ -25,16 +26,31 @@ def find_trained(name_or_folder: str) -> TrainedCard:
     ------
     ModelError: if there is no card, or it is wrong: another input than planes R, Gr, Gb, B, with or without variance.
     """
-    shipped = models_directory()
-    for folder in (shipped / name_or_folder, Path(name_or_folder)):
-        if (folder / CARD).exists():
-            return read_card(folder)
-    if (Path(name_or_folder) / CHECKPOINT).exists():
-        return card_of_run(Path(name_or_folder))
-    known = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))) or "none"
+    shipped = _shipped()
+    if name_or_folder in shipped:
+        return read_card(shipped[name_or_folder])
+    folder = Path(name_or_folder)
+    if (folder / CARD).exists():
+        return read_card(folder)
+    if (folder / CHECKPOINT).exists():
+        return card_of_run(folder)
+    known = ", ".join(sorted(shipped)) or "none"
     raise ModelError(
         f"{name_or_folder} is neither a model's folder nor a shipped model ({known}), nor a run: name one of them"
     )
+
+
+def in_one_spelling(name_or_folder: str) -> str:
+    """The same for `runs/x/` and `runs/x`; a folder that is called like a shipped model stays told from it, `./x`."""
+    if name_or_folder in (shipped := _shipped()):
+        return name_or_folder
+    folder = str(Path(name_or_folder))
+    return f".{os.sep}{folder}" if folder in shipped else folder
+
+
+def _shipped() -> dict[str, Path]:
+    """Folders of the shipped models by name."""
+    return {path.parent.name: path.parent for path in models_directory().glob(f"*/{CARD}")}
 
 
 def load_trained(card: TrainedCard) -> nn.Module:
