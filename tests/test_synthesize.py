@@ -17,6 +17,7 @@ from rawkd.sensor.noise import read_variance_prior
 from rawkd.training.eld import CAMERAS, SATURATION_DN, draw_extremes
 from rawkd.training.synthesize import (
     EXACT_POISSON_BELOW,
+    MOST_SMOOTHING,
     SAME_NOISE,
     Camera,
     NoiseShare,
@@ -207,6 +208,23 @@ def test_colour_bias_moves_the_planes() -> None:
     np.testing.assert_allclose(means, camera.color_bias, atol=SIGMAS * np.sqrt(1.1e-7 / SIDE**2))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25])
+def test_smoothed_noise_keeps_its_variance_and_is_shared_by_neighbours(share: float) -> None:
+    camera = Camera(1e-4, 1e-5, smoothing=share)
+    noise = add_noise(flat(0.3), camera, np.random.default_rng(0)).astype(np.float64) - 0.3
+    noise = noise[:, 2:-2, 2:-2]
+    # correlated samples count for less: by the sum of squared correlations, at most 2.6 along either axis
+    error = SIGMAS * 2.6 / np.sqrt(noise.size)
+    assert noise.var() == pytest.approx(1e-4 * 0.3 + 1e-5, rel=np.sqrt(2) * error)
+    energy = (1 - 2 * share) ** 2 + 2 * share**2
+    for steps, expected in ((1, 2 * share * (1 - 2 * share) / energy), (2, share**2 / energy), (3, 0.0)):
+        for shifted, kept in (
+            (noise[:, steps:], noise[:, :-steps]),
+            (noise[:, :, steps:], noise[:, :, :-steps]),
+        ):
+            assert np.mean(shifted * kept) / noise.var() == pytest.approx(expected, abs=error)
+
+
 def test_noise_comes_from_the_generator_alone() -> None:
     clean = flat(0.01)[:, :32, :32]
     camera = draw_camera(np.random.default_rng(0), 1e-4, 1e-3, model="eld")
@@ -242,6 +260,17 @@ def test_a_share_of_cameras_is_nearly_clean() -> None:
     # of the nearly clean half, gains fall by 10^-U(0, 2): the average chance to leave a decade is 3/4
     assert np.mean(below) == pytest.approx(0.375, abs=0.08)
     assert min(draw_camera(rng, 1e-3, 1e-2, near_clean=1.0).gain for _ in range(500)) >= 1e-5
+
+
+def test_a_share_of_cameras_smooths_its_noise() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_camera(rng, 1e-3, 1e-2, smoothed=0.3).smoothing for _ in range(1000)]
+    assert np.mean(np.array(drawn) > 0) == pytest.approx(0.3, abs=SIGMAS * np.sqrt(0.21 / 1000))
+    assert 0.2 < max(drawn) < MOST_SMOOTHING
+    # a recipe without it draws what it drew before there was such a share
+    first, second = (np.random.default_rng(1) for _ in range(2))
+    assert draw_camera(first, 1e-3, 1e-2) == draw_camera(second, 1e-3, 1e-2, smoothed=0.0)
+    assert first.random() == second.random()
 
 
 def test_cameras_of_the_dark() -> None:

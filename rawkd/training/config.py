@@ -28,13 +28,15 @@ class NoiseRecipe:
     model : "poisson-gaussian"; "eld" (heavy tails, row noise and colour bias besides); "awgn" (additive white Gaussian
         noise on finished pictures, neither clipped nor rounded, of which nothing below says anything).
     gain_error, read_error : spread in log of the parameters told to the network, as an estimator errs.
-    near_clean : share of crops whose gain lies up to a factor 100 below the subrange.
+    near_clean : share of crops whose gain lies up to a factor 100 below the subrange. smoothed : share of crops whose
+        noise is smoothed, as lossy compression leaves it.
     """
 
     model: str = "poisson-gaussian"
     gain_error: float = 0.12
     read_error: float = 0.4
     near_clean: float = 0.03
+    smoothed: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ class NoisyBatches(Dataset[Batch]):
     def _sample(self, index: int, rng: np.random.Generator) -> View:
         noise = self.recipe.noise
         crop = self._crop(index, rng)
-        camera = draw_camera(rng, *self.gains, near_clean=0.0 if self.exact else noise.near_clean, model=noise.model)
+        near_clean, smoothed = (0.0, 0.0) if self.exact else (noise.near_clean, noise.smoothed)
+        camera = draw_camera(rng, *self.gains, near_clean=near_clean, smoothed=smoothed, model=noise.model)
         noisy = add_noise(crop.planes, camera, rng)
         gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
         told = told_noise(camera, rng, gain_error=gain_error, read_error=read_error)

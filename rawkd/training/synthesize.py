@@ -21,6 +21,10 @@ EXACT_POISSON_BELOW = 16.0
 """Electrons below which Poisson numbers are drawn exactly; above, their third-order Cornish-Fisher expansion."""
 
 
+MOST_SMOOTHING = 0.25
+"""Of the cameras that smooth: a sample then has a half of its own noise and a quarter of either neighbour's."""
+
+
 @dataclass(frozen=True)
 class NoiseShare:
     """A weaker noise as shares of another's gain and read variance, 0..1; noise r times weaker has 1 / r^2 of both."""
@@ -43,6 +47,8 @@ class Camera:
     black_dn : integers below black that the file can hold (0: the camera clips at black).
     row_variance : variance of a row's common offset. tail : Tukey-lambda shape of the read noise; None is Gaussian.
     color_bias : (4,) offset per plane R, Gr, Gb, B.
+    smoothing : share of its noise that a sample gets from either neighbour in its row and its column of a plane, as
+        lossy compression and a camera's own noise reduction leave it; gain and read variance are those that remain.
     """
 
     gain: float
@@ -52,6 +58,7 @@ class Camera:
     row_variance: float = 0.0
     tail: float | None = None
     color_bias: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    smoothing: float = 0.0
 
     @property
     def total_read_variance(self) -> float:
@@ -88,9 +95,17 @@ def camera_at(gain: float) -> Camera:
 
 
 def draw_camera(
-    rng: np.random.Generator, low: float, high: float, *, near_clean: float = 0.0, model: str = "poisson-gaussian"
+    rng: np.random.Generator,
+    low: float,
+    high: float,
+    *,
+    near_clean: float = 0.0,
+    smoothed: float = 0.0,
+    model: str = "poisson-gaussian",
 ) -> Camera:
     """A camera whose gain is log-uniform in [low, high]; a `near_clean` share lies up to a factor 100 below.
+
+    A `smoothed` share has smoothed its noise, by up to a quarter from either neighbour.
 
     Read variance: Brooks et al.'s line with a spread of 0.7 in log, which holds both DND's and SIDD's cameras.
     A fifth of the cameras write continuous values, the others 12 or 14 bits (10 at high gains); an eighth clips at
@@ -109,13 +124,17 @@ def draw_camera(
     black = 0 if rng.random() < 0.125 else 2 ** (bits - 5)
     white = None if rng.random() < 0.2 else 2**bits - 1 - black
     if model == "poisson-gaussian":
-        return Camera(gain, read, white, black)
-    if model == "eld":
+        camera = Camera(gain, read, white, black)
+    elif model == "eld":
         extremes = draw_extremes(rng, gain)
-        return Camera(
+        camera = Camera(
             gain, extremes.read_variance, white, black, extremes.row_variance, extremes.tail, extremes.color_bias
         )
-    raise UsageError(f"there is no noise model {model!r}: choose poisson-gaussian or eld")
+    else:
+        raise UsageError(f"there is no noise model {model!r}: choose poisson-gaussian or eld")
+    if smoothed and rng.random() < smoothed:
+        return replace(camera, smoothing=float(rng.uniform(0, MOST_SMOOTHING)))
+    return camera
 
 
 def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> FloatArray:
@@ -136,6 +155,8 @@ def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> Fl
         noisy += sigma * rng.standard_normal(clean.shape, np.float32)
     else:
         noisy += sigma * _tukey_lambda(camera.tail, clean.shape, rng)
+    if camera.smoothing:
+        noisy = clean + _smoothed(noisy - clean, camera.smoothing)
     if camera.row_variance:
         # the two planes of a mosaic row share its offset
         rows = rng.standard_normal((*clean.shape[:-3], 2, clean.shape[-2], 1), np.float32)
@@ -148,6 +169,18 @@ def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> Fl
         np.maximum(noisy, np.float32(-camera.black_dn), out=noisy)
         noisy *= np.float32(1 / camera.white_dn)
     return np.minimum(noisy, np.float32(1), out=noisy)
+
+
+def _smoothed(noise: FloatArray, share: float) -> FloatArray:
+    """Noise of the same variance whose neighbours along the last two axes are alike (at the edge a little more so)."""
+    for axis in (-1, -2):
+        beyond = [(0, 0)] * noise.ndim
+        beyond[axis] = (1, 1)
+        rows = np.moveaxis(np.pad(noise, beyond, mode="edge"), axis, -1)
+        own, others = np.float32(1 - 2 * share), np.float32(share)
+        mixed: FloatArray = own * rows[..., 1:-1] + others * (rows[..., :-2] + rows[..., 2:])
+        noise = np.moveaxis(mixed, -1, axis) * np.float32(((1 - 2 * share) ** 2 + 2 * share**2) ** -0.5)
+    return noise
 
 
 def told_noise(camera: Camera, rng: np.random.Generator, *, gain_error: float, read_error: float) -> NoiseModel:
