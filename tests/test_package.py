@@ -52,6 +52,7 @@ def test_the_wheel_holds_what_a_user_needs(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]
     licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}
     assert {"LICENSE", "NOTICE"} <= licences
+    assert wheel.stat().st_size < 60e6
 
 
 def test_the_version_is_said_once(wheel: Path, site: Path) -> None:
