@@ -233,7 +233,8 @@ def trained(pictures: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(trained: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = picture_folder(tmp_path_factory.mktemp("data"), ((136, 144),) * 3, colour=True)
-    rows = "".join(f"{path.name}\tr\tp\tCC0\n" for path in sorted(data.glob("*.png")))
+    names = {path.name for place in (data, folder) for path in place.glob("*.png")}  # folder: what it learnt from
+    rows = "".join(f"{name}\tr\tp\tCC0\n" for name in sorted(names))
     (data / "SOURCES.tsv").write_text(f"file\trepository\tpath\tlicence\n{rows}")
     models = tmp_path_factory.mktemp("models")
     assert main(["export", str(trained), "--data", str(data), "--family", "tiny-grey", "--models", str(models)]) == 0

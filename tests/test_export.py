@@ -29,7 +29,7 @@ from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.export import export  # noqa: E402
 from rawkd.training.loop import Run, train  # noqa: E402
 from rawkd.training.losses import build_losses  # noqa: E402
-from rawkd.training.provenance import Provenance, data_rows, stages_of  # noqa: E402
+from rawkd.training.provenance import Provenance, data_of, learnt_by, origin_of, stages_of, stated  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 TINY = Recipe(
@@ -116,11 +116,15 @@ def test_weights_load_strictly_and_agree_with_the_graph(model: Path) -> None:
 def test_a_models_weights_are_refined_and_its_data_stated(model: Path, pictures: Path, tmp_path: Path) -> None:
     still = replace(TINY, name="own-sensor", steps=1, learning_rate=0.0)
     run, held_out = trained(still, pictures, tmp_path / "run", str(model))
-    provenance = replace(PROVENANCE, data=[{"file": "b.png"}])
+    state = load_checkpoint(run)
+    assert state is not None
+    assert state.origin is not None
+    provenance = replace(PROVENANCE, data=state.origin["data"])
     refined = export(run, tmp_path / "models", held_out, provenance)
     before, after = read_card(model), read_card(refined)
     torch.testing.assert_close(load_module(after).state_dict(), load_module(before).state_dict(), atol=0, rtol=0)
-    assert after.data == [{"file": "b.png"}, {"file": "a.png"}]
+    held = {"file": "0.png", "use": "held out for validation"}
+    assert after.data == [{"file": "1.png"}, held, {"file": "a.png"}]  # its own, and what the model was made of
     assert [stage["recipe"] for stage in after.recipe["stages"]] == ["tiny", "polish", "own-sensor"]
 
 
@@ -151,6 +155,11 @@ def test_a_graph_that_answers_otherwise_is_not_shipped(
     assert not (tmp_path / "models" / "tiny-2" / "card.json").exists()
 
 
+def rows_of(training: CleanSet, held_out: CleanSet) -> list[dict[str, str]]:
+    """What a card of a run on these pictures would say."""
+    return stated(origin_of(None, training, held_out)["data"], training.folders)
+
+
 def test_a_row_speaks_for_the_file_beside_it_alone(pictures: Path, tmp_path: Path) -> None:
     inner = tmp_path / "data" / "inner"
     inner.mkdir(parents=True)
@@ -161,10 +170,10 @@ def test_a_row_speaks_for_the_file_beside_it_alone(pictures: Path, tmp_path: Pat
     (tmp_path / "data" / "SOURCES.tsv").write_text(f"{header}1.png\tr\tp\tCC0\n")
     training, held_out = find_pictures([tmp_path / "data"], 32)
     with pytest.raises(InputError, match=r"0\.png and 1 more files have no row"):
-        data_rows(held_out, training, [tmp_path / "data"])
+        rows_of(training, held_out)
     (inner / "SOURCES.tsv").write_text(f"{header}0.png\tr\tq\tCC0\n")
     (tmp_path / "data" / "SOURCES.tsv").write_text(f"{header}1.png\tr\tp\tCC0\ninner/1.png\tr\ts\tCC0\n")
-    assert [row.get("path") for row in data_rows(held_out, training, [tmp_path / "data"])] == ["p", "q", "s", None]
+    assert [row.get("path") for row in rows_of(training, held_out)] == ["p", "q", "s", None]
 
 
 def test_a_model_of_another_recipe_or_tier_is_not_replaced(model: Path, pictures: Path) -> None:
@@ -181,15 +190,47 @@ def test_a_model_of_another_recipe_or_tier_is_not_replaced(model: Path, pictures
 def test_a_table_without_a_column_is_named(pictures: Path, tmp_path: Path) -> None:
     training, held_out = find_pictures([pictures], 32)
     (tmp_path / "SOURCES.tsv").write_text("file\trepository\tpath\n0.png\tr\tp\n")
+    rows = origin_of(None, training, held_out)["data"]
     with pytest.raises(InputError, match=r"SOURCES\.tsv has no column licence: it needs file, repository, path"):
-        data_rows(held_out, training, [tmp_path])
+        stated(rows, [tmp_path])
+
+
+def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path: Path) -> None:
+    header = "file\trepository\tpath\tlicence\n"
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder, names in zip(folders, ("abc", "bcd"), strict=True):
+        folder.mkdir()
+        for name in names:
+            shutil.copy(pictures / "0.png", folder / f"{name}.png")
+    a, b = (tmp_path / "a", tmp_path / "b")
+    one = replace(TINY, steps=1)
+    trained(one, folders[0], a)
+    trained(replace(one, name="polish"), folders[1], b, str(a))
+    stages, sets = stages_of(b), find_pictures([folders[1]], 32)
+    with pytest.raises(InputError, match=r"c\.png and 2 more files have no row in SOURCES\.tsv"):
+        data_of(b, sets[1], sets[0])
+    for folder in folders:
+        (folder / "SOURCES.tsv").write_text(header + "".join(f"{name}.png\tr\t{folder.name}\tCC0\n" for name in "abcd"))
+    shutil.copy(folders[1] / "d.png", folders[1] / "a.png")  # now another one is held out, and the run knows better
+    trained(replace(one, steps=2), folders[0], a / "again")
+    shutil.rmtree(a)
+    training, held_out = find_pictures(folders[::-1], 32)
+    assert stages_of(b) == stages
+    assert [stage["recipe"] for stage in stages] == ["tiny", "polish"]
+    told = data_of(b, held_out, training)
+    assert sorted(row["file"] for row in told if "use" not in row) == ["b.png", "c.png", "d.png"]
+    assert [row["file"] for row in told if "use" in row] == ["a.png"]
+    assert learnt_by(b) == {"b.png", "c.png", "d.png"}
+    assert {path.name for path in training.without(learnt_by(b)).paths} == {"a.png"}
 
 
 def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> None:
+    """Of runs that kept no origin."""
     run, _ = trained(replace(TINY, steps=1), pictures, tmp_path / "run")
     state = load_checkpoint(run)
     assert state is not None
-    save_checkpoint(tmp_path, replace(state, recipe={**state.recipe, "start_from": str(tmp_path / "gone")}))
+    gone = {**state.recipe, "start_from": str(tmp_path / "gone")}
+    save_checkpoint(tmp_path, replace(state, recipe=gone, origin=None))
     with pytest.raises(ModelError, match=r"began with what is gone: .*gone is neither a model's folder"):
         stages_of(tmp_path)
 
@@ -197,8 +238,8 @@ def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> No
 def test_data_of_unknown_origin_does_not_ship(pictures: Path) -> None:
     training, held_out = find_pictures([pictures], 32)
     with pytest.raises(InputError, match=r"1\.png and 0 more files have no row in SOURCES\.tsv"):
-        data_rows(held_out, training, [pictures])
+        rows_of(training, held_out)
     (pictures / "SOURCES.tsv").write_text("file\trepository\tpath\tlicence\n1.png\tr\tp\tCC0\n")
-    rows = data_rows(held_out, training, [pictures])
+    rows = rows_of(training, held_out)
     assert rows[0] == {"file": "1.png", "repository": "r", "path": "p", "licence": "CC0"}
     assert rows[1]["file"] == "0.png"

@@ -44,15 +44,16 @@ def export_command(
     from rawkd.training.clean import find_pictures
     from rawkd.training.export import checkpoint_of, export
     from rawkd.training.measures import CROP_PX
-    from rawkd.training.provenance import Provenance, data_rows, today
+    from rawkd.training.provenance import Provenance, data_of, learnt_by, today
 
     _, recipe = checkpoint_of(run)
     of_mosaics = recipe.input == "planes"
     training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=of_mosaics)
-    rows = data_rows(held_out, training, list(folders))
+    rows = data_of(run, held_out, training)
     measured_px = 2 * CROP_PX if of_mosaics else CROP_PX
     if measured_px > recipe.crop_side_px:
         _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
+    held_out = held_out.without(learnt_by(run))
     family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"

@@ -26,6 +26,7 @@ class Checkpoint:
     student, average, optimiser : their state dicts.
     seconds : time spent so far. history : (step, values) of every validation.
     adapters : state dict of what the strategy trains besides the student, or None.
+    origin : what the run began with and learns from (`provenance.origin_of`); None of runs of before.
     """
 
     step: int
@@ -36,6 +37,7 @@ class Checkpoint:
     seconds: float
     history: list[dict[str, float]]
     adapters: dict[str, Any] | None = None
+    origin: dict[str, Any] | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

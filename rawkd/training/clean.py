@@ -28,10 +28,12 @@ class CleanSet:
     Attributes
     ----------
     paths : the usable pictures. skipped : "file: why" of those left out, of all that were found together.
+    folders : below which they were looked for.
     """
 
     def __init__(self, paths: list[Path], min_side_px: int, memory_limit: int) -> None:
         self.paths: list[Path] = []
+        self.folders: list[Path] = []
         self.skipped: list[str] = []
         self._decoded: dict[Path, NDArray[Any]] = {}
         areas: list[int] = []
@@ -52,6 +54,18 @@ class CleanSet:
                 self._decoded[path] = picture
                 room -= picture.nbytes
         self._ends = np.cumsum(areas, dtype=np.float64)
+
+    @property
+    def names(self) -> list[str]:
+        """The usable pictures by their places in their folders."""
+        return [
+            next(path.relative_to(top).as_posix() for top in self.folders if top in path.parents) for path in self.paths
+        ]
+
+    def without(self, names: set[str]) -> CleanSet:
+        """The set without pictures of such names; itself where it holds none of them, or nothing else."""
+        kept = [path for path, name in zip(self.paths, self.names, strict=True) if name not in names]
+        return self if len(kept) in (0, len(self.paths)) else CleanSet(kept, 0, MEMORY_LIMIT)
 
     def draw(self, rng: np.random.Generator) -> NDArray[Any]:
         """A random picture, by area: uint8 or uint16 (H, W, 3) sRGB, or the (4, h, w) signal of a binned raw file."""
@@ -92,6 +106,7 @@ def find_pictures(
     training = CleanSet(
         [path for number, path in enumerate(paths) if number % hold_out_every], min_side_px, memory_limit - room
     )
+    training.folders = held_out.folders = folders
     skipped = [f"{path}: a raw file is no finished picture, which this recipe takes" for path in unfit]
     skipped = training.skipped = held_out.skipped = skipped + held_out.skipped + training.skipped
     if not training.paths and not held_out.paths:

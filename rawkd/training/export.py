@@ -31,7 +31,7 @@ from rawkd.training.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.clean import CleanSet
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.measures import MEASURE_SEED, bf16_cost, measure
-from rawkd.training.provenance import Provenance, inherited_rows, stages_of
+from rawkd.training.provenance import Provenance, stages_of
 from rawkd.training.readme import readme_of
 from rawkd.training.shards import halve, shards
 
@@ -113,7 +113,7 @@ def export(
             macs_per_mp=macs_per_mp(network, stride, channels, packed=recipe.input == "planes"),
             files={file: sha256_of(data) for file, data in files.items()},
             golden=Golden(1, 64, 1, 1.0, 0.0, "-"),
-            data=provenance.data + [row for row in inherited_rows(run) if row not in provenance.data],
+            data=provenance.data,
             licence=provenance.licence,
             recipe={**recipe_json(recipe), "stages": stages_of(run), "hardware": provenance.hardware},
             commit=provenance.commit,

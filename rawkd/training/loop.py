@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from rawkd.training.journal import Journal
 from rawkd.training.learner import Learner, MakeStrategy
 from rawkd.training.muon import MuonAndAdam
 from rawkd.training.processes import Processes, joined_processes, kept_child_signal
+from rawkd.training.provenance import origin_of
 from rawkd.training.step import optimise
 from rawkd.training.trained import find_trained, in_one_spelling
 
@@ -105,7 +106,7 @@ def train(
     ):
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy)
-        state = _begin(learner, run.folder, identity, start_from)
+        state = _begin(learner, run.folder, identity, start_from, pictures)
         if run.compiled:
             learner.student.compile()
         parallel = processes.parallel(learner.student)
@@ -123,7 +124,7 @@ def train(
             if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
                 values |= validate(learner.average, validation, device)
                 history = [*state.history, {"step": step, **values}]
-                state = learner.checkpoint(step, identity, spent + elapsed, history)
+                state = replace(learner.checkpoint(step, identity, spent + elapsed, history), origin=state.origin)
                 if processes.leads:
                     save_checkpoint(run.folder, state)
                     journal.write(step, values, learner.average, validation[0])
@@ -143,7 +144,13 @@ def _identity(
     return identity | ({"distillation": distillation} if distillation else {})
 
 
-def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from: str | None) -> Checkpoint:
+def _begin(
+    learner: Learner,
+    folder: Path,
+    identity: dict[str, Any],
+    start_from: str | None,
+    pictures: tuple[CleanSet | None, CleanSet | None],
+) -> Checkpoint:
     """The learner as its run's checkpoint has it, or at its start."""
     state = load_checkpoint(folder)
     if state is not None:
@@ -152,7 +159,7 @@ def _begin(learner: Learner, folder: Path, identity: dict[str, Any], start_from:
         return state
     if start_from is not None:
         learner.start_from(find_trained(start_from))
-    return learner.checkpoint(0, identity, 0.0, [])
+    return replace(learner.checkpoint(0, identity, 0.0, []), origin=origin_of(start_from, *pictures))
 
 
 def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> dict[str, float]:

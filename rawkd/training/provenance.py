@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,26 @@ class Provenance:
     hardware: str
 
 
+def origin_of(start_from: str | None, training: CleanSet | None, held_out: CleanSet | None) -> dict[str, Any]:
+    """What a run begins with and learns from, as plain JSON for its checkpoint; set down when it begins.
+
+    Returns
+    -------
+    `stages`: the runs before it, as in a card. `data`: one row a training file of those and of its own, with origin and
+    licence where a SOURCES.tsv says them already (`stated`), and of every file that was held out. `learnt`: names of
+    the training files in their folders.
+
+    Raises
+    ------
+    ModelError: if there is nothing of that name to begin with.
+    """
+    before = _before(start_from)
+    if training is None or held_out is None:
+        return before
+    learnt = sorted({*before["learnt"], *training.names})
+    return {**before, "data": _together(_rows(held_out, training), before["data"], learnt), "learnt": learnt}
+
+
 def stages_of(run: Path) -> list[dict[str, Any]]:
     """The runs that led to these weights, first to last, those of a model that they began with too.
 
@@ -44,39 +65,86 @@ def stages_of(run: Path) -> list[dict[str, Any]]:
 
     Raises
     ------
-    ModelError: if one of them is gone, since a card without it would be untrue.
+    ModelError: if a run of before origins were kept began with what is gone, since a card without it would be untrue.
     """
-    runs, model = _ancestry(run)
-    return [*(model.recipe.get("stages", []) if model else []), *map(_stage, runs)]
+    checkpoint = _checkpoint_of(run)
+    return [*_origin(checkpoint, run)["stages"], _stage(checkpoint)]
 
 
-def inherited_rows(run: Path) -> list[dict[str, str]]:
-    """The training files of the model that these weights began with, if there was one.
+def data_of(run: Path, held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
+    """One row a training file of these weights and of what they began with, and the files that were held out.
+
+    Of a run that kept none, the files are those that are found now.
 
     Raises
     ------
-    ModelError: as `stages_of`.
+    ModelError: as `stages_of`. InputError: as `stated`.
     """
-    _, model = _ancestry(run)
-    return model.data if model else []
+    checkpoint = _checkpoint_of(run)
+    rows = _origin(checkpoint, run)["data"]
+    if checkpoint.origin is None:
+        rows = _together(_rows(held_out, training), rows, training.names)
+    return stated(rows, training.folders)
 
 
-def _ancestry(run: Path) -> tuple[list[Checkpoint], ModelCard | None]:
-    """The runs that led to these weights, first to last, and the model that the first of them began with."""
+def learnt_by(run: Path) -> set[str]:
+    """Names in their folders of the files that a run and those before it are known to have learnt from."""
+    origin = _checkpoint_of(run).origin
+    return set(origin["learnt"]) if origin else set()
+
+
+def stated(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, str]]:
+    """The rows, those without a licence completed by the SOURCES.tsv of the folders.
+
+    Raises
+    ------
+    InputError: if a training file has no row there, since weights of unknown origin must not ship, or a table lacks a
+        column.
+    """
+    known = _tables(folders, strict=True)
+    done, missing = [], []
+    for row in rows:
+        if "licence" in row or "use" in row:
+            done.append(row)
+            continue
+        found = [known[folder / row["file"]] for folder in folders if folder / row["file"] in known]
+        if found:
+            done.append(found[0])
+        else:
+            missing.append(row["file"])
+    if missing:
+        raise InputError(
+            f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence"
+        )
+    return done
+
+
+def _checkpoint_of(run: Path) -> Checkpoint:
     checkpoint = load_checkpoint(run)
     if checkpoint is None:
         raise ModelError(f"{run} holds no run: train first")
-    before = checkpoint.recipe["start_from"]
-    if not before:
-        return [checkpoint], None
+    return checkpoint
+
+
+def _origin(checkpoint: Checkpoint, run: Path) -> dict[str, Any]:
+    """The origin that a run kept, or without its own files where it began, if that is still there."""
+    if checkpoint.origin is not None:
+        return checkpoint.origin
     try:
-        begun = find_trained(before)
+        return _before(checkpoint.recipe["start_from"])
     except ModelError as error:
         raise ModelError(f"{run} began with what is gone: {error}, or put it back where it was") from error
+
+
+def _before(start_from: str | None) -> dict[str, Any]:
+    """Stages and data of what a run begins with."""
+    if not start_from:
+        return {"stages": [], "data": [], "learnt": []}
+    begun = find_trained(start_from)
     if isinstance(begun, ModelCard):
-        return [checkpoint], begun
-    runs, model = _ancestry(Path(before))
-    return [*runs, checkpoint], model
+        return {"stages": begun.recipe.get("stages", []), "data": begun.data, "learnt": []}
+    run = Path(start_from)
+    return {**_origin(_checkpoint_of(run), run), "stages": stages_of(run)}
 
 
 def _stage(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -91,30 +159,37 @@ def _stage(checkpoint: Checkpoint) -> dict[str, Any]:
     return stage
 
 
-def data_rows(held_out: CleanSet, training: CleanSet, folders: list[Path]) -> list[dict[str, str]]:
-    """One row a training file: its name and what a SOURCES.tsv beside or above it says of origin and licence.
+def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
+    """One row a training file: its name, and what a SOURCES.tsv beside or above it says of origin and licence."""
+    known = _tables(training.folders)
+    own = [known.get(path) or {"file": name} for path, name in zip(training.paths, training.names, strict=True)]
+    return own + [
+        {"file": name, "use": "held out for validation"}
+        for path, name in zip(held_out.paths, held_out.names, strict=True)
+        if path not in training.paths
+    ]
 
-    The table names files relative to its own folder.
 
-    Raises
-    ------
-    InputError: if a file has no row there, since weights of unknown origin must not ship, or the table lacks a column.
+def _tables(folders: list[Path], *, strict: bool = False) -> dict[Path, dict[str, str]]:
+    """Every file that a SOURCES.tsv names, relative to its own folder, and the table's columns of it.
+
+    A table without one of the columns is passed over, or raises InputError if that is `strict`.
     """
     known: dict[Path, dict[str, str]] = {}
     for table in (table for folder in folders for table in sorted(folder.rglob("SOURCES.tsv"))):
         rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
         if lacking := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+            if not strict:
+                continue
             raise InputError(f"{table} has no column {lacking[0]}: it needs {', '.join(COLUMNS)}, tab-separated")
-        known |= {table.parent / row["file"]: row for row in rows}
-    missing = [path.name for path in training.paths if path not in known]
-    if missing:
-        raise InputError(
-            f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence"
-        )
-    used = [known[path] for path in training.paths]
-    return [{key: row[key] for key in COLUMNS} for row in used] + [
-        {"file": path.name, "use": "held out for validation"} for path in held_out.paths if path not in training.paths
-    ]
+        known |= {table.parent / row["file"]: {key: row[key] for key in COLUMNS} for row in rows}
+    return known
+
+
+def _together(own: list[dict[str, str]], before: list[dict[str, str]], learnt: Collection[str]) -> list[dict[str, str]]:
+    """Both without repeats; held out is what none of them learnt from."""
+    rows = own + [row for row in before if row not in own]
+    return [row for row in rows if "use" not in row or row["file"] not in learnt]
 
 
 def today() -> str:
