@@ -146,7 +146,7 @@ RECIPES = {
             overlap_below=None,
             batch=4,
             crop_px=96,
-            steps=13_000,
+            steps=11_500,
             kernel_rate=3.5e-3,
         ),
         MWRESNET,
