@@ -387,21 +387,36 @@ def test_a_compiled_network_learns_the_same(folder: Path, tmp_path: Path, monkey
     assert_equal_states(resumed.average, eager.average)
 
 
-def test_a_compiler_that_fails_is_named(
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("breaks", "torch cannot compile the network here (no C++ compiler): leave out --compile"),
+        ("halves", "compiles the network to another one here (its gradient of"),
+    ],
+)
+def test_a_compiler_that_errs_is_named(
     tiny_recipe: None,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    fault: str,
+    message: str,
 ) -> None:
-    def missing(_graph: Any, _inputs: Any) -> Any:
-        raise OSError("no C++ compiler")
+    def backend(graph: Any, _inputs: Any) -> Any:
+        if fault == "breaks":
+            raise OSError("no C++ compiler")
 
-    compile_by(missing, monkeypatch)
+        def run_graph(*inputs: Any) -> Any:  # the right answer with half of its gradient
+            return tuple(0.5 * (answer + answer.detach()) for answer in graph(*inputs))
+
+        return run_graph
+
+    compile_by(backend, monkeypatch)
     asked = ("--recipe", "tiny", "--subrange", 1, "--data", folder, "--out", tmp_path / "run")
     assert command(*asked, "--compile") == 5
-    message = "torch cannot compile the network here (no C++ compiler): leave out --compile"
     assert message in " ".join(capsys.readouterr().err.split())
+    assert load_checkpoint(tmp_path / "run") is None
 
 
 def command(*arguments: str | Path) -> int:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Subset
 from rawkd.training.batches import Batches, batches_of
 from rawkd.training.checkpoint import Checkpoint, load_checkpoint, refuse_other_recipe, save_checkpoint
 from rawkd.training.clean import CleanSet
+from rawkd.training.compiled import compile_proved
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.dataset import Batch
 from rawkd.training.journal import Journal
@@ -107,12 +108,12 @@ def train(
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy)
         state = _begin(learner, run.folder, identity, start_from, pictures)
-        if run.compiled:
-            learner.student.compile()
-        parallel = processes.parallel(learner.student)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = _validation_batches(pictures[1], recipe, subrange)
+        if run.compiled:
+            compile_proved(learner.student, learner.strategy, training[0].to(device))
+        parallel = processes.parallel(learner.student)
         first, spent, began = state.step, state.seconds, time.monotonic()
         for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):
             _set_rate(learner.optimiser, recipe, step)

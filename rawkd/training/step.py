@@ -32,7 +32,6 @@ def optimise(
     ------
     DivergedError: if a loss or a gradient is not finite.
     MemoryLimitError: if the step does not fit, with the crops that do.
-    ModelError: if the student was to be compiled, and torch cannot do it here.
     """
     learner.optimiser.zero_grad(set_to_none=True)
     progress = (step - 1) / recipe.steps
@@ -41,11 +40,6 @@ def optimise(
     except torch.OutOfMemoryError as error:
         traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
         raise _too_large(learner, batch, progress, step) from error
-    except RuntimeError as error:
-        if not _is_of_compiler(error):
-            raise
-        reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
-        raise ModelError(f"torch cannot compile the network here ({reason}): leave out --compile") from error
     if learner.strategy.adapters is not None:
         processes.average_gradients(learner.strategy.adapters)
     trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
@@ -68,11 +62,11 @@ def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: fl
     return terms
 
 
-def _is_of_compiler(error: RuntimeError) -> bool:
-    """Whether torch's compiler failed: its exceptions are looked up only now, since their import takes a second."""
-    from torch._dynamo.exc import BackendCompilerFailed  # torch has no public name for it
-
-    return isinstance(error, BackendCompilerFailed)
+def gradients_of(student: nn.Module, strategy: Strategy, batch: Batch) -> dict[str, Tensor]:
+    """The student's gradients of a batch at the beginning of a run, by parameter; those without one are left out."""
+    student.zero_grad(set_to_none=True)
+    _backward(student, strategy, batch, 0.0, 1)
+    return {name: own.grad.clone() for name, own in student.named_parameters() if own.grad is not None}
 
 
 def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
