@@ -11,8 +11,8 @@ from torch import nn
 
 from rawkd.errors import ModelError
 from rawkd.training.dataset import Batch
+from rawkd.training.learner import Learner
 from rawkd.training.step import gradients_of
-from rawkd.training.strategies import Strategy
 
 SHAKE, SEED = 0.1, 5
 """Part of its rms by which a weight is moved for the proof; of 1 where it is nothing, which hides what is below."""
@@ -20,26 +20,27 @@ MOST_APART, WORTH_PROVING = 0.3, 1e-3
 """Distance of two gradients in units of one, for bf16 about 0.1; share of all that one must have to be compared."""
 
 
-def compile_proved(student: nn.Module, strategy: Strategy, batch: Batch) -> None:
+def compile_proved(learner: Learner, batch: Batch) -> None:
     """Let torch compile the student in place.
 
     Raises
     ------
     ModelError: if torch cannot do it here, or computes other gradients; the sentence says what to leave out.
+    DivergedError, MemoryLimitError: as `optimise`.
     """
+    student = learner.student
     weights = {name: value.clone() for name, value in student.state_dict().items()}
     _shake(student)
-    plain = gradients_of(student, strategy, batch)
+    plain = gradients_of(learner, batch)
     student.compile()
     try:
-        compiled = gradients_of(student, strategy, batch)
+        compiled = gradients_of(learner, batch)
     except RuntimeError as error:
         if not _is_of_compiler(error):
             raise
         reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
         raise ModelError(f"torch cannot compile the network here ({reason}): leave out --compile") from error
     student.load_state_dict(weights)
-    student.zero_grad(set_to_none=True)
     total = torch.stack([gradient.norm() for gradient in plain.values()]).norm()
     for name, gradient in plain.items():
         apart = (compiled[name] - gradient).norm() if name in compiled else gradient.norm()

@@ -112,7 +112,7 @@ def train(
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = _validation_batches(pictures[1], recipe, subrange)
         if run.compiled:
-            compile_proved(learner.student, learner.strategy, training[0].to(device))
+            compile_proved(learner, training[0].to(device))
         parallel = processes.parallel(learner.student)
         first, spent, began = state.step, state.seconds, time.monotonic()
         for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):

@@ -34,12 +34,7 @@ def optimise(
     MemoryLimitError: if the step does not fit, with the crops that do.
     """
     learner.optimiser.zero_grad(set_to_none=True)
-    progress = (step - 1) / recipe.steps
-    try:
-        terms = _backward(student, learner.strategy, batch, progress, step)
-    except torch.OutOfMemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
-        raise _too_large(learner, batch, progress, step) from error
+    terms = _backward_that_fits(student, learner, batch, (step - 1) / recipe.steps, step)
     if learner.strategy.adapters is not None:
         processes.average_gradients(learner.strategy.adapters)
     trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
@@ -62,11 +57,28 @@ def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: fl
     return terms
 
 
-def gradients_of(student: nn.Module, strategy: Strategy, batch: Batch) -> dict[str, Tensor]:
-    """The student's gradients of a batch at the beginning of a run, by parameter; those without one are left out."""
-    student.zero_grad(set_to_none=True)
-    _backward(student, strategy, batch, 0.0, 1)
-    return {name: own.grad.clone() for name, own in student.named_parameters() if own.grad is not None}
+def gradients_of(learner: Learner, batch: Batch) -> dict[str, Tensor]:
+    """The student's gradients of a batch at the beginning of a run, by parameter; those without one are left out.
+
+    Raises
+    ------
+    DivergedError, MemoryLimitError: as `optimise`.
+    """
+    learner.optimiser.zero_grad(set_to_none=True)
+    _backward_that_fits(learner.student, learner, batch, 0.0, 1)
+    found = {name: own.grad for name, own in learner.student.named_parameters() if own.grad is not None}
+    learner.optimiser.zero_grad(set_to_none=True)
+    return found
+
+
+def _backward_that_fits(
+    student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int
+) -> dict[str, Tensor]:
+    try:
+        return _backward(student, learner.strategy, batch, progress, step)
+    except torch.OutOfMemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
+        raise _too_large(learner, batch, progress, step) from error
 
 
 def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
