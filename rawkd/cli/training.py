@@ -116,7 +116,7 @@ _OPTIONS = (
         "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make the data."
     ),
     click.option("--validate-every", type=click.IntRange(1), default=1000, show_default=True, help="Steps in between."),
-    click.option("--compile", "compiled", is_flag=True, help="Compile the network: minutes at first, faster steps."),
+    click.option("--compile", "compiled", is_flag=True, help="Compile the network, if torch proves to do it right."),
     click.option("--vgg16", type=PATH, help="torchvision's VGG16 state dict, for perceptual losses."),
 )
 

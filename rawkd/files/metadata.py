@@ -103,6 +103,8 @@ def read_capture(
     exif = {number: main.tags[number] for number in EXIF_IN_IFD0 & main.tags.keys()}
     exif |= main.exif.tags if main.exif is not None else {}
     dropped = tuple(name for number, name in DROPPED_EXIF.items() if name and number in exif)
+    if tree is None:  # all that such a file says is the maker's own
+        dropped = (DROPPED_EXIF[MAKER_NOTE],)
     exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | UNREAD}
     fields = Ifd(exif)
     make, model = main.text(MAKE) or make_model[0], main.text(MODEL) or make_model[1]

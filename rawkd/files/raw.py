@@ -14,7 +14,7 @@ from rawkd.files.decode import DecodedFrame, Decoder, UnknownFormatError
 from rawkd.files.dng_color import kept_tags, read_color
 from rawkd.files.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.identify import OWN, SOFTWARE
-from rawkd.files.metadata import DROPPED_EXIF, MAKER_NOTE, read_capture
+from rawkd.files.metadata import read_capture
 from rawkd.files.opcodes import bad_pixels
 from rawkd.files.sanity import check_frame, clip_of, sound_levels
 from rawkd.files.tags import Ifd, TagTree
@@ -143,6 +143,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
 
 
 def _whose(tree: TagTree) -> tuple[str, ...]:
+    """A sentence if it is an output of rawkd."""
     if not tree.main.text(SOFTWARE).startswith(OWN):
         return ()
     return ("rawkd wrote this file already: denoise the original instead, twice takes detail",)
@@ -160,8 +161,6 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header)
     capture, dropped = read_capture(tree, header, make_model)
-    if tree is None:  # its directories are the maker's own
-        dropped += (DROPPED_EXIF[MAKER_NOTE],)
     return RawPhoto(
         frame=frame,
         active_area=area,

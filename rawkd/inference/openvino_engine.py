@@ -20,8 +20,8 @@ from rawkd.photo import FloatArray
 STREAMS = 4
 """Most tiles in flight: each holds a network's activations, about 150 MB for a tile of 512."""
 SHAPES = 4
-"""Most tile shapes that stay compiled, each with its streams' activations; photos of one size share theirs (our
-choice). A batch of many sizes would otherwise fill the memory."""
+"""Most tile shapes that stay compiled besides those that run, each with its streams' activations; photos of one size
+share theirs (our choice). A batch of many sizes would otherwise fill the memory."""
 
 CONVERTER = "openvino.tools.ovc"
 FIRST_USE = Lock()

@@ -65,7 +65,11 @@ class CleanSet:
     def without(self, names: set[str]) -> CleanSet:
         """The set without pictures of such names; itself where it holds none of them, or nothing else."""
         kept = [path for path, name in zip(self.paths, self.names, strict=True) if name not in names]
-        return self if len(kept) in (0, len(self.paths)) else CleanSet(kept, 0, MEMORY_LIMIT)
+        if len(kept) in (0, len(self.paths)):
+            return self
+        fewer = CleanSet(kept, 0, MEMORY_LIMIT)
+        fewer.folders = self.folders
+        return fewer
 
     def draw(self, rng: np.random.Generator) -> NDArray[Any]:
         """A random picture, by area: uint8 or uint16 (H, W, 3) sRGB, or the (4, h, w) signal of a binned raw file."""

@@ -19,8 +19,6 @@ from rawkd.training.eld import draw_extremes
 
 EXACT_POISSON_BELOW = 16.0
 """Electrons below which Poisson numbers are drawn exactly; above, their third-order Cornish-Fisher expansion."""
-
-
 MOST_SMOOTHING = 0.25
 """Of the cameras that smooth: a sample then has a half of its own noise and a quarter of either neighbour's."""
 
