@@ -10,7 +10,7 @@ import numpy as np
 
 from rawkd.blend import blend
 from rawkd.errors import UsageError
-from rawkd.files.opcodes import without_marks
+from rawkd.files.opcodes import counts_stored_numbers, without_marks
 from rawkd.inference.card import ModelCard, choose_student, load_family
 from rawkd.inference.engine import Engine, Engines
 from rawkd.inference.ensemble import self_ensemble
@@ -112,7 +112,8 @@ def no_progress(_part: float) -> None:
 def denoise(photo: RawPhoto, options: DenoiseOptions | None = None, progress: Progress = no_progress) -> Restoration:
     """Restore the mosaic of a photo; everything else about it is kept.
 
-    Sources of fewer than 14 bits come back in finer integers, their levels scaled with them, unless nothing is removed.
+    Sources of fewer than 14 bits come back in finer integers, their levels scaled with them, unless nothing is removed
+    or an opcode that the copy keeps counts the stored numbers.
 
     Raises
     ------
@@ -164,11 +165,11 @@ def restore(
         return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
     card, choice_warnings = choose_student(load_family(options.model), noise)
     if card is None:
-        return Restoration(photo, photo.mosaic, noise, None, None, None, warnings + choice_warnings)
+        return _mended(photo, noise, options, warnings + choice_warnings)
     engine, device_warnings = (engines or Engines()).load(
         card, device=options.device, threads=options.threads, precision=options.precision
     )
-    fine = photo.in_finer_integers(FINE_BITS)
+    fine = photo if counts_stored_numbers(photo) else photo.in_finer_integers(FINE_BITS)
     sound, defects = without_defects(fine, noise, search=options.defects == "auto")
     result = restore_mosaic(
         sound,
@@ -184,6 +185,15 @@ def restore(
     told = warnings + choice_warnings + device_warnings + defects.remarks()
     restored = without_marks(fine.with_mosaic(result))
     return Restoration(restored, result, noise, card.name, engine.device, engine.precision, told, defects.total)
+
+
+def _mended(photo: RawPhoto, noise: NoiseModel, options: DenoiseOptions, warnings: tuple[str, ...]) -> Restoration:
+    """A photo whose noise is left alone: its defects are replaced all the same, and rows that were levelled stay so."""
+    sound, defects = without_defects(photo, noise, search=options.defects == "auto")
+    told = warnings + defects.remarks()
+    if defects.total or photo.row_offset_dn is not None:
+        photo = without_marks(photo.with_mosaic(sound))
+    return Restoration(photo, sound, noise, None, None, None, told, defects.total)
 
 
 def restore_mosaic(

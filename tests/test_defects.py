@@ -208,6 +208,27 @@ def test_they_are_replaced_before_denoising(tmp_path: Path, blurring: Path, name
     assert part.defects == 1
 
 
+def test_they_are_replaced_where_the_noise_is_left_alone(blurring: Path) -> None:
+    sound, broken = broken_photo(named=True)
+    defects = np.array([(60, 90), (120, 201)])
+    low = replace(options(blurring, defects="map"), noise=(1e-5 / 4.1, 1e-12))
+    result = denoise(replace(broken, defects=defects), low)
+    assert (result.student, result.defects) == (None, 2)
+    assert "2 defective pixels" in result.warnings[-1]
+    assert halo(result.photo, sound) < 5
+    elsewhere = np.ones(broken.frame.shape, bool)
+    elsewhere[defects[:, 0] + 3, defects[:, 1] + 5] = False
+    np.testing.assert_array_equal(result.photo.frame[elsewhere], broken.frame[elsewhere])
+
+
+@pytest.mark.parametrize(("opcode", "finer"), [(1, True), (3, True), (6, True), (7, False), (8, False), (10, False)])
+def test_opcodes_that_count_stored_numbers_keep_them_as_they_are(blurring: Path, opcode: int, finer: bool) -> None:
+    """A table of 4,096 entries says nothing of numbers four times as large; a warp holds for any."""
+    data = opcode_list((5, (0, 1, 0, 63, 95)), (4, (3, 0)), (opcode, (0, 0, 8, 8)))
+    photo = replace(noisy_photo(bits=12), tags=(Tag(51008, UNDEFINED, len(data), data),))
+    assert denoise(photo, options(blurring)).photo.levels.bits == (14 if finer else 12)
+
+
 def test_unnamed_ones_stay_unless_they_are_looked_for(blurring: Path) -> None:
     """The twin: what is not replaced spreads."""
     sound, broken = broken_photo(named=False)

@@ -272,8 +272,30 @@ def test_location_goes_on_request(tmp_path: Path) -> None:
     assert main.tags[50735] == SERIAL
     assert b"GPS" not in path.read_bytes()
     assert b'crs:Exposure2012="+0.50"><crs:Contrast2012>+5</crs:Contrast2012>' in main.tags[700].data
-    unknown_form = b"<rdf:RDF><other:GPSPlace>home</other:GPSPlace></rdf:RDF>"
-    assert 700 not in tree_of(write(tmp_path, photo, xmp=unknown_form, strip_location=True)).main.tags
+    unknown_form = b"<rdf:RDF><other:Note>gps 48.13 11.57</other:Note></rdf:RDF>"
+    for xmp in (unknown_form, DRONE.decode().encode("utf-16")):
+        assert 700 not in tree_of(write(tmp_path, photo, xmp=xmp, strip_location=True)).main.tags
+
+
+DRONE = b"""<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"
+ drone-dji:GpsLatitude="+48.1" drone-dji:GpsLongtitude='11.5' drone-dji:Latitude = "48.1" photoshop:City="Isarstadt"
+ crs:Temperature="5500"><photoshop:Country>Bavaria</photoshop:Country><Iptc4xmpExt:LocationCreated><rdf:Bag><rdf:li
+ Iptc4xmpExt:City="Isarstadt"/></rdf:Bag></Iptc4xmpExt:LocationCreated><photoshop:CityScape>kept</photoshop:CityScape>
+</rdf:Description>"""
+
+
+def test_places_of_drones_and_of_captions_go_and_edits_stay(tmp_path: Path) -> None:
+    kept = tree_of(write(tmp_path, photo_of(), xmp=DRONE, strip_location=True)).main.tags[700].data
+    assert (
+        kept.split()
+        == (
+            b"""<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5" crs:Temperature="5500">
+        <photoshop:CityScape>kept</photoshop:CityScape> </rdf:Description>"""
+        )
+        .replace(b">\n        <", b"><")
+        .split()
+    )
+    assert tree_of(write(tmp_path, photo_of(), xmp=DRONE)).main.tags[700].data == DRONE
 
 
 def test_xmp_of_the_source_is_kept_unless_a_sidecar_comes(tmp_path: Path) -> None:

@@ -385,6 +385,10 @@ def test_names_of_outputs(tmp_path: Path) -> None:
         plan_outputs([tmp_path / "a.cr2", tmp_path / "a.nef"], None, None)
     with pytest.raises(OutputError, match="never written over"):
         plan_outputs([tmp_path / "a.dng"], str(tmp_path / "a.dng"), None)
+    a.write_bytes(b"raw")
+    (tmp_path / "A.DNG").hardlink_to(a)  # as a disk that knows no case finds it
+    with pytest.raises(OutputError, match="never written over"):
+        plan_outputs([a], str(tmp_path / "A.DNG"), None)
 
 
 def test_sidecars(tmp_path: Path) -> None:

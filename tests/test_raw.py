@@ -235,6 +235,8 @@ REFUSED = {
     "quad": ({"tags": {33421: (SHORT, (4, 4)), 33422: (BYTE, (0, 0, 1, 1) * 4)}}, "4 x 4"),
     "cmyg": ({"tags": {33422: (BYTE, (3, 4, 5, 1)), 50710: (BYTE, (3, 4, 5, 1))}}, "four-colour"),
     "staggered": ({"tags": {50711: (SHORT, 2)}}, "Super-CCD"),
+    "rows": ({"tags": {50975: (SHORT, 2)}}, "interleaved"),
+    "columns": ({"tags": {52547: (SHORT, 4)}}, "interleaved"),
     "multi-raw": ({"in_sub_ifd": True, "copies": 4}, "4 raw pictures"),
 }
 
@@ -318,3 +320,22 @@ def test_blacks_in_order_of_colour_return_to_their_sites(tmp_path: Path, decoder
     path = write_dng(tmp_path / "made.dng", flat_frame(64, 64), pattern=pattern.value, tags=tags)
     levels = libraw_levels(decoder.decode(path, 30), Rect(0, 0, 64, 64))
     np.testing.assert_array_equal(levels.black_dn, [[10, 20], [30, 40]])
+
+
+def test_what_people_wrote_of_a_raw_that_is_no_dng_is_kept(tmp_path: Path) -> None:
+    """A NEF by its tags: rating and caption are in IFD0, where programs put them."""
+    no_dng = dict.fromkeys((50706, 50707, 50708, 50721, 50728, 50778))
+    words = {700: (BYTE, tuple(b"<x:xmpmeta/>")), 33723: (7, tuple(b"\x1c\x02\x78\0\5hello")), 18246: (SHORT, 4)}
+    names = {271: (ASCII, "NIKON CORPORATION"), 272: (ASCII, "NIKON D700")}
+    photo = read_raw(write_dng(tmp_path / "made.nef", flat_frame(256, 320), tags={**no_dng, **names, **words}))
+    assert not photo.is_dng
+    assert {tag.number: tag.data for tag in photo.tags} == {
+        number: bytes(value) if isinstance(value, tuple) else b"\4\0" for number, (_, value) in words.items()
+    }
+
+
+@pytest.mark.parametrize("zone", ["UTC0", "Asia/Tokyo", "America/New_York"])
+def test_a_cameras_clock_is_told_as_it_stood(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    photo = read_raw(Path(__file__).parents[1] / "examples" / "canon-s40-box.crw")
+    assert photo.capture.datetime == "2021:03:26 21:16:32"  # as exiftool has it

@@ -4,6 +4,7 @@ import io
 import shutil
 import struct
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,3 +223,21 @@ def test_exiftool_finds_no_error(tmp_path: Path, name: str) -> None:
     deflate = "Invalid value for IFD0 tag 0x0103 Compression"  # exiftool knows TIFF 6.0 without Adobe's supplement
     assert [line for line in lines[1:] if line != deflate] == []
     assert lines[0] == "OK" or lines[1:] == [deflate]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_disk_that_takes_only_a_part_leaves_the_older_picture(tmp_path: Path, name: str) -> None:
+    import resource
+
+    noise = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)  # of a single write
+    path = write(tmp_path, name)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=str(path)):
+            write_image(path, noise, CAPTURE, overwrite=True, software=SOFTWARE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -39,11 +39,11 @@ def tiff(entries: list[tuple[int, int, int, bytes]], order: str = "<", following
 def test_values_of_both_byte_orders_come_out_little_endian(kind: int, values: list[int], order: str) -> None:
     code = CODES[kind]
     data = struct.pack(f"{order}{len(values)}{code}", *values)
-    tree = read_tiff_bytes(tiff([(700, kind, len(values), data)], order))
+    tree = read_tiff_bytes(tiff([(50714, kind, len(values), data)], order))
     assert tree is not None
-    tag = tree.main.tags[700]
-    assert tag == Tag(700, kind, len(values), struct.pack(f"<{len(values)}{code}", *values))
-    assert tree.main.numbers(700) == tuple(map(float, values))
+    tag = tree.main.tags[50714]
+    assert tag == Tag(50714, kind, len(values), struct.pack(f"<{len(values)}{code}", *values))
+    assert tree.main.numbers(50714) == tuple(map(float, values))
 
 
 @given(data=st.binary(max_size=400))
@@ -139,3 +139,14 @@ def test_a_tiff_without_a_directory_is_damaged() -> None:
         read_tiff_bytes(b"II*\0\xff\xff\0\0")
     with pytest.raises(UnsupportedRawError, match="BigTIFF"):
         read_tiff_bytes(b"II+\0\x08\0\0\0")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_streams_of_bytes_keep_their_order_whatever_their_type(order: str) -> None:
+    """IPTC has an order of its own; programs call it LONG."""
+    stream = b"\x1c\x02\x00\x00\x02\x00\x04\0"
+    table = struct.pack(order + "HHHIII", 1, 33723, 4, 2, 26, 0)
+    blob = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8) + table + stream
+    tree = read_tiff_bytes(blob)
+    assert tree is not None
+    assert tree.main.tags[33723] == Tag(33723, 7, 8, stream)

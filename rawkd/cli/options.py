@@ -165,7 +165,7 @@ _OPTIONS = (
         help="Stops to add; for tiff, png and jpeg.",
     ),
     click.option("--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="For jpeg."),
-    click.option("--strip-location", is_flag=True, help="Leave GPS fields out of the output."),
+    click.option("--strip-location", is_flag=True, help="Leave GPS and named places out of the output."),
     click.option(
         "--model", metavar="TIER|NAME|DIR", help="Tier fast, balanced or best, or another model; default: fast."
     ),

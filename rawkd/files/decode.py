@@ -8,6 +8,7 @@ before (our choice).
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -115,6 +116,7 @@ class Decoder:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
+                    env={**os.environ, "TZ": "UTC0"},  # a camera's clock is told as it stood, wherever we are
                 )
             except OSError as error:
                 raise RawkdError(

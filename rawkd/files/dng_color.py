@@ -29,8 +29,11 @@ KELVIN |= {16: 2940, 17: 2850, 18: 4874, 19: 6774, 20: 5500, 21: 6504, 22: 7500,
 D65, D65_KELVIN = 21, 6504
 
 OPCODE_LIST_1, BACKWARD_VERSION = 51008, 50707
+CAPTIONS = frozenset({700, 18246, 18249, 33723, 34377, *range(40091, 40096)})
+"""What people and their programs write of a photo: XMP, two ratings, IPTC, Photoshop, Windows' titles and keywords."""
 KEPT_TAGS = frozenset(
-    {700, 33723, 34377, BACKWARD_VERSION}  # XMP, IPTC, Photoshop
+    CAPTIONS
+    | {BACKWARD_VERSION}
     | {50709, *range(50731, 50741), 50780, 50827, 50830, 50879}
     | {50934, *range(50936, 50943), *range(50981, 50983), 51107, 51108, 51110}  # the camera profile
     | {OPCODE_LIST_1, 51009, 51022, 51043, 51044, 51058, 51081, *range(51089, 51092), 51105, 51125}
@@ -99,6 +102,11 @@ def kept_tags(tree: TagTree, raw: Ifd) -> tuple[tuple[Tag, ...], tuple[str, ...]
         kept -= {OPCODE_LIST_1}  # it speaks of samples before the table, which is applied already
         dropped.append("opcode list 1")
     return tuple(fields[number] for number in sorted(kept)), tuple(dropped)
+
+
+def captions(tree: TagTree) -> tuple[Tag, ...]:
+    """Tags of IFD0 that say what people wrote of a photo, whatever its format."""
+    return tuple(tree.main.tags[number] for number in sorted(CAPTIONS & tree.main.tags.keys()))
 
 
 def _matrix(fields: Ifd, number: int) -> DoubleArray | None:

@@ -29,11 +29,17 @@ scale, masked areas, opcode lists, default user crop, gain table map, masked sub
 WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781, 50935, 50972, 51041, 51111})
 """Never copied: what depends on the arguments (XMP, versions, deltas of black, NoiseProfile), and what no longer holds
 (LinearizationTable, RawDataUniqueID, NoiseReductionApplied, digests)."""
-PLACES = frozenset({33723, 34377, 50740, 50741, 50828})
-"""Fields that may repeat the location: IPTC, Photoshop, private data (maker notes), the embedded original."""
-GPS_IN_XMP = re.compile(
-    rb"""\s+exif:GPS\w+\s*=\s*(?:"[^"]*"|'[^']*')|<exif:GPS(\w+)\b[^>]*?(?:/>|>.*?</exif:GPS\1>)""", re.S
+PLACES = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
+"""Fields that may repeat the location: IPTC, Photoshop, Windows' keywords, private data (maker notes), the embedded
+original."""
+PLACE_IN_XMP = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
+"""Names of XMP properties that tell a place: exif's and drones' coordinates, Photoshop's and IPTC's names of places."""
+LOCATION_IN_XMP = re.compile(
+    rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)"""
+    % {b"name": PLACE_IN_XMP},
+    re.S,
 )
+COORDINATES = re.compile(rb"gps|latitude|longt?itude", re.I)
 
 
 def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
@@ -129,10 +135,10 @@ def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
 
 
 def _xmp(photo: RawPhoto, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
-    """The sidecar, else the source's packet; without its GPS properties on request, wholly dropped if any remains."""
+    """The sidecar, else the source's packet; without places on request, wholly dropped if coordinates remain."""
     packet = xmp if xmp is not None else next((tag.data for tag in photo.tags if tag.number == XMP), b"")
     if strip_location:
-        packet = GPS_IN_XMP.sub(b"", packet)
-        if b"GPS" in packet:
+        packet = LOCATION_IN_XMP.sub(b"", packet)
+        if COORDINATES.search(packet.replace(b"\0", b"")):  # in another form, or in UTF-16
             return ()
     return (raw_bytes(XMP, packet),) if packet else ()

@@ -27,6 +27,8 @@ from rawkd.files.tags import Ifd, TagTree
 
 PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR = 32803, 34892
 COMPRESSION_VC5, COMPRESSION_JPEG_XL = 9, 52546
+INTERLEAVE_FACTORS = (50975, 52547)
+"""RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw passes over."""
 LEAST_PX = 22
 """Pictures (active areas) lower or narrower than this are no raw files to LibRaw."""
 
@@ -97,6 +99,8 @@ def _refuse_encoding(raw: Ifd) -> None:
         raise _unsupported("a GoPro GPR in VC-5 compression", "convert it to a DNG with GoPro's or Adobe's converter")
     if compression == COMPRESSION_JPEG_XL:
         raise _unsupported("a DNG in JPEG-XL compression", "convert it to a DNG in lossless JPEG")
+    if any((raw.number(number) or 1) != 1 for number in INTERLEAVE_FACTORS):
+        raise _unsupported("a DNG of interleaved rows or columns", "convert it to a DNG in lossless JPEG")
     if raw.number(SAMPLE_FORMAT) == 3:
         raise _unsupported("a DNG of floating-point samples", "convert it to integers")
     if (bits := raw.number(BITS) or 0) > 16:

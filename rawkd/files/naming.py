@@ -124,12 +124,22 @@ def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Pa
 def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
     taken: dict[Path, Path] = {}
     sources = {photo.resolve() for photo in photos}
+    files = {_file_of(photo) for photo in photos} - {None}
     for photo, output in zip(photos, outputs, strict=True):
         place = output.resolve()
-        if place in sources:
+        if place in sources or _file_of(output) in files:
             raise OutputError(
                 f"{output} is one of the photos; a photo is never written over, give -o for another place"
             )
         if place in taken:
             raise UsageError(f"{taken[place]} and {photo} would both become {output}; denoise them one at a time")
         taken[place] = photo
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file a name leads to, however it is spelt (to many disks A.DNG is a.dng); None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

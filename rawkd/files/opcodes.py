@@ -20,6 +20,8 @@ from rawkd.photo import FrameArray, PixelArray, RawPhoto, Rect, Tag
 
 LIST_1, LIST_2 = 51008, 51009
 FIX_BAD_PIXELS_CONSTANT, FIX_BAD_PIXELS_LIST = 4, 5
+OF_ANY_SCALE = frozenset({1, 2, 3, FIX_BAD_PIXELS_LIST, 6, 14})
+"""Opcodes that mean the same whatever the samples count: warps, vignetting, listed pixels, bounds."""
 MOST_BAD = 0.01
 """Part of the frame that may be bad; a list that names more is not believed (our choice)."""
 
@@ -82,6 +84,18 @@ def bad_pixels(tags: Mapping[int, Tag], frame: FrameArray, area: Rect) -> tuple[
         except InputError as error:
             told.append(f"the file's bad pixels are not used: it has {error}")
     return np.argwhere(bad), tuple(told)
+
+
+def counts_stored_numbers(photo: RawPhoto) -> bool:
+    """Whether an opcode of list 1, which a copy keeps, holds for the samples' numbers as they are stored.
+
+    Such a table or polynomial says something else of numbers on another scale. An unreadable list may be one.
+    """
+    try:
+        opcodes = [one for tag in photo.tags if tag.number == LIST_1 for one in read_opcodes(tag.data)]
+    except InputError:
+        return True
+    return any(one.number not in OF_ANY_SCALE | {FIX_BAD_PIXELS_CONSTANT} for one in opcodes)
 
 
 def without_marks(photo: RawPhoto) -> RawPhoto:

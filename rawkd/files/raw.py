@@ -11,7 +11,7 @@ from rawkd.files import dng_tags
 from rawkd.files.color import Fallback, libraw_color, libraw_matrix
 from rawkd.files.containers import read_ciff_make_model, read_tag_tree
 from rawkd.files.decode import DecodedFrame, Decoder, UnknownFormatError
-from rawkd.files.dng_color import kept_tags, read_color
+from rawkd.files.dng_color import captions, kept_tags, read_color
 from rawkd.files.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.identify import OWN, SOFTWARE
 from rawkd.files.metadata import read_capture
@@ -171,6 +171,7 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         capture=capture,
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
         pixel_aspect=dng_tags.sound_aspect(float(header["pixel_aspect"])),
+        tags=() if tree is None else captions(tree),
         warnings=warnings,
         dropped=dropped,
     )

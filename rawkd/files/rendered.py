@@ -5,6 +5,7 @@ Sources: TIFF 6.0; PNG third edition, 11.3 (iCCP, eXIf); JPEG APP1 and APP2 by E
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -137,11 +138,13 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 def _write_jpeg(stream: BinaryIO, rgb: RgbArray, exif: bytes, quality: int) -> None:
     from PIL import Image
 
+    encoded = io.BytesIO()  # Pillow, given a file, does not notice that a full disk took only a part
     Image.fromarray(rgb).save(
-        stream,
+        encoded,
         "JPEG",
         quality=quality,
         subsampling="4:4:4" if quality > FULL_CHROMA_QUALITY else "4:2:0",
         icc_profile=srgb_profile(),
         exif=b"Exif\0\0" + exif,
     )
+    stream.write(encoded.getbuffer())

@@ -32,6 +32,9 @@ SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
 UNREAD = frozenset({50828})
 """Tags of which only the presence is told: OriginalRawFileData may be as long as the file."""
 
+BYTE_STREAMS = frozenset({700, 33723, 34377})
+"""XMP, IPTC and Photoshop are bytes of an order of their own, whatever type a program gave them (IPTC often LONG)."""
+
 MAX_IFDS = 64
 MAX_TAG_BYTES = 32 << 20
 MAX_TOTAL_BYTES = 96 << 20
@@ -207,6 +210,8 @@ class _TiffReader:
             data = self._bytes_at(at, length)
             if len(data) != length:
                 return None
+        if number in BYTE_STREAMS and size > 1:
+            return Tag(number, 7, length, data)
         return Tag(number, kind, count, data if self.order == "<" else _swapped(data, kind))
 
 
