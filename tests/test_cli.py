@@ -104,6 +104,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         ["denoise", "a.dng", "--ensemble", "3"],
         ["denoise", "a.dng", "--noise", "1e-3"],
         ["denoise", "a.dng", "--noise", "0,1e-6"],
+        ["denoise", "a.dng", "--exposure", "nan"],
         ["denoise", "a.dng", "--crop", "1,2,3"],
         ["denoise", "a.dng", "--crop", "1,2,0,4"],
         ["denoise", "a.dng", "--threads", "0"],
@@ -233,6 +234,28 @@ def test_formats_by_name(photo: Path, family: Path, tmp_path: Path, suffix: str)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes as a name")
+@pytest.mark.parametrize("missing", ["stderr", "home"])
+def test_programs_without_a_console_or_a_home(photo: Path, family: Path, tmp_path: Path, missing: str) -> None:
+    """As cron, containers and desktops start them."""
+    without = {
+        "stderr": "import sys; sys.stderr = None",
+        "home": "from pathlib import Path; Path.home = lambda: (_ for _ in ()).throw(RuntimeError('no home'))",
+    }
+    start = f"{without[missing]}; from rawkd.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", start, "denoise", str(photo), "--model", str(family)]
+    poor = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    done = subprocess.run(command, capture_output=True, check=False, cwd=ROOT, timeout=60, env=poor)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "photo-denoised.dng").is_file()
+
+
+def test_a_loop_of_links_is_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.dng").symlink_to(tmp_path / "b.dng")
+    (tmp_path / "b.dng").symlink_to(tmp_path / "a.dng")
+    assert main(["denoise", str(tmp_path / "a.dng")]) == 3
+    assert "there is no such file" in capsys.readouterr().err
+
+
 def test_names_that_are_no_text(photo: Path, family: Path, tmp_path: Path) -> None:
     odd = photo.rename(tmp_path / os.fsdecode(b"odd \xff\n name.dng"))
     command = [sys.executable, "-m", "rawkd", "denoise", str(odd), "--model", str(family)]

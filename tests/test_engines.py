@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make_model, unet, write_card
 
-from rawkd.errors import ModelError, UsageError
+from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engine as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import ModelCard
@@ -246,6 +246,22 @@ def test_cache_folders_follow_the_system(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert selftest.cache_directory() == Path.home() / ".cache" / "rawkd"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert selftest.cache_directory() == Path.home() / "Library" / "Caches" / "rawkd"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert selftest.cache_directory() == tmp_path / "rawkd" / "Cache"
+
+
+def test_a_user_without_a_home_has_no_cache(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", _nowhere)
+    assert selftest.cache_directory() is None
+    engine, warnings = load_engine(card, device="cpu", threads=1)
+    assert (engine.device, warnings) == ("cpu", ())
+
+
+def _nowhere() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_devices_and_inputs_that_do_not_exist(card: ModelCard) -> None:
@@ -281,6 +297,19 @@ def test_a_gpu_that_fails_is_a_warning_or_the_users_error(card: ModelCard, monke
     assert engine.device == "cpu"
     assert warnings == ("the GPU is not used: it computes wrongly",)
     with pytest.raises(ModelError, match="it computes wrongly"):
+        load_engine(card, device="cuda")
+
+
+@pytest.mark.parametrize("error", [MemoryLimitError("it is full"), OSError("libcudart.so"), RuntimeError("no driver")])
+def test_a_gpu_may_fail_in_any_way(card: ModelCard, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
+    monkeypatch.setattr(engine_module, "_torch_engine", broken)
+    engine, warnings = load_engine(card, threads=1)
+    assert (engine.device, warnings) == ("cpu", (f"the GPU is not used: {error}",))
+    with pytest.raises(RawkdError, match=str(error)):
         load_engine(card, device="cuda")
 
 

@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
 
-from rawkd.errors import InputError, ModelError  # noqa: E402
+from rawkd.errors import InputError, ModelError, OutputError, UsageError  # noqa: E402
 from rawkd.inference.card import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
@@ -185,6 +185,47 @@ def test_a_model_of_another_recipe_or_tier_is_not_replaced(model: Path, pictures
     with pytest.raises(ModelError, match="tier None, not of polish and fast"):
         export(place / "run", place / "models", held_out, PROVENANCE, tier="fast")
     assert (model / "card.json").read_bytes() == before
+
+
+def test_what_is_no_model_is_neither_replaced_nor_deleted(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """A run that has the model's name above all."""
+    _, held_out = find_pictures([pictures], 32)
+    run = shutil.copytree(model.parent.parent / "run", tmp_path / "tiny-2")
+    before = sorted(path.name for path in run.iterdir())
+    with pytest.raises(ModelError, match="tiny-2 is no model, and none is put in its place"):
+        export(run, tmp_path, held_out, PROVENANCE)
+    assert sorted(path.name for path in run.iterdir()) == before
+    for family in ("../x", "", ".."):
+        with pytest.raises(UsageError, match="is no name of a folder"):
+            export(run, tmp_path / "models", held_out, replace(PROVENANCE, family=family))
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(OutputError, match="no folder can be made there"):
+        export(run, file / "models", held_out, PROVENANCE)
+
+
+def test_an_older_model_goes_with_its_own_files_alone(model: Path, pictures: Path, tmp_path: Path) -> None:
+    _, held_out = find_pictures([pictures], 32)
+    place = shutil.copytree(model, tmp_path / "models" / model.name)
+    (place / "notes").mkdir()
+    (place / "notes.txt").write_text("mine")
+    export(model.parent.parent / "run", tmp_path / "models", held_out, PROVENANCE, half=True)
+    kept = {path.name for path in place.iterdir()}
+    assert {"notes", "notes.txt"} < kept
+    assert WEIGHTS not in kept, "a model in shards has no file of all weights"
+
+
+@pytest.mark.parametrize(("encoding", "message"), [("latin-1", "no UTF-8"), ("utf-8-sig", None)])
+def test_tables_that_other_programs_saved(pictures: Path, tmp_path: Path, encoding: str, message: str | None) -> None:
+    """A spreadsheet puts a mark before the first column's name."""
+    header = "file\trepository\tpath\tlicence\n"
+    (tmp_path / "SOURCES.tsv").write_text(f"{header}0.png\tr\tMünchen\tCC0\n", encoding=encoding)
+    rows = [{"file": "0.png"}]
+    if message:
+        with pytest.raises(InputError, match=message):
+            stated(rows, [tmp_path])
+    else:
+        assert stated(rows, [tmp_path])[0]["path"] == "München"
 
 
 def test_a_table_without_a_column_is_named(pictures: Path, tmp_path: Path) -> None:

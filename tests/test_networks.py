@@ -232,6 +232,8 @@ def test_upi_unet_takes_the_variance_beside_the_planes() -> None:
 
 
 def test_unknown_names_and_fields_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"the network fanet cannot be made of this configuration: .*widths"):
+        build_network("fanet", {})
     with pytest.raises(ModelError, match="there is no network 'fenet': choose one of fanet"):
         build_network("fenet", {})
     with pytest.raises(ModelError, match="fanet knows no colour, width"):

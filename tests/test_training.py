@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -165,6 +166,16 @@ def test_a_run_out_of_time_is_resumed(folder: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in state.history] == [1, 4, 8]
     whole = run(TINY, folder, tmp_path / "whole")
     assert_equal_states(state.average, whole.average)
+
+
+def test_a_run_is_resumed_with_the_pictures_that_its_card_will_name(folder: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    shutil.copytree(folder, others)
+    shutil.copy(next(others.glob("*.png")), others / "0-more.png")  # first by name: it is held out instead
+    run(TINY, folder, tmp_path / "run", minutes=1e-9)
+    with pytest.raises(ModelError, match=r"has not learnt from .* and 0 more pictures so far"):
+        run(TINY, others, tmp_path / "run")
+    assert run(TINY, folder, tmp_path / "run").step == 8
 
 
 def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
@@ -465,6 +476,8 @@ def test_the_command_trains_on_leaves_alone(tiny_recipe: None, tmp_path: Path) -
         (("--recipe", "tiny", "--subrange", 0), 2, "recipe tiny needs pictures: name their folder with --data"),
         (("--recipe", "tiny", "--subrange", 0, "--data", "nowhere"), 3, "nowhere is no folder of pictures"),
         (("--recipe", "tiny", "--subrange", 0, "--data", "."), 3, "no usable picture (0 skipped)"),
+        (("--recipe", "tiny-leaves", "--subrange", 0, "--device", "abacus"), 2, "torch cannot use the device abacus"),
+        (("--recipe", "tiny-leaves", "--subrange", 0, "--out", "file/run"), 6, "file/run: cannot be made"),
     ],
 )
 def test_what_the_command_refuses(
@@ -477,7 +490,8 @@ def test_what_the_command_refuses(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert command(*arguments, "--out", "run") == code
+    Path("file").write_text("")
+    assert command("--out", "run", *arguments) == code
     assert message in capsys.readouterr().err
     assert not Path("run").exists()
 

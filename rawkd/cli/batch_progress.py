@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from rawkd.cli.console import Console
+from rawkd.cli.console import Console, on_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -42,7 +41,7 @@ class BatchDisplay:
         self._bar_task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if self.console.verbosity >= 0 and sys.stderr.isatty():
+        if self.console.verbosity >= 0 and on_terminal():
             from rich.console import Console as RichConsole
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -10,13 +10,11 @@ import click
 
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import OK, exit_code_of
-from rawkd.cli.options import noise_pair, region
+from rawkd.cli.options import PART, STOPS, noise_pair, region
 
 if TYPE_CHECKING:
     from rawkd.demosaic import Method
     from rawkd.evaluation.compare import CompareOptions
-
-PART = click.FloatRange(0, 1)
 
 
 def _regions(
@@ -72,9 +70,7 @@ def _regions(
     show_default=True,
     help="For all.",
 )
-@click.option(
-    "--exposure", type=click.FloatRange(-10, 10), default=0.0, show_default=True, metavar="EV", help="Stops to add."
-)
+@click.option("--exposure", type=STOPS, default=0.0, show_default=True, metavar="EV", help="Stops to add.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")

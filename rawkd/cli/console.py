@@ -55,7 +55,7 @@ class Console:
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
         """A bar from 0 to 1 where stderr is a terminal, else nothing."""
-        if self.verbosity < 0 or not sys.stderr.isatty():
+        if self.verbosity < 0 or not on_terminal():
             yield _unseen
             return
         from rich.console import Console as RichConsole
@@ -68,9 +68,14 @@ class Console:
             yield lambda part: bar.update(task, completed=part)
 
 
+def on_terminal() -> bool:
+    """Whether somebody watches stderr, which a program without a console may not even have."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def _coloured(text: str, colour: str) -> str:
     """Colour the first word where stderr is a terminal and NO_COLOR is not set."""
-    if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
+    if os.environ.get("NO_COLOR") or not on_terminal():
         return text
     head, _, rest = text.partition(" ")
     return f"{click.style(head, fg=colour)} {rest}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import BadParameter, Context, Parameter
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from rawkd.process import ProcessOptions
 
 PART = click.FloatRange(0, 1)
+
+
+class Stops(click.FloatRange):
+    """Exposure in stops, a number: click's range lets "nan" through."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
+        """The number, or a complaint."""
+        stops = float(super().convert(value, param, ctx))
+        if math.isnan(stops):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return stops
+
+
+STOPS = Stops(-10, 10)
 
 
 def noise_pair(ctx: Context, param: Parameter, value: str | None) -> tuple[float, float] | None:
@@ -158,7 +173,7 @@ _OPTIONS = (
     ),
     click.option(
         "--exposure",
-        type=click.FloatRange(-10, 10),
+        type=STOPS,
         default=0.0,
         show_default=True,
         metavar="EV",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rawkd.cli.gathered import gathered
-from rawkd.errors import UsageError
+from rawkd.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from rawkd.training.clean import CleanSet
@@ -182,10 +182,25 @@ def training_pictures(choices: TrainingChoices, recipes: tuple[Recipe, ...]) -> 
 
 
 def prepared_run(choices: TrainingChoices) -> Run:
-    """Where and how long to train; the folder is there."""
+    """Where and how long to train; the folder is there, and the device.
+
+    Raises
+    ------
+    UsageError: if torch has no such device. OutputError: if the folder cannot be made.
+    """
+    import torch
+
     from rawkd.training.loop import Run
 
-    choices.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.empty(0, device=choices.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"torch cannot use the device {choices.device} ({reason}): give another --device") from error
+    try:
+        choices.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{choices.folder}: cannot be made ({error.strerror}): give another --out") from error
     return Run(
         choices.folder,
         choices.device,

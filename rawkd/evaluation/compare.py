@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -162,7 +163,7 @@ def without_folders(text: str, photo: Path) -> str:
     for folder in (photo.parent, photo.resolve().parent):
         if folder != folder.parent and str(folder) != ".":
             text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), "")
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # noqa: PTH111 -- "~" itself for a user without a home, where Path.home fails
     return text.replace(home, "~") if len(home) > 1 else text
 
 

@@ -128,7 +128,9 @@ class Decoder:
             except EOFError:
                 hello = {"ready": False, "text": "it ended at once"}
             if not hello.get("ready"):
-                raise RawkdError(f"the raw decoder cannot be started ({hello.get('text')}): install rawkd again")
+                raise RawkdError(
+                    f"the raw decoder cannot be started ({hello.get('text')}): mend that, or install rawkd again"
+                )
         return self._child
 
     def _ask(self, child: subprocess.Popen[bytes], path: Path) -> DecodedFrame:

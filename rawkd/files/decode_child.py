@@ -20,7 +20,12 @@ MIN_BITS_PER_PIXEL = 1 / 50
 def main() -> int:
     """Answer requests until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    with tempfile.TemporaryFile() as messages, Path(os.devnull).open("wb") as nowhere:
+    try:
+        messages = _messages()
+    except OSError as error:
+        _send(answers, {"ready": False, "text": f"no temporary file can be made: {error.strerror}, see TMPDIR"})
+        return 1
+    with messages, Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # LibRaw and its codecs may print; none of it belongs to the user
         os.dup2(messages.fileno(), 2)
         try:
@@ -34,6 +39,13 @@ def main() -> int:
             messages.truncate()
             _answer(answers, messages, json.loads(line)["path"])
     return 0
+
+
+def _messages() -> IO[bytes]:
+    """A file for what LibRaw says: of memory where the system has such, since no folder may be there to be written."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("messages"), "w+b", buffering=0)
+    return tempfile.TemporaryFile()
 
 
 def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:

@@ -122,11 +122,11 @@ def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Pa
 
 
 def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
-    taken: dict[Path, Path] = {}
-    sources = {photo.resolve() for photo in photos}
+    taken: dict[str, Path] = {}
+    sources = {os.path.realpath(photo) for photo in photos}
     files = {_file_of(photo) for photo in photos} - {None}
     for photo, output in zip(photos, outputs, strict=True):
-        place = output.resolve()
+        place = os.path.realpath(output)
         if place in sources or _file_of(output) in files:
             raise OutputError(
                 f"{output} is one of the photos; a photo is never written over, give -o for another place"

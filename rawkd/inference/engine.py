@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from rawkd.errors import ModelError, UsageError
+from rawkd.errors import ModelError, RawkdError, UsageError
 from rawkd.inference.model_card import ModelCard
 from rawkd.inference.selftest import self_test
 from rawkd.photo import FloatArray
@@ -83,9 +83,11 @@ def load_engine(
     if gpu:
         try:
             return _torch_engine(card, gpu, precision), ()
-        except ModelError as error:
+        except Exception as error:
             if device != "auto":
-                raise
+                if isinstance(error, RawkdError):
+                    raise
+                raise ModelError(f"{device} cannot be used ({error}): give --device cpu, or mend its driver") from error
             warnings = (f"the GPU is not used: {error}",)
     from rawkd.inference.openvino_engine import OpenVINOEngine
 

@@ -54,7 +54,7 @@ def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:
 
     Raises
     ------
-    ModelError: if the name or a field is unknown.
+    ModelError: if the name or a field is unknown, missing or of another type.
     """
     architecture = NETWORKS.get(name)
     if architecture is None:
@@ -63,4 +63,7 @@ def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:
     if unknown := sorted(set(config) - known):
         raise ModelError(f"the network {name} knows no {', '.join(unknown)}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
-    return architecture.network(architecture.config(**values))
+    try:
+        return architecture.network(architecture.config(**values))
+    except TypeError as error:
+        raise ModelError(f"the network {name} cannot be made of this configuration: {error}") from error

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rawkd.errors import ModelError
+from rawkd.errors import ModelError, OutputError, UsageError
 from rawkd.inference.card import read_card
 from rawkd.inference.card_file import CARD, Golden, ModelCard, card_json
 from rawkd.inference.engine import Engine
@@ -74,14 +74,18 @@ def export(
 
     Raises
     ------
-    ModelError: if the run holds no checkpoint, a model of another recipe or tier has that name, or the exported graph
-        answers otherwise than the trained network.
+    ModelError: if the run holds no checkpoint, a model of another recipe or tier or a folder that is no model has that
+        name, or the exported graph answers otherwise than the trained network.
+    OutputError: if no folder can be made there. UsageError: if the family is no name of a folder.
     """
     checkpoint, recipe = checkpoint_of(run)
     index = checkpoint.recipe["subrange"]
     name = _name(role, provenance.family, recipe, index)
     _refuse_to_replace(models / name, recipe.name, tier)
-    models.mkdir(parents=True, exist_ok=True)
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{models}: no folder can be made there ({error.strerror}): give another --models") from error
     with TemporaryDirectory(prefix=f".{name}-", dir=models) as stage:
         folder = Path(stage)
         config = recipe.network_config(index)
@@ -153,8 +157,10 @@ def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
 
 
 def _refuse_to_replace(folder: Path, recipe: str, tier: str | None) -> None:
-    """Raise ModelError if a model stands there that this one is no better version of."""
+    """Raise ModelError if something stands there that this model is no better version of: another one, or no model."""
     if not (folder / CARD).exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ModelError(f"{folder} is no model, and none is put in its place: name another --family or --models")
         return
     card = read_card(folder)
     if (card.recipe["name"], card.tier) != (recipe, tier):
@@ -165,11 +171,12 @@ def _refuse_to_replace(folder: Path, recipe: str, tier: str | None) -> None:
 
 
 def _moved(stage: Path, folder: Path) -> Path:
-    """Put a finished and checked model in the place of an older one; files that it no longer has go."""
+    """Put a finished and checked model in the place of an older one; files of that one that it no longer has go."""
     folder.mkdir(exist_ok=True)
-    for old in folder.iterdir():
-        if not (stage / old.name).exists():
-            old.unlink()
+    olds = read_card(folder).files if (folder / CARD).exists() else ()
+    for old in olds:
+        if not (stage / old).exists():
+            (folder / old).unlink(missing_ok=True)
     for new in sorted(stage.iterdir(), key=lambda path: path.name == CARD):
         new.replace(folder / new.name)
     return folder
@@ -177,6 +184,8 @@ def _moved(stage: Path, folder: Path) -> Path:
 
 def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
     """Of the model's folder."""
+    if not family or family in (".", "..") or {"/", "\\"} & set(family):
+        raise UsageError(f"the family {family!r} is no name of a folder: give --family a plain name")
     if role == "student":
         return recipe.student_name(index, family)
     alone = recipe.num_subranges == 1 and recipe.input == "planes"

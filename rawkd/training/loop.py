@@ -29,7 +29,7 @@ from rawkd.training.journal import Journal
 from rawkd.training.learner import Learner, MakeStrategy
 from rawkd.training.muon import MuonAndAdam
 from rawkd.training.processes import Processes, joined_processes, kept_child_signal
-from rawkd.training.provenance import origin_of
+from rawkd.training.provenance import origin_of, refuse_other_pictures
 from rawkd.training.step import optimise
 from rawkd.training.trained import find_trained, in_one_spelling
 
@@ -156,6 +156,7 @@ def _begin(
     state = load_checkpoint(folder)
     if state is not None:
         refuse_other_recipe(state, identity, folder)
+        refuse_other_pictures(state, pictures[0], folder)
         learner.resume(state)
         return state
     if start_from is not None:

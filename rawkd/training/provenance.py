@@ -58,6 +58,20 @@ def origin_of(start_from: str | None, training: CleanSet | None, held_out: Clean
     return {**before, "data": _together(_rows(held_out, training), before["data"], learnt), "learnt": learnt}
 
 
+def refuse_other_pictures(checkpoint: Checkpoint, training: CleanSet | None, folder: Path) -> None:
+    """Raise ModelError if a run that is resumed would learn from a picture that its origin does not name.
+
+    Its card would be untrue: another picture in the folder also changes which ones are held out.
+    """
+    if checkpoint.origin is None or training is None:
+        return
+    if others := sorted({*training.names} - {*checkpoint.origin["learnt"]}):
+        raise ModelError(
+            f"{folder} has not learnt from {others[0]} and {len(others) - 1} more pictures so far: give the --data "
+            "that it began with, or another --out with --start-from"
+        )
+
+
 def stages_of(run: Path) -> list[dict[str, Any]]:
     """The runs that led to these weights, first to last, those of a model that they began with too.
 
@@ -177,7 +191,11 @@ def _tables(folders: list[Path], *, strict: bool = False) -> dict[Path, dict[str
     """
     known: dict[Path, dict[str, str]] = {}
     for table in (table for folder in folders for table in sorted(folder.rglob("SOURCES.tsv"))):
-        rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")), delimiter="\t")
+        try:
+            text = table.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{table} is no UTF-8: save it again as UTF-8, tab-separated") from error
+        rows = csv.DictReader(io.StringIO(text), delimiter="\t")
         if lacking := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
             if not strict:
                 continue
