@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,16 +27,18 @@ from synthetic_camera import (
 )
 
 from rawkd.cli import main
-from rawkd.errors import InputError, NoiseError
-from rawkd.evaluation.calibration import Calibration, calibrate
+from rawkd.errors import InputError, NoiseError, OutputError
+from rawkd.evaluation.calibration import Calibration, calibrate, install_path
 from rawkd.evaluation.calibration_plot import calibration_chart
 from rawkd.photo import RawPhoto, Rect
 from rawkd.pipeline import DenoiseOptions, noise_of
 from rawkd.sensor.calibrate import IsoNoise, noise_of_iso, odd_iso, read_law
+from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
-from rawkd.sensor.profile_folder import installed_profile, profile_folder, profile_name
+from rawkd.sensor.profile_folder import installed_files, installed_profile, known_defects, profile_folder, profile_name
 from rawkd.sensor.transfer import find_bursts, odd_frames, sample_frame, transfer_points
+from rawkd.sensor.transfer_line import PlanePoints, fit_transfer_line
 
 ISOS = (100, 400, 1600, 6400)
 
@@ -64,6 +67,21 @@ def test_a_line_is_recovered_within_its_errors(iso: int) -> None:
     # Each chi-square has about the number of blocks as degrees of freedom; four planes are averaged.
     num = len(found.level) / 2
     assert abs(found.chi_square - 1) < 4 * np.sqrt(2 / num / 4)
+
+
+@pytest.mark.parametrize("num_dark", [484, 500])
+def test_a_quiet_sensor_and_as_many_dark_blocks_as_bright_ones(num_dark: int) -> None:
+    """Where the start is a line between both, it must not be drawn by blocks of both: dark ones would be the outliers."""
+    rng = np.random.default_rng(3)
+    level = np.concatenate([np.zeros(num_dark), np.linspace(1e-3, 0.7, 484)])
+    variance = (1e-3 * level + 5e-7) * rng.chisquare(225, level.shape) / 225
+    every, burst = np.ones_like(level), (level > 0).astype(int)
+    points = PlanePoints(level, variance, 0 * every, 225 * every, 512 * every, burst, np.full(2, 1e-12))
+    line = fit_transfer_line(points)
+    error_gain, error_read = np.sqrt(np.diag(line.covariance))
+    assert line.keep.mean() > 0.99
+    assert abs(line.gain - 1e-3) < 4 * error_gain < 4e-5
+    assert abs(line.read - 5e-7) < 4 * error_read < 4e-8
 
 
 def test_a_wrong_line_is_not_within_the_errors() -> None:
@@ -260,6 +278,40 @@ def test_the_frames_must_be_of_one_camera_and_enough(frames: list[Path], tmp_pat
         calibrate([frames[-1], frames[-1]])
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two frames of a wedge and two of darkness."""
+    folder, camera = tmp_path_factory.mktemp("few"), Camera(seed=30)
+    shots = [*camera.burst(wedge(), 800, 2), *camera.burst(black(), 800, 2, exposure_s=1e-3)]
+    return [save(folder, f"few-{k}", shot) for k, shot in enumerate(shots)]
+
+
+def test_bursts_that_are_wholly_clipped_are_left_out(few: list[Path], tmp_path: Path) -> None:
+    camera = Camera(seed=31)
+    blown = [camera.take(wedge(200.0), 800, exposure_s=1.0) for _ in range(2)]
+    rng, dark = np.random.default_rng(0), camera.burst(black(), 1600, 2)
+    for shot in dark:  # a read noise of 400 DN, five of which are more than the black level
+        shot.frame[:] = rng.normal(BLACK_DN, 400, SHAPE).clip(0)
+    lost = [save(tmp_path, f"lost-{k}", shot) for k, shot in enumerate([*blown, *dark])]
+    found, plain = calibrate([*few, *lost]), calibrate(few)
+    np.testing.assert_array_equal(found.profile.gain, plain.profile.gain)
+    assert found.black_offset_dn == plain.black_offset_dn
+    assert "NaN" not in json.dumps(found.record())
+    named = [told.partition(":")[0] for told in found.remarks]
+    assert named == ["lost-0.dng and 1 more (ISO 800)", "lost-2.dng and 1 more (ISO 1600)"]
+    with pytest.raises(NoiseError, match="100% of the blocks are over- or underexposed"):
+        calibrate(lost)
+
+
+def test_copies_of_frames_are_left_out(few: list[Path], tmp_path: Path) -> None:
+    copies = [shutil.copy(path, tmp_path / f"copy-{k}.dng") for k, path in enumerate(few)]
+    found, plain = calibrate([*few, *copies]), calibrate(few)
+    np.testing.assert_array_equal(found.profile.gain, plain.profile.gain)
+    assert plain.remarks == ()
+    expected = [f"copy-{k}.dng (ISO 800): left out, it holds the same samples as few-{k}.dng" for k in range(4)]
+    assert list(found.remarks) == expected
+
+
 def test_the_command_writes_a_file_that_denoise_reads(
     frames: list[Path], calibration: Calibration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,6 +358,73 @@ def test_an_installed_file_is_picked_up(
     path, told = installed_profile(stranger.capture)
     assert path is None
     assert "aaa.json" in told[0]
+
+
+def install(name: str, isos: tuple[float, float], gain: tuple[float, float], *, pixel: int = 0) -> Path:
+    """A calibration of the synthetic camera, installed under a name, with one defective pixel."""
+    defects = (DefectMap(*SHAPE, np.array([(pixel, pixel)])),)
+    profile = CameraProfile("Rawkd", "Lab One", isos, np.tile(gain, (4, 1)), np.full((4, 3), 1e-9), defects)
+    path = profile_folder() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(profile_record(profile)))
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder without calibrations."""
+    for name in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("home")
+def test_of_several_files_the_one_that_covers_the_iso_serves() -> None:
+    high = install("a-high.json", (800, 6400), (2e-6, 0), pixel=1)
+    low = install("b-low.json", (50, 640), (1e-6, 0), pixel=2)
+    for iso, expected, pixel in (
+        (50, low, 2),
+        (640, low, 2),
+        (700, low, 2),
+        (750, high, 1),
+        (3200, high, 1),
+        (1e5, high, 1),
+    ):
+        capture = replace(Camera().take(black(), 100).capture, iso=iso)
+        assert installed_profile(capture) == (expected, ())
+        assert known_defects(capture, None)[0].pixels[0, 0] == pixel
+    _, warnings = noise_of(Camera().take(wedge(), 50), DenoiseOptions())
+    assert warnings == ()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_file_that_says_nothing_of_the_iso_is_passed_over() -> None:
+    path = install("high.json", (1600, 3200), (2e-6, -2e-4), pixel=1)
+    photo = Camera(seed=20).take(wedge(), 50)
+    noise, warnings = noise_of(photo, DenoiseOptions())
+    assert noise.source != "calibration"
+    assert warnings[0].startswith(f"{path}: the calibration file, of ISO 1600 to 3200, says nothing of ISO 50")
+    assert len(known_defects(photo.capture, None)) == 1  # which do not hang on the ISO
+    with pytest.raises(NoiseError, match=r"high\.json: the calibration file, .* says nothing of ISO 50 "):
+        noise_of(photo, DenoiseOptions(calibration=path))
+    farther = install("higher.json", (6400, 12800), (1e-6, 0))
+    assert installed_profile(photo.capture) == (farther, warnings[:1])
+
+
+def test_without_a_home_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    photo = Camera(seed=20).take(wedge(), 50)
+    assert installed_files() == []
+    assert installed_profile(photo.capture) == (None, ())
+    assert known_defects(photo.capture, None) == ()
+    assert noise_of(photo, DenoiseOptions())[0].source != "calibration"
+    with pytest.raises(OutputError, match=r"no home folder.*--out"):
+        install_path(CameraProfile("Rawkd", "Lab One", (1, 2), np.ones((4, 2)), np.ones((4, 3))))
 
 
 def test_profiles_round_trip(tmp_path: Path) -> None:

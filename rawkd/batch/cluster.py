@@ -20,7 +20,7 @@ from rawkd.batch.work import Kit
 from rawkd.errors import RawkdError, UsageError
 from rawkd.inference.card import load_family
 from rawkd.inference.card_file import CARD
-from rawkd.sensor.profile_folder import profile_folder
+from rawkd.sensor.profile_folder import installed_files
 
 if TYPE_CHECKING:
     from rawkd.batch.cluster_worker import Luggage
@@ -125,7 +125,7 @@ def pack_luggage(options: BatchOptions) -> Luggage:
     if denoise.calibration is not None:
         files["calibration.json"] = calibration_bytes(denoise.calibration)
     else:
-        files |= {f"cameras/{path.name}": calibration_bytes(path) for path in sorted(profile_folder().glob("*.json"))}
+        files |= {f"cameras/{path.name}": calibration_bytes(path) for path in installed_files()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = json.dumps([__version__, sorted(digests.items())])
     return Luggage(files, hashlib.sha256(text.encode()).hexdigest(), __version__)

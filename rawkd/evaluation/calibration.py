@@ -193,23 +193,29 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
 
 
 def _file(frames: _Frames, photo: RawPhoto, name: str, count: int) -> None:
-    """Put a frame's sample under its ISO and exposure."""
+    """Put a frame's sample under its ISO and exposure; a copy of one that is there has no noise of its own."""
     capture = photo.capture
     if not capture.iso or capture.iso <= 0:
         frames.remarks.append(f"{name}: left out, its ISO is not known")
         return
     sample = sample_frame(photo, name, count)
     setting = float(capture.iso), float(capture.exposure_s or 0), float(capture.aperture or 0)
+    group = frames.by_iso.setdefault(setting[0], {}).setdefault(setting, [])
+    inside = (sample.blocks > sample.floor) & (sample.blocks < sample.saturation)  # clipped frames may well be the same
+    copied = next((one.name for one in group if inside.any() and np.array_equal(one.blocks, sample.blocks)), None)
+    if copied is not None:
+        frames.remarks.append(f"{name} (ISO {capture.iso:g}): left out, it holds the same samples as {copied}")
+        return
     offset = masked_offset_dn(photo)
     if offset is not None:
         frames.masked_dn.setdefault(setting[0], []).append(offset)
     if is_dark(sample).all():
         frames.dark.add(photo, setting)
-    frames.by_iso.setdefault(setting[0], {}).setdefault(setting, []).append(sample)
+    group.append(sample)
 
 
 def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[TransferPoints]:
-    """Points of the bursts among frames of one exposure setting; what does not fit in is named."""
+    """Points of the unclipped bursts among frames of one exposure setting; what does not fit in is named."""
     points = []
     for burst in find_bursts(group):
         kept, odd = odd_frames(burst)
@@ -224,7 +230,8 @@ def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[T
                 f"{kept[0].name} and {len(kept) - 1} more (ISO {iso:g}): {found.clipped_share:.0%} of the blocks are"
                 " over- or underexposed and were left out"
             )
-        points.append(found)
+        if len(found.level):
+            points.append(found)
     return points
 
 

@@ -49,7 +49,7 @@ def noise_model_of(
 
     Raises
     ------
-    NoiseError: if no parameters can be found, or the file of `calibration` is none.
+    NoiseError: if no parameters can be found, or the file of `calibration` is none or says nothing of the photo's ISO.
     UsageError: if the source has no such name, or calibration is asked for and no file is named.
     """
     if source not in SOURCES:
@@ -83,7 +83,14 @@ def _calibrated(photo: RawPhoto, path: Path) -> Warned:
     if not profile.covers(capture.iso):
         low, high = profile.iso_range
         warnings.append(f"ISO {capture.iso:g} lies outside the calibrated range {low:g} to {high:g}")
-    return profile.noise_at(capture.iso), tuple(warnings)
+    try:
+        return profile.noise_at(capture.iso), tuple(warnings)
+    except NoiseError as error:
+        low, high = profile.iso_range
+        raise NoiseError(
+            f"{path}: the calibration file, of ISO {low:g} to {high:g}, says nothing of ISO {capture.iso:g} ({error}):"
+            f" leave it out, or {ADVICE}"
+        ) from error
 
 
 def _tagged(photo: RawPhoto) -> NoiseModel:

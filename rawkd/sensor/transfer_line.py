@@ -76,7 +76,7 @@ def fit_transfer_line(points: PlanePoints) -> TransferLine:
     level, variance = points.level, points.variance
     order = np.argsort(level)
     groups = np.array_split(order, min(16, len(order)))
-    medians = np.array([(level[group].mean(), np.median(variance[group])) for group in groups])
+    medians = np.array([(np.median(level[group]), np.median(variance[group])) for group in groups])
     (gain, read), _ = fit_straight(medians[:, 0], medians[:, 1], np.maximum(medians[:, 1], 1e-14))
     model = gain * level + read
     keep = np.ones(len(level), bool)
