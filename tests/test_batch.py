@@ -161,6 +161,22 @@ def test_a_photo_that_comes_later_joins_its_series(run: Run, tmp_path: Path) -> 
     assert len({photo["student"] for photo in report["photos"]}) == 1
 
 
+def test_the_report_of_a_resumed_run_names_the_pools(run: Run, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 3)
+    write_photo(tmp_path / "in" / "other.dng", iso=100)
+    write_photo(tmp_path / "in" / "unknown.dng", iso=None)
+    reports = []
+    for _ in range(2):
+        assert run("--report", str(tmp_path / "r.json")) == 0
+        reports.append(read_report(tmp_path / "r.json"))
+    assert reports[1]["counts"]["skipped"] == 5
+    assert reports[1]["series"] == reports[0]["series"]
+    assert len(reports[1]["series"]) == 2
+    write_photo(tmp_path / "in" / "late.dng", 9, iso=100)
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    assert read_report(tmp_path / "r.json")["series"] == reports[0]["series"]
+
+
 def test_what_is_done_is_skipped(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     photos = write_shoot(tmp_path / "in", 3)
     assert run() == 0
@@ -259,7 +275,16 @@ def test_globs(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [["-q", "-v"], ["--dry-run", "--watch"], ["--report", "r.txt"], ["--jobs", "0"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-q", "-v"],
+        ["--dry-run", "--watch"],
+        ["--dry-run", "--report", "r.json"],
+        ["--report", "r.txt"],
+        ["--jobs", "0"],
+    ],
+)
 def test_usage_errors(words: list[str], run: Run) -> None:
     assert run(*words) == 2
 
@@ -269,6 +294,79 @@ def test_a_folder_without_raws(run: Run, tmp_path: Path, capfd: pytest.CaptureFi
     assert run() == 3
     assert "no raw photos" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["typo", "typo/", "typo.dng/", "typo.txt"])
+def test_a_name_of_nothing_ends_the_batch_before_anything_is_created(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_shoot(tmp_path / "in", 1)
+    assert run(name) == 3
+    assert f"{name}: there is no such folder or file" in capfd.readouterr().err
+    assert set(tmp_path.iterdir()) == {tmp_path / "in"}
+    assert run("gone.dng") == 1  # the twin: a raw that has gone costs only itself
+    assert set(outputs(tmp_path / "out")) == {"00-denoised.dng"}
+
+
+def test_two_spellings_of_a_folder_are_one(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photo(tmp_path / "s" / "a.dng")
+    write_photo(tmp_path / "s" / "strange.dng").rename(tmp_path / "s" / "strange.raw1")
+    (tmp_path / "link").symlink_to("s")
+    shutil.copy(tmp_path / "s" / "a.dng", tmp_path / "s" / "odd.raw2")
+    command = ["batch", "s/", "s/strange.raw1", "link/odd.raw2", "--model", str(family), "--report", "r.json"]
+    assert main(command) == 0
+    assert "another rawkd batch" not in capfd.readouterr().err
+    written = {name for name in outputs(tmp_path / "s") if name.endswith("-denoised.dng")}
+    assert written == {"a-denoised.dng", "strange-denoised.dng", "odd-denoised.dng"}
+    (series,) = read_report(tmp_path / "r.json")["series"]
+    assert series["measured"] == ["a.dng", "odd.raw2", "strange.raw1"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_never_opened(run: Run, family: Path, tmp_path: Path) -> None:
+    """One among the photos, and one in the place of an output whose record is pending."""
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    for path in (tmp_path / "out" / ".rawkd" / "photos").iterdir():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "done": False}))
+    (tmp_path / "out" / "00-denoised.dng").unlink()
+    os.mkfifo(tmp_path / "out" / "00-denoised.dng")
+    os.mkfifo(tmp_path / "in" / "ff.dng")
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family)]
+    words += ["--report", str(tmp_path / "r.json")]
+    done = subprocess.run(
+        [sys.executable, "-m", "rawkd", *words], capture_output=True, check=False, cwd=ROOT, timeout=30, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert "ff.dng: it is no regular file" in done.stderr
+    assert statuses(read_report(tmp_path / "r.json")) == {"00.dng": "failed", "01.dng": "skipped", "ff.dng": "failed"}
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    write_photo(tmp_path / "in" / "locked" / "a.dng")
+    scan = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refusing)
+        for words in ("--dry-run", "-q"):
+            assert run("-r", words) == 1
+            printed = capfd.readouterr().err
+            assert printed.count(f"{tmp_path / 'in' / 'locked'}: the folder cannot be read (Permission denied)") == 1
+        assert set(outputs(tmp_path / "out")) == {"00-denoised.dng"}
+        assert run() == 0  # nobody asked for folders below
+    assert run("-r") == 0
 
 
 def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -294,6 +392,26 @@ def test_an_output_folder_that_cannot_be(run: Run, tmp_path: Path, capfd: pytest
     assert run(target=tmp_path / "file" / "out") == 6
     assert "Traceback" not in capfd.readouterr().err
     assert (tmp_path / "file").read_bytes() == b"precious"
+
+
+def test_a_report_that_cannot_be_is_refused_before_the_work(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    (tmp_path / "folder.json").mkdir()
+    for place, words in (("none/r.json", "there is no folder"), ("folder.json", "a folder has this name")):
+        assert run("--report", str(tmp_path / place)) == 6
+        assert words in capfd.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_report_may_lie_beside_the_outputs_that_are_to_come(works: bool, run: Run, tmp_path: Path) -> None:
+    write_shoot(tmp_path / "in", 1)
+    if not works:  # no photo gets as far as the folder of the outputs
+        shutil.copy(tmp_path / "in" / "00.dng", tmp_path / "in" / "00.nef")
+    assert run("--report", str(tmp_path / "out" / "r.json")) == int(not works)
+    assert read_report(tmp_path / "out" / "r.json")["counts"]["done"] == int(works)
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(
@@ -365,6 +483,27 @@ def test_one_batch_at_a_time(run: Run, tmp_path: Path, capfd: pytest.CaptureFixt
         assert run() == 6
     assert "another rawkd batch" in capfd.readouterr().err
     assert run() == 0
+
+
+def test_what_another_batch_did_before_the_lock_was_free_is_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shoot(tmp_path / "in", 3)
+    session = LocalStore.session
+
+    def late(store: LocalStore) -> Any:
+        monkeypatch.setattr(LocalStore, "session", session)
+        assert run("--exclude", "02.dng") == 0
+        (tmp_path / "out" / "02-denoised.dng").write_bytes(b"precious")
+        write_shoot(tmp_path / "in", 1)  # touched, with the same bytes
+        return session(store)
+
+    monkeypatch.setattr(LocalStore, "session", late)
+    assert run("--report", str(tmp_path / "r.json")) == 1
+    report = read_report(tmp_path / "r.json")
+    assert statuses(report) == {"00.dng": "skipped", "01.dng": "skipped", "02.dng": "failed"}
+    assert "no record says how it was made" in report["photos"][2]["error"]["sentence"]
+    assert (tmp_path / "out" / "02-denoised.dng").read_bytes() == b"precious"
 
 
 def test_a_disk_without_locks_serves_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def test_the_command_prints_ours_beside_the_published(
     assert len(table) == 12 * 2 * 2
     assert float(table[0]["noise_read_variance"]) == pytest.approx((15 / 255) ** 2)
     assert command(*asked, "-o", tmp_path / "out") == 6  # nothing is overwritten unasked
-    capsys.readouterr()
+    assert capsys.readouterr().out == ""  # found out before the run
     assert command(*asked, "--json", "--limit", 2, "--ensemble", 8) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["published"] == []

@@ -27,7 +27,7 @@ from rawkd.errors import ModelError, UsageError
 from rawkd.evaluation.baselines import BASELINES, PACKAGES, stabilise, unstabilise
 from rawkd.evaluation.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.methods import Noisy, method_named, methods_named
-from rawkd.evaluation.report import results_csv, results_json, summarise
+from rawkd.evaluation.report import results_csv, results_json, summarise, write_results
 from rawkd.evaluation.scoring import run
 from rawkd.photo import CFAPattern, Mosaic
 from rawkd.pipeline import DenoiseOptions, denoise
@@ -193,11 +193,35 @@ def test_the_command(pairs: Path, model: Path, tmp_path: Path, capfd: pytest.Cap
     assert document["methods"][1]["students"] == ["tiny"]
     assert str(tmp_path) not in written["report.json"].decode()
     assert main(command) == 6
-    assert "--overwrite" in capfd.readouterr().err
+    printed = capfd.readouterr()
+    assert printed.out == ""  # found out before the run
+    assert "--overwrite" in printed.err
     assert main([*command, "--overwrite", "--json", "-q", "--limit", "1"]) == 0
     printed = capfd.readouterr()
     assert printed.err == ""
     assert json.loads(printed.out)["rules"]["limit"] == "only the first 1 of 2 cases"
+
+
+def test_plots_without_matplotlib_are_refused_before_the_run(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    command = ["bench", "pairs", str(pairs), "-m", "noisy", "-o", str(tmp_path / "out")]
+    assert main(command) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "--no-plots" in printed.err
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--no-plots"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "cases.csv"}
+
+
+def test_plots_that_cannot_be_drawn_cost_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError, match="matplotlib"):
+        write_results(run(TwoCases(), [Noisy()]), tmp_path, overwrite=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "cases.csv"}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rawkd.batch.series import SAMPLES, PooledNoise, Series, load_pool, pool_noi
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import Store
 from rawkd.batch.task import Task, collisions, place
-from rawkd.batch.work import Assignment, Measured, Staged, denoise, look, measure
+from rawkd.batch.work import Assignment, Kit, Measured, Staged, denoise, look, measure
 from rawkd.errors import OutputError, RawkdError
 from rawkd.files.identify import Identity
 from rawkd.photo import Capture
@@ -66,8 +66,22 @@ class Batch:
         with ExitStack() as stack:
             for store in sorted({task.target for task in survey.todo}, key=lambda store: store.root):
                 stack.enter_context(store.session())
-            for outcome in self._work(survey.todo):
+            todo = dict(survey.todo)
+            for outcome in self._done_meanwhile(survey.todo):
                 listen(outcome)
+                del todo[outcome.task]
+            for outcome in self._work(todo):
+                listen(outcome)
+
+    def recall(self, outcomes: Iterable[Outcome]) -> None:
+        """Read the pools again that photos done before were given, so that a report can name them all."""
+        done = {(o.task.target.root, o.series): o.task for o in outcomes if o.status is Status.SKIPPED and o.series}
+        for key in done.keys() - {(root, str(series)) for root, series in self.pools}:
+            task = done[key]
+            series = Series.of(look(Kit(), task))  # the photos of a series are alike: one is asked
+            pool = None if series is None else load_pool(task.target, series, self.settings)
+            if series is not None and pool is not None:
+                self.pools[key[0], series] = pool
 
     def survey(self, tasks: Sequence[Task]) -> Survey:
         """Find out what is to be done; nothing is written."""
@@ -79,9 +93,7 @@ class Batch:
             if place(task.source, task.name) in written:
                 settled.append(Outcome(task, Status.OWN))
             elif standing is Standing.DONE and record is not None:
-                settled.append(
-                    Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", "")))
-                )
+                settled.append(_skipped(task, record))
             else:
                 rest.append(task)
         todo = {}
@@ -99,6 +111,15 @@ class Batch:
         in_order = {task: todo[task] for task in tasks if task in todo}
         rank = {task: index for index, task in enumerate(tasks)}
         return Survey(in_order, tuple(sorted(settled, key=lambda outcome: rank[outcome.task])))
+
+    def _done_meanwhile(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Outcomes of photos that another batch has done, or that got in the way, before this one got the lock."""
+        for task in tasks:
+            standing, reason, record = judge(task, self.settings, overwrite=self.options.process.overwrite)
+            if standing is Standing.DONE and record is not None:
+                yield _skipped(task, record)
+            elif standing is Standing.REFUSED:
+                yield _failed(task, OutputError(reason))
 
     def _work(self, todo: dict[Task, Identity]) -> Iterator[Outcome]:
         """Outcomes of photos, as they come."""
@@ -214,6 +235,10 @@ def _pooled(told: Iterable[tuple[Task, Measured]]) -> PooledNoise | None:
     noise, used = pool_noise([model for _, model, _ in useful])
     warnings = sorted({warning for _, _, warnings in useful for warning in warnings})
     return PooledNoise(noise, tuple(sorted(task.name for task, _, _ in useful)), used, tuple(warnings))
+
+
+def _skipped(task: Task, record: Record) -> Outcome:
+    return Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", "")))
 
 
 def _failed(task: Task, cause: object) -> Outcome:

@@ -120,7 +120,7 @@ def _hash(store: Store, name: str) -> str | None:
     """sha256 of a file, None where it cannot be read: then it is not known to be what was recorded."""
     try:
         with store.local(name) as path:
-            return sha256_of_file(path)
+            return sha256_of_file(path) if path.is_file() else None
     except (OSError, InputError):
         return None
 

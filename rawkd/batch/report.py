@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 from rawkd import __version__
 from rawkd.batch.outcome import Outcome, counts
 from rawkd.batch.series import PooledNoise, Series
-from rawkd.errors import UsageError
+from rawkd.errors import OutputError, UsageError
 from rawkd.files.atomic import atomic_output
+from rawkd.files.naming import make_folder
 
 COLUMNS = (
     "input", "output", "status", "error", "series", "camera", "iso", "cfa", "width", "height", "gain", "read_variance",
@@ -21,8 +23,26 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def check_name(path: Path) -> None:
-    """Raise UsageError where a report cannot have this name."""
+def check_place(path: Path, outputs: Path | None = None) -> None:
+    """Find out before any work that a report cannot be written; one may lie in the folder `outputs` that is to come.
+
+    Raises
+    ------
+    UsageError: if the name is neither .json nor .csv.
+    OutputError: if it is a folder's, or the folder it names does not exist or may not be written.
+    """
+    _check_name(path)
+    folder = path.resolve().parent
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder has this name; choose another name for the report")
+    if folder.is_dir():
+        if not os.access(folder, os.W_OK):
+            raise OutputError(f"{path}: the folder {folder} may not be written; choose another place for the report")
+    elif outputs is None or folder != outputs.resolve():
+        raise OutputError(f"{path}: there is no folder {folder}; create it first, or choose another place")
+
+
+def _check_name(path: Path) -> None:
     if path.suffix.lower() not in (".json", ".csv"):
         raise UsageError(f"{path}: a report is named .json or .csv")
 
@@ -30,11 +50,13 @@ def check_name(path: Path) -> None:
 def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], PooledNoise]) -> None:
     """Write the report of a batch; a report that exists is replaced. Photos stand in the order of their names.
 
+    The folder is created where no photo has done so, for `check_place` lets a report lie in the one of the outputs.
+
     Raises
     ------
     UsageError: if the name is neither .json nor .csv. OutputError: if it cannot be written.
     """
-    check_name(path)
+    _check_name(path)
     records = [outcome.record() for outcome in in_order(outcomes)]
     if path.suffix.lower() == ".csv":
         text = _csv(records)
@@ -49,6 +71,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[s
             "photos": records,
         }
         text = json.dumps(content, indent=1) + "\n"
+    make_folder(f"{path.parent}/")
     with atomic_output(path, overwrite=True) as temporary:
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 

@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,13 @@ from rawkd.files.atomic import HINTS, atomic_output
 
 OWN_FOLDER = ".rawkd"
 WORK = f"{OWN_FOLDER}/work"
+
+Missed = Callable[[str], None]
+"""Called with a sentence for every folder that cannot be searched."""
+
+
+def unheard(_sentence: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,8 @@ class Store(Protocol):
         """The name as the user knows it."""
         ...
 
-    def names(self, *, recursive: bool) -> Iterator[str]:
-        """All files but hidden ones, in any order."""
+    def names(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[str]:
+        """All files but hidden ones, in any order; `missed` hears of folders that cannot be searched."""
         ...
 
     def state(self, name: str) -> FileState | None:
@@ -96,9 +103,15 @@ class LocalStore:
         """The path below the root as it was typed."""
         return str(Path(self.root, name))
 
-    def names(self, *, recursive: bool) -> Iterator[str]:
+    def names(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[str]:
         """All files but hidden ones; links to folders are not followed."""
-        for folder, folders, files in os.walk(self.root):
+
+        def skipped(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):  # one that has gone meanwhile holds nothing
+                text = f"the folder cannot be read ({error.strerror}) and is left out; check its permissions"
+                missed(f"{error.filename or self.root}: {text}")
+
+        for folder, folders, files in os.walk(self.root, onerror=skipped):
             folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
             relative = Path(folder).relative_to(self.root)
             yield from ((relative / name).as_posix() for name in sorted(files) if not name.startswith("."))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from rawkd.batch.store import LocalStore, Store
+from rawkd.batch.store import LocalStore, Missed, Store, unheard
 from rawkd.errors import InputError
 from rawkd.files.naming import RAW_SUFFIXES
 
@@ -75,14 +75,18 @@ def find_tasks(
     selection: Selection,
     ending: str,
     open_store: Callable[[str], Store] = LocalStore,
+    missed: Missed = unheard,
 ) -> tuple[Task, ...]:
     """The photos of folders and files, each once, in the order of their names.
+
+    Two spellings of a folder are one target, for a target is locked once, and has one pool a series.
 
     Parameters
     ----------
     inputs : folders, files, URLs. A file is taken whatever its name, one that does not exist too.
     output : folder or URL below which the tree of each input folder is mirrored; None writes beside each photo.
     ending : what follows the stem of a photo in the name of its output.
+    missed : called with a sentence for every folder below that cannot be searched.
 
     Raises
     ------
@@ -90,10 +94,12 @@ def find_tasks(
     """
     target = None if output is None else open_store(output)
     found: dict[tuple[str, str], Task] = {}
+    beside: dict[str, Store] = {}
     for given in inputs:
-        for store, name in _photos(given, selection, open_store):
+        for store, name in _photos(given, selection, open_store, missed):
             path = PurePosixPath(name)
-            task = Task(store, name, target or store, str(path.with_name(path.stem + ending)))
+            home = target or beside.setdefault(_folder(store), store)
+            task = Task(store, name, home, str(path.with_name(path.stem + ending)))
             found.setdefault(place(store, name), task)
     if not found:
         searched = ", ".join(inputs)
@@ -102,7 +108,23 @@ def find_tasks(
     return tuple(sorted(found.values(), key=lambda task: (task.source.root, task.name)))
 
 
-def _photos(given: str, selection: Selection, open_store: Callable[[str], Store]) -> Iterable[tuple[Store, str]]:
+def refuse_missing(inputs: Sequence[str]) -> None:
+    """Find out before any work that a folder has been mistyped; a raw that has gone costs only itself.
+
+    Raises
+    ------
+    InputError: if there is nothing of a name that is not a raw's.
+    """
+    for given in inputs:
+        if "://" in given or Path(given).exists():
+            continue
+        if given.endswith(("/", os.sep)) or Path(given).suffix.lower() not in RAW_SUFFIXES:
+            raise InputError(f"{given}: there is no such folder or file; check the name")
+
+
+def _photos(
+    given: str, selection: Selection, open_store: Callable[[str], Store], missed: Missed
+) -> Iterable[tuple[Store, str]]:
     """Stores and names of what one argument names."""
     if "://" in given:
         head, _, last = given.rstrip("/").rpartition("/")
@@ -111,7 +133,8 @@ def _photos(given: str, selection: Selection, open_store: Callable[[str], Store]
     elif not Path(given).is_dir():
         return [(open_store(str(Path(given).parent)), Path(given).name)]
     store = open_store(given)
-    return [(store, name) for name in store.names(recursive=selection.recursive) if selection.wants(name)]
+    names = store.names(recursive=selection.recursive, missed=missed)
+    return [(store, name) for name in names if selection.wants(name)]
 
 
 def place(store: Store, name: str) -> tuple[str, str]:
@@ -120,6 +143,11 @@ def place(store: Store, name: str) -> tuple[str, str]:
         path = Path(store.root, name)
         return str(path.parent.resolve()), path.name
     return store.root.rstrip("/"), name
+
+
+def _folder(store: Store) -> str:
+    """What is the same for two ways to the same folder."""
+    return str(Path(store.root).resolve()) if isinstance(store, LocalStore) else store.root.rstrip("/")
 
 
 def collisions(tasks: Sequence[Task]) -> dict[Task, str]:

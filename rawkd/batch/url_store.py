@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rawkd.batch.store import OWN_FOLDER, FileState
+from rawkd.batch.store import OWN_FOLDER, FileState, Missed, unheard
 from rawkd.errors import InputError, OutputError, UsageError
 
 SIDECARS = (".xmp", ".XMP")
@@ -48,8 +48,8 @@ class UrlStore:
         """The URL of a file."""
         return f"{self.root}/{name}"
 
-    def names(self, *, recursive: bool) -> Iterator[str]:
-        """All files but those with a hidden part in their names."""
+    def names(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[str]:  # noqa: ARG002
+        """All files but those with a hidden part in their names; whether parts are left out, only the driver knows."""
         files, base = self._opened()
         try:
             found = files.find(base) if recursive else files.ls(base, detail=False)

@@ -75,29 +75,33 @@ def batch_command(
     file that cannot be denoised is named and costs nothing but itself.
     """
     from rawkd.batch.queue import Batch
-    from rawkd.batch.report import check_name
+    from rawkd.batch.report import check_place
     from rawkd.batch.settings import BatchOptions
-    from rawkd.batch.task import Selection, find_tasks
+    from rawkd.batch.task import Selection, find_tasks, refuse_missing
     from rawkd.files.naming import ending_of
 
-    _check(quiet=quiet, verbose=verbose, dry_run=dry_run, watching=watching)
+    _check(quiet=quiet, verbose=verbose, dry_run=dry_run, watching=watching, reporting=report is not None)
     if report is not None:
-        check_name(report)
+        check_place(report, None if output is None else Path(output))
+    if not watching:
+        refuse_missing(inputs)
     ending = ending_of(choices.file_format, cropped=choices.crop is not None)
     options = BatchOptions(choices.process_options(), ending, per_photo_noise)
     selection = Selection(recursive, include, exclude)
     open_store = _stores(absolute=cluster is not None)
+    display = BatchDisplay(Console(verbosity=verbose - quiet), None, as_json)
 
     def find() -> tuple[Task, ...]:
-        return find_tasks(inputs, output, selection, ending, open_store)
+        return find_tasks(inputs, output, selection, ending, open_store, display.missed)
 
     tasks = () if watching else find()
-    display = BatchDisplay(Console(verbosity=verbose - quiet), None if watching else len(tasks), as_json)
+    display.total = None if watching else len(tasks)
     options, crew = _crew(cluster, jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS), options, display)
     with closing(crew):
         batch = Batch(options, crew)
         if dry_run:
-            return _foretell(batch, tasks, display)
+            _foretell(batch, tasks, display)
+            return FAILED if display.failed else OK
         try:
             with display:
                 if watching:
@@ -106,14 +110,16 @@ def batch_command(
                     batch.run(tasks, display.listen)
         finally:
             _conclude(batch, display, report)
-    return FAILED if any(outcome.failure for outcome in display.outcomes) else OK
+    return FAILED if display.failed else OK
 
 
-def _check(*, quiet: bool, verbose: bool, dry_run: bool, watching: bool) -> None:
+def _check(*, quiet: bool, verbose: bool, dry_run: bool, watching: bool, reporting: bool) -> None:
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")
     if dry_run and watching:
         raise click.UsageError("--dry-run and --watch contradict each other")
+    if dry_run and reporting:
+        raise click.UsageError("--dry-run and --report contradict each other: --dry-run writes nothing")
 
 
 def _stores(*, absolute: bool) -> Callable[[str], Store]:
@@ -160,7 +166,7 @@ def _watch(find: Callable[[], Sequence[Task]], batch: Batch, display: BatchDispl
         display.console.say("the watch has ended")
 
 
-def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> int:
+def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> None:
     """Say what a run would do."""
     survey = batch.survey(tasks)
     for outcome in survey.settled:
@@ -171,7 +177,6 @@ def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> int
         else:
             click.echo(os.fsencode(task.output_shown))
     display.console.say(f"{len(survey.todo)} to do, {_counted(display)}; nothing was written")
-    return FAILED if any(outcome.failure for outcome in survey.settled) else OK
 
 
 def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
@@ -187,6 +192,7 @@ def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
     speed += f"{display.megapixels / max(display.seconds, 1e-3):.1f} MP/s"
     console.say(f"{_counted(display)}; {speed}")
     if report is not None:
+        batch.recall(display.outcomes)
         write_report(report, display.outcomes, batch.pools)
 
 
@@ -195,4 +201,5 @@ def _counted(display: BatchDisplay) -> str:
 
     found = counts(display.outcomes)
     own = f", {found['own output']} written by rawkd" if found["own output"] else ""
-    return f"{found['done']} denoised, {found['skipped']} done before, {found['failed']} failed{own}"
+    left = f", folders not read: {len(display.left_out)}" if display.left_out else ""
+    return f"{found['done']} denoised, {found['skipped']} done before, {found['failed']} failed{own}{left}"

@@ -27,6 +27,7 @@ class BatchDisplay:
     ----------
     total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
     outcomes : all that were heard of. megapixels : written so far.
+    left_out : a sentence for every folder that could not be searched.
     """
 
     console: Console
@@ -34,6 +35,7 @@ class BatchDisplay:
     as_json: bool
     outcomes: list[Outcome] = field(default_factory=list)
     megapixels: float = 0.0
+    left_out: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._begin_s = time.monotonic()
@@ -62,6 +64,17 @@ class BatchDisplay:
     def seconds(self) -> float:
         """Since the work began."""
         return time.monotonic() - self._begin_s
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything was not done that was asked for."""
+        return bool(self.left_out) or any(outcome.failure for outcome in self.outcomes)
+
+    def missed(self, sentence: str) -> None:
+        """A folder cannot be searched; told once, though a watch searches it again and again."""
+        if sentence not in self.left_out:
+            self.left_out.append(sentence)
+            self.console.error("error: ", one_line(sentence))
 
     def begun(self, item: Any) -> None:
         """A worker takes up a photo."""

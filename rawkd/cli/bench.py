@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ def dnd_command(settings: Settings, folder: Path) -> int:
 
     if settings.output is None:
         raise click.UsageError("name the folder for the submission with -o")
-    return _run(DND(folder, settings.output, overwrite=settings.overwrite), settings)
+    unplotted = replace(settings, plots=False)  # nothing is scored here
+    return _run(DND(folder, settings.output, overwrite=settings.overwrite), unplotted)
 
 
 @bench_command.command("pmrid")
@@ -158,16 +160,15 @@ def synthetic_command(
 def _run(benchmark: Benchmark, settings: Settings) -> int:
     """Score, say, write."""
     from rawkd.evaluation.methods import methods_named
-    from rawkd.evaluation.report import results_json, write_results
+    from rawkd.evaluation.report import prepare_folder, results_json, write_results
     from rawkd.evaluation.scoring import run
-    from rawkd.files.naming import make_folder
     from rawkd.pipeline import DenoiseOptions
 
     console = settings.console
     options = DenoiseOptions(ensemble=settings.ensemble, device=settings.device, threads=settings.threads)
     methods = methods_named(settings.methods, options)
     if settings.output is not None:
-        make_folder(f"{settings.output}/")
+        prepare_folder(settings.output, overwrite=settings.overwrite, plots=settings.plots)
     with console.progress(benchmark.name) as progress:
         results = run(
             benchmark, methods, lambda done, total, _: progress(done / total if total else 0.0), settings.limit

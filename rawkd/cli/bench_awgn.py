@@ -60,13 +60,13 @@ def awgn_command(
     from rawkd.evaluation.awgn_models import PictureModels
     from rawkd.evaluation.awgn_published import published
     from rawkd.evaluation.awgn_report import awgn_json, write_awgn
-    from rawkd.files.naming import make_folder
+    from rawkd.evaluation.report import prepare_folder
 
     console = Console(verbosity=-int(quiet))
     options = AwgnOptions(sigmas, seed, limit)
     models = [PictureModels(name, members=int(ensemble), device=device, threads=threads) for name in names]
     if output is not None:
-        make_folder(f"{output}/")
+        prepare_folder(output, overwrite=overwrite, plots=False)
     with console.progress("awgn") as progress:
         results = run_awgn(folder, models, options, progress)
     pictures = len({record.case for record in results.records}) // len(sigmas)

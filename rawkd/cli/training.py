@@ -188,15 +188,10 @@ def prepared_run(choices: TrainingChoices) -> Run:
     ------
     UsageError: if torch has no such device. OutputError: if the folder cannot be made.
     """
-    import torch
-
     from rawkd.training.loop import Run
+    from rawkd.training.processes import refuse_unknown_device
 
-    try:
-        torch.empty(0, device=choices.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"torch cannot use the device {choices.device} ({reason}): give another --device") from error
+    refuse_unknown_device(choices.device)
     try:
         choices.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,8 +8,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from rawkd.errors import UsageError
 from rawkd.evaluation.case import Values
 from rawkd.evaluation.scoring import Record, Results
 from rawkd.files.atomic import atomic_output
+from rawkd.files.naming import make_folder, refuse_to_overwrite
 
 FORMAT, VERSION = "rawkd-bench", 1
 ALL = "all"
@@ -34,6 +36,8 @@ UNITS = (
     "seconds_per_mp",
 )
 """Names of values, in the order of tables."""
+TABLES, PLOTS = ("report.json", "cases.csv"), ("psnr.png", "bias.png")
+NO_MATPLOTLIB = "plots need matplotlib: install rawkd[bench], or say --no-plots"
 
 
 @dataclass(frozen=True)
@@ -129,23 +133,39 @@ def results_csv(results: Results) -> str:
     return text.getvalue()
 
 
+def prepare_folder(folder: Path, *, overwrite: bool, plots: bool) -> None:
+    """Create the folder for results, and find out before a run that they cannot be written.
+
+    Raises
+    ------
+    UsageError: if plots are asked for without matplotlib. OutputError: if one exists and `overwrite` is not set, or the
+    folder cannot be created or written.
+    """
+    if plots and find_spec("matplotlib") is None:
+        raise UsageError(NO_MATPLOTLIB)
+    make_folder(f"{folder}/")
+    for name in (*TABLES, *(PLOTS if plots else ())):
+        refuse_to_overwrite(folder / name, overwrite=overwrite)
+
+
 def write_results(results: Results, folder: Path, *, overwrite: bool, plots: bool = True) -> list[Path]:
     """Write report.json, cases.csv and, where there is a truth, psnr.png and bias.png into an existing folder.
+
+    The plots come last, so that one that cannot be drawn costs no numbers.
 
     Raises
     ------
     OutputError: if one cannot be written. UsageError: if plots are asked for without matplotlib.
     """
-    files: dict[str, bytes] = {"report.json": results_json(results).encode()}
+    made: dict[str, Callable[[Results], bytes]] = {"report.json": lambda found: results_json(found).encode()}
     if results.records:
-        files["cases.csv"] = results_csv(results).encode()
+        made["cases.csv"] = lambda found: results_csv(found).encode()
         if plots:
-            files["psnr.png"] = plot_psnr(results)
-            files["bias.png"] = plot_bias(results)
-    for name, content in files.items():
+            made |= {"psnr.png": plot_psnr, "bias.png": plot_bias}
+    for name, content in made.items():
         with atomic_output(folder / name, overwrite) as temporary:
-            temporary.write_bytes(content)
-    return [folder / name for name in files]
+            temporary.write_bytes(content(results))
+    return [folder / name for name in made]
 
 
 def plot_psnr(results: Results) -> bytes:
@@ -173,7 +193,7 @@ def _plot(curves: dict[str, list[tuple[float, float]]], across: str, up: str, *,
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError("plots need matplotlib: install rawkd[bench], or say --no-plots") from error
+        raise UsageError(NO_MATPLOTLIB) from error
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from rawkd.errors import InputError
 from rawkd.files.containers import read_ciff_make_model, read_tag_tree
 from rawkd.files.dng_kind import PHOTOMETRIC_CFA
 from rawkd.files.dng_tags import BITS, PHOTOMETRIC
@@ -39,12 +41,14 @@ class Identity:
 
 
 def identify(path: Path) -> Identity:
-    """Read the tags of a file.
+    """Read the tags of a file; what is none (a pipe, a device) is not opened, for that may never end.
 
     Raises
     ------
-    InputError: the file is a TIFF and damaged. UnsupportedRawError: a BigTIFF. OSError: it cannot be read.
+    InputError: it is no regular file, or a damaged TIFF. UnsupportedRawError: a BigTIFF. OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InputError(f"{path}: it is no regular file: name a raw file")
     tree = read_tag_tree(path)
     capture, _ = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
     if tree is None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rawkd.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -62,6 +64,15 @@ def rank_in_environment() -> int:
 def world_in_environment() -> int:
     """The number of processes that `torchrun` started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def refuse_unknown_device(device: str) -> None:
+    """Raise UsageError if torch has no such device, or cannot use it."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"torch cannot use the device {device} ({reason}): give another --device") from error
 
 
 @contextmanager
