@@ -25,6 +25,9 @@ UNCOUNTED_SIGMAS, COUNTED_SIGMAS = 2.0, 4.0
 """Samples nearer to saturation than the first do not count, for the same reason; from the second on they count wholly.
 A ramp, since a sharp choice by the restored level would be a choice by the noise that it still holds."""
 
+LEAST_VARIANCE = 1e-24
+"""Of black in a photo that is told no read variance: far below every file's integers."""
+
 
 def keep_local_mean(
     noisy: FloatArray, restored: FloatArray, noise: NoiseModel, *, floor: float, saturation: float
@@ -75,7 +78,7 @@ def _block_sums(
             np.clip(rows, -limit, limit, out=rows)
             number = np.full(width, float(len(rows)))
             if level.max() > saturation - limit.max():
-                sigma = np.sqrt(gain * np.maximum(level, 0) + read)
+                sigma = np.sqrt(np.maximum(gain * np.maximum(level, 0) + read, LEAST_VARIANCE))
                 weight = (saturation - level - UNCOUNTED_SIGMAS * sigma) / ((COUNTED_SIGMAS - UNCOUNTED_SIGMAS) * sigma)
                 weight = np.clip(weight, 0, 1).astype(np.float32)
                 rows *= weight

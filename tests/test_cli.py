@@ -249,6 +249,13 @@ def test_programs_without_a_console_or_a_home(photo: Path, family: Path, tmp_pat
     assert (tmp_path / "photo-denoised.dng").is_file()
 
 
+def test_a_name_cannot_draw_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["denoise", str(tmp_path / "a\x1b[2J\nerror: b.dng")]) == 3
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "a\\x1b[2J\\nerror: b.dng" in told
+
+
 def test_a_loop_of_links_is_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dng").symlink_to(tmp_path / "b.dng")
     (tmp_path / "b.dng").symlink_to(tmp_path / "a.dng")

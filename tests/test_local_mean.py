@@ -72,3 +72,13 @@ def test_cut_off_noise_is_left_alone(level: float, floor: float) -> None:
     restored = np.full(noisy.shape, level, np.float32)
     kept = keep_local_mean(noisy, restored.copy(), NOISE, floor=floor, saturation=SATURATION)
     np.testing.assert_array_equal(kept, restored)
+
+
+def test_black_beside_white_without_read_variance() -> None:
+    """Black has no noise at all then, and counts as what it is."""
+    noisy = np.zeros((256, 256), np.float32)
+    noisy[:, 128:] = 1.0
+    noise = NoiseModel(np.full(4, 1e-3), np.zeros(4), "given")
+    with np.errstate(all="raise"):
+        kept = keep_local_mean(noisy, noisy.copy(), noise, floor=FLOOR, saturation=SATURATION)
+    np.testing.assert_array_equal(kept, noisy)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.batch_progress import BatchDisplay, one_line
-from rawkd.cli.console import Console
+from rawkd.cli.batch_progress import BatchDisplay
+from rawkd.cli.console import Console, one_line
 from rawkd.cli.exit_codes import FAILED, OK
 from rawkd.cli.options import Choices, shared_options
 from rawkd.cores import available_cores

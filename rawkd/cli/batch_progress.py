@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from rawkd.cli.console import Console, on_terminal
+from rawkd.cli.console import Console, on_terminal, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -113,11 +113,6 @@ class BatchDisplay:
             click.echo(json.dumps(outcome.record()))
         elif outcome.status == "done":
             click.echo(os.fsencode(outcome.task.output_shown))
-
-
-def one_line(text: str) -> str:
-    """The text with line ends and the like written as escapes, so that a name cannot draw on the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _how(report: dict[str, Any]) -> str:

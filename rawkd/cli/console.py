@@ -41,11 +41,11 @@ class Console:
     def warn(self, photo: Path, warnings: tuple[str, ...]) -> None:
         """One line a warning."""
         for warning in warnings:
-            self.say(_coloured(f"warning: {photo.name}: {warning}", "yellow"))
+            self.say(_coloured(one_line(f"warning: {photo.name}: {warning}"), "yellow"))
 
     def fail(self, error: Exception, photo: Path | None = None) -> None:
         """One sentence, and the traceback for who asked for more."""
-        click.echo(_coloured(f"error: {sentence_of(error, photo)}", "red"), err=True)
+        click.echo(_coloured(one_line(f"error: {sentence_of(error, photo)}"), "red"), err=True)
         self.detail("".join(traceback.format_exception(error)))
 
     def error(self, head: str, text: str) -> None:
@@ -66,6 +66,11 @@ class Console:
         with Bar(*columns, console=RichConsole(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=1.0)
             yield lambda part: bar.update(task, completed=part)
+
+
+def one_line(text: str) -> str:
+    """The text with line ends and the like written as escapes, so that a name cannot draw on the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def on_terminal() -> bool:

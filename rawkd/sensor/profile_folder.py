@@ -27,7 +27,8 @@ def profile_folder() -> Path:
         elif sys.platform == "win32":
             home = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
         else:
-            home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+            configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+            home = configured if configured.is_absolute() else Path.home() / ".config"
     except RuntimeError as error:
         raise OutputError(
             "the folder of installed calibration files is not known, since the user has no home folder: set HOME, or"
