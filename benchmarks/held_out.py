@@ -1,8 +1,9 @@
 """How good a run is, without a look at a test set: whole held-out pictures, at full and at half size.
 
-    python benchmarks/held_out.py PICTURES RUN... [--side 512] [--gain 7e-3]...
+    python benchmarks/held_out.py PICTURES RUN... [--side 512] [--gain 7e-3]... [--learnt 24]
 
-PICTURES is the folder that the runs were trained on; only the pictures held out of training (one in twelve) are used.
+PICTURES is the folder that the runs were trained on; only the pictures held out of training (one in twelve) are used;
+with --learnt N as many of those that were trained on, to see what of it holds for others.
 Each is cropped about its centre, at full size and, from twice the side, halved; unprocessed with seed 99, made noisy at
 the gains of the common measure that the run's subrange holds, or at those asked for, and restored by the run's averaged
 weights, told the true parameters. Prints the mean over pictures of the PSNR of the mosaic clipped to 0..1. Validation
@@ -36,15 +37,17 @@ GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 SIZES = {"full": 1, "half": 2}
 
 
-def clean_planes(folder: Path, side: int) -> dict[str, list[FloatArray]]:
-    """(4, side / 2, side / 2) signal of the centres of held-out pictures, by size."""
-    _, held_out = find_pictures([folder], side)
+def clean_planes(folder: Path, side: int, learnt: int) -> dict[str, list[FloatArray]]:
+    """(4, side / 2, side / 2) signal of the centres of held-out pictures, or of some `learnt` ones, by size."""
+    training, held_out = find_pictures([folder], side)
+    paths = training.paths[:: max(1, len(training.paths) // learnt)][:learnt] if learnt else held_out.paths
     rng = np.random.default_rng(99)
     found: dict[str, list[FloatArray]] = {size: [] for size in SIZES}
-    for path in held_out.paths:
+    for path in paths:
         picture, look = read_picture(path), random_look(rng)
         for size, factor in SIZES.items():
-            edge = min(factor * side, min(picture.shape[:2]) // 32 * 32)
+            whole = 32 * factor  # of every network's stride
+            edge = min(factor * side, min(picture.shape[:2]) // whole * whole)
             top, left = ((length - edge) // 2 for length in picture.shape[:2])
             window = picture[top : top + edge, left : left + edge]
             linear = linearise(window) if factor == 1 else linear_half_size(window)
@@ -71,9 +74,10 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--gain", type=float, action="append", help="within the run's subrange or not")
+    parser.add_argument("--learnt", type=int, default=0, metavar="N", help="pictures that were trained on instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clean = clean_planes(options.pictures, options.side)
+    clean = clean_planes(options.pictures, options.side, options.learnt)
     for run in options.runs:
         state = load_checkpoint(run)
         if state is None:

@@ -46,7 +46,7 @@ class DenoiseOptions:
     cameras : folder of the installed calibration files, None for the user's.
     model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
     device : auto | cpu | cuda | mps. threads : CPU threads, None for all.
-    precision : f32 | bf16 | fp16, None for the best that the card allows on the device.
+    precision : f32 | bf16 | fp16, None for what the card allows on the device at the photo's gain.
     defects : map | auto, replace the hot and dead pixels that file or calibration name, or look for others, too.
     rows : whether the offset of each row is removed where masked pixels show it.
     """
@@ -167,7 +167,7 @@ def restore(
     if card is None:
         return _mended(photo, noise, options, warnings + choice_warnings)
     engine, device_warnings = (engines or Engines()).load(
-        card, device=options.device, threads=options.threads, precision=options.precision
+        card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
     fine = photo if counts_stored_numbers(photo) else photo.in_finer_integers(FINE_BITS)
     sound, defects = without_defects(fine, noise, search=options.defects == "auto")

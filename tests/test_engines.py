@@ -20,7 +20,7 @@ from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engine as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import ModelCard
-from rawkd.inference.engine import gpu_in_sight, load_engine
+from rawkd.inference.engine import Engines, gpu_in_sight, load_engine
 from rawkd.inference.model_card import BF16_COST_LIMIT_DB
 from rawkd.inference.openvino_engine import SHAPES, OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
@@ -145,6 +145,10 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
     assert OpenVINOEngine(cheap).precision == ("bf16" if native_bf16() else "f32")
     assert OpenVINOEngine(cheap, precision="f32").precision == "f32"
     assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": BF16_COST_LIMIT_DB})).precision == "f32"
+    dear, kept = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1}), Engines()
+    engines = [kept.load(dear, device="cpu", threads=1, gain=gain)[0] for gain in (2e-4, 2e-3, 3e-4)]
+    assert [engine.precision for engine in engines] == ["bf16" if native_bf16() else "f32", "f32", engines[0].precision]
+    assert engines[0] is engines[2]
     with pytest.raises(UsageError, match="f32 or bf16"):
         OpenVINOEngine(card, precision="int8")
     with pytest.raises(UsageError, match="0 threads"):

@@ -68,21 +68,29 @@ class Students:
         self._cards = cards
         self._options = options
         self._engines = Engines()
-        self._used: dict[str, Engine] = {}
+        self._used: dict[str, set[str]] = {}
 
     def prepare(self, case: Case) -> tuple[str, ...]:
         """Load the student of the case's noise, once."""
         card, warnings = choose_student(self._cards, case.noise)
         if card is None:
             return warnings
-        options = self._options
-        engine, more = self._engines.load(
-            card, device=options.device, threads=options.threads, precision=options.precision
-        )
-        if card.name in self._used:
+        engine, more = self._load(card, case)
+        told, used = f"{engine.device} {engine.precision} {engine.identity}", self._used.setdefault(card.name, set())
+        if told in used:
             return warnings
-        self._used[card.name] = engine
+        used.add(told)
         return warnings + more
+
+    def _load(self, card: ModelCard, case: Case) -> tuple[Engine, tuple[str, ...]]:
+        options = self._options
+        return self._engines.load(
+            card,
+            device=options.device,
+            threads=options.threads,
+            precision=options.precision,
+            gain=case.noise.green_gain,
+        )
 
     def restore(self, case: Case) -> Mosaic:
         """As `rawkd.pipeline` restores a photo's mosaic."""
@@ -93,7 +101,7 @@ class Students:
             case.noisy,
             case.noise,
             card,
-            self._used[card.name],
+            self._load(card, case)[0],
             self._options,
             floor=case.floor,
             saturation=case.saturation,
@@ -106,9 +114,7 @@ class Students:
             "kind": "students",
             "students": [card.name for card in self._cards],
             "ensemble": self._options.ensemble,
-            "engines": {
-                name: f"{engine.device} {engine.precision} {engine.identity}" for name, engine in self._used.items()
-            },
+            "engines": {name: "; ".join(sorted(used)) for name, used in self._used.items()},
         }
 
 

@@ -58,7 +58,12 @@ def gpu_in_sight() -> str | None:
 
 
 def load_engine(
-    card: ModelCard, *, device: str = "auto", threads: int | None = None, precision: str | None = None
+    card: ModelCard,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str | None = None,
+    gain: float | None = None,
 ) -> tuple[Engine, tuple[str, ...]]:
     """The model on a device, after its self-test there, and warnings.
 
@@ -68,6 +73,7 @@ def load_engine(
     ----------
     device : auto | cpu | cuda | mps. threads : of the CPU; None leaves it to OpenVINO.
     precision : f32 | bf16 | fp16, to measure what one costs; None takes what the card allows.
+    gain : of the photos that are to be denoised, of which it depends what the card allows; None for all.
 
     Raises
     ------
@@ -82,7 +88,7 @@ def load_engine(
     gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
     if gpu:
         try:
-            return _torch_engine(card, gpu, precision), ()
+            return _torch_engine(card, gpu, precision, gain), ()
         except Exception as error:
             if device != "auto":
                 if isinstance(error, RawkdError):
@@ -91,7 +97,7 @@ def load_engine(
             warnings = (f"the GPU is not used: {error}",)
     from rawkd.inference.openvino_engine import OpenVINOEngine
 
-    engine = OpenVINOEngine(card, threads=threads, precision=precision)
+    engine = OpenVINOEngine(card, threads=threads, precision=precision, gain=gain)
     self_test(card, engine)
     return engine, warnings
 
@@ -104,22 +110,29 @@ class Engines:
         self._loaded: dict[tuple[object, ...], tuple[Engine, tuple[str, ...]]] = {}
 
     def load(
-        self, card: ModelCard, *, device: str = "auto", threads: int | None = None, precision: str | None = None
+        self,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str | None = None,
+        gain: float | None = None,
     ) -> tuple[Engine, tuple[str, ...]]:
         """As `load_engine`, but once for the same model, device, threads and precision."""
-        key = (card.directory, card.name, tuple(sorted(card.files.items())), device, threads, precision)
+        allowed = card.allows_bf16(gain)
+        key = (card.directory, card.name, tuple(sorted(card.files.items())), device, threads, precision, allowed)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = load_engine(card, device=device, threads=threads, precision=precision)
+                self._loaded[key] = load_engine(card, device=device, threads=threads, precision=precision, gain=gain)
             return self._loaded[key]
 
 
-def _torch_engine(card: ModelCard, device: str, precision: str | None) -> Engine:
+def _torch_engine(card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
     """The model in torch, self-tested."""
     if find_spec("torch") is None:
         raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]', or use --device cpu")
     from rawkd.inference.torch_engine import load_torch_engine
 
-    engine = load_torch_engine(card, device, precision)
+    engine = load_torch_engine(card, device, precision, gain)
     self_test(card, engine)
     return engine

@@ -11,7 +11,7 @@ from rawkd.errors import ModelError
 from rawkd.sensor.ksigma import Anchor
 
 BF16_COST_LIMIT_DB = 0.05
-"""A network runs in bf16 where that costs less at every gain, for a third fewer seconds; our choice."""
+"""A network runs in bf16 where that costs less at the photo's gain, for a third fewer seconds; our choice."""
 
 TIERS = ("fast", "balanced", "best")
 """What users choose among, the quickest first; a card says which of them its family is."""
@@ -163,8 +163,13 @@ class ModelCard:
         """Whether a tile's output is exact beyond the halo, so that tiles may be cropped and set side by side."""
         return 2 * self.halo < self.tile
 
-    @property
-    def allows_bf16(self) -> bool:
-        """Whether bf16 was measured to cost less than `BF16_COST_LIMIT_DB` at every gain."""
-        cost = self.bf16_cost_db
-        return bool(cost) and all(value < BF16_COST_LIMIT_DB for value in (cost or {}).values())
+    def allows_bf16(self, gain: float | None = None) -> bool:
+        """Whether bf16 was measured to cost less than `BF16_COST_LIMIT_DB`, at every gain or at those about `gain`."""
+        cost = {float(at): value for at, value in (self.bf16_cost_db or {}).items()}
+        if gain is not None:
+            about = {
+                max((at for at in cost if at <= gain), default=None),
+                min((at for at in cost if at > gain), default=None),
+            }
+            cost = {at: value for at, value in cost.items() if at in about}
+        return bool(cost) and all(value < BF16_COST_LIMIT_DB for value in cost.values())

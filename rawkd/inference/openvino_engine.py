@@ -64,14 +64,16 @@ class OpenVINOEngine:
 
     device = "cpu"
 
-    def __init__(self, card: ModelCard, *, threads: int | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self, card: ModelCard, *, threads: int | None = None, precision: str | None = None, gain: float | None = None
+    ) -> None:
         """Read the network; the first call of `run` compiles it.
 
         Parameters
         ----------
         threads : CPU threads in all; None takes what OpenVINO thinks best.
         precision : f32 | bf16 (from the first convolution on, `openvino_graph`); None takes bf16 where the card allows
-            it and the CPU computes it natively.
+            it, for photos of `gain` or for all, and the CPU computes it natively.
 
         Raises
         ------
@@ -87,7 +89,7 @@ class OpenVINOEngine:
         native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not native:
             raise ModelError("this CPU has no bf16: choose f32")
-        self.precision = precision or ("bf16" if native and card.allows_bf16 else "f32")
+        self.precision = precision or ("bf16" if native and card.allows_bf16(gain) else "f32")
         self.streams = min(STREAMS, threads or available_cores())
         name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self.identity = f"OpenVINO {openvino.get_version()} on {name}, {self.precision}"

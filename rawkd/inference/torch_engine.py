@@ -61,13 +61,15 @@ class TorchEngine:
         return np.ascontiguousarray(y)
 
 
-def load_torch_engine(card: ModelCard, device: str, precision: str | None = None) -> TorchEngine:
+def load_torch_engine(
+    card: ModelCard, device: str, precision: str | None = None, gain: float | None = None
+) -> TorchEngine:
     """The card's network with its weights on `device`.
 
     Parameters
     ----------
     precision : f32 | bf16 | fp16; None takes bf16 (cuda) or fp16 (mps, which has finer steps and enough range for
-        values near 1) where the card allows bf16, else f32.
+        values near 1) where the card allows bf16, for photos of `gain` or for all, else f32.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def load_torch_engine(card: ModelCard, device: str, precision: str | None = None
         raise ModelError(f"torch {torch.__version__} finds no {device} device here: use --device cpu")
     module = load_module(card)
     if precision is None:
-        precision = {"cuda": "bf16", "mps": "fp16"}.get(device, "f32") if card.allows_bf16 else "f32"
+        precision = {"cuda": "bf16", "mps": "fp16"}.get(device, "f32") if card.allows_bf16(gain) else "f32"
         if device == "cuda" and not torch.cuda.is_bf16_supported():
             precision = "f32"
     return TorchEngine(module, device, precision)
