@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from rawkd.files.decode import Decoder
-from rawkd.pipeline import DenoiseOptions
+from rawkd.options import DenoiseOptions
 from rawkd.process import ProcessOptions, process_file
 
 SCORE = Path(__file__).resolve().parents[2] / "shared" / "bench" / "score.py"

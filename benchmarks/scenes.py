@@ -23,8 +23,9 @@ from scipy.ndimage import gaussian_filter
 from rawkd.inference.card import ModelCard, load_cards
 from rawkd.inference.engine import load_engine
 from rawkd.metrics import psnr
+from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
-from rawkd.pipeline import DenoiseOptions, restore_mosaic
+from rawkd.pipeline import restore_mosaic
 from rawkd.sensor.bayer import pack, unpack
 from rawkd.training.synthesize import add_noise, camera_at
 

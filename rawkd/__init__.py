@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rawkd.files.dng import write_dng
     from rawkd.files.raw import read_raw
-    from rawkd.pipeline import DenoiseOptions, Restoration, denoise
+    from rawkd.options import DenoiseOptions
+    from rawkd.pipeline import Restoration, denoise
 
 __version__ = "0.1.0"
 __all__ = ["DenoiseOptions", "Restoration", "__version__", "denoise", "read_raw", "write_dng"]
 
 _HOME_OF = {
-    "DenoiseOptions": "rawkd.pipeline",
+    "DenoiseOptions": "rawkd.options",
     "Restoration": "rawkd.pipeline",
     "denoise": "rawkd.pipeline",
     "read_raw": "rawkd.files.raw",

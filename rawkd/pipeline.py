@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from rawkd.blend import blend
-from rawkd.errors import UsageError
 from rawkd.files.opcodes import counts_stored_numbers, without_marks
 from rawkd.inference.card import ModelCard, choose_student, load_family
 from rawkd.inference.engine import Engine, Engines
 from rawkd.inference.ensemble import self_ensemble
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.local_mean import keep_local_mean
+from rawkd.options import DenoiseOptions
 from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto
-from rawkd.sensor.bayer import SYMMETRIES, unify_bayer
+from rawkd.sensor.bayer import unify_bayer
 from rawkd.sensor.choose_noise import noise_model_of
-from rawkd.sensor.defects import DEFECTS, with_known_defects, without_defects
+from rawkd.sensor.defects import with_known_defects, without_defects
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 from rawkd.sensor.profile_folder import installed_profile, known_defects
@@ -30,57 +29,6 @@ Progress = Callable[[float], None]
 
 FINE_BITS = 14
 """Sources of fewer bits are written in integers of this many, so that shadows are not posterised (our choice)."""
-
-
-@dataclass(frozen=True)
-class DenoiseOptions:
-    """What the user may choose about the pixels.
-
-    Attributes
-    ----------
-    strength : 0..1, the part of the noise that is removed; 0 gives the input's samples back bit for bit.
-    luma, chroma : 0..1, scale the luma and the chroma part of what is removed.
-    ensemble : 1, 2, 4 or 8 symmetries of the mosaic that are averaged; docs/accuracy.md says why 1.
-    noise : (gain, read variance) in signal units where the user knows them, else None.
-    noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
-    cameras : folder of the installed calibration files, None for the user's.
-    model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
-    device : auto | cpu | cuda | mps. threads : CPU threads, None for all.
-    precision : f32 | bf16 | fp16, None for what the card allows on the device at the photo's gain.
-    defects : map | auto, replace the hot and dead pixels that file or calibration name, or look for others, too.
-    rows : whether the offset of each row is removed where masked pixels show it.
-    """
-
-    strength: float = 1.0
-    luma: float = 1.0
-    chroma: float = 1.0
-    ensemble: int = 1
-    noise: tuple[float, float] | None = None
-    noise_source: str = "auto"
-    calibration: Path | None = None
-    cameras: Path | None = None
-    model: str | Path | None = None
-    device: str = "auto"
-    threads: int | None = None
-    precision: str | None = None
-    defects: str = "map"
-    rows: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("strength", "luma", "chroma"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name):g} does not lie between 0 and 1")
-        if self.ensemble not in SYMMETRIES:
-            raise UsageError(f"an ensemble of {self.ensemble} is none of 1, 2, 4, 8")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"{self.threads} threads are fewer than one")
-        if self.defects not in DEFECTS:
-            raise UsageError(f"defects {self.defects!r} are none of {', '.join(DEFECTS)}")
-
-    @property
-    def keeps_everything(self) -> bool:
-        """Whether these options remove nothing at all."""
-        return self.strength == 0 or (self.luma == 0 and self.chroma == 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +114,7 @@ def restore(
     card, choice_warnings = choose_student(load_family(options.model), noise)
     if card is None:
         return _mended(photo, noise, options, warnings + choice_warnings)
-    engine, device_warnings = (engines or Engines()).load(
-        card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
-    )
+    engine, device_warnings = engine_of(card, noise, options, engines or Engines())
     fine = photo if counts_stored_numbers(photo) else photo.in_finer_integers(FINE_BITS)
     sound, defects = without_defects(fine, noise, search=options.defects == "auto")
     result = restore_mosaic(
@@ -185,6 +131,15 @@ def restore(
     told = warnings + choice_warnings + device_warnings + defects.remarks()
     restored = without_marks(fine.with_mosaic(result))
     return Restoration(restored, result, noise, card.name, engine.device, engine.precision, told, defects.total)
+
+
+def engine_of(
+    card: ModelCard, noise: NoiseModel, options: DenoiseOptions, engines: Engines
+) -> tuple[Engine, tuple[str, ...]]:
+    """What runs a student for a photo of that noise, and warnings."""
+    return engines.load(
+        card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
+    )
 
 
 def _mended(photo: RawPhoto, noise: NoiseModel, options: DenoiseOptions, warnings: tuple[str, ...]) -> Restoration:

@@ -21,8 +21,9 @@ from rawkd.inference.card import load_family
 from rawkd.inference.engine import Engines
 from rawkd.isp import render, render_preview
 from rawkd.local_mean import WINDOW_PX
+from rawkd.options import DenoiseOptions
 from rawkd.photo import RawPhoto, Rect
-from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, prepare, restore
+from rawkd.pipeline import Progress, Restoration, no_progress, noise_of, prepare, restore
 from rawkd.region import part_of
 from rawkd.report import Clock, Report, camera_name
 from rawkd.sensor.noise import NoiseModel

@@ -35,7 +35,7 @@ from rawkd.errors import OutputError
 from rawkd.files import decode, decode_child
 from rawkd.files.raw import read_raw
 from rawkd.inference import engine
-from rawkd.pipeline import DenoiseOptions
+from rawkd.options import DenoiseOptions
 from rawkd.process import ProcessOptions, process_file
 from rawkd.sensor.profile_folder import profile_folder
 

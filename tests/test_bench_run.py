@@ -29,8 +29,9 @@ from rawkd.evaluation.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.methods import Noisy, method_named, methods_named
 from rawkd.evaluation.report import results_csv, results_json, summarise, write_results
 from rawkd.evaluation.scoring import run
+from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.pipeline import DenoiseOptions, denoise
+from rawkd.pipeline import denoise
 from rawkd.sensor.noise import NoiseModel
 
 GAIN, READ_VARIANCE = 1e-3, 4e-6

@@ -26,8 +26,8 @@ from rawkd.evaluation.report import summarise
 from rawkd.evaluation.scoring import run
 from rawkd.evaluation.synthetic import GAINS, Synthetic, SyntheticOptions
 from rawkd.files.raw import read_raw
+from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern
-from rawkd.pipeline import DenoiseOptions
 
 
 @pytest.fixture(scope="module")

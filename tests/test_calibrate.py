@@ -30,8 +30,9 @@ from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError, OutputError
 from rawkd.evaluation.calibration import Calibration, calibrate, install_path
 from rawkd.evaluation.calibration_plot import calibration_chart
+from rawkd.options import DenoiseOptions
 from rawkd.photo import RawPhoto, Rect
-from rawkd.pipeline import DenoiseOptions, noise_of
+from rawkd.pipeline import noise_of
 from rawkd.sensor.calibrate import IsoNoise, noise_of_iso, odd_iso, read_law
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.masked import masked_offset_dn

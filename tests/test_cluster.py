@@ -21,7 +21,8 @@ from rawkd.batch.work import Kit
 from rawkd.cli import main
 from rawkd.errors import NoiseError
 from rawkd.files.raw import read_raw
-from rawkd.pipeline import DenoiseOptions, noise_of
+from rawkd.options import DenoiseOptions
+from rawkd.pipeline import noise_of
 from rawkd.process import ProcessOptions, process_file
 from rawkd.sensor.profile_folder import profile_folder
 

@@ -15,8 +15,9 @@ from tiny_models import even_blur, make_model
 
 from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError
+from rawkd.options import DenoiseOptions
 from rawkd.photo import RawPhoto, Rect
-from rawkd.pipeline import DenoiseOptions, denoise, prepare
+from rawkd.pipeline import denoise, prepare
 from rawkd.sensor.dark_frames import DarkFrames, outstanding
 from rawkd.sensor.defects import DefectMap, with_known_defects
 from rawkd.sensor.profile import CameraProfile, profile_record, read_profile

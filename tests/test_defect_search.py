@@ -11,8 +11,9 @@ from PIL import Image
 from small_photos import GAIN, READ_VARIANCE
 
 from rawkd.files.raw import read_raw
+from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.pipeline import DenoiseOptions, noise_of
+from rawkd.pipeline import noise_of
 from rawkd.sensor.defect_search import BORDER_PX, LEAST_SIGMAS, find_defects
 from rawkd.sensor.defects import without_defects
 from rawkd.sensor.noise import NoiseModel

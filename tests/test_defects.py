@@ -20,8 +20,9 @@ from rawkd.errors import InputError, UsageError
 from rawkd.files.dng import write_dng
 from rawkd.files.opcodes import Opcode, read_opcodes, write_opcodes
 from rawkd.files.raw import read_raw
+from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, Mosaic, RawPhoto, Rect, Tag
-from rawkd.pipeline import DenoiseOptions, denoise
+from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions, process_file
 from rawkd.sensor.defects import replaced
 

@@ -22,8 +22,9 @@ from rawkd.files.sidecar import read_sidecar
 from rawkd.inference.engine import Engine
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.isp import orient, render
+from rawkd.options import DenoiseOptions
 from rawkd.photo import Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
-from rawkd.pipeline import DenoiseOptions, denoise
+from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions, part_of_region, process_file, profile_left
 from rawkd.region import sensor_rect
 from rawkd.report import camera_name

@@ -12,8 +12,8 @@ import tifffile
 from small_photos import noisy_photo
 
 from rawkd.files.dng import write_dng
+from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.pipeline import DenoiseOptions
 from rawkd.process import ProcessOptions, process_file
 
 

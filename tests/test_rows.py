@@ -14,8 +14,9 @@ from tiny_models import identity, make_model
 from rawkd.cli import main
 from rawkd.files.dng import write_dng
 from rawkd.files.raw import read_raw
+from rawkd.options import DenoiseOptions
 from rawkd.photo import Levels, RawPhoto, Rect
-from rawkd.pipeline import DenoiseOptions, denoise
+from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions, process_file
 from rawkd.sensor.rows import level_rows, measure_rows
 

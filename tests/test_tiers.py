@@ -25,7 +25,8 @@ from rawkd.inference import card as card_module
 from rawkd.inference.card import DEFAULT_TIER, TIERS, card_json, choose_student, load_cards, load_family, read_card
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK
-from rawkd.pipeline import DenoiseOptions, denoise
+from rawkd.options import DenoiseOptions
+from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions
 from rawkd.sensor.noise import NoiseModel
 

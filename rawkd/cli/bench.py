@@ -162,7 +162,7 @@ def _run(benchmark: Benchmark, settings: Settings) -> int:
     from rawkd.evaluation.methods import methods_named
     from rawkd.evaluation.report import prepare_folder, results_json, write_results
     from rawkd.evaluation.scoring import run
-    from rawkd.pipeline import DenoiseOptions
+    from rawkd.options import DenoiseOptions
 
     console = settings.console
     options = DenoiseOptions(ensemble=settings.ensemble, device=settings.device, threads=settings.threads)

@@ -101,8 +101,8 @@ def compare_command(
     location, no serial number and no folder of yours, so it can be shared.
     """
     from rawkd.evaluation.compare import CompareOptions
+    from rawkd.options import DenoiseOptions
     from rawkd.photo import Rect
-    from rawkd.pipeline import DenoiseOptions
 
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")

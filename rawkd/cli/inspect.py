@@ -45,7 +45,8 @@ def _facts(
     from rawkd.files.drawing import refuse_plot, write_drawing
     from rawkd.files.raw import read_raw
     from rawkd.inference.card import choose_student, load_family
-    from rawkd.pipeline import DenoiseOptions, noise_of, prepare
+    from rawkd.options import DenoiseOptions
+    from rawkd.pipeline import noise_of, prepare
 
     if plot is not None:
         refuse_plot(plot, overwrite=overwrite)

@@ -87,8 +87,8 @@ class Choices:
 
     def process_options(self) -> ProcessOptions:
         """The values that the program works with."""
+        from rawkd.options import DenoiseOptions
         from rawkd.photo import Rect
-        from rawkd.pipeline import DenoiseOptions
         from rawkd.process import ProcessOptions
 
         crop = self.crop

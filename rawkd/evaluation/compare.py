@@ -18,8 +18,9 @@ from rawkd.files.drawing import Drawing
 from rawkd.files.raw import read_raw
 from rawkd.files.rendered import write_image
 from rawkd.isp import render, render_preview
+from rawkd.options import DenoiseOptions
 from rawkd.photo import Capture, Mosaic, RawPhoto, Rect
-from rawkd.pipeline import DenoiseOptions, Progress, Restoration, no_progress, noise_of, restore
+from rawkd.pipeline import Progress, Restoration, no_progress, noise_of, restore
 from rawkd.process import SOFTWARE
 from rawkd.region import sensor_rect
 from rawkd.sensor.noise import NoiseModel

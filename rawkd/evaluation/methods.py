@@ -9,9 +9,10 @@ from rawkd.errors import UsageError
 from rawkd.evaluation.baselines import BASELINES, Baseline
 from rawkd.evaluation.case import Case
 from rawkd.inference.card import ModelCard, choose_student, load_family
-from rawkd.inference.engine import Engine, Engines
+from rawkd.inference.engine import Engines
+from rawkd.options import DenoiseOptions
 from rawkd.photo import Mosaic
-from rawkd.pipeline import DenoiseOptions, restore_mosaic
+from rawkd.pipeline import engine_of, restore_mosaic
 
 NOISY, BUILT_IN = "noisy", "built-in"
 
@@ -75,22 +76,12 @@ class Students:
         card, warnings = choose_student(self._cards, case.noise)
         if card is None:
             return warnings
-        engine, more = self._load(card, case)
+        engine, more = engine_of(card, case.noise, self._options, self._engines)
         told, used = f"{engine.device} {engine.precision} {engine.identity}", self._used.setdefault(card.name, set())
         if told in used:
             return warnings
         used.add(told)
         return warnings + more
-
-    def _load(self, card: ModelCard, case: Case) -> tuple[Engine, tuple[str, ...]]:
-        options = self._options
-        return self._engines.load(
-            card,
-            device=options.device,
-            threads=options.threads,
-            precision=options.precision,
-            gain=case.noise.green_gain,
-        )
 
     def restore(self, case: Case) -> Mosaic:
         """As `rawkd.pipeline` restores a photo's mosaic."""
@@ -101,7 +92,7 @@ class Students:
             case.noisy,
             case.noise,
             card,
-            self._load(card, case)[0],
+            engine_of(card, case.noise, self._options, self._engines)[0],
             self._options,
             floor=case.floor,
             saturation=case.saturation,

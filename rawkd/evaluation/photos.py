@@ -12,8 +12,9 @@ from rawkd.evaluation.case import Case
 from rawkd.files.decode import Decoder
 from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.raw import read_raw
+from rawkd.options import DenoiseOptions
 from rawkd.photo import Mosaic, RawPhoto
-from rawkd.pipeline import DenoiseOptions, noise_of
+from rawkd.pipeline import noise_of
 from rawkd.sensor.noise import NoiseModel
 
 
