@@ -17,7 +17,7 @@ from rawkd.training.grow import grow  # noqa: E402
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = FANetConfig(
-    (8, 12, 16), (0, 1, 1), (1, 2), shrink=2, groups=4, align_hidden=4, patch=True, gated=True, anchor=(1e-3, 1e-6)
+    (8, 12, 16), (0, 1, 1), (1, 2), shrink=2, groups=4, align_hidden=4, patch=True, block="gated", anchor=(1e-3, 1e-6)
 )
 LARGE = replace(SMALL, widths=(12, 16, 24), encoder_blocks=(1, 2, 3), decoder_blocks=(2, 2), anchor=(4e-3, 8e-6))
 """Wider, deeper, and of another anchor."""
@@ -85,7 +85,7 @@ def test_every_parameter_learns_within_six_steps() -> None:
         {"widths": (12, 17, 24)},
         {"widths": (12, 12, 24)},
         {"align_hidden": 8},
-        {"gated": False},
+        {"block": "arnet"},
         {"patch": False},
         {"shrink": 4},
         {"anchor": None},

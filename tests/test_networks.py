@@ -127,7 +127,7 @@ def test_a_gated_fanet_has_gates_for_every_block_and_new_widths_behind_a_convolu
         sum(isinstance(module, kind) for module in FANet(ANCHORED_FAST).modules()) for kind in (GatedBlock, ARNetBlock)
     ]
     assert counts == [7, 0]
-    assert sum(isinstance(module, ARNetBlock) for module in FANet(replace(ANCHORED_FAST, gated=False)).modules()) == 7
+    assert sum(isinstance(module, ARNetBlock) for module in FANet(replace(ANCHORED_FAST, block="arnet")).modules()) == 7
 
 
 @pytest.mark.parametrize("cell_px", [2, 8])

@@ -260,7 +260,7 @@ def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_grows_out_of_another(folder: Path, tmp_path: Path) -> None:
-    gated = {**TINY.config, "gated": True, "shrink": 2, "align_hidden": 4}
+    gated = {**TINY.config, "block": "gated", "shrink": 2, "align_hidden": 4}
     small = replace(TINY, config=gated, steps=2)
     first = run(small, folder, tmp_path / "first", validate_every=1)
     large = replace(small, config={**gated, "widths": [12, 24]}, steps=1, learning_rate=0.0)

@@ -77,6 +77,25 @@ class GatedBlock(nn.Module):
         return out
 
 
+class DenseGatedBlock(nn.Module):
+    """A norm, a full 3x3 convolution into a gate, a 1x1 convolution, and a residual that starts at zero.
+
+    The first half of `GatedBlock` with one full convolution in place of its 1x1 and depthwise pair. Full convolutions
+    run on a CPU's matrix unit; depthwise ones wait for memory. Our choice (docs/training-log.md has the comparison).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.leave = nn.Conv2d(width, width, 1)
+        self.scale = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same."""
+        out: Tensor = features + self.scale * self.leave(gate(self.mix(rms_norm(features))))
+        return out
+
+
 def rms_norm(features: Tensor) -> Tensor:
     """(n, c, h, w) with every pixel's channels scaled to a mean square of 1; those near nothing stay so.
 

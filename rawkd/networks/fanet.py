@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import ARNetBlock, FeatureAlign, GatedBlock, NoiseUnits
+from rawkd.errors import ModelError
+from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, GatedBlock, NoiseUnits
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class FANetConfig:
         layers, which a CPU runs faster. False: level 0 is the packed mosaic itself, as in the paper.
     guide_limit : in units of four deviations of noise, where the guide's structure is cut off, since each feature-align
         layer multiplies by it: far below the gains of training, deep networks overflow without; None for no limit.
-    gated : blocks are NAFNet's (`GatedBlock`), behind a 1x1 convolution where the width changes; False: ARNet's, as in
-        the paper.
+    block : "arnet", as in the paper; "gated", NAFNet's (`GatedBlock`); "dense-gated" (`DenseGatedBlock`). The last two
+        stand behind a 1x1 convolution where the width changes.
     anchor : (gain, read variance) of the k-sigma anchor, and the network works in units of noise; None: it works on
         anchored values, as in the paper.
     """
@@ -44,9 +45,12 @@ class FANetConfig:
     align_hidden: int = 8
     patch: bool = False
     guide_limit: float | None = None
-    gated: bool = False
+    block: str = "arnet"
     anchor: tuple[float, float] | None = None
 
+
+KEEPING_WIDTH: dict[str, type[nn.Module]] = {"gated": GatedBlock, "dense-gated": DenseGatedBlock}
+"""Blocks that keep the width of their features."""
 
 FANET_239K = FANetConfig(widths=(16, 32, 48, 80, 192), encoder_blocks=(1, 2, 1, 1, 2), decoder_blocks=(2, 2, 1, 1))
 """The paper's 239,304 parameters (its Table 5) exactly."""
@@ -60,7 +64,10 @@ class FANet(nn.Module):
     in_channels = 4
 
     def __init__(self, config: FANetConfig) -> None:
+        """Raises ModelError for a block that does not exist."""
         super().__init__()
+        if config.block not in ("arnet", *KEEPING_WIDTH):
+            raise ModelError(f"a FA-Net has no block {config.block!r}: choose arnet, {', '.join(KEEPING_WIDTH)}")
         self.config = config
         widths, levels = config.widths, range(len(config.widths))
         self.noise_units = NoiseUnits(*config.anchor, config.guide_limit) if config.anchor else None
@@ -97,10 +104,10 @@ class FANet(nn.Module):
 
     def _block(self, in_channels: int, out_channels: int) -> list[nn.Module]:
         config = self.config
-        if not config.gated:
+        if config.block == "arnet":
             return [ARNetBlock(in_channels, out_channels, config.groups or max(1, in_channels // config.group_width))]
         change = [nn.Conv2d(in_channels, out_channels, 1)] if in_channels != out_channels else []
-        return [*change, GatedBlock(out_channels)]
+        return [*change, KEEPING_WIDTH[config.block](out_channels)]
 
     @property
     def stride(self) -> int:

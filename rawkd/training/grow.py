@@ -18,7 +18,7 @@ from rawkd.errors import ModelError
 from rawkd.networks.blocks import FeatureAlign, GatedBlock
 from rawkd.networks.fanet import FANet, FANetConfig
 
-ALIKE = ("shrink", "patch", "gated", "align_hidden")
+ALIKE = ("shrink", "patch", "block", "align_hidden")
 """Fields of the configuration in which both must agree; a `guide_limit` of the large one changes nothing within the
 gains that the small one was trained for."""
 
@@ -63,7 +63,7 @@ def _refuse_other_shape(small: FANet, large: FANet) -> None:
             strict=True,
         )
     )
-    known = one.gated and one.patch and one.shrink == 2 and _changes_by_halves(one) and _changes_by_halves(other)
+    known = one.block == "gated" and one.patch and one.shrink == 2 and _changes_by_halves(one) and _changes_by_halves(other)
     alike = all(getattr(one, name) == getattr(other, name) for name in ALIKE)
     if not (more and known and alike and (one.anchor is None) == (other.anchor is None)):
         raise ModelError(

@@ -25,7 +25,7 @@ FAST = FANetConfig(
     decoder_blocks=(1, 1, 2),
     shrink=2,
     patch=True,
-    gated=True,
+    block="gated",
 )
 """The FA-Net that ships: patches, gated blocks, skips of half width; inside both of the paper's budgets."""
 
