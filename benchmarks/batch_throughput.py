@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 
 from small_photos import noisy_photo  # noqa: E402
 
-from rawkd.files.dng import write_dng  # noqa: E402
+from rawkd.files.write.dng import write_dng  # noqa: E402
 from rawkd.photo import Tag  # noqa: E402
 
 

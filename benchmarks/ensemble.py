@@ -18,18 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from rawkd.files.pictures import read_picture
-from rawkd.inference.card import ModelCard, load_family
-from rawkd.inference.engine import Engine, load_engine
-from rawkd.inference.ensemble import self_ensemble
+from rawkd.files.read.pictures import read_picture
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import Engine
+from rawkd.inference.engines import load_engine
+from rawkd.inference.self_ensemble import self_ensemble
+from rawkd.inference.students import load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.metrics import psnr
 from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import pack, unpack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.clean import find_pictures
-from rawkd.training.synthesize import add_noise, camera_at
-from rawkd.training.unprocess import random_look, unprocess
+from rawkd.training.data.clean import find_pictures
+from rawkd.training.data.synthesize import add_noise, camera_at
+from rawkd.training.data.unprocess import random_look, unprocess
 
 SIZES = (1, 2, 4, 8)
 

@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from rawkd.files.pictures import read_picture
+from rawkd.files.read.pictures import read_picture
 from rawkd.metrics import psnr
 from rawkd.networks import build_network
 from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import pack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.checkpoint import load_checkpoint
-from rawkd.training.clean import find_pictures
 from rawkd.training.config import recipe_from_json
-from rawkd.training.dataset import linear_half_size
-from rawkd.training.synthesize import add_noise, camera_at
-from rawkd.training.unprocess import camera_mosaic, linearise, random_look
+from rawkd.training.data.clean import find_pictures
+from rawkd.training.data.dataset import linear_half_size
+from rawkd.training.data.synthesize import add_noise, camera_at
+from rawkd.training.data.unprocess import camera_mosaic, linearise, random_look
+from rawkd.training.saved.checkpoint import load_checkpoint
 
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 SIZES = {"full": 1, "half": 2}

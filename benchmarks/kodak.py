@@ -16,9 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rawkd.files.decode import Decoder
-from rawkd.options import DenoiseOptions
+from rawkd.files.read.decode import Decoder
 from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
 
 SCORE = Path(__file__).resolve().parents[2] / "shared" / "bench" / "score.py"
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.decode import Decoder
-from rawkd.files.dng import write_dng
-from rawkd.files.pictures import read_picture
-from rawkd.files.raw import read_raw
-from rawkd.files.rendered import write_image
-from rawkd.isp import render, render_preview
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.pictures import read_picture
+from rawkd.files.read.raw import read_raw
+from rawkd.files.write.dng import write_dng
+from rawkd.files.write.rendered import write_image
 from rawkd.photo import RawPhoto
+from rawkd.render.view import render, render_preview
 
 HEADER_BYTES = 4096
 

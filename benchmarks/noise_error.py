@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rawkd.files.raw import read_raw
+from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern, Mosaic, RawPhoto
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.estimate import estimate_noise

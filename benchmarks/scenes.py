@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from rawkd.inference.card import ModelCard, load_cards
-from rawkd.inference.engine import load_engine
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engines import load_engine
+from rawkd.inference.students import load_cards
 from rawkd.metrics import psnr
-from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
-from rawkd.pipeline import restore_mosaic
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import restore_mosaic
 from rawkd.sensor.bayer import pack, unpack
-from rawkd.training.synthesize import add_noise, camera_at
+from rawkd.training.data.synthesize import add_noise, camera_at
 
 FLOOR = -512 / 15871
 GREY, SKY, FLAT = 0.18, 1e-3, 0.15

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rawkd.blend import blend
-from rawkd.demosaic import METHODS
-from rawkd.isp import render, render_preview
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
+from rawkd.render.demosaic import METHODS
+from rawkd.render.view import render, render_preview
+from rawkd.restore.blend import blend
 from rawkd.sensor.noise import NoiseModel
-from rawkd.training.unprocess import random_look, unprocess
+from rawkd.training.data.unprocess import random_look, unprocess
 
 HEIGHT, WIDTH = 2000, 3000
 MEGAPIXELS = HEIGHT * WIDTH / 1e6

@@ -8,8 +8,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd.training.dataset import NoisyBatches
-from rawkd.training.leaves import leaves_scene
+from rawkd.training.data.dataset import NoisyBatches
+from rawkd.training.data.leaves import leaves_scene
 from rawkd.training.recipes import FANET_FAST, RECIPES
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rawkd.files.dng import write_dng
-from rawkd.files.raw import read_raw
-from rawkd.isp import render_preview
+from rawkd.files.read.raw import read_raw
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Levels, Mosaic, RawPhoto, Rect
+from rawkd.render.view import render_preview
 from rawkd.sensor.bayer import unpack
-from rawkd.training.clean import bin_mosaic
-from rawkd.training.synthesize import add_noise, camera_at
+from rawkd.training.data.clean import bin_mosaic
+from rawkd.training.data.synthesize import add_noise, camera_at
 
 BLACK_DN, WHITE_DN = 512, 16383
 

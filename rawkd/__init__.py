@@ -9,20 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rawkd.files.dng import write_dng
-    from rawkd.files.raw import read_raw
-    from rawkd.options import DenoiseOptions
-    from rawkd.pipeline import Restoration, denoise
+    from rawkd.files.read.raw import read_raw
+    from rawkd.files.write.dng import write_dng
+    from rawkd.restore.options import DenoiseOptions
+    from rawkd.restore.pipeline import Restoration, denoise
 
 __version__ = "0.1.0"
 __all__ = ["DenoiseOptions", "Restoration", "__version__", "denoise", "read_raw", "write_dng"]
 
 _HOME_OF = {
-    "DenoiseOptions": "rawkd.options",
-    "Restoration": "rawkd.pipeline",
-    "denoise": "rawkd.pipeline",
-    "read_raw": "rawkd.files.raw",
-    "write_dng": "rawkd.files.dng",
+    "DenoiseOptions": "rawkd.restore.options",
+    "Restoration": "rawkd.restore.pipeline",
+    "denoise": "rawkd.restore.pipeline",
+    "read_raw": "rawkd.files.read.raw",
+    "write_dng": "rawkd.files.write.dng",
 }
 
 

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from rawkd import __version__
-from rawkd.demosaic import Method
 from rawkd.errors import UsageError
-from rawkd.files.decode import Decoder
-from rawkd.files.dng import write_dng
 from rawkd.files.naming import format_of, refuse_to_overwrite
-from rawkd.files.raw import read_raw
-from rawkd.files.rendered import write_image
-from rawkd.files.sidecar import read_sidecar
-from rawkd.inference.card import load_family
-from rawkd.inference.engine import Engines
-from rawkd.isp import render, render_preview
-from rawkd.local_mean import WINDOW_PX
-from rawkd.options import DenoiseOptions
-from rawkd.photo import RawPhoto, Rect
-from rawkd.pipeline import Progress, Restoration, no_progress, noise_of, prepare, restore
-from rawkd.region import part_of
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.raw import read_raw
+from rawkd.files.read.sidecar import read_sidecar
+from rawkd.files.write.dng import write_dng
+from rawkd.files.write.rendered import write_image
+from rawkd.photo import Rect
+from rawkd.render.demosaic import Method
+from rawkd.render.view import render, render_preview
 from rawkd.report import Clock, Report, camera_name
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import Context, Progress, Restoration, no_progress, prepare, restore
 from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"
 
 LEAST_VARIANCE_LEFT = 0.01
 """Share of the noise variance below which no NoiseProfile is written (our choice)."""
-
-RENDER_CONTEXT_PX = 16
-"""Pixels around a crop that demosaicing and the estimate of blown areas look at."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +57,14 @@ def process_file(
     progress: Progress = no_progress,
     *,
     decoder: Decoder | None = None,
-    engines: Engines | None = None,
+    context: Context | None = None,
     noise: NoiseModel | None = None,
 ) -> Report:
     """Denoise one file; the suffix of `output` says whether a DNG or a rendered picture is written.
 
     Parameters
     ----------
-    decoder : a running one, to spare its start where many files are read. engines : likewise, those in use already.
+    decoder : a running one, to spare its start where many files are read. context : likewise, what the run shares.
     noise : of the series that the photo belongs to, where it was measured before; None finds it as the options say.
 
     Raises
@@ -86,14 +78,13 @@ def process_file(
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
     with clock.step("read"):
-        whole = read_raw(path, decoder=decoder)
+        photo = read_raw(path, decoder=decoder)
     with clock.step("noise"):
-        prepared, told = prepare(whole, options.denoise)
-        found, warnings = noise_of(prepared, options.denoise) if noise is None else (noise, ())
+        prepared = prepare(photo, options.denoise, context, noise)
     with clock.step("denoise"):
-        photo = prepared if options.crop is None else part_of_region(prepared, options.crop, options.denoise)
-        warnings = whole.warnings + told + warnings
-        restoration = restore(photo, found, options.denoise, progress, warnings, engines=engines)
+        if options.crop is not None:
+            prepared = prepared.region(options.crop, options.denoise)
+        restoration = restore(prepared, options.denoise, context, progress)
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:
@@ -103,10 +94,10 @@ def process_file(
         output=output,
         camera=camera_name(photo.capture),
         iso=photo.capture.iso,
-        cfa=whole.pattern.value,
+        cfa=photo.pattern.value,
         width=size[0],
         height=size[1],
-        noise=found,
+        noise=prepared.noise,
         student=restoration.student,
         ensemble=options.denoise.ensemble,
         device=restoration.device,
@@ -191,19 +182,3 @@ def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[flo
     return tuple(
         left * float(value) for plane in (0, 1, 3) for value in (noise.gain[plane], noise.read_variance[plane])
     )
-
-
-def part_of_region(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
-    """The region with what student and rendering see beyond it, so that it comes out as in the whole picture.
-
-    It begins on the grid of the student's pooled cells and of the windows whose means are kept.
-
-    Raises
-    ------
-    UsageError: if the region leaves the picture.
-    """
-    if options.keeps_everything:
-        return part_of(photo, region, RENDER_CONTEXT_PX)
-    family = load_family(options.model)
-    context_px = RENDER_CONTEXT_PX + 2 * max(card.halo for card in family)
-    return part_of(photo, region, context_px, math.lcm(WINDOW_PX, *(2 * card.stride for card in family)))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from small_photos import clean_signal
 
-from rawkd.evaluation.case import Benchmark, Case
+from rawkd.evaluation.datasets.case import Benchmark, Case
 from rawkd.evaluation.scoring import Record, run
-from rawkd.files.dng import write_dng
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect, Tag
 
 GAIN, READ_VARIANCE = 2e-3, 4e-6

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from small_photos import GAIN, READ_VARIANCE, noisy_photo
 
-from rawkd.files.dng import write_dng
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import Capture, Tag
 from rawkd.sensor.profile import CameraProfile, profile_record
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rawkd.files.dng import write_dng
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import Capture, CFAPattern, Levels, RawPhoto, Rect, Tag
 
 GAIN_LAW = 6.7e-7, 9.7e-6

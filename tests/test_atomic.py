@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rawkd.errors import InputError, OutputError
-from rawkd.files.atomic import atomic_output
+from rawkd.files.write.atomic import atomic_output
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
 

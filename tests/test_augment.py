@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry, pack, unpack
-from rawkd.training.augment import EXPOSURE_STOPS, random_exposure, random_symmetry, turn_picture, turn_planes
+from rawkd.training.data.augment import EXPOSURE_STOPS, random_exposure, random_symmetry, turn_picture, turn_planes
 
 ALL = SYMMETRIES[8]
 

@@ -20,24 +20,24 @@ from tiny_pictures import picture_folder  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, UsageError  # noqa: E402
-from rawkd.files.dng import write_dng  # noqa: E402
-from rawkd.inference.card import read_card  # noqa: E402
+from rawkd.files.write.dng import write_dng  # noqa: E402
+from rawkd.inference.card_file import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.batches import batches_of  # noqa: E402
-from rawkd.training.checkpoint import load_checkpoint  # noqa: E402
-from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
-from rawkd.training.distillation import Distillation  # noqa: E402
-from rawkd.training.loop import Progress, Run, train, validate  # noqa: E402
-from rawkd.training.losses import LOSSES  # noqa: E402
+from rawkd.training.data.batches import batches_of  # noqa: E402
+from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.data.synthesize import NoiseShare  # noqa: E402
+from rawkd.training.distill.distillation import Distillation  # noqa: E402
+from rawkd.training.losses.terms import LOSSES  # noqa: E402
 from rawkd.training.picture_recipes import MDRN_2B_COLOUR, MDRN_2B_GREY, PICTURE_RECIPES  # noqa: E402
 from rawkd.training.recipes import FANET_FAST, recipe_named  # noqa: E402
-from rawkd.training.synthesize import NoiseShare  # noqa: E402
-from rawkd.training.teacher import Teacher  # noqa: E402
-from rawkd.training.trained import find_trained  # noqa: E402
+from rawkd.training.run.loop import Progress, Run, train, validate  # noqa: E402
+from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
+from rawkd.training.saved.trained import find_trained  # noqa: E402
+from rawkd.training.strategies.teacher import Teacher  # noqa: E402
 
 CONFIG: dict[str, Any] = {"channels": 1, "blocks": 1, "width": 8, "branch_width": 4, "groups": 4}
 TINY = replace(

@@ -15,10 +15,11 @@ from small_photos import noisy_photo
 from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
 
 from rawkd.errors import InputError, RawkdError, UnsupportedRawError
-from rawkd.files import decode, dng
-from rawkd.files.decode import Decoder
-from rawkd.files.raw import read_raw
+from rawkd.files.read import decode
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.raw import read_raw
 from rawkd.files.sanity import check_frame, clip_of
+from rawkd.files.write import dng
 from rawkd.photo import Capture, Levels, Tag
 
 UNSUPPORTED = {

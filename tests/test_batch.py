@@ -23,21 +23,21 @@ from small_shoots import left_over, outputs, read_report, write_calibration, wri
 from tiny_models import blur, make_model
 
 from rawkd.batch import lock, queue, work
-from rawkd.batch.crew import LocalCrew
 from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Selection, Task, find_tasks
 from rawkd.batch.watch import Arrivals, watch
+from rawkd.batch.workers import LocalWorkers
 from rawkd.cli import main
 from rawkd.errors import OutputError
-from rawkd.files import decode, decode_child
-from rawkd.files.raw import read_raw
-from rawkd.inference import engine
-from rawkd.options import DenoiseOptions
+from rawkd.files.read import decode, decode_child
+from rawkd.files.read.raw import read_raw
+from rawkd.inference import engines as engine
 from rawkd.process import ProcessOptions, process_file
-from rawkd.sensor.profile_folder import profile_folder
+from rawkd.restore.installed_calibration import profile_folder
+from rawkd.restore.options import DenoiseOptions
 
 Run = Callable[..., int]
 
@@ -676,10 +676,10 @@ def test_watch_denoises_what_appears(family: Path, tmp_path: Path) -> None:
             write_photo(tmp_path / "in" / name)
         return find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), "-denoised.dng")
 
-    crew = LocalCrew(1)
+    workers = LocalWorkers(1)
     try:
-        watch(find, Batch(options, crew), heard.append, arrivals=Arrivals(0.2), stopped=lambda: len(heard) >= 2)
+        watch(find, Batch(options, workers), heard.append, arrivals=Arrivals(0.2), stopped=lambda: len(heard) >= 2)
     finally:
-        crew.close()
+        workers.close()
     assert [str(outcome.status) for outcome in heard] == ["done", "done"]
     assert set(outputs(tmp_path / "out")) == {"a-denoised.dng", "b-denoised.dng"}

@@ -14,10 +14,10 @@ pytest.importorskip("skimage", reason="needs scikit-image")
 from bench_sets import GAIN, Identity, as_cell, blocks, identity_records, make_dnd, plain_psnr, save_v5, save_v73
 
 from rawkd.errors import InputError, OutputError, UsageError
-from rawkd.evaluation.dnd import DND
-from rawkd.evaluation.matlab import open_blocks
+from rawkd.evaluation.datasets.dnd import DND
+from rawkd.evaluation.datasets.matlab import open_blocks
+from rawkd.evaluation.datasets.sidd import PLUS_PATTERNS, SIDD, VALIDATION_PHONES, read_scenes
 from rawkd.evaluation.scoring import run
-from rawkd.evaluation.sidd import PLUS_PATTERNS, SIDD, VALIDATION_PHONES, read_scenes
 from rawkd.photo import CFAPattern
 
 NAMES = "ValidationNoisyBlocksRaw", "ValidationGtBlocksRaw"

@@ -14,12 +14,12 @@ from bench_sets import GAIN, READ_VARIANCE, identity_records, make_pmrid, noisy_
 from small_photos import clean_signal
 
 from rawkd.errors import InputError
-from rawkd.evaluation import sid_eld
-from rawkd.evaluation.burst import Burst
-from rawkd.evaluation.pairs import Pairs, find_pairs
-from rawkd.evaluation.photos import NoiseChoice
-from rawkd.evaluation.pmrid import PMRID, edge_aware, noise_at
-from rawkd.evaluation.sid_eld import ExposurePairs, find_eld, find_sid
+from rawkd.evaluation.datasets import sid_eld
+from rawkd.evaluation.datasets.burst import Burst
+from rawkd.evaluation.datasets.pairs import Pairs, find_pairs
+from rawkd.evaluation.datasets.photos import NoiseChoice
+from rawkd.evaluation.datasets.pmrid import PMRID, edge_aware, noise_at
+from rawkd.evaluation.datasets.sid_eld import ExposurePairs, find_eld, find_sid
 from rawkd.photo import CFAPattern
 
 GIVEN = NoiseChoice(given=(GAIN, READ_VARIANCE))

@@ -25,13 +25,13 @@ from tiny_models import blur, identity, make_model
 from rawkd.cli import main
 from rawkd.errors import ModelError, UsageError
 from rawkd.evaluation.baselines import BASELINES, PACKAGES, stabilise, unstabilise
-from rawkd.evaluation.case import RAW_RULES, Case, Score, raw_values
+from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.methods import Noisy, method_named, methods_named
 from rawkd.evaluation.report import results_csv, results_json, summarise, write_results
 from rawkd.evaluation.scoring import run
-from rawkd.options import DenoiseOptions
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.pipeline import denoise
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import denoise
 from rawkd.sensor.noise import NoiseModel
 
 GAIN, READ_VARIANCE = 1e-3, 4e-6

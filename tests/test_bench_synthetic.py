@@ -20,14 +20,14 @@ from bench_sets import raw_photo, save_raw
 
 from rawkd.cli import main
 from rawkd.errors import InputError, UsageError
+from rawkd.evaluation.datasets.photos import NoiseChoice
+from rawkd.evaluation.datasets.synthetic import GAINS, Synthetic, SyntheticOptions
 from rawkd.evaluation.methods import Noisy, method_named
-from rawkd.evaluation.photos import NoiseChoice
 from rawkd.evaluation.report import summarise
 from rawkd.evaluation.scoring import run
-from rawkd.evaluation.synthetic import GAINS, Synthetic, SyntheticOptions
-from rawkd.files.raw import read_raw
-from rawkd.options import DenoiseOptions
+from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern
+from rawkd.restore.options import DenoiseOptions
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rawkd.blend import blend
 from rawkd.errors import InputError, UsageError
 from rawkd.photo import CFAPattern, Mosaic
+from rawkd.restore.blend import blend
 from rawkd.sensor.noise import NoiseModel
 
 GAIN, READ = 1e-3, 1e-6

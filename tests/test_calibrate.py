@@ -26,20 +26,26 @@ from synthetic_camera import (
     wedge,
 )
 
+from rawkd.calibration.calibrate import IsoNoise, noise_of_iso, odd_iso, read_law
+from rawkd.calibration.frames import Calibration, calibrate, install_path
+from rawkd.calibration.plot import calibration_chart
+from rawkd.calibration.transfer import find_bursts, odd_frames, sample_frame, transfer_points
+from rawkd.calibration.transfer_line import PlanePoints, fit_transfer_line
 from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError, OutputError
-from rawkd.evaluation.calibration import Calibration, calibrate, install_path
-from rawkd.evaluation.calibration_plot import calibration_chart
-from rawkd.options import DenoiseOptions
 from rawkd.photo import RawPhoto, Rect
-from rawkd.pipeline import noise_of
-from rawkd.sensor.calibrate import IsoNoise, noise_of_iso, odd_iso, read_law
+from rawkd.restore.installed_calibration import (
+    installed_files,
+    installed_profile,
+    known_defects,
+    profile_folder,
+    profile_name,
+)
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import prepare
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
-from rawkd.sensor.profile_folder import installed_files, installed_profile, known_defects, profile_folder, profile_name
-from rawkd.sensor.transfer import find_bursts, odd_frames, sample_frame, transfer_points
-from rawkd.sensor.transfer_line import PlanePoints, fit_transfer_line
 
 ISOS = (100, 400, 1600, 6400)
 
@@ -331,7 +337,8 @@ def test_the_command_writes_a_file_that_denoise_reads(
     assert svg.read_text().startswith("<svg")
     assert main(arguments) == 6  # nothing is replaced unasked
     photo = Camera(seed=20).take(wedge(), 1600)
-    noise, warnings = noise_of(photo, DenoiseOptions(calibration=out))
+    prepared = prepare(photo, DenoiseOptions(calibration=out))
+    noise, warnings = prepared.noise, prepared.noise_warnings
     assert noise.source == "calibration"
     assert warnings == ()
     assert noise.green_gain == pytest.approx(true_gain(1600), rel=0.01)
@@ -343,17 +350,18 @@ def test_an_installed_file_is_picked_up(
     for name in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     photo = Camera(seed=20).take(wedge(), 1600)
-    assert noise_of(photo, DenoiseOptions())[0].source != "calibration"
+    assert prepare(photo, DenoiseOptions()).noise.source != "calibration"
     wanted = [str(path) for path in frames if "-1600-" in path.name]
     assert main(["calibrate", "-q", *wanted, "--install"]) == 0
     installed = Path(capsys.readouterr().out.strip())
     assert installed == profile_folder() / "rawkd-lab-one.json"
-    noise, warnings = noise_of(photo, DenoiseOptions())
+    prepared = prepare(photo, DenoiseOptions())
+    noise, warnings = prepared.noise, prepared.noise_warnings
     assert (noise.source, warnings) == ("calibration", ())
-    given, _ = noise_of(photo, DenoiseOptions(noise=(1e-3, 1e-6)))
+    given = prepare(photo, DenoiseOptions(noise=(1e-3, 1e-6))).noise
     assert given.source == "given"
     stranger = Camera(model="Lab Two").take(wedge(), 1600)
-    assert noise_of(stranger, DenoiseOptions())[0].source != "calibration"
+    assert prepare(stranger, DenoiseOptions()).noise.source != "calibration"
     (profile_folder() / "aaa.json").write_text("{}")
     assert installed_profile(photo.capture)[0] == installed
     path, told = installed_profile(stranger.capture)
@@ -394,7 +402,7 @@ def test_of_several_files_the_one_that_covers_the_iso_serves() -> None:
         capture = replace(Camera().take(black(), 100).capture, iso=iso)
         assert installed_profile(capture) == (expected, ())
         assert known_defects(capture, None)[0].pixels[0, 0] == pixel
-    _, warnings = noise_of(Camera().take(wedge(), 50), DenoiseOptions())
+    warnings = prepare(Camera().take(wedge(), 50), DenoiseOptions()).noise_warnings
     assert warnings == ()
 
 
@@ -402,12 +410,13 @@ def test_of_several_files_the_one_that_covers_the_iso_serves() -> None:
 def test_a_file_that_says_nothing_of_the_iso_is_passed_over() -> None:
     path = install("high.json", (1600, 3200), (2e-6, -2e-4), pixel=1)
     photo = Camera(seed=20).take(wedge(), 50)
-    noise, warnings = noise_of(photo, DenoiseOptions())
+    prepared = prepare(photo, DenoiseOptions())
+    noise, warnings = prepared.noise, prepared.noise_warnings
     assert noise.source != "calibration"
     assert warnings[0].startswith(f"{path}: the calibration file, of ISO 1600 to 3200, says nothing of ISO 50")
     assert len(known_defects(photo.capture, None)) == 1  # which do not hang on the ISO
     with pytest.raises(NoiseError, match=r"high\.json: the calibration file, .* says nothing of ISO 50 "):
-        noise_of(photo, DenoiseOptions(calibration=path))
+        prepare(photo, DenoiseOptions(calibration=path))
     farther = install("higher.json", (6400, 12800), (1e-6, 0))
     assert installed_profile(photo.capture) == (farther, warnings[:1])
 
@@ -423,7 +432,7 @@ def test_without_a_home_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) ->
     assert installed_files() == []
     assert installed_profile(photo.capture) == (None, ())
     assert known_defects(photo.capture, None) == ()
-    assert noise_of(photo, DenoiseOptions())[0].source != "calibration"
+    assert prepare(photo, DenoiseOptions()).noise.source != "calibration"
     with pytest.raises(OutputError, match=r"no home folder.*--out"):
         install_path(CameraProfile("Rawkd", "Lab One", (1, 2), np.ones((4, 2)), np.ones((4, 3))))
 

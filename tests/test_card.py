@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from tiny_models import card_document, make_card, write_card
 
 from rawkd.errors import ModelError
-from rawkd.inference import card as card_module
-from rawkd.inference.card import ModelCard, NoiseSubrange, card_json, choose_student, load_cards, load_family, read_card
+from rawkd.inference import students as card_module
+from rawkd.inference.card import ModelCard, NoiseSubrange
+from rawkd.inference.card_file import card_json, read_card
+from rawkd.inference.students import choose_student, load_cards, load_family
 from rawkd.sensor.noise import NoiseModel
 
 EDGES = (8e-6, 1e-4, 2e-3, 4e-2)
@@ -176,7 +178,8 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_reading_cards_imports_nothing_heavy() -> None:
     program = (
-        "import sys, rawkd.inference.card, rawkd.inference.engine, rawkd.inference.tiling, rawkd.inference.ensemble\n"
+        "import sys, rawkd.inference.students, rawkd.inference.engines, rawkd.inference.tiling\n"
+        "import rawkd.inference.self_ensemble\n"
         "print([m for m in ('torch', 'openvino', 'scipy', 'safetensors', 'rawpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import pytest
 from noisy_scenes import leaves, noisy
 
 from rawkd.errors import NoiseError, UsageError
-from rawkd.files.raw import read_raw
+from rawkd.files.read.raw import read_raw
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect, Tag
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.profile import PLANES

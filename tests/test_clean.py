@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from small_photos import noisy_photo
 
 from rawkd.errors import InputError
-from rawkd.files.dng import write_dng
-from rawkd.files.pictures import read_picture
+from rawkd.files.read.pictures import read_picture
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.training.clean import bin_mosaic, find_pictures
-from rawkd.training.dataset import picture_crop
+from rawkd.training.data.clean import bin_mosaic, find_pictures
+from rawkd.training.data.dataset import picture_crop
 
 
 def write_pictures(folder: Path, count: int, side: int = 40) -> None:

@@ -19,7 +19,7 @@ from tiny_models import blur, make_model
 from rawkd import errors
 from rawkd.cli import main
 from rawkd.cli.app import COMMANDS, app
-from rawkd.files.dng import write_dng
+from rawkd.files.write.dng import write_dng
 
 SNAPSHOT = ROOT / "tests" / "snapshots" / "command_line.txt"
 
@@ -326,7 +326,7 @@ def test_an_interrupted_run_leaves_nothing(photo: Path, family: Path, tmp_path: 
         "import os, signal, sys, rawkd.process as process\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits none\n"
         "def interrupted(path, *rest, **named):\n"
-        "    from rawkd.files.atomic import atomic_output\n"
+        "    from rawkd.files.write.atomic import atomic_output\n"
         "    with atomic_output(path, False) as temporary:\n"
         "        temporary.write_bytes(b'half')\n"
         f"        os.kill(os.getpid(), {int(number)})\n"

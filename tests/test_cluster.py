@@ -17,19 +17,19 @@ from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Selection, find_tasks
-from rawkd.batch.work import Kit
+from rawkd.batch.work import WorkerContext
 from rawkd.cli import main
 from rawkd.errors import NoiseError
-from rawkd.files.raw import read_raw
-from rawkd.options import DenoiseOptions
-from rawkd.pipeline import noise_of
+from rawkd.files.read.raw import read_raw
 from rawkd.process import ProcessOptions, process_file
-from rawkd.sensor.profile_folder import profile_folder
+from rawkd.restore.installed_calibration import profile_folder
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import prepare
 
 dask_config = pytest.importorskip("dask.config", reason="needs the extra `cluster`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
 from rawkd.batch import cluster as cluster_module  # noqa: E402
-from rawkd.batch.cluster import ClusterCrew, fixed_for_cluster, pack_luggage  # noqa: E402
+from rawkd.batch.cluster import ClusterWorkers, fixed_for_cluster, pack_worker_files  # noqa: E402
 from rawkd.batch.url_store import UrlStore  # noqa: E402
 
 ENDING = "-denoised.dng"
@@ -86,11 +86,11 @@ def test_a_worker_that_dies_costs_nothing(
             os.kill(victims[0], signal.SIGKILL)
 
     options = options_for(family)
-    crew = ClusterCrew(dask.scheduler_address, options)
+    workers = ClusterWorkers(dask.scheduler_address, options)
     try:
-        Batch(options, crew).run(tasks, listen)
+        Batch(options, workers).run(tasks, listen)
     finally:
-        crew.close()
+        workers.close()
     assert sorted(str(outcome.status) for outcome in heard) == ["done"] * count + ["failed"]
     assert sorted(published) == [f"{index:02}{ENDING}" for index in range(count)]
     assert not left_over(tmp_path / "out")
@@ -186,12 +186,12 @@ def test_other_versions_are_refused(
 
 
 def test_the_luggage_is_named_by_what_it_holds(family: Path, tmp_path: Path) -> None:
-    one, two = pack_luggage(options_for(family)), pack_luggage(options_for(family, jpeg_quality=50))
+    one, two = pack_worker_files(options_for(family)), pack_worker_files(options_for(family, jpeg_quality=50))
     assert one.sha256 == two.sha256
     names = {f"models/{name}/{file}" for name in ("tiny-low", "tiny-high") for file in ("card.json", "network.onnx")}
     assert set(one.files) == names
     make_model(tmp_path / "tiny-low", blur, subrange=[1e-5, 1e-1], halo=4)
-    assert pack_luggage(options_for(tmp_path)).sha256 != one.sha256
+    assert pack_worker_files(options_for(tmp_path)).sha256 != one.sha256
 
 
 def test_calibrations_are_those_of_the_machine_that_sends(
@@ -203,22 +203,22 @@ def test_calibrations_are_those_of_the_machine_that_sends(
     write_shoot(tmp_path / "in", 2)
     tasks = find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING)
     options = options_for(family)
-    crew = ClusterCrew(dask.scheduler_address, options)
+    workers = ClusterWorkers(dask.scheduler_address, options)
     outcomes: list[Outcome] = []
     try:
-        Batch(options, crew).run(tasks, outcomes.append)
+        Batch(options, workers).run(tasks, outcomes.append)
     finally:
-        crew.close()
+        workers.close()
     assert [outcome.report["noise"]["source"] for outcome in outcomes if outcome.report] == ["calibration"] * 2
-    assert pack_luggage(options).files["cameras/one.json"] == installed.read_bytes()
+    assert pack_worker_files(options).files["cameras/one.json"] == installed.read_bytes()
 
-    kit = Kit(cameras=tmp_path / "nowhere")
-    assert noise_of(read_raw(tmp_path / "in" / "00.dng"), options.process.denoise)[0].source == "calibration"
-    localised = kit.localised(options.process).denoise
-    assert noise_of(read_raw(tmp_path / "in" / "00.dng"), localised)[0].source == "profile"
+    worker = WorkerContext(calibrations=tmp_path / "nowhere")
+    assert prepare(read_raw(tmp_path / "in" / "00.dng"), options.process.denoise).noise.source == "calibration"
+    localised = worker.localised(options.process).denoise
+    assert prepare(read_raw(tmp_path / "in" / "00.dng"), localised, worker.context).noise.source == "profile"
 
 
 def test_a_calibration_that_cannot_be_read_is_named(family: Path, tmp_path: Path) -> None:
     denoise = DenoiseOptions(model=family, calibration=tmp_path / "none.json")
     with pytest.raises(NoiseError, match=r"none\.json"):
-        pack_luggage(BatchOptions(ProcessOptions(denoise)))
+        pack_worker_files(BatchOptions(ProcessOptions(denoise)))

@@ -16,15 +16,15 @@ from tiny_models import blur, identity, make_model
 from webdriver import Browser, browser, programs
 
 from rawkd.cli import main
+from rawkd.compare import page as page_module
+from rawkd.compare.compare import CompareOptions, compare, without_folders
+from rawkd.compare.crops import choose_crops
+from rawkd.compare.page import page_of, safe, write_page
 from rawkd.errors import UsageError
-from rawkd.evaluation import page as page_module
-from rawkd.evaluation.compare import CompareOptions, compare, without_folders
-from rawkd.evaluation.crops import choose_crops
-from rawkd.evaluation.page import page_of, safe, write_page
-from rawkd.files.dng import write_dng
-from rawkd.isp import render
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import Rect, Tag
-from rawkd.region import sensor_rect
+from rawkd.photo.region import sensor_rect
+from rawkd.render.view import render
 
 NAME = '<b>it\'s & "x".dng'
 SERIAL, OWNER = b"SERIAL-4711\0", b"Jane Owner\0"
@@ -114,7 +114,7 @@ def test_nothing_is_fetched(page: Path) -> None:
 
 
 def test_the_crops_are_the_pixels_of_the_rendering(photo: Path, models: tuple[Path, Path]) -> None:
-    from rawkd.files.raw import read_raw
+    from rawkd.files.read.raw import read_raw
 
     rect = Rect(20, 10, 100, 120)
     found = compare(photo, CompareOptions(models=models, crops=(rect,)))

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd.training.crops import HALVED, detail, draw_window, half_size
+from rawkd.training.data.crops import HALVED, detail, draw_window, half_size
 
 
 def half_flat(side: int = 256) -> np.ndarray:

@@ -13,15 +13,15 @@ from small_photos import noisy_photo
 from synthetic_camera import RANGE_DN, SHAPE, Camera, black, save, wedge
 from tiny_models import even_blur, make_model
 
+from rawkd.calibration.dark_frames import DarkFrames, outstanding
 from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError
-from rawkd.options import DenoiseOptions
 from rawkd.photo import RawPhoto, Rect
-from rawkd.pipeline import denoise, prepare
-from rawkd.sensor.dark_frames import DarkFrames, outstanding
+from rawkd.restore.installed_calibration import profile_folder
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import denoise, prepare
 from rawkd.sensor.defects import DefectMap, with_known_defects
 from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
-from rawkd.sensor.profile_folder import profile_folder
 
 HOT = np.array([(3, 4), (100, 200), (101, 200), (255, 511), (30, 31)])
 
@@ -97,7 +97,7 @@ def test_calibration_writes_a_map_that_denoise_uses(
     sigma = np.sqrt(result.noise.variance(np.full((4, 1, 1), 0.2)).max())
     assert np.abs(result.mosaic.data[HOT[:, 0], HOT[:, 1]] - 0.2).max() < 5 * sigma < 3000 / RANGE_DN
     stranger = replace(photo, capture=replace(photo.capture, model="Lab Two"))
-    assert len(prepare(stranger, replace(options, calibration=out))[0].defects) == 0
+    assert len(prepare(stranger, replace(options, calibration=out)).photo.defects) == 0
     profile_folder().mkdir(parents=True)
     out.rename(profile_folder() / "lab.json")
     assert denoise(photo, options).defects == len(HOT)

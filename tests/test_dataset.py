@@ -21,15 +21,15 @@ from rawkd.inference.tiling import denoise_tiled  # noqa: E402
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect  # noqa: E402
 from rawkd.sensor.bayer import unify_bayer, unpack  # noqa: E402
 from rawkd.sensor.ksigma import KSigma  # noqa: E402
-from rawkd.training import dataset  # noqa: E402
-from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
-from rawkd.training.dataset import Batch, NoisyBatches, linear_half_size, picture_crop  # noqa: E402
-from rawkd.training.leaves import leaves_scene  # noqa: E402
-from rawkd.training.losses import to_signal  # noqa: E402
-from rawkd.training.synthesize import Camera, NoiseShare, camera_at  # noqa: E402
-from rawkd.training.teacher import told_noise_of  # noqa: E402
-from rawkd.training.unprocess import linearise  # noqa: E402
+from rawkd.training.data import dataset  # noqa: E402
+from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.data.dataset import Batch, NoisyBatches, linear_half_size, picture_crop  # noqa: E402
+from rawkd.training.data.leaves import leaves_scene  # noqa: E402
+from rawkd.training.data.synthesize import Camera, NoiseShare, camera_at  # noqa: E402
+from rawkd.training.data.unprocess import linearise  # noqa: E402
+from rawkd.training.losses.terms import to_signal  # noqa: E402
+from rawkd.training.strategies.teacher import told_noise_of  # noqa: E402
 
 SMALL = Recipe("small", "fanet", {}, batch=2, crop_px=16)
 LIMIT = 1 << 30
@@ -253,7 +253,7 @@ def test_half_size_is_the_mean_of_four() -> None:
 
 
 def test_crops_of_raw_files_are_their_binned_samples(tmp_path: Path) -> None:
-    from rawkd.files.dng import write_dng
+    from rawkd.files.write.dng import write_dng
 
     photo = noisy_photo(pattern=CFAPattern.GRBG)
     write_dng(tmp_path / "photo.dng", photo, preview=None, software="rawkd test")

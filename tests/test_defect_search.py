@@ -10,10 +10,10 @@ from defect_pictures import mosaic_of, noisy, places_of
 from PIL import Image
 from small_photos import GAIN, READ_VARIANCE
 
-from rawkd.files.raw import read_raw
-from rawkd.options import DenoiseOptions
+from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.pipeline import noise_of
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import prepare
 from rawkd.sensor.defect_search import BORDER_PX, LEAST_SIGMAS, find_defects
 from rawkd.sensor.defects import without_defects
 from rawkd.sensor.noise import NoiseModel
@@ -110,7 +110,7 @@ def test_clean_pictures_have_less_than_one_in_a_million(data: Path, gain: float)
 def test_real_ones(data: Path, name: str, known: set[tuple[int, int]]) -> None:
     """Looked at one by one; the second camera has the same ones in both of its photos."""
     photo = read_raw(data / "raw" / name)
-    noise, _ = noise_of(photo, DenoiseOptions())
+    noise = prepare(photo, DenoiseOptions()).noise
     found = find_defects(photo.mosaic, noise)
     assert known <= places_of(found)
     assert len(found) < 60

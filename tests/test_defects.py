@@ -17,13 +17,13 @@ from synthetic_dng import write_dng as write_foreign_dng
 from tiny_models import even_blur, make_model
 
 from rawkd.errors import InputError, UsageError
-from rawkd.files.dng import write_dng
-from rawkd.files.opcodes import Opcode, read_opcodes, write_opcodes
-from rawkd.files.raw import read_raw
-from rawkd.options import DenoiseOptions
+from rawkd.files.read.raw import read_raw
+from rawkd.files.tiff.opcodes import Opcode, read_opcodes, write_opcodes
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Mosaic, RawPhoto, Rect, Tag
-from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import denoise
 from rawkd.sensor.defects import replaced
 
 UNDEFINED = 7

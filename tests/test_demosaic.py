@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rawkd.demosaic import METHODS, bilinear_sites, demosaic, interleave, malvar_sites, pad_edge, sites_to_pixels
 from rawkd.errors import UsageError
 from rawkd.photo import CFAPattern, Mosaic
+from rawkd.render.demosaic import METHODS, bilinear_sites, demosaic, interleave, malvar_sites, pad_edge, sites_to_pixels
 
 OURS = ("bilinear", "malvar")
 

@@ -18,28 +18,27 @@ from tiny_teachers import ANCHOR, NAFNET, STUDENT, leaves_batch, shaken, teacher
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import MemoryLimitError, ModelError, UsageError  # noqa: E402
-from rawkd.inference.card import ModelCard  # noqa: E402
-from rawkd.inference.card_file import NoiseSubrange  # noqa: E402
-from rawkd.inference.ensemble import self_ensemble  # noqa: E402
+from rawkd.inference.card import ModelCard, NoiseSubrange  # noqa: E402
+from rawkd.inference.self_ensemble import self_ensemble  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.sensor.bayer import SYMMETRIES, pack, unpack  # noqa: E402
 from rawkd.sensor.ksigma import KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.checkpoint import load_checkpoint  # noqa: E402
-from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
-from rawkd.training.dataset import NoisyBatches  # noqa: E402
-from rawkd.training.distillation import Distillation  # noqa: E402
-from rawkd.training.ensemble import ensemble_mean  # noqa: E402
-from rawkd.training.loop import Run, train  # noqa: E402
-from rawkd.training.losses import build_losses, charbonnier, to_signal  # noqa: E402
-from rawkd.training.provenance import stages_of  # noqa: E402
+from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.data.dataset import NoisyBatches  # noqa: E402
+from rawkd.training.distill.distillation import Distillation  # noqa: E402
+from rawkd.training.losses.terms import build_losses, charbonnier, to_signal  # noqa: E402
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
+from rawkd.training.run.loop import Run, train  # noqa: E402
+from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
+from rawkd.training.saved.provenance import stages_of  # noqa: E402
+from rawkd.training.saved.trained import find_trained, in_one_spelling  # noqa: E402
+from rawkd.training.strategies.averaged_labels import ensemble_mean  # noqa: E402
 from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: E402
 from rawkd.training.strategies.response import Response  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.teacher import Teacher, told_noise_of  # noqa: E402
-from rawkd.training.trained import find_trained, in_one_spelling  # noqa: E402
+from rawkd.training.strategies.teacher import Teacher, told_noise_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -299,7 +298,7 @@ def test_a_folder_called_like_a_shipped_model_is_named_by_its_path(
     card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = teacher_card(tmp_path / "small")
-    monkeypatch.setattr("rawkd.training.trained.models_directory", lambda: card.directory.parent)
+    monkeypatch.setattr("rawkd.training.saved.trained.models_directory", lambda: card.directory.parent)
     monkeypatch.chdir(tmp_path)
     assert find_trained("small").directory == card.directory
     for path in ("./small", "small/", str(own.directory)):

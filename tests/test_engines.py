@@ -17,11 +17,10 @@ from safetensors.numpy import save_file
 from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make_model, unet, write_card
 
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
-from rawkd.inference import engine as engine_module
+from rawkd.inference import engines as engine_module
 from rawkd.inference import selftest
-from rawkd.inference.card import ModelCard
-from rawkd.inference.engine import Engines, gpu_in_sight, load_engine
-from rawkd.inference.model_card import BF16_COST_LIMIT_DB
+from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
+from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
 from rawkd.inference.openvino_engine import SHAPES, OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
 from rawkd.inference.weights import WEIGHTS, sha256_of
@@ -328,8 +327,8 @@ import json, sys
 events = []
 sys.addaudithook(lambda name, _: events.append(name))
 from pathlib import Path
-from rawkd.inference.card import read_card
-from rawkd.inference.engine import load_engine
+from rawkd.inference.card_file import read_card
+from rawkd.inference.engines import load_engine
 import numpy as np
 engine, _ = load_engine(read_card(Path(sys.argv[1])))
 engine.run(np.zeros((1, 4, 8, 8), np.float32))

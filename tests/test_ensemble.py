@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawkd.errors import UsageError
-from rawkd.inference.ensemble import self_ensemble
+from rawkd.inference.self_ensemble import self_ensemble
 from rawkd.photo import CFAPattern, FloatArray, Mosaic
 from rawkd.sensor.bayer import SYMMETRIES, pack, unify_bayer, unpack
 

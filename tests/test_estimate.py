@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import nnls
 
 from rawkd.errors import NoiseError
-from rawkd.files.raw import read_raw
+from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern, Mosaic
 from rawkd.sensor.blocks import LUMA, NOISE, block_statistics
 from rawkd.sensor.clipping import unclipped

@@ -16,20 +16,20 @@ torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
 
 from rawkd.errors import InputError, ModelError, OutputError, UsageError  # noqa: E402
-from rawkd.inference.card import read_card  # noqa: E402
+from rawkd.inference.card_file import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.inference.torch_engine import load_module  # noqa: E402
 from rawkd.inference.weights import NETWORK, WEIGHTS  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.training import export as exporting  # noqa: E402
-from rawkd.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
-from rawkd.training.export import export  # noqa: E402
-from rawkd.training.loop import Run, train  # noqa: E402
-from rawkd.training.losses import build_losses  # noqa: E402
-from rawkd.training.provenance import Provenance, data_of, learnt_by, origin_of, stages_of, stated  # noqa: E402
+from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.export import export as exporting  # noqa: E402
+from rawkd.training.export.export import export  # noqa: E402
+from rawkd.training.losses.terms import build_losses  # noqa: E402
+from rawkd.training.run.loop import Run, train  # noqa: E402
+from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from rawkd.training.saved.provenance import Provenance, data_of, learnt_by, origin_of, stages_of, stated  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 TINY = Recipe(

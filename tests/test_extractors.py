@@ -11,12 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd import no_reference  # noqa: E402
-from rawkd.no_reference import brisque_features, luma, piqe_of, shape_table  # noqa: E402
-from rawkd.training import blockiness, naturalness  # noqa: E402
-from rawkd.training.blockiness import block_maps_of_luma, block_tests  # noqa: E402
-from rawkd.training.mscn import LEAST_VARIANCE, half_size, mscn, standardise, whole_blocks  # noqa: E402
-from rawkd.training.naturalness import brisque_of_luma, natural_statistics, shape_of  # noqa: E402
+from rawkd.training.losses import blockiness, naturalness, no_reference  # noqa: E402
+from rawkd.training.losses.blockiness import block_maps_of_luma, block_tests  # noqa: E402
+from rawkd.training.losses.mscn import LEAST_VARIANCE, half_size, mscn, standardise, whole_blocks  # noqa: E402
+from rawkd.training.losses.naturalness import brisque_of_luma, natural_statistics, shape_of  # noqa: E402
+from rawkd.training.losses.no_reference import brisque_features, luma, piqe_of, shape_table  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks.fanet import FANet, FANetConfig  # noqa: E402
-from rawkd.training import grow as growing  # noqa: E402
-from rawkd.training.grow import grow  # noqa: E402
+from rawkd.training.run import grow as growing  # noqa: E402
+from rawkd.training.run.grow import grow  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,29 +18,28 @@ from test_training import assert_equal_runs, assert_equal_states  # noqa: E402
 from tiny_teachers import ANCHOR, NAFNET, STUDENT, shaken, teacher_card  # noqa: E402
 from two_processes import run_on_two_processes  # noqa: E402
 
-from rawkd.cli import distill as command  # noqa: E402
 from rawkd.cli import main  # noqa: E402
+from rawkd.cli.training import distill as command  # noqa: E402
 from rawkd.errors import ModelError, UsageError  # noqa: E402
-from rawkd.inference.card import ModelCard  # noqa: E402
-from rawkd.inference.card_file import NoiseSubrange  # noqa: E402
+from rawkd.inference.card import ModelCard, NoiseSubrange  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.sensor.ksigma import KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.batches import batches_of  # noqa: E402
-from rawkd.training.checkpoint import CHECKPOINT, load_checkpoint  # noqa: E402
-from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import NoiseRecipe, Recipe  # noqa: E402
-from rawkd.training.dataset import Batch, NoisyBatches  # noqa: E402
-from rawkd.training.distillation import STRATEGIES, Distillation  # noqa: E402
-from rawkd.training.loop import Progress, Run, train  # noqa: E402
-from rawkd.training.losses import build_losses, to_signal  # noqa: E402
+from rawkd.training.data.batches import batches_of  # noqa: E402
+from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.data.dataset import Batch, NoisyBatches  # noqa: E402
+from rawkd.training.data.synthesize import NoiseShare  # noqa: E402
+from rawkd.training.distill.distillation import STRATEGIES, Distillation  # noqa: E402
+from rawkd.training.losses.terms import build_losses, to_signal  # noqa: E402
 from rawkd.training.recipes import RECIPES  # noqa: E402
+from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
+from rawkd.training.saved.checkpoint import CHECKPOINT, load_checkpoint  # noqa: E402
+from rawkd.training.saved.trained import find_trained  # noqa: E402
 from rawkd.training.strategies.heterogeneous import group_distance, ramp  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.synthesize import NoiseShare  # noqa: E402
-from rawkd.training.teacher import told_noise_of  # noqa: E402
-from rawkd.training.trained import find_trained  # noqa: E402
+from rawkd.training.strategies.teacher import told_noise_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -399,10 +398,10 @@ def test_nothing_of_the_adapters_leaves_the_run(
     pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
     from safetensors.torch import load_file
 
-    from rawkd.inference.card import read_card
+    from rawkd.inference.card_file import read_card
     from rawkd.inference.weights import WEIGHTS
-    from rawkd.training.export import export
-    from rawkd.training.provenance import Provenance
+    from rawkd.training.export.export import export
+    from rawkd.training.saved.provenance import Provenance
 
     recipe = replace(FANET, steps=2)
     state = run(Distillation.of("hads", (cards["nafnet"],), {}), recipe, pictures, tmp_path / "run")
@@ -514,9 +513,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 from test_heterogeneous import FANET, run
-from rawkd.inference.card import read_card
-from rawkd.training.distillation import Distillation
-from rawkd.training.processes import rank_in_environment
+from rawkd.inference.card_file import read_card
+from rawkd.training.distill.distillation import Distillation
+from rawkd.training.run.distributed import rank_in_environment
 out, rank = Path({out!r}), rank_in_environment()
 distillation = Distillation.of("hads", (read_card(Path({card!r})),), {{}})
 state = run(distillation, replace(FANET, steps=2), None, out)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawkd.errors import OutputError
-from rawkd.files import ifd, tags
-from rawkd.files.ifd import Ifd
+from rawkd.files.tiff import ifd, tags
+from rawkd.files.tiff.ifd import Ifd
 from rawkd.photo import Tag
 
 

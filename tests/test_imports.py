@@ -61,7 +61,7 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_the_pipeline_loads_no_heavy_library_before_it_is_used() -> None:
-    assert not modules_of("import rawkd.process, rawkd.pipeline") & HEAVY
+    assert not modules_of("import rawkd.process, rawkd.restore.pipeline") & HEAVY
 
 
 def test_public_names_resolve() -> None:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rawkd.color import ProcessMetadata, camera_from_rgb, gamma, tone, viewing_curve
 from rawkd.errors import InputError, UsageError
-from rawkd.isp import orient, process, render, render_preview
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
+from rawkd.render.color import ProcessMetadata, camera_from_rgb, gamma, tone, viewing_curve
+from rawkd.render.isp import process
+from rawkd.render.view import orient, render, render_preview
 from rawkd.sensor.bayer import pack
 
 MATRIX = np.array([[1.0344, -0.421, -0.062], [-0.2315, 1.0625, 0.1948], [0.0093, 0.1058, 0.5541]])
@@ -235,7 +236,7 @@ def test_a_crop_equals_the_same_part_of_the_whole(pattern: CFAPattern, method: s
 def test_menon_in_blocks_equals_menon_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = noise_photo(70, 90, CFAPattern.GBRG)
     whole = render(photo, demosaic="menon")
-    monkeypatch.setattr("rawkd.isp._BLOCK_PX", (31, 40))
+    monkeypatch.setattr("rawkd.render.isp._BLOCK_PX", (31, 40))
     np.testing.assert_allclose(render(photo, demosaic="menon"), whole, atol=2e-5)
 
 
@@ -287,7 +288,7 @@ def test_preview_fits_and_resembles_the_picture(max_px: int, expected: tuple[int
 def test_colours_are_close_to_those_of_libraw(data: Path, name: str) -> None:
     import rawpy
 
-    from rawkd.files.raw import read_raw
+    from rawkd.files.read.raw import read_raw
 
     path = data / "raw" / name
     photo = replace(read_raw(path), orientation=1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rawkd.files.ljpeg import CODES_MAX, COUNT_FLOOR, _huffman, encode_tile
+from rawkd.files.write.ljpeg import CODES_MAX, COUNT_FLOOR, _huffman, encode_tile
 from rawkd.photo import FrameArray
 
 SHAPES = st.tuples(st.integers(1, 24), st.integers(1, 20)).map(lambda shape: (shape[0], 2 * shape[1]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rawkd.local_mean import WINDOW_PX, keep_local_mean
+from rawkd.restore.local_mean import WINDOW_PX, keep_local_mean
 from rawkd.sensor.noise import NoiseModel
 
 NOISE = NoiseModel(np.full(4, 6e-3), np.full(4, 4.8e-5), "given")

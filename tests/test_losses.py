@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
-from rawkd.training.dataset import Batch  # noqa: E402
-from rawkd.training.losses import (  # noqa: E402
+from rawkd.training.data.dataset import Batch  # noqa: E402
+from rawkd.training.losses.terms import (  # noqa: E402
     CHARBONNIER_C,
     LOSSES,
     STYLE_WEIGHT,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from test_tags import tiff
 
-from rawkd.files.containers import CANON_UUID, read_ciff_make_model, read_tag_tree
-from rawkd.files.metadata import MAKER_NOTE, read_capture, unique_camera_model
-from rawkd.files.tags import Ifd, TagTree, read_tiff_bytes
+from rawkd.files.read.containers import CANON_UUID, read_ciff_make_model, read_tag_tree
+from rawkd.files.read.metadata import MAKER_NOTE, read_capture, unique_camera_model
+from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff_bytes
 from rawkd.photo import Tag
 
 

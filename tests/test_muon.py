@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from rawkd.training.muon import ADAM_LIKE, MuonAndAdam, orthogonal, wide_kernels
+from rawkd.training.run.muon import ADAM_LIKE, MuonAndAdam, orthogonal, wide_kernels
 
 
 def network() -> nn.Module:

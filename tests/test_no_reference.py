@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from rawkd.errors import InputError
-from rawkd.no_reference import (
+from rawkd.training.losses.no_reference import (
     BlockMaps,
     block_maps,
     brisque_features,

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from tiny_models import make_model, unet
 
-from rawkd.inference.card import load_cards
-from rawkd.inference.model_card import BF16_COST_LIMIT_DB, ModelCard
+from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
 from rawkd.inference.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
 from rawkd.inference.selftest import golden_input
+from rawkd.inference.students import load_cards
 from rawkd.inference.weights import NETWORK, load_weights, shard_names
 from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import pack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.leaves import dead_leaves
-from rawkd.training.synthesize import Camera, add_noise, camera_at
-from rawkd.training.unprocess import Look, camera_mosaic
+from rawkd.training.data.leaves import dead_leaves
+from rawkd.training.data.synthesize import Camera, add_noise, camera_at
+from rawkd.training.data.unprocess import Look, camera_mosaic
 
 SHIPPED = load_cards(None)
 

@@ -14,7 +14,7 @@ from conftest import ROOT
 from small_photos import noisy_photo
 
 import rawkd
-from rawkd.files.dng import write_dng
+from rawkd.files.write.dng import write_dng
 
 INSTALLED_MODELS = sorted(path.parent.name for path in (ROOT / "models").glob("*/card.json"))
 
@@ -47,7 +47,7 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_what_a_user_needs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"rawkd/py.typed", "rawkd/cli/app.py", "rawkd/pipeline.py", "rawkd/_models/README.md"} <= names
+    assert {"rawkd/py.typed", "rawkd/cli/app.py", "rawkd/restore/pipeline.py", "rawkd/_models/README.md"} <= names
     assert {f"rawkd/_models/{model}/card.json" for model in INSTALLED_MODELS} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]
     licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}

@@ -15,19 +15,20 @@ from small_photos import GAIN, READ_VARIANCE, clean_signal, noisy_photo
 from tiny_models import even_blur, identity, make_model
 
 from rawkd.errors import InputError, ModelError, OutputError, UsageError
-from rawkd.files.dng import write_dng
 from rawkd.files.naming import plan_outputs
-from rawkd.files.raw import read_raw
-from rawkd.files.sidecar import read_sidecar
+from rawkd.files.read.raw import read_raw
+from rawkd.files.read.sidecar import read_sidecar
+from rawkd.files.write.dng import write_dng
 from rawkd.inference.engine import Engine
 from rawkd.inference.tiling import denoise_tiled
-from rawkd.isp import orient, render
-from rawkd.options import DenoiseOptions
 from rawkd.photo import Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
-from rawkd.pipeline import denoise
-from rawkd.process import ProcessOptions, part_of_region, process_file, profile_left
-from rawkd.region import sensor_rect
+from rawkd.photo.region import sensor_rect
+from rawkd.process import ProcessOptions, process_file, profile_left
+from rawkd.render.view import orient, render
 from rawkd.report import camera_name
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import denoise
+from rawkd.restore.region import part_with_context
 from rawkd.sensor.ksigma import KSigma
 
 NOISE = (GAIN, READ_VARIANCE)
@@ -104,7 +105,7 @@ def test_noise_below_black_reaches_the_network_and_comes_back(keeping: Path, mon
         seen.append(rggb.min())
         return denoise_tiled(engine, rggb, ksigma, *others)
 
-    monkeypatch.setattr("rawkd.pipeline.denoise_tiled", watched)
+    monkeypatch.setattr("rawkd.restore.pipeline.denoise_tiled", watched)
     result = denoise(photo, DenoiseOptions(model=keeping, noise=NOISE, device="cpu", ensemble=1))
     np.testing.assert_array_equal(result.photo.frame, photo.frame)
     assert seen == [photo.mosaic.data.min()]
@@ -296,13 +297,13 @@ def test_a_crop_of_the_shipped_students_is_that_part_of_the_whole(monkeypatch: p
     whole = denoise(photo, options).mosaic.data[sensor_rect(region, photo).slices]
 
     def difference() -> float:
-        part = part_of_region(photo, region, options)
+        part = part_with_context(photo, region, options)
         rows, columns = part.default_crop.slices
         return float(np.sqrt(np.mean((denoise(part, options).mosaic.data[rows, columns] - whole) ** 2)))
 
     noise = np.sqrt(GAIN * 0.3 + READ_VARIANCE)
     assert difference() < 5e-3 * noise
-    monkeypatch.setattr("rawkd.process.math.lcm", lambda *_cells: 2)
+    monkeypatch.setattr("rawkd.restore.region.math.lcm", lambda *_cells: 2)
     assert difference() > 0.1 * noise
 
 

@@ -13,10 +13,10 @@ from small_photos import GAIN, READ_VARIANCE, noisy_photo
 from tiny_models import blur, make_model
 
 from rawkd.cli import main
-from rawkd.evaluation.noise_plot import noise_chart
-from rawkd.evaluation.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Series, chart, span
-from rawkd.files.dng import write_dng
-from rawkd.files.drawing import Dots, Drawing, Line, Text, below
+from rawkd.compare.noise_plot import noise_chart
+from rawkd.files.write.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Series, chart, span
+from rawkd.files.write.dng import write_dng
+from rawkd.files.write.drawing import Dots, Drawing, Line, Text, below
 from rawkd.sensor.noise import NoiseModel
 
 

@@ -11,10 +11,10 @@ import pytest
 import tifffile
 from small_photos import noisy_photo
 
-from rawkd.files.dng import write_dng
-from rawkd.options import DenoiseOptions
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Mosaic
 from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -10,10 +10,10 @@ import pytest
 from synthetic_dng import ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, flat_frame, write_dng
 
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files import dng_tags
-from rawkd.files.decode import Decoder
-from rawkd.files.raw import libraw_levels, read_raw
-from rawkd.files.tags import Ifd
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.raw import libraw_levels, read_raw
+from rawkd.files.tiff import dng_tags
+from rawkd.files.tiff.tags import Ifd
 from rawkd.photo import CFAPattern, RawPhoto, Rect, Tag
 
 REAL = {

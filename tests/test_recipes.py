@@ -15,11 +15,11 @@ pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 from tiny_models import make_card
 
 from rawkd.errors import UsageError
-from rawkd.inference.card import choose_student
+from rawkd.inference.students import choose_student
 from rawkd.networks import NETWORKS, build_network
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.config import NoiseRecipe, Recipe, recipe_json
-from rawkd.training.losses import LOSSES
+from rawkd.training.losses.terms import LOSSES
 from rawkd.training.recipes import FANET_FAST, RECIPES, recipe_named
 
 DEFAULT = Recipe("r", "fanet", {})

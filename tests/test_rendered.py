@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from rawkd.errors import OutputError, UsageError
-from rawkd.files.icc import srgb_profile
-from rawkd.files.rendered import write_image
-from rawkd.files.tags import TagTree, read_tiff_bytes
+from rawkd.files.tiff.tags import TagTree, read_tiff_bytes
+from rawkd.files.write.icc import srgb_profile
+from rawkd.files.write.rendered import write_image
 from rawkd.photo import Capture, Tag
 
 SOFTWARE = "rawkd test"

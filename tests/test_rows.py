@@ -12,12 +12,12 @@ from small_photos import noisy_photo
 from tiny_models import identity, make_model
 
 from rawkd.cli import main
-from rawkd.files.dng import write_dng
-from rawkd.files.raw import read_raw
-from rawkd.options import DenoiseOptions
+from rawkd.files.read.raw import read_raw
+from rawkd.files.write.dng import write_dng
 from rawkd.photo import Levels, RawPhoto, Rect
-from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import denoise
 from rawkd.sensor.rows import level_rows, measure_rows
 
 HEIGHT, WIDTH, MASKED = 600, 800, 48

@@ -19,15 +19,16 @@ from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.networks.count import macs_per_mp  # noqa: E402
-from rawkd.training import recipes, search  # noqa: E402
-from rawkd.training.candidates import CHOICES, NUMBERS, Budget, Candidate, child, drawn  # noqa: E402
-from rawkd.training.checkpoint import load_checkpoint  # noqa: E402
+from rawkd.training import recipes  # noqa: E402
 from rawkd.training.config import Recipe, read_recipe, recipe_json  # noqa: E402
-from rawkd.training.loop import Progress, Run  # noqa: E402
-from rawkd.training.losses import build_losses  # noqa: E402
+from rawkd.training.distill import search  # noqa: E402
+from rawkd.training.distill.candidates import CHOICES, NUMBERS, Budget, Candidate, child, drawn  # noqa: E402
+from rawkd.training.distill.search import FOUND, STATE, Search  # noqa: E402
+from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.recipes import RECIPES, recipe_named  # noqa: E402
-from rawkd.training.search import FOUND, STATE, Search  # noqa: E402
-from rawkd.training.step import DivergedError  # noqa: E402
+from rawkd.training.run.loop import Progress, Run  # noqa: E402
+from rawkd.training.run.step import DivergedError  # noqa: E402
+from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

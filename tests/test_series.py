@@ -14,7 +14,7 @@ from rawkd.batch.series import PooledNoise, Series, load_pool, pool_noise, sampl
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Task
 from rawkd.errors import NoiseError
-from rawkd.files.identify import Identity
+from rawkd.files.read.identify import Identity
 from rawkd.sensor.noise import NoiseModel
 
 SERIES = Series("Canon", "Canon EOS 6D", 6400.0, 14)

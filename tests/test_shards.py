@@ -19,19 +19,21 @@ from tiny_teachers import NAFNET, STUDENT, shaken  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError  # noqa: E402
-from rawkd.inference.card import ModelCard, load_family, read_card  # noqa: E402
+from rawkd.inference.card import ModelCard  # noqa: E402
+from rawkd.inference.card_file import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
+from rawkd.inference.students import load_family  # noqa: E402
 from rawkd.inference.torch_engine import load_module, load_torch_engine  # noqa: E402
 from rawkd.inference.weights import NETWORK, WEIGHTS, load_weights, sha256_of, shard_names  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.training import measures  # noqa: E402
-from rawkd.training import shards as sharding  # noqa: E402
-from rawkd.training.loop import Run, train  # noqa: E402
-from rawkd.training.losses import build_losses  # noqa: E402
-from rawkd.training.shards import SHARD_BYTES, halve, shards  # noqa: E402
+from rawkd.training.export import measures  # noqa: E402
+from rawkd.training.export import shards as sharding  # noqa: E402
+from rawkd.training.export.shards import SHARD_BYTES, halve, shards  # noqa: E402
+from rawkd.training.losses.terms import build_losses  # noqa: E402
+from rawkd.training.run.loop import Run, train  # noqa: E402
+from rawkd.training.saved.trained import find_trained  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.trained import find_trained  # noqa: E402
 
 HALF_ROUNDING = 2.0**-11
 HALF_SUBNORMAL = 2.0**-25

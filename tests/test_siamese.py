@@ -24,21 +24,21 @@ from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.inference.card import ModelCard  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.checkpoint import Checkpoint, load_checkpoint  # noqa: E402
-from rawkd.training.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.config import AWGN, NoiseRecipe  # noqa: E402
-from rawkd.training.dataset import NoisyBatches  # noqa: E402
-from rawkd.training.distillation import Distillation  # noqa: E402
-from rawkd.training.four_steps import FourSteps, run_four_steps  # noqa: E402
-from rawkd.training.loop import Progress, Run, train  # noqa: E402
-from rawkd.training.losses import build_losses  # noqa: E402
-from rawkd.training.provenance import stages_of  # noqa: E402
+from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
+from rawkd.training.data.dataset import NoisyBatches  # noqa: E402
+from rawkd.training.distill.distillation import Distillation  # noqa: E402
+from rawkd.training.distill.four_steps import FourSteps, run_four_steps  # noqa: E402
+from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.recipes import FANET_FAST, RECIPES  # noqa: E402
-from rawkd.training.run_card import card_of_run  # noqa: E402
+from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
+from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint  # noqa: E402
+from rawkd.training.saved.provenance import stages_of  # noqa: E402
+from rawkd.training.saved.run_card import card_of_run  # noqa: E402
+from rawkd.training.saved.trained import find_trained  # noqa: E402
 from rawkd.training.strategies.siamese import Siamese  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.teacher import Teacher  # noqa: E402
-from rawkd.training.trained import find_trained  # noqa: E402
+from rawkd.training.strategies.teacher import Teacher  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -21,15 +21,15 @@ from rawkd.inference.card import ModelCard  # noqa: E402
 from rawkd.networks import NETWORKS, build_network  # noqa: E402
 from rawkd.networks.fanet import FANetConfig  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.blockiness import block_tests  # noqa: E402
-from rawkd.training.checkpoint import load_checkpoint  # noqa: E402
-from rawkd.training.dataset import Batch  # noqa: E402
-from rawkd.training.distillation import Distillation  # noqa: E402
-from rawkd.training.divergence import divergence, divergence_of_noise, luminance  # noqa: E402
-from rawkd.training.loop import Run, train  # noqa: E402
-from rawkd.training.losses import charbonnier  # noqa: E402
-from rawkd.training.mscn import standardise  # noqa: E402
-from rawkd.training.naturalness import natural_statistics  # noqa: E402
+from rawkd.training.data.dataset import Batch  # noqa: E402
+from rawkd.training.distill.distillation import Distillation  # noqa: E402
+from rawkd.training.losses.blockiness import block_tests  # noqa: E402
+from rawkd.training.losses.divergence import divergence, divergence_of_noise, luminance  # noqa: E402
+from rawkd.training.losses.mscn import standardise  # noqa: E402
+from rawkd.training.losses.naturalness import natural_statistics  # noqa: E402
+from rawkd.training.losses.terms import charbonnier  # noqa: E402
+from rawkd.training.run.loop import Run, train  # noqa: E402
+from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
 from rawkd.training.strategies.slkd import (  # noqa: E402
     WEIGHTS,
     ScaleConversion,
@@ -37,8 +37,8 @@ from rawkd.training.strategies.slkd import (  # noqa: E402
     decoder_levels,
     encoder_levels,
 )
-from rawkd.training.taps import FeatureTaps  # noqa: E402
-from rawkd.training.teacher import Teacher  # noqa: E402
+from rawkd.training.strategies.taps import FeatureTaps  # noqa: E402
+from rawkd.training.strategies.teacher import Teacher  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,20 +13,21 @@ import numpy as np
 import pytest
 
 from rawkd.errors import ModelError
-from rawkd.inference.card import ModelCard, load_cards, load_family
-from rawkd.inference.ensemble import self_ensemble
+from rawkd.inference.card import ModelCard
 from rawkd.inference.halo import measure_halo
 from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.self_ensemble import self_ensemble
 from rawkd.inference.selftest import check_golden
+from rawkd.inference.students import load_cards, load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK, load_weights
-from rawkd.local_mean import keep_local_mean
 from rawkd.photo import FloatArray
+from rawkd.restore.local_mean import keep_local_mean
 from rawkd.sensor.bayer import unpack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.leaves import dead_leaves
-from rawkd.training.synthesize import Camera, add_noise, camera_at
-from rawkd.training.unprocess import Look, camera_mosaic
+from rawkd.training.data.leaves import dead_leaves
+from rawkd.training.data.synthesize import Camera, add_noise, camera_at
+from rawkd.training.data.unprocess import Look, camera_mosaic
 
 STUDENTS = load_family("fast")
 SHIPPED = load_cards(None)

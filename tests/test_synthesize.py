@@ -14,8 +14,8 @@ from scipy import stats
 
 from rawkd.errors import UsageError
 from rawkd.sensor.noise import read_variance_prior
-from rawkd.training.eld import CAMERAS, SATURATION_DN, draw_extremes
-from rawkd.training.synthesize import (
+from rawkd.training.data.eld import CAMERAS, SATURATION_DN, draw_extremes
+from rawkd.training.data.synthesize import (
     EXACT_POISSON_BELOW,
     MOST_SMOOTHING,
     SAME_NOISE,

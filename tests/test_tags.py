@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.tags import MAX_IFDS, SIZE_OF_TYPE, UNREAD, read_tiff, read_tiff_bytes, tag_numbers
+from rawkd.files.tiff.tags import MAX_IFDS, SIZE_OF_TYPE, UNREAD, read_tiff, read_tiff_bytes, tag_numbers
 from rawkd.photo import Tag
 
 CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d"}

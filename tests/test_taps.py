@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.training.taps import FeatureTaps  # noqa: E402
+from rawkd.training.strategies.taps import FeatureTaps  # noqa: E402
 
 MDRN = {"width": 8, "branch_width": 6, "blocks": 1, "groups": 4}
 

@@ -13,8 +13,8 @@ from rawkd.networks import NETWORKS, build_network  # noqa: E402
 from rawkd.networks.blocks import with_variance  # noqa: E402
 from rawkd.networks.count import macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.nafnet import NAFNet, NAFNetConfig  # noqa: E402
-from rawkd.training.grow import grow  # noqa: E402
 from rawkd.training.recipes import RECIPES  # noqa: E402
+from rawkd.training.run.grow import grow  # noqa: E402
 
 TINY: dict[str, dict[str, Any]] = {
     "fanet": {"widths": [8, 16], "encoder_blocks": [0, 1], "decoder_blocks": [1], "groups": 2},

@@ -20,14 +20,15 @@ from rawkd.cli import main
 from rawkd.cli.app import app
 from rawkd.errors import ModelError
 from rawkd.evaluation.methods import methods_named
-from rawkd.files.dng import write_dng
-from rawkd.inference import card as card_module
-from rawkd.inference.card import DEFAULT_TIER, TIERS, card_json, choose_student, load_cards, load_family, read_card
+from rawkd.files.write.dng import write_dng
+from rawkd.inference import students as card_module
+from rawkd.inference.card_file import card_json, read_card
+from rawkd.inference.students import DEFAULT_TIER, TIERS, choose_student, load_cards, load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK
-from rawkd.options import DenoiseOptions
-from rawkd.pipeline import denoise
 from rawkd.process import ProcessOptions
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import denoise
 from rawkd.sensor.noise import NoiseModel
 
 BUDGETS_GMAC = {"fast": 2.6688, "balanced": 16.0}
@@ -167,7 +168,7 @@ def test_an_ensemble_multiplies_any_tier(tier: str | None, network: str, monkeyp
         rounds.append(given[3].name)
         return denoise_tiled(*given)
 
-    monkeypatch.setattr("rawkd.pipeline.denoise_tiled", counted)
+    monkeypatch.setattr("rawkd.restore.pipeline.denoise_tiled", counted)
     photo = noisy_photo(64, 72)
     for ensemble in (1, 2, 8):
         rounds.clear()
@@ -283,7 +284,7 @@ class TestTeacher:
         photo = noisy_photo(150, 202)
         options = DenoiseOptions(model=teacher, noise=NOISE, ensemble=1, device="cpu", threads=1, precision="f32")
         by_openvino = denoise(photo, options)
-        monkeypatch.setattr("rawkd.inference.engine.gpu_in_sight", lambda: "cpu")
+        monkeypatch.setattr("rawkd.inference.engines.gpu_in_sight", lambda: "cpu")
         by_torch = denoise(photo, replace(options, device="auto"))
         deviation = np.sqrt(READ_VARIANCE + GAIN * np.maximum(photo.mosaic.data, 0))
         apart = (by_torch.mosaic.data - by_openvino.mosaic.data) / deviation

@@ -22,18 +22,18 @@ from two_processes import run_on_two_processes  # noqa: E402
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, OutputError  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.checkpoint import (  # noqa: E402
+from rawkd.training.config import Recipe, recipe_json  # noqa: E402
+from rawkd.training.data.clean import find_pictures  # noqa: E402
+from rawkd.training.losses.terms import build_losses  # noqa: E402
+from rawkd.training.recipes import FANET_FAST  # noqa: E402
+from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
+from rawkd.training.saved.checkpoint import (  # noqa: E402
     CHECKPOINT,
     Checkpoint,
     load_checkpoint,
     refuse_other_recipe,
     save_checkpoint,
 )
-from rawkd.training.clean import find_pictures  # noqa: E402
-from rawkd.training.config import Recipe, recipe_json  # noqa: E402
-from rawkd.training.loop import Progress, Run, train  # noqa: E402
-from rawkd.training.losses import build_losses  # noqa: E402
-from rawkd.training.recipes import FANET_FAST  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -509,7 +509,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 from test_training import TINY, run
-from rawkd.training.processes import rank_in_environment
+from rawkd.training.run.distributed import rank_in_environment
 rank = rank_in_environment()
 out = Path({out!r})
 # the second process's time is over at once, and the first one stops with it

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rawkd.color import camera_from_rgb, tone
 from rawkd.errors import InputError
-from rawkd.isp import process
+from rawkd.render.color import camera_from_rgb, tone
+from rawkd.render.isp import process
 from rawkd.sensor.bayer import pack
-from rawkd.training.unprocess import (
+from rawkd.training.data.unprocess import (
     CAMERA_FROM_XYZ,
     Look,
     expand_gamma,

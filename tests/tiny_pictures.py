@@ -11,8 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tiny_models import card_document, write_card
 
-from rawkd.inference.card import ModelCard
-from rawkd.inference.model_card import CHANNELS
+from rawkd.inference.card import CHANNELS, ModelCard
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.pictures import anchor_of_sigma
 from rawkd.inference.selftest import make_golden

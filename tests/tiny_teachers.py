@@ -16,7 +16,7 @@ from rawkd.inference.weights import WEIGHTS, sha256_of
 from rawkd.networks import build_network
 from rawkd.sensor.ksigma import Anchor
 from rawkd.training.config import Recipe
-from rawkd.training.dataset import Batch, NoisyBatches
+from rawkd.training.data.dataset import Batch, NoisyBatches
 
 STUDENT = Recipe(
     "tiny",
@@ -82,8 +82,8 @@ def exported_teacher(folder: Path, **changes: Any) -> ModelCard:
     from rawkd.inference.halo import measure_halo
     from rawkd.inference.openvino_engine import OpenVINOEngine
     from rawkd.inference.weights import NETWORK
-    from rawkd.training.export import _onnx
-    from rawkd.training.shards import halve, shards
+    from rawkd.training.export.export import _onnx
+    from rawkd.training.export.shards import halve, shards
 
     torch.manual_seed(0)
     module: Any = shaken(build_network("nafnet", NAFNET))

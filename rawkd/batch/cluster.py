@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster as a crew.
+"""The workers of a Dask cluster as `Workers`.
 
 Every worker gets the weights once, named by their hash. Workers only stage results; names are given by the one process
 that runs the batch, so a photo whose worker is lost is done again by another and still written once.
@@ -14,16 +14,16 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rawkd import __version__
-from rawkd.batch.crew import Item, Result
 from rawkd.batch.settings import BatchOptions, calibration_bytes
-from rawkd.batch.work import Kit
+from rawkd.batch.work import WorkerContext
+from rawkd.batch.workers import Item, Result
 from rawkd.errors import RawkdError, UsageError
-from rawkd.inference.card import load_family
 from rawkd.inference.card_file import CARD
-from rawkd.sensor.profile_folder import installed_files
+from rawkd.inference.students import load_family
+from rawkd.restore.installed_calibration import installed_files
 
 if TYPE_CHECKING:
-    from rawkd.batch.cluster_worker import Luggage
+    from rawkd.batch.cluster_worker import WorkerFiles
 
 TIMEOUT_S = 10.0
 RETRIES = 2
@@ -42,7 +42,7 @@ def fixed_for_cluster(options: BatchOptions) -> BatchOptions:
     return replace(options, process=replace(options.process, denoise=fixed))
 
 
-class ClusterCrew:
+class ClusterWorkers:
     """The workers behind a scheduler."""
 
     def __init__(self, address: str, options: BatchOptions) -> None:
@@ -59,7 +59,7 @@ class ClusterCrew:
 
         from rawkd.batch.cluster_worker import RawkdPlugin
 
-        luggage = pack_luggage(options)
+        worker_files = pack_worker_files(options)
         _check_security(address)
         try:
             self._client = Client(address, timeout=TIMEOUT_S, set_as_default=False)
@@ -68,14 +68,14 @@ class ClusterCrew:
             raise UsageError(f"{address}: {text}") from error
         try:
             _compare_versions(address, self._client)
-            self._plugin = f"rawkd-{luggage.sha256[:16]}"
-            self._client.register_plugin(RawkdPlugin(luggage), name=self._plugin)
+            self._plugin = f"rawkd-{worker_files.sha256[:16]}"
+            self._client.register_plugin(RawkdPlugin(worker_files), name=self._plugin)
         except BaseException:
             self._client.close()
             raise
 
     def each(
-        self, function: Callable[[Kit, Item], Result], items: Iterable[Item]
+        self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Exception]]:
         """Items and results as they come; a photo that took several workers with it comes back as an exception."""
         from distributed import as_completed
@@ -96,7 +96,7 @@ class ClusterCrew:
             self._client.cancel(list(futures), force=True)
 
     def close(self) -> None:
-        """Take the luggage back and hang up."""
+        """Take the files back and hang up."""
         try:
             self._client.unregister_worker_plugin(self._plugin)
         except (OSError, TimeoutError, ValueError, KeyError):
@@ -105,14 +105,14 @@ class ClusterCrew:
             self._client.close()
 
 
-def pack_luggage(options: BatchOptions) -> Luggage:
+def pack_worker_files(options: BatchOptions) -> WorkerFiles:
     """The files of models and calibrations that workers need, those that are installed here included.
 
     Raises
     ------
     ModelError, NoiseError: if models or the calibration file cannot be read.
     """
-    from rawkd.batch.cluster_worker import Luggage
+    from rawkd.batch.cluster_worker import WorkerFiles
 
     denoise = options.process.denoise
     files = {}
@@ -128,7 +128,7 @@ def pack_luggage(options: BatchOptions) -> Luggage:
         files |= {f"cameras/{path.name}": calibration_bytes(path) for path in installed_files()}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = json.dumps([__version__, sorted(digests.items())])
-    return Luggage(files, hashlib.sha256(text.encode()).hexdigest(), __version__)
+    return WorkerFiles(files, hashlib.sha256(text.encode()).hexdigest(), __version__)
 
 
 def _check_security(address: str) -> None:

@@ -12,13 +12,13 @@ from typing import Any, cast
 from distributed import WorkerPlugin, get_worker
 
 from rawkd import __version__
-from rawkd.batch.crew import Item, Result
-from rawkd.batch.work import Kit
+from rawkd.batch.work import WorkerContext
+from rawkd.batch.workers import Item, Result
 from rawkd.errors import RawkdError, UsageError
 
 
 @dataclass(frozen=True, eq=False)
-class Luggage:
+class WorkerFiles:
     """What a worker needs and may not have.
 
     Attributes
@@ -33,21 +33,21 @@ class Luggage:
 
 
 class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
-    """Unpacks the luggage once a worker, and keeps engines and decoders from photo to photo."""
+    """Unpacks the files once a worker, and keeps engines and decoders from photo to photo."""
 
-    def __init__(self, luggage: Luggage) -> None:
-        self.luggage = luggage
-        self.kit: Kit | None = None
+    def __init__(self, worker_files: WorkerFiles) -> None:
+        self.worker_files = worker_files
+        self.worker: WorkerContext | None = None
 
     def setup(self, worker: Any) -> None:
         """Unpack to the worker's own folder."""
         self._folder = Path(tempfile.mkdtemp(prefix="rawkd-", dir=worker.local_directory))
-        for name, data in self.luggage.files.items():
+        for name, data in self.worker_files.files.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         models, calibration = self._folder / "models", self._folder / "calibration.json"
-        self.kit = Kit(
+        self.worker = WorkerContext(
             models if models.is_dir() else None,
             calibration if calibration.is_file() else None,
             self._folder / "cameras",  # also where none was sent: the worker's own ones are no part of the batch
@@ -55,9 +55,9 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002
         """End decoders and remove what was unpacked."""
-        if self.kit is not None:
-            self.kit.stopped.set()
-            self.kit.close()
+        if self.worker is not None:
+            self.worker.stopped.set()
+            self.worker.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -66,16 +66,16 @@ def installed_version() -> str:
     return __version__
 
 
-def on_worker(function: Callable[[Kit, Item], Result], item: Item, plugin: str) -> Result:
-    """Do one item with the worker's kit.
+def on_worker(function: Callable[[WorkerContext, Item], Result], item: Item, plugin: str) -> Result:
+    """Do one item with what the worker keeps.
 
     Raises
     ------
     UsageError: if the worker has another rawkd than the one that sent the item.
     """
     found = cast(RawkdPlugin, get_worker().plugins[plugin])
-    if found.luggage.version != __version__:
-        raise UsageError(f"this worker has rawkd {__version__}, the batch {found.luggage.version}")
-    if found.kit is None:
+    if found.worker_files.version != __version__:
+        raise UsageError(f"this worker has rawkd {__version__}, the batch {found.worker_files.version}")
+    if found.worker is None:
         raise RawkdError("this worker has not unpacked its models")
-    return function(found.kit, item)
+    return function(found.worker, item)

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from rawkd.batch.crew import Crew
 from rawkd.batch.outcome import Failure, Outcome, Status
-from rawkd.batch.record import Record, Standing, judge, save
+from rawkd.batch.record import Record, TaskState, judge, save
 from rawkd.batch.series import SAMPLES, PooledNoise, Series, load_pool, pool_noise, sampling_order, save_pool
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import Store
 from rawkd.batch.task import Task, collisions, place
-from rawkd.batch.work import Assignment, Kit, Measured, Staged, denoise, look, measure
+from rawkd.batch.work import Assignment, Measured, Staged, WorkerContext, denoise, look, measure
+from rawkd.batch.workers import Workers
 from rawkd.errors import OutputError, RawkdError
-from rawkd.files.identify import Identity
+from rawkd.files.read.identify import Identity
 from rawkd.photo import Capture
+from rawkd.restore.installed_calibration import installed_profile
 from rawkd.sensor.noise import NoiseModel
-from rawkd.sensor.profile_folder import installed_profile
 
 Listener = Callable[[Outcome], None]
 """Called with every outcome, as it comes."""
@@ -47,7 +47,7 @@ class Batch:
     """
 
     options: BatchOptions
-    crew: Crew
+    workers: Workers
     pools: dict[tuple[str, Series], PooledNoise] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class Batch:
         done = {(o.task.target.root, o.series): o.task for o in outcomes if o.status is Status.SKIPPED and o.series}
         for key in done.keys() - {(root, str(series)) for root, series in self.pools}:
             task = done[key]
-            series = Series.of(look(Kit(), task))  # the photos of a series are alike: one is asked
+            series = Series.of(look(WorkerContext(), task))  # the photos of a series are alike: one is asked
             pool = None if series is None else load_pool(task.target, series, self.settings)
             if series is not None and pool is not None:
                 self.pools[key[0], series] = pool
@@ -88,23 +88,23 @@ class Batch:
         settled, rest = [], []
         overwrite = self.options.process.overwrite
         judged = {task: judge(task, self.settings, overwrite=overwrite) for task in tasks}
-        written = {place(task.target, task.output) for task in tasks if judged[task][0] is Standing.DONE}
-        for task, (standing, _, record) in judged.items():
+        written = {place(task.target, task.output) for task in tasks if judged[task][0] is TaskState.DONE}
+        for task, (state, _, record) in judged.items():
             if place(task.source, task.name) in written:
                 settled.append(Outcome(task, Status.OWN))
-            elif standing is Standing.DONE and record is not None:
+            elif state is TaskState.DONE and record is not None:
                 settled.append(_skipped(task, record))
             else:
                 rest.append(task)
         todo = {}
-        for task, found in self.crew.each(look, rest):
+        for task, found in self.workers.each(look, rest):
             identity = Identity() if isinstance(found, Exception) else found
             if identity.is_own_output:
                 settled.append(Outcome(task, Status.OWN))
             else:
                 todo[task] = identity
-        refused = {task: judged[task][1] for task in todo if judged[task][0] is Standing.REFUSED}
-        refused |= collisions([task for task in tasks if task in todo or judged[task][0] is Standing.DONE])
+        refused = {task: judged[task][1] for task in todo if judged[task][0] is TaskState.REFUSED}
+        refused |= collisions([task for task in tasks if task in todo or judged[task][0] is TaskState.DONE])
         for task in refused.keys() & todo.keys():
             settled.append(_failed(task, OutputError(refused[task])))
             del todo[task]
@@ -115,10 +115,10 @@ class Batch:
     def _done_meanwhile(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Outcomes of photos that another batch has done, or that got in the way, before this one got the lock."""
         for task in tasks:
-            standing, reason, record = judge(task, self.settings, overwrite=self.options.process.overwrite)
-            if standing is Standing.DONE and record is not None:
+            state, reason, record = judge(task, self.settings, overwrite=self.options.process.overwrite)
+            if state is TaskState.DONE and record is not None:
                 yield _skipped(task, record)
-            elif standing is Standing.REFUSED:
+            elif state is TaskState.REFUSED:
                 yield _failed(task, OutputError(reason))
 
     def _work(self, todo: dict[Task, Identity]) -> Iterator[Outcome]:
@@ -129,7 +129,7 @@ class Batch:
             lost.add(outcome.task)
             yield outcome
         assignments = [self._assigned(task, series.get(task)) for task in todo if task not in lost]
-        for assignment, staged in self.crew.each(denoise, assignments):
+        for assignment, staged in self.workers.each(denoise, assignments):
             yield self._published(assignment, staged)
 
     def _series(self, todo: dict[Task, Identity]) -> dict[Task, Series | None]:
@@ -146,7 +146,7 @@ class Batch:
             for of in set(series.values())
             if of is not None
             and denoise.noise_source == "auto"
-            and installed_profile(Capture(make=of.make, model=of.model, iso=of.iso), denoise.cameras)[0] is not None
+            and installed_profile(Capture(make=of.make, model=of.model, iso=of.iso))[0] is not None
         }
         return {task: None if of in calibrated else of for task, of in series.items()}
 
@@ -173,7 +173,7 @@ class Batch:
                 self.pools[key] = known
         told: dict[Task, Measured] = {}
         while chosen := [task for key in waiting for task in _wanted(waiting[key], told)]:
-            for assignment, found in self.crew.each(measure, [Assignment(t, self.options.process) for t in chosen]):
+            for assignment, found in self.workers.each(measure, [Assignment(t, self.options.process) for t in chosen]):
                 if isinstance(found, Measured):
                     told[assignment.task] = found
                 else:

@@ -45,7 +45,7 @@ class Record:
     report: dict[str, Any]
 
 
-class Standing(Enum):
+class TaskState(Enum):
     """What is to be done about a photo."""
 
     NEW = "new"
@@ -79,18 +79,18 @@ def load(task: Task) -> Record | None:
         return None
 
 
-def judge(task: Task, settings: str, *, overwrite: bool) -> tuple[Standing, str, Record | None]:
+def judge(task: Task, settings: str, *, overwrite: bool) -> tuple[TaskState, str, Record | None]:
     """Whether a photo is to be done, is done with these settings and this input, or stands in the way, and why."""
     if task.target.state(task.output) is None:
-        return Standing.NEW, "", None
+        return TaskState.NEW, "", None
     record = load(task)
     reason = _difference(task, settings, record)
     if reason is None:
-        return Standing.DONE, "", record
+        return TaskState.DONE, "", record
     if overwrite:
-        return Standing.NEW, "", None
+        return TaskState.NEW, "", None
     advice = "give --overwrite to replace it, or -o for another place"
-    return Standing.REFUSED, f"{task.output_shown} exists {reason}; {advice}", None
+    return TaskState.REFUSED, f"{task.output_shown} exists {reason}; {advice}", None
 
 
 def _difference(task: Task, settings: str, record: Record | None) -> str | None:

@@ -14,8 +14,8 @@ from rawkd import __version__
 from rawkd.batch.outcome import Outcome, counts
 from rawkd.batch.series import PooledNoise, Series
 from rawkd.errors import OutputError, UsageError
-from rawkd.files.atomic import atomic_output
 from rawkd.files.naming import make_folder
+from rawkd.files.write.atomic import atomic_output
 
 COLUMNS = (
     "input", "output", "status", "error", "series", "camera", "iso", "cfa", "width", "height", "gain", "read_variance",

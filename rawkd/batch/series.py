@@ -23,7 +23,7 @@ import numpy as np
 from rawkd.batch.store import OWN_FOLDER, Store
 from rawkd.batch.task import Task
 from rawkd.errors import NoiseError
-from rawkd.files.identify import Identity
+from rawkd.files.read.identify import Identity
 from rawkd.sensor.noise import NoiseModel
 
 SAMPLES = 8

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rawkd import __version__
 from rawkd.errors import NoiseError
-from rawkd.inference.card import load_family
+from rawkd.inference.students import load_family
 from rawkd.process import ProcessOptions
 
 POOLED_SOURCES = frozenset({"auto", "profile", "blind"})
@@ -47,7 +47,7 @@ def fingerprint(options: BatchOptions) -> str:
     """
     process, denoise = options.process, options.process.denoise
     calibration = denoise.calibration
-    plain = asdict(replace(process, denoise=replace(denoise, model=None, calibration=None, cameras=None, threads=None)))
+    plain = asdict(replace(process, denoise=replace(denoise, model=None, calibration=None, threads=None)))
     plain.pop("overwrite")
     content = {
         "version": __version__,

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from rawkd.batch.lock import sole_use
 from rawkd.errors import OutputError
-from rawkd.files.atomic import HINTS, atomic_output
+from rawkd.files.write.atomic import HINTS, atomic_output
 
 OWN_FOLDER = ".rawkd"
 WORK = f"{OWN_FOLDER}/work"

@@ -12,12 +12,11 @@ from rawkd.batch.record import sha256_of_file
 from rawkd.batch.store import FileState, work_name
 from rawkd.batch.task import Task
 from rawkd.errors import NoiseError, RawkdError
-from rawkd.files.decode import Decoder
-from rawkd.files.identify import Identity, identify
-from rawkd.files.raw import read_raw
-from rawkd.inference.engine import Engines
-from rawkd.pipeline import noise_of, prepare
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.identify import Identity, identify
+from rawkd.files.read.raw import read_raw
 from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.pipeline import Context, prepare
 from rawkd.sensor.noise import NoiseModel
 
 
@@ -25,21 +24,22 @@ class StoppedError(RawkdError):
     """The run was interrupted while a photo was worked on."""
 
 
-class Kit:
+class WorkerContext:
     """What a worker keeps from photo to photo: engines for all its threads, a decoder for each.
 
     Parameters
     ----------
     models : folder of the models, where the worker was sent its own; None where the options say it.
-    calibration : likewise the calibration file. cameras : likewise the folder of installed calibration files.
+    calibration : likewise the calibration file.
+    calibrations : likewise the folder of installed calibration files.
     """
 
     def __init__(
-        self, models: Path | None = None, calibration: Path | None = None, cameras: Path | None = None
+        self, models: Path | None = None, calibration: Path | None = None, calibrations: Path | None = None
     ) -> None:
-        self.engines = Engines()
+        self.context = Context(calibrations=calibrations)
         self.stopped = threading.Event()
-        self._models, self._calibration, self._cameras = models, calibration, cameras
+        self._models, self._calibration = models, calibration
         self._of_thread = threading.local()
         self._decoders: list[Decoder] = []
 
@@ -59,8 +59,6 @@ class Kit:
             denoise = replace(denoise, model=self._models)
         if self._calibration is not None:
             denoise = replace(denoise, calibration=self._calibration)
-        if self._cameras is not None:
-            denoise = replace(denoise, cameras=self._cameras)
         return replace(options, denoise=denoise)
 
     def check(self, _part: float = 0.0) -> None:
@@ -108,9 +106,9 @@ class Staged:
     report: dict[str, Any]
 
 
-def look(kit: Kit, task: Task) -> Identity:
+def look(worker: WorkerContext, task: Task) -> Identity:
     """Who took a photo and who wrote it; nothing known where that cannot be read, for denoising says why best."""
-    kit.check()
+    worker.check()
     try:
         with task.source.local(task.name) as path:
             return identify(path)
@@ -118,32 +116,32 @@ def look(kit: Kit, task: Task) -> Identity:
         return Identity()
 
 
-def measure(kit: Kit, assignment: Assignment) -> Measured | Failure:
+def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure:
     """The noise of one photo; a photo that cannot be read has failed for good."""
     task = assignment.task
     try:
-        kit.check()
+        worker.check()
         with task.source.local(task.name) as path:
-            photo = read_raw(path, decoder=kit.decoder)
+            photo = read_raw(path, decoder=worker.decoder)
             try:
-                options = kit.localised(assignment.options).denoise
-                return Measured(*noise_of(prepare(photo, options)[0], options))
+                prepared = prepare(photo, worker.localised(assignment.options).denoise, worker.context)
+                return Measured(prepared.noise, prepared.noise_warnings)
             except NoiseError:
                 return Measured(None)
     except Exception as error:  # one bad photo must not cost the others
         return Failure.of(error, task.input_shown)
 
 
-def denoise(kit: Kit, assignment: Assignment) -> Staged | Failure:
+def denoise(worker: WorkerContext, assignment: Assignment) -> Staged | Failure:
     """Denoise one photo to a work file."""
     task = assignment.task
     try:
-        kit.check()
+        worker.check()
         with task.source.local(task.name) as path:
             source = _state(task)
             staged = work_name(task.key, Path(task.output).suffix)
             with task.target.staging(staged) as work:
-                report, sha256 = _denoise(kit, assignment, path, work)
+                report, sha256 = _denoise(worker, assignment, path, work)
             source_sha256 = sha256_of_file(path)
         known = {**report, "input": task.input_shown, "output": task.output_shown}
         return Staged(staged, sha256, source, source_sha256, known)
@@ -156,12 +154,12 @@ def _state(task: Task) -> FileState:
     return task.source.state(task.name) or FileState(-1, "")
 
 
-def _denoise(kit: Kit, assignment: Assignment, path: Path, work: Path) -> tuple[dict[str, Any], str]:
+def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Path) -> tuple[dict[str, Any], str]:
     """The report and the hash of what was written to `work`, whose name no message holds."""
-    options = replace(kit.localised(assignment.options), overwrite=True)
+    options = replace(worker.localised(assignment.options), overwrite=True)
     try:
         report = process_file(
-            path, work, options, kit.check, decoder=kit.decoder, engines=kit.engines, noise=assignment.noise
+            path, work, options, worker.check, decoder=worker.decoder, context=worker.context, noise=assignment.noise
         )
     except RawkdError as error:
         raise type(error)(str(error).replace(str(work), assignment.task.output_shown)) from error

@@ -37,13 +37,13 @@ COMMANDS = (
     LazyCommand("batch", "rawkd.cli.batch", "Denoise folders of raw photos, several at a time."),
     LazyCommand("inspect", "rawkd.cli.inspect", "Show what is known about a raw photo and its noise."),
     LazyCommand("compare", "rawkd.cli.compare", "Show a photo before and after, as one page."),
-    LazyCommand("bench", "rawkd.cli.bench", "Score models on a data set by the set's own rules."),
+    LazyCommand("bench", "rawkd.cli.bench.command", "Score models on a data set by the set's own rules."),
     LazyCommand("calibrate", "rawkd.cli.calibrate", "Measure the noise of a camera from bursts of a still scene."),
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
-    LazyCommand("train", "rawkd.cli.train", "Train one student of a recipe.", hidden=True),
-    LazyCommand("distill", "rawkd.cli.distill", "Train one student by a teacher.", hidden=True),
-    LazyCommand("search", "rawkd.cli.search", "Find a siamese network under a budget.", hidden=True),
-    LazyCommand("export", "rawkd.cli.export", "Write a model directory from a run.", hidden=True),
+    LazyCommand("train", "rawkd.cli.training.train", "Train one student of a recipe.", hidden=True),
+    LazyCommand("distill", "rawkd.cli.training.distill", "Train one student by a teacher.", hidden=True),
+    LazyCommand("search", "rawkd.cli.training.search", "Find a siamese network under a budget.", hidden=True),
+    LazyCommand("export", "rawkd.cli.training.export", "Write a model directory from a run.", hidden=True),
 )
 """Every command, in the order of the help. A new command is one file in rawkd/cli and one line here."""
 

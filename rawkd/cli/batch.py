@@ -19,11 +19,11 @@ from rawkd.cores import available_cores
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rawkd.batch.crew import Crew
     from rawkd.batch.queue import Batch
     from rawkd.batch.settings import BatchOptions
     from rawkd.batch.store import Store
     from rawkd.batch.task import Task
+    from rawkd.batch.workers import Workers
 
 MOST_JOBS = 8
 """Most photos at a time unless `--jobs` says more: each takes up to a gigabyte (our choice)."""
@@ -96,9 +96,9 @@ def batch_command(
 
     tasks = () if watching else find()
     display.total = None if watching else len(tasks)
-    options, crew = _crew(cluster, jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS), options, display)
-    with closing(crew):
-        batch = Batch(options, crew)
+    options, workers = _workers(cluster, jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS), options, display)
+    with closing(workers):
+        batch = Batch(options, workers)
         if dry_run:
             _foretell(batch, tasks, display)
             return FAILED if display.failed else OK
@@ -136,16 +136,18 @@ def _stores(*, absolute: bool) -> Callable[[str], Store]:
     return open_store
 
 
-def _crew(cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay) -> tuple[BatchOptions, Crew]:
+def _workers(
+    cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay
+) -> tuple[BatchOptions, Workers]:
     """Who does the work, and the options fixed for all of them."""
     if cluster is None:
-        from rawkd.batch.crew import LocalCrew
+        from rawkd.batch.workers import LocalWorkers
 
-        return options, LocalCrew(jobs, display.begun)
-    from rawkd.batch.cluster import ClusterCrew, fixed_for_cluster
+        return options, LocalWorkers(jobs, display.begun)
+    from rawkd.batch.cluster import ClusterWorkers, fixed_for_cluster
 
     fixed = fixed_for_cluster(options)
-    return fixed, ClusterCrew(cluster, fixed)
+    return fixed, ClusterWorkers(cluster, fixed)
 
 
 def _watch(find: Callable[[], Sequence[Task]], batch: Batch, display: BatchDisplay) -> None:

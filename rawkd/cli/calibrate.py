@@ -12,7 +12,7 @@ from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import OK, exit_code_of
 
 if TYPE_CHECKING:
-    from rawkd.evaluation.calibration import Calibration
+    from rawkd.calibration.frames import Calibration
 
 
 @click.command("calibrate")
@@ -67,10 +67,10 @@ def _calibrate(
     frames: tuple[Path, ...], out: Path | None, plots: tuple[Path, ...], console: Console, *, overwrite: bool
 ) -> None:
     """Measure, write, and name what was written on stdout."""
-    from rawkd.evaluation.calibration import calibrate, install_path, write_calibration
-    from rawkd.evaluation.calibration_plot import calibration_chart
-    from rawkd.files.drawing import refuse_plot, write_drawing
+    from rawkd.calibration.frames import calibrate, install_path, write_calibration
+    from rawkd.calibration.plot import calibration_chart
     from rawkd.files.naming import refuse_to_overwrite
+    from rawkd.files.write.drawing import refuse_plot, write_drawing
 
     if out is not None:
         refuse_to_overwrite(out, overwrite=overwrite)

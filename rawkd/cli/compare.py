@@ -13,8 +13,8 @@ from rawkd.cli.exit_codes import OK, exit_code_of
 from rawkd.cli.options import PART, STOPS, noise_pair, region
 
 if TYPE_CHECKING:
-    from rawkd.demosaic import Method
-    from rawkd.evaluation.compare import CompareOptions
+    from rawkd.compare.compare import CompareOptions
+    from rawkd.render.demosaic import Method
 
 
 def _regions(
@@ -100,9 +100,9 @@ def compare_command(
     Without --crop, interesting parts are found: texture, shadows, skin or a smooth area, highlights. The page holds no
     location, no serial number and no folder of yours, so it can be shared.
     """
-    from rawkd.evaluation.compare import CompareOptions
-    from rawkd.options import DenoiseOptions
+    from rawkd.compare.compare import CompareOptions
     from rawkd.photo import Rect
+    from rawkd.restore.options import DenoiseOptions
 
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")
@@ -136,8 +136,8 @@ def _compare(
     photo: Path, page: Path, strip: Path | None, options: CompareOptions, console: Console, *, overwrite: bool
 ) -> None:
     """Compute, write, and name what was written on stdout."""
-    from rawkd.evaluation.compare import compare, write_strip
-    from rawkd.evaluation.page import refuse_names, write_page
+    from rawkd.compare.compare import compare, write_strip
+    from rawkd.compare.page import refuse_names, write_page
 
     refuse_names(page, strip, overwrite=overwrite)
     with console.progress(photo.name) as progress:

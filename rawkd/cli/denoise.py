@@ -14,10 +14,10 @@ from rawkd.cli.exit_codes import FAILED, OK, exit_code_of
 from rawkd.cli.options import Choices, shared_options
 
 if TYPE_CHECKING:
-    from rawkd.files.decode import Decoder
-    from rawkd.inference.engine import Engines
+    from rawkd.files.read.decode import Decoder
     from rawkd.process import ProcessOptions
     from rawkd.report import Report
+    from rawkd.restore.pipeline import Context
 
 
 @click.command("denoise")
@@ -42,9 +42,9 @@ def denoise_command(
     Every photo becomes a DNG with the same colours, crop and metadata, or a finished picture. Paths of what was written
     go to stdout, everything else to stderr.
     """
-    from rawkd.files.decode import Decoder
     from rawkd.files.naming import make_folder, plan_outputs
-    from rawkd.inference.engine import Engines
+    from rawkd.files.read.decode import Decoder
+    from rawkd.restore.pipeline import Context
 
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose contradict each other")
@@ -52,10 +52,10 @@ def denoise_command(
     outputs = plan_outputs(photos, output, choices.file_format, cropped=choices.crop is not None)
     make_folder(output)
     console = Console(verbosity=verbose - quiet)
-    engines = Engines()
+    context = Context()
     with Decoder() as decoder:
         codes = [
-            _denoise_one(photo, target, options, (decoder, engines), console, as_json=as_json)
+            _denoise_one(photo, target, options, (decoder, context), console, as_json=as_json)
             for photo, target in zip(photos, outputs, strict=True)
         ]
     failed = [code for code in codes if code != OK]
@@ -69,7 +69,7 @@ def _denoise_one(
     photo: Path,
     output: Path,
     options: ProcessOptions,
-    tools: tuple[Decoder, Engines],
+    tools: tuple[Decoder, Context],
     console: Console,
     *,
     as_json: bool,
@@ -79,7 +79,7 @@ def _denoise_one(
 
     try:
         with console.progress(photo.name) as progress:
-            report = process_file(photo, output, options, progress, decoder=tools[0], engines=tools[1])
+            report = process_file(photo, output, options, progress, decoder=tools[0], context=tools[1])
     except Exception as error:  # one bad photo must not cost the others
         console.fail(error, photo)
         return exit_code_of(error)

@@ -42,19 +42,19 @@ def _facts(
     path: Path, model: str | None, plot: Path | None, *, overwrite: bool
 ) -> tuple[dict[str, object], tuple[str, ...]]:
     """What is known, in plain values, and what was remarkable; the noise is plotted where that is asked for."""
-    from rawkd.files.drawing import refuse_plot, write_drawing
-    from rawkd.files.raw import read_raw
-    from rawkd.inference.card import choose_student, load_family
-    from rawkd.options import DenoiseOptions
-    from rawkd.pipeline import noise_of, prepare
+    from rawkd.files.read.raw import read_raw
+    from rawkd.files.write.drawing import refuse_plot, write_drawing
+    from rawkd.inference.students import choose_student, load_family
+    from rawkd.restore.options import DenoiseOptions
+    from rawkd.restore.pipeline import prepare
 
     if plot is not None:
         refuse_plot(plot, overwrite=overwrite)
     raw = read_raw(path)
-    prepared, warnings = prepare(raw, DenoiseOptions())
-    noise, noise_warnings = noise_of(raw, DenoiseOptions())
+    prepared = prepare(raw, DenoiseOptions())
+    noise = prepared.noise
     if plot is not None:
-        from rawkd.evaluation.noise_plot import noise_chart
+        from rawkd.compare.noise_plot import noise_chart
 
         write_drawing(plot, noise_chart(raw, noise), overwrite=overwrite)
     card, choice_warnings = choose_student(load_family(model), noise)
@@ -66,10 +66,10 @@ def _facts(
             "confidence": noise.confidence,
         },
         "row_noise": _row_noise(raw),
-        "known_defects": len(prepared.defects),
+        "known_defects": len(prepared.photo.defects),
         "student": None if card is None else card.name,
     }
-    return record, raw.warnings + warnings + noise_warnings + choice_warnings
+    return record, prepared.warnings + prepared.noise_warnings + choice_warnings
 
 
 def _row_noise(photo: RawPhoto) -> dict[str, object] | None:

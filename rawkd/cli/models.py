@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @click.option("-v", "--verbose", is_flag=True, help="Also licence, data, limits and measures.")
 def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
     """List the installed models: tier, the gains that each was trained for, its size and its cost."""
-    from rawkd.inference.card import card_json, load_cards
+    from rawkd.inference.card_file import card_json
+    from rawkd.inference.students import load_cards
 
     for card in load_cards(directory):
         if as_json:

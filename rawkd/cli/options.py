@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import BadParameter, Context, Parameter
 
-from rawkd.cli.gathered import gathered
+from rawkd.cli.option_groups import gathered
 
 if TYPE_CHECKING:
-    from rawkd.demosaic import Method
     from rawkd.process import ProcessOptions
+    from rawkd.render.demosaic import Method
 
 PART = click.FloatRange(0, 1)
 
@@ -87,9 +87,9 @@ class Choices:
 
     def process_options(self) -> ProcessOptions:
         """The values that the program works with."""
-        from rawkd.options import DenoiseOptions
         from rawkd.photo import Rect
         from rawkd.process import ProcessOptions
+        from rawkd.restore.options import DenoiseOptions
 
         crop = self.crop
         return ProcessOptions(

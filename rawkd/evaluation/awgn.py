@@ -15,9 +15,9 @@ import numpy as np
 
 from rawkd.errors import InputError, ModelError, UsageError
 from rawkd.evaluation.awgn_models import PictureModels
-from rawkd.evaluation.case import Values
+from rawkd.evaluation.datasets.case import Values
 from rawkd.evaluation.scoring import Record, Results
-from rawkd.files.pictures import PICTURE_SUFFIXES, read_picture
+from rawkd.files.read.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.inference.pictures import WHITE, anchor_of_sigma, values_of
 from rawkd.metrics import psnr, ssim
 from rawkd.photo import FloatArray

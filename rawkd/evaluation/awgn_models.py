@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rawkd.errors import ModelError
-from rawkd.inference.card import ModelCard, load_cards
-from rawkd.inference.engine import Engines
-from rawkd.inference.model_card import PICTURES
+from rawkd.inference.card import PICTURES, ModelCard
+from rawkd.inference.engines import Engines
 from rawkd.inference.pictures import restore_picture
+from rawkd.inference.students import load_cards
 from rawkd.inference.weights import models_directory
 from rawkd.photo import FloatArray
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rawkd.evaluation.awgn_published import Published
 from rawkd.evaluation.report import results_csv, results_json
 from rawkd.evaluation.scoring import Results
-from rawkd.files.atomic import atomic_output
+from rawkd.files.write.atomic import atomic_output
 
 
 def awgn_json(results: Results, known: Sequence[Published]) -> str:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from rawkd.errors import UsageError
-from rawkd.evaluation.case import Case
+from rawkd.evaluation.datasets.case import Case
 from rawkd.photo import DoubleArray, Mosaic
 from rawkd.sensor.bayer import pack, unify_bayer, unpack
 

@@ -7,12 +7,13 @@ from typing import Protocol
 
 from rawkd.errors import UsageError
 from rawkd.evaluation.baselines import BASELINES, Baseline
-from rawkd.evaluation.case import Case
-from rawkd.inference.card import ModelCard, choose_student, load_family
-from rawkd.inference.engine import Engines
-from rawkd.options import DenoiseOptions
+from rawkd.evaluation.datasets.case import Case
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engines import Engines
+from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import Mosaic
-from rawkd.pipeline import engine_of, restore_mosaic
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import engine_of, restore_mosaic
 
 NOISY, BUILT_IN = "noisy", "built-in"
 
@@ -84,7 +85,7 @@ class Students:
         return warnings + more
 
     def restore(self, case: Case) -> Mosaic:
-        """As `rawkd.pipeline` restores a photo's mosaic."""
+        """As `rawkd.restore.pipeline` restores a photo's mosaic."""
         card, _ = choose_student(self._cards, case.noise)
         if card is None:
             return case.noisy

@@ -17,10 +17,10 @@ import numpy as np
 
 from rawkd import __version__
 from rawkd.errors import UsageError
-from rawkd.evaluation.case import Values
+from rawkd.evaluation.datasets.case import Values
 from rawkd.evaluation.scoring import Record, Results
-from rawkd.files.atomic import atomic_output
 from rawkd.files.naming import make_folder, refuse_to_overwrite
+from rawkd.files.write.atomic import atomic_output
 
 FORMAT, VERSION = "rawkd-bench", 1
 ALL = "all"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rawkd.errors import InputError, ModelError
-from rawkd.evaluation.case import Benchmark, Case, Values, Warned
+from rawkd.evaluation.datasets.case import Benchmark, Case, Values, Warned
 from rawkd.evaluation.methods import Method
 from rawkd.metrics import BiasCurve
 from rawkd.photo import Mosaic

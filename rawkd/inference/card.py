@@ -1,137 +1,175 @@
-"""The family of a tier or name, and the choice among its networks by the photo's noise.
-
-Source: the noise subrange model array of the Feature-Align paper (arXiv 2103.01524, section 3.3). A family tiles its
-range of gains without gap or overlap; what is done outside is our choice, written at `choose_student`.
-"""
+"""The card of a model: what it is, what it was made from, and where it holds; `card_file` reads and writes it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rawkd.errors import ModelError
-from rawkd.inference.card_file import CARD, card_json, read_card
-from rawkd.inference.model_card import DEFAULT_TIER, TIERS, Golden, ModelCard, NoiseSubrange
-from rawkd.inference.weights import models_directory
-from rawkd.sensor.noise import NoiseModel
+from rawkd.sensor.ksigma import Anchor
 
-__all__ = [
-    "DEFAULT_TIER",
-    "TIERS",
-    "Golden",
-    "ModelCard",
-    "NoiseSubrange",
-    "card_json",
-    "choose_student",
-    "load_cards",
-    "load_family",
-    "one_family",
-    "read_card",
-]
+BF16_COST_LIMIT_DB = 0.05
+"""A network runs in bf16 where that costs less at the photo's gain, for a third fewer seconds; our choice."""
 
-LEFT_ALONE_BELOW = 4.0
-"""A photo with this many times less noise than a family's range begins with stays as it is. At less than half as much
-students harm blown edges, and ever more so, since their products of features grow without bound; texture still gains
-there (docs/accuracy.md). Our choice between the two."""
+TIERS = ("fast", "balanced", "best")
+"""What users choose among, the quickest first; a card says which of them its family is."""
+DEFAULT_TIER = "fast"
+"""Without `--model`: the best tier that keeps 24 MP under 6 s on 2 cores on every processor, with bf16 or without
+(docs/performance.md). Decided here, by measuring, and not where it runs: one version gives one picture everywhere."""
+
+ROUNDING = 1 + 1e-9
+"""By which edges of subranges may differ that are the same."""
+
+CHANNELS = {"planes": 4, "planes+variance": 8, "grey": 1, "rgb": 3}
+"""What a network takes by the input kind of its card."""
+PICTURES = ("grey", "rgb")
+"""The kinds of finished pictures, with additive white Gaussian noise: no raw photo is denoised by such a network."""
 
 
-def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
-    """Every model in `directory` (one, or a folder of several), or the shipped ones; by family and subrange.
+@dataclass(frozen=True)
+class NoiseSubrange:
+    """Gains low <= gain < high, in signal units; of a network for pictures, sigma from low to high, white being 255."""
 
-    Raises
-    ------
-    ModelError: if there is none, a card is wrong, or two models have one name.
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high < math.inf:
+            raise ModelError(f"the noise subrange [{self.low:g}, {self.high:g}) is empty or not positive")
+
+    def __contains__(self, gain: float) -> bool:
+        return self.low <= gain < self.high
+
+    def covers(self, low: float, high: float) -> bool:
+        """Whether all from low to high lies within, but for rounding."""
+        return self.low <= low * ROUNDING and high <= self.high * ROUNDING
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What the exported network answers to an input that every machine can make again.
+
+    Attributes
+    ----------
+    seed, size : of `selftest.golden_input`; size in packed pixels.
+    gain, read_variance : the noise of that input.
+    patch : packed pixels along the edge of the central patch that is compared.
+    residual : base64 of the patch's output - input, (4, patch, patch) little-endian float32.
     """
-    root = models_directory() if directory is None else directory
-    folders = [root] if (root / CARD).exists() else sorted(path.parent for path in root.glob(f"*/{CARD}"))
-    if not folders:
-        raise ModelError(f"{root} holds no model: name a folder with a card.json, or a folder of such folders")
-    cards = sorted((read_card(folder) for folder in folders), key=lambda card: (card.family, card.subrange.low))
-    names = [card.name for card in cards]
-    if len(set(names)) != len(names):
-        raise ModelError(f"{root} holds two models of one name: {', '.join(names)}")
-    return tuple(cards)
+
+    seed: int
+    size: int
+    patch: int
+    gain: float
+    read_variance: float
+    residual: str
 
 
-def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
-    """The family among `cards` that denoises, lowest gain first.
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything that is known of one model; `card.json` with its folder.
 
-    Those of the default tier, where there are any; else the students; else, where there are none, the teacher.
-
-    Raises
-    ------
-    ModelError: if they are of several families or none, take more than planes, or leave a gap or overlap of gains.
+    Attributes
+    ----------
+    family, name : a family is a set of networks that share out a range of gains; name is the folder's.
+    role : student | teacher. tier : fast | balanced | best, None for a family that is none of them.
+    network, config : how `networks.NETWORKS` builds it.
+    input : planes | planes+variance | grey | rgb; the last two are finished pictures with white Gaussian noise.
+    subrange : gains that it was trained for; of pictures sigma, low and high included, white being 255.
+    anchor : the noise it sees; of pictures with gain 0.
+    stride : input sizes are multiples of it, packed pixels. halo : packed pixels from a tile's inner edge whose
+        output is not exact; half a tile or more says that no tile is exact anywhere (global pooling).
+    tile : the largest tile, packed pixels, a multiple of stride.
+    params : number of parameters. macs_per_mp : GMAC per megapixel by convention, "1e6" and "2^20".
+    files : sha256 by file name. golden : for the self-test.
+    data, licence, recipe, commit, seeds, created : where the weights come from.
+    metrics : by gain (of pictures by sigma), psnr, psnr_noisy (dB) and ssim. bf16_cost_db : dB lost, likewise, or None
+        where unmeasured.
+    limits : what it is known not to do, one sentence each.
+    directory : where the card lies.
     """
-    found = tuple(cards)
-    default = [card for card in found if card.tier == DEFAULT_TIER]
-    students = [card for card in found if card.role == "student"]
-    family = sorted(default or students or found, key=lambda card: card.subrange.low)
-    names = sorted({card.family for card in family})
-    if len(names) != 1:
-        what = f"several families ({', '.join(names)})" if names else "no model"
-        raise ModelError(f"the models hold {what}: name one family with --model")
-    for card in family:
-        card.check_denoises()
-    for lower, upper in pairwise(family):
-        if not math.isclose(lower.subrange.high, upper.subrange.low, rel_tol=1e-9):
+
+    family: str
+    name: str
+    role: str
+    tier: str | None
+    network: str
+    config: dict[str, Any]
+    input: str
+    subrange: NoiseSubrange
+    anchor: Anchor
+    stride: int
+    halo: int
+    tile: int
+    params: int
+    macs_per_mp: dict[str, float]
+    files: dict[str, str]
+    golden: Golden
+    data: Any
+    licence: str
+    recipe: Any
+    commit: str
+    seeds: Any
+    metrics: dict[str, dict[str, float]]
+    bf16_cost_db: dict[str, float] | None
+    limits: tuple[str, ...]
+    created: str
+    directory: Path
+
+    def __post_init__(self) -> None:
+        if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
+            raise ModelError(f"model {self.name}: a tile of {self.tile} is no multiple of the stride {self.stride}")
+        if 2 * self.halo < self.tile <= -(-2 * self.halo // self.stride) * self.stride:
+            raise ModelError(f"model {self.name}: a tile of {self.tile} leaves nothing beside a halo of {self.halo}")
+        if not self.is_for_pictures and self.subrange.low == self.subrange.high:
+            raise ModelError(f"{self.directory / 'card.json'}: the field subrange is empty: install the model again")
+        if (self.anchor.gain == 0) != self.is_for_pictures:
             raise ModelError(
-                f"the models {lower.name} and {upper.name} leave a gap or overlap between the gains "
-                f"{lower.subrange.high:g} and {upper.subrange.low:g}: install the family again"
+                f"{self.directory / 'card.json'}: the field anchor is no noise of {self.input} (gain "
+                f"{self.anchor.gain:g}): install the model again"
             )
-    return tuple(family)
 
+    @property
+    def is_for_pictures(self) -> bool:
+        """Whether it takes finished pictures, grey or colour, and no raw photo."""
+        return self.input in PICTURES
 
-def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
-    """The shipped family of a tier, the shipped family or model of a name, that of a folder, or (None) the default.
+    @property
+    def channels(self) -> int:
+        """Planes of its answer."""
+        return 4 if self.input == "planes+variance" else CHANNELS[self.input]
 
-    Tiers go before the names of shipped models, and these before folders; a single model is a family of one.
+    def check_denoises(self) -> None:
+        """Refuse a network that needs more than a photo's planes, or something else.
 
-    Raises
-    ------
-    ModelError: if the tier is not shipped or nothing of that name is found, or as `load_cards` and `one_family`.
-    """
-    if name_or_directory is None:
-        return one_family(load_cards(None))
-    if isinstance(name_or_directory, Path):
-        return one_family(load_cards(name_or_directory))
-    shipped = load_cards(None) if next(models_directory().glob(f"*/{CARD}"), None) else ()
-    for field in ("tier", "family", "name"):
-        if matches := [card for card in shipped if getattr(card, field) == name_or_directory]:
-            return one_family(matches)
-    if name_or_directory in TIERS:
-        tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
-        raise ModelError(
-            f"the tier {name_or_directory} is not shipped with this version (shipped: {tiers}): name another"
-        )
-    if Path(name_or_directory).is_dir():
-        return one_family(load_cards(Path(name_or_directory)))
-    known = ", ".join(sorted({card.family for card in shipped} | {card.name for card in shipped})) or "none"
-    raise ModelError(f"{name_or_directory} is neither a folder nor a shipped model ({known}): name one of them")
+        Raises
+        ------
+        ModelError: if it takes a variance map besides: such a network can teach, and be no tier; or takes pictures.
+        """
+        if self.is_for_pictures:
+            raise ModelError(
+                f"the model {self.name} takes {self.input} pictures with white Gaussian noise and is no raw model: "
+                "choose another with --model"
+            )
+        if self.input != "planes":
+            raise ModelError(
+                f"the model {self.name} takes {self.input} and can only teach: choose another with --model"
+            )
 
+    @property
+    def exact_tiles(self) -> bool:
+        """Whether a tile's output is exact beyond the halo, so that tiles may be cropped and set side by side."""
+        return 2 * self.halo < self.tile
 
-def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard | None, tuple[str, ...]]:
-    """The network of a family, be it a student or a teacher, whose subrange holds the photo's green gain; warnings.
-
-    Below the family's range the first one serves, with a warning only below half of it: less noise is the easier
-    case, and k-sigma brings it to the anchor. Farther below than `LEFT_ALONE_BELOW` none does, and the photo is best
-    left as it is. From the end of the range on the last one serves, with a warning that it has seen no such noise.
-
-    Raises
-    ------
-    ModelError: as `one_family`.
-    """
-    family = one_family(cards)
-    gain, name = noise.green_gain, family[0].family
-    low, high = family[0].subrange.low, family[-1].subrange.high
-    if gain < low:
-        far = f"the noise (gain {gain:.3g}) is far below what {name} was trained for (from {low:.3g})"
-        if gain * LEFT_ALONE_BELOW < low:
-            return None, (f"{far}: nothing was removed",)
-        return family[0], (f"{far}: fine detail may be lost",) if gain < low / 2 else ()
-    if gain >= high:
-        return family[-1], (
-            f"the noise (gain {gain:.3g}) is stronger than {name} has seen (up to {high:.3g}): expect leftovers",
-        )
-    return next(card for card in reversed(family) if gain >= card.subrange.low), ()
+    def allows_bf16(self, gain: float | None = None) -> bool:
+        """Whether bf16 was measured to cost less than `BF16_COST_LIMIT_DB`, at every gain or at those about `gain`."""
+        cost = {float(at): value for at, value in (self.bf16_cost_db or {}).items()}
+        if gain is not None:
+            about = {
+                max((at for at in cost if at <= gain), default=None),
+                min((at for at in cost if at > gain), default=None),
+            }
+            cost = {at: value for at, value in cost.items() if at in about}
+        return bool(cost) and all(value < BF16_COST_LIMIT_DB for value in cost.values())

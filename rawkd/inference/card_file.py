@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.errors import ModelError
-from rawkd.inference.model_card import CHANNELS, TIERS, Golden, ModelCard, NoiseSubrange
+from rawkd.inference.card import CHANNELS, TIERS, Golden, ModelCard, NoiseSubrange
 from rawkd.sensor.ksigma import Anchor
-
-__all__ = ["CARD", "Golden", "ModelCard", "NoiseSubrange", "card_json", "read_card"]
 
 CARD = "card.json"
 ROLES = ("student", "teacher")

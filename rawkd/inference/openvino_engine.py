@@ -12,7 +12,7 @@ import numpy as np
 
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
-from rawkd.inference.model_card import ModelCard
+from rawkd.inference.card import ModelCard
 from rawkd.inference.openvino_graph import fill, split_before_convolutions
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray

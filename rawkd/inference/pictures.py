@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.color import LUMA
+from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
-from rawkd.inference.model_card import ModelCard
 from rawkd.photo import FloatArray
+from rawkd.render.color import LUMA
 from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry
 from rawkd.sensor.ksigma import Anchor
 

@@ -16,18 +16,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rawkd.errors import ModelError
-from rawkd.inference.model_card import Golden, ModelCard
+from rawkd.inference.card import Golden, ModelCard
+from rawkd.inference.engine import Engine
 from rawkd.inference.weights import sha256_of
 from rawkd.photo import DoubleArray, FloatArray
 from rawkd.sensor.ksigma import Anchor
-
-if TYPE_CHECKING:
-    from rawkd.inference.engine import Engine
 
 Run = Callable[[FloatArray], FloatArray]
 """A network: (1, 4, h, w) anchored values -> the same shape, float32."""

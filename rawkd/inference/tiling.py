@@ -19,8 +19,8 @@ from itertools import pairwise
 import numpy as np
 
 from rawkd.errors import InputError
+from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
-from rawkd.inference.model_card import ModelCard
 from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import pack, unpack
 from rawkd.sensor.ksigma import KSigma

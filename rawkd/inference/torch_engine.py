@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rawkd.errors import MemoryLimitError, ModelError, UsageError
-from rawkd.inference.model_card import ModelCard
+from rawkd.inference.card import ModelCard
 from rawkd.inference.weights import load_weights
 from rawkd.photo import FloatArray
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rawkd.errors import ModelError
 
 if TYPE_CHECKING:
-    from rawkd.inference.model_card import ModelCard
+    from rawkd.inference.card import ModelCard
 
 NETWORK = "network.onnx"
 WEIGHTS = "weights.safetensors"

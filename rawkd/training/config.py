@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from rawkd.errors import UsageError
-from rawkd.inference.model_card import CHANNELS, PICTURES, NoiseSubrange
+from rawkd.inference.card import CHANNELS, PICTURES, NoiseSubrange
 from rawkd.inference.pictures import WHITE, anchor_of_sigma
 from rawkd.sensor.ksigma import Anchor
 from rawkd.sensor.noise import read_variance_prior

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from rawkd.training.dataset import Batch
-from rawkd.training.synthesize import NoiseShare
+from rawkd.training.data.dataset import Batch
+from rawkd.training.data.synthesize import NoiseShare
 
 
 class Strategy(Protocol):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rawkd.training.dataset import Batch
-from rawkd.training.losses import CONTENT_LAYER, STYLE_WEIGHT, gram
+from rawkd.training.data.dataset import Batch
+from rawkd.training.losses.terms import CONTENT_LAYER, STYLE_WEIGHT, gram
 from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.teacher import Teacher
+from rawkd.training.strategies.teacher import Teacher
 
 CHARBONNIER_OF_NOISE = math.sqrt(2 / math.pi)
 """Of untouched noisy crops: the mean absolute value of a normal number of deviation 1."""

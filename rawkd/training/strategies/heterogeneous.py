@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError, UsageError
-from rawkd.training.dataset import Batch
+from rawkd.training.data.dataset import Batch
+from rawkd.training.data.synthesize import SAME_NOISE, NoiseShare
 from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.synthesize import SAME_NOISE, NoiseShare
-from rawkd.training.taps import FeatureTaps
-from rawkd.training.teacher import Teacher
+from rawkd.training.strategies.taps import FeatureTaps
+from rawkd.training.strategies.teacher import Teacher
 
 GROUPS = 3
 """The last groups of a network, of which features are compared: the paper's 2, 3 and 4."""

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from rawkd.training.config import Recipe
-from rawkd.training.losses import build_losses
+from rawkd.training.data.synthesize import SAME_NOISE, NoiseShare
+from rawkd.training.losses.terms import build_losses
+from rawkd.training.saved.trained import TrainedCard
 from rawkd.training.strategies import Strategy
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.synthesize import SAME_NOISE, NoiseShare
-from rawkd.training.teacher import Teacher, refuse_other_input
-from rawkd.training.trained import TrainedCard
+from rawkd.training.strategies.teacher import Teacher, refuse_other_input
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from rawkd.training.dataset import Batch
+from rawkd.training.data.dataset import Batch
 from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.teacher import Teacher
+from rawkd.training.strategies.teacher import Teacher
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rawkd.training.dataset import Batch
+from rawkd.training.data.dataset import Batch
 from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.response import shared_out
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.teacher import Teacher
+from rawkd.training.strategies.teacher import Teacher
 
 NUM_TEACHERS = 2
 

@@ -21,15 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError, UsageError
-from rawkd.training.blockiness import block_tests
-from rawkd.training.dataset import Batch
-from rawkd.training.divergence import divergence_of_noise
-from rawkd.training.mscn import standardise
-from rawkd.training.naturalness import natural_statistics
+from rawkd.training.data.dataset import Batch
+from rawkd.training.losses.blockiness import block_tests
+from rawkd.training.losses.divergence import divergence_of_noise
+from rawkd.training.losses.mscn import standardise
+from rawkd.training.losses.naturalness import natural_statistics
 from rawkd.training.strategies.kind import Kind, Setting
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.taps import FeatureTaps
-from rawkd.training.teacher import Teacher
+from rawkd.training.strategies.taps import FeatureTaps
+from rawkd.training.strategies.teacher import Teacher
 
 PARTS = ("drl", "irl", "nc", "et", "img", "kl")
 """What can be left out; without `nc` or `et` the levels' standardised features themselves are compared."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from rawkd.training.dataset import Batch
-from rawkd.training.losses import Loss
+from rawkd.training.data.dataset import Batch
+from rawkd.training.losses.terms import Loss
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""`rawkd bench`: score models on data sets."""

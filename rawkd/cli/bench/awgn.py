@@ -1,0 +1,110 @@
+"""`rawkd bench awgn`: additive white Gaussian noise on finished pictures, beside the published tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rawkd.cli.bench.options import FILE
+from rawkd.cli.console import Console
+from rawkd.cli.exit_codes import OK
+
+if TYPE_CHECKING:
+    from rawkd.evaluation.awgn_published import Published
+    from rawkd.evaluation.scoring import Results
+
+
+def _sigmas(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of sigmas such as 15,25,50", ctx, param) from None
+
+
+@click.command("awgn")
+@click.option("--model", "names", multiple=True, required=True, metavar="NAME|DIR",
+              help="A model of grey or colour pictures, or a folder of one for each sigma; repeatable.")  # fmt: skip
+@click.option("--set", "folder", required=True, metavar="DIR", type=FILE, help="Clean pictures: Set12, BSD68, ...")
+@click.option("--sigma", "sigmas", required=True, metavar="S,...", callback=_sigmas, help="White is 255: 15,25,50.")
+@click.option("--ensemble", type=click.Choice(["1", "8"]), default="1", show_default=True,
+              help="8: the mean over all symmetries, the + of the tables.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the noise.")
+@click.option("-o", "--output", metavar="DIR", type=FILE, help="Folder for report.json and cases.csv.")
+@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON on stdout, instead of a table.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N pictures; nothing published then.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def awgn_command(
+    names: tuple[str, ...],
+    folder: Path,
+    sigmas: tuple[float, ...],
+    ensemble: str,
+    seed: int,
+    output: Path | None,
+    as_json: bool,
+    overwrite: bool,
+    limit: int | None,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """White Gaussian noise on clean pictures: ours beside the published tables."""
+    from rawkd.evaluation.awgn import AwgnOptions, run_awgn
+    from rawkd.evaluation.awgn_models import PictureModels
+    from rawkd.evaluation.awgn_published import published
+    from rawkd.evaluation.awgn_report import awgn_json, write_awgn
+    from rawkd.evaluation.report import prepare_folder
+
+    console = Console(verbosity=-int(quiet))
+    options = AwgnOptions(sigmas, seed, limit)
+    models = [PictureModels(name, members=int(ensemble), device=device, threads=threads) for name in names]
+    if output is not None:
+        prepare_folder(output, overwrite=overwrite, plots=False)
+    with console.progress("awgn") as progress:
+        results = run_awgn(folder, models, options, progress)
+    pictures = len({record.case for record in results.records}) // len(sigmas)
+    known = published(models[0].kind, folder.resolve().name, pictures, sigmas)
+    if as_json:
+        click.echo(json.dumps(json.loads(awgn_json(results, known))))
+    else:
+        _print(results, known, sigmas)
+    if output is not None:
+        for path in write_awgn(results, known, output, overwrite=overwrite):
+            console.say(f"wrote {path}")
+    return OK
+
+
+def _print(results: Results, known: Sequence[Published], sigmas: tuple[float, ...]) -> None:
+    """Rules and a row a method: ours first, then the published ones."""
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    from rawkd.evaluation.report import summarise
+
+    out = RichConsole(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+    for name, rule in results.rules.items():
+        out.print(f"{name}: {rule}", markup=False)
+    table = Table(title="awgn: PSNR, dB (SSIM)", title_justify="left")
+    for title in ("method", "source"):
+        table.add_column(title, no_wrap=True)
+    for sigma in sigmas:
+        table.add_column(f"sigma {sigma:g}", justify="right", no_wrap=True)
+    rows = summarise(results)
+    for method in dict.fromkeys(row.method for row in rows):
+        means = {row.group: row.mean for row in rows if row.method == method}
+        groups = ["all"] if len(sigmas) == 1 else [f"sigma {sigma:g}" for sigma in sigmas]
+        table.add_row(method, "ours", *(f"{means[g]['psnr_db']:.2f} ({means[g]['ssim']:.4f})" for g in groups))
+    for method in dict.fromkeys(row.method for row in known):
+        values = {row.sigma: f"{row.psnr_db:.2f}" for row in known if row.method == method}
+        source = next(row.source for row in known if row.method == method)
+        table.add_row(method, source, *(values.get(sigma, "-") for sigma in sigmas))
+    out.print(table)
+    if not known:
+        out.print("no published rows for this set, its number of pictures and these sigmas", markup=False)

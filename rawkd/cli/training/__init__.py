@@ -1,0 +1,1 @@
+"""The hidden commands that make models: train, distill, search, export."""

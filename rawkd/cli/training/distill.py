@@ -1,0 +1,146 @@
+"""`rawkd distill`: train one student by teachers (hidden: most users never train)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rawkd.cli.exit_codes import OK
+from rawkd.cli.option_groups import gathered
+from rawkd.cli.training.four_steps import NetworkChoices, distill_in_four_steps, network_options
+from rawkd.cli.training.run_options import TrainingChoices, require_torch, run_training, training_options
+from rawkd.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from rawkd.training.strategies import Strategy
+
+STRATEGIES = ("response", "feature-matching", "hads", "hmds", "siamese", "slkd")
+"""Of `rawkd.training.distill.distillation`, which is too heavy to load for a help text."""
+
+
+def _whole(_context: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _layers(_context: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value.split(","))
+
+
+def _parts(_context: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(sorted(set(value.split(","))))
+
+
+def _ratio(context: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    if value is None or value == "subrange":
+        return value
+    kind: Any = click.FloatRange(1, min_open=True)
+    ratio: float = kind.convert(value, param, context)
+    return ratio
+
+
+NUMBERS = {
+    "ensemble": click.option(
+        "--teacher-ensemble",
+        "ensemble",
+        type=click.Choice(["1", "8"]),
+        callback=_whole,
+        help="Symmetries that a teacher averages; response, siamese.",
+    ),
+    "kd_alpha": click.option(
+        "--kd-alpha", type=click.FloatRange(0, 1), help="Share of the teacher in the loss; response."
+    ),
+    "label_share": click.option(
+        "--label-share",
+        nargs=2,
+        type=click.FloatRange(0, 1),
+        metavar="FIRST LAST",
+        help="Share of the teachers in the loss, at the start and the end; siamese.",
+    ),
+    "feature_share": click.option(
+        "--feature-share",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Share of features in the loss at the start; feature-matching.",
+    ),
+    "kd_lambda": click.option(
+        "--kd-lambda", type=click.FloatRange(0, min_open=True), help="Weight of the features; hads, hmds."
+    ),
+    "noise_ratio": click.option(
+        "--noise-ratio",
+        metavar="R|subrange",
+        callback=_ratio,
+        help="How many times weaker the teacher's noise is, or that of the teacher's lower subrange; hmds.",
+    ),
+    "taps": click.option(
+        "--taps", metavar="LAYERS", callback=_layers, help="The teacher's layers: a,b,c; feature-matching, hads, hmds."
+    ),
+    "student_taps": click.option(
+        "--student-taps", metavar="LAYERS", callback=_layers, help="The student's layers, as many; hads, hmds."
+    ),
+    "without": click.option(
+        "--without", metavar="PARTS", callback=_parts, help="Leave out some of drl,irl,nc,et,img,kl; slkd."
+    ),
+    "slkd_weights": click.option(
+        "--slkd-weights",
+        nargs=4,
+        type=click.FloatRange(0, min_open=True),
+        metavar="IMG KL NC ET",
+        help="Weights beside the recipe's losses; slkd.",
+    ),
+}
+"""Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default."""
+
+
+number_options = gathered("given", tuple(NUMBERS.values()), NUMBERS, dict)
+"""Give a command the options of all strategies; it receives what was given as one argument `given`."""
+
+
+@click.command("distill")
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="NAME|DIR",
+    help="A shipped model, or the folder of a model or a run; repeatable. siamese trains its own without.",
+)
+@click.option(
+    "--student", "recipe_name", required=True, metavar="RECIPE", help="A recipe of rawkd/training/recipes.py."
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="response",
+    show_default=True,
+    help="What is learnt of the teacher: its answers, to look true to it, or its features.",
+)
+@number_options
+@network_options
+@training_options
+def distill_command(
+    teachers: tuple[str, ...],
+    recipe_name: str,
+    strategy: str,
+    given: dict[str, Any],
+    networks: NetworkChoices,
+    choices: TrainingChoices,
+) -> int:
+    """Train one student by its teachers, or resume its training."""
+    require_torch()
+    from rawkd.training.distill.distillation import Distillation
+    from rawkd.training.saved.trained import find_trained
+
+    recipe = choices.recipe(recipe_name)
+    if strategy == "siamese" and not teachers:
+        return distill_in_four_steps(recipe, networks, given, choices)
+    if networks.given:
+        raise UsageError("the two networks are trained by the strategy siamese without --teacher: leave one out")
+    distillation = Distillation.of(strategy, tuple(map(find_trained, teachers)), given)
+
+    def distilled(device: torch.device, student: nn.Module) -> Strategy:
+        return distillation.build(recipe, choices.subrange, student, choices.vgg16, device)
+
+    run_training(recipe, choices, distilled, distillation.identity())
+    return OK

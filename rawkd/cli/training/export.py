@@ -1,0 +1,73 @@
+"""`rawkd export`: a finished run becomes a model directory (hidden)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import click
+
+from rawkd.cli.exit_codes import OK
+from rawkd.cli.training.run_options import require_torch
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="As in training."
+)
+@click.option("--family", help="Name of the family; default: the recipe's.")
+@click.option(
+    "--models", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Where to write."
+)
+@click.option("--licence", default="Apache-2.0", show_default=True, help="Licence of the weights.")
+@click.option("--hardware", default="2 CPU cores, bf16", show_default=True, help="Kind of machine that trained it.")
+@click.option("--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True)
+@click.option("--tier", type=click.Choice(["fast", "balanced", "best"]), help="Of the family, where it ships as one.")
+@click.option("--half", is_flag=True, help="Weights as fp16 shards, half the size; teachers always are.")
+def export_command(
+    run: Path,
+    folders: tuple[Path, ...],
+    family: str | None,
+    models: Path,
+    licence: str,
+    hardware: str,
+    role: str,
+    tier: str | None,
+    half: bool,
+) -> int:
+    """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; checked.
+
+    Of a run with white Gaussian noise on pictures, I is its sigma.
+    """
+    require_torch()
+    from rawkd.training.data.clean import find_pictures
+    from rawkd.training.export.export import checkpoint_of, export
+    from rawkd.training.export.measures import CROP_PX
+    from rawkd.training.saved.provenance import Provenance, data_of, learnt_by, today
+
+    _, recipe = checkpoint_of(run)
+    of_mosaics = recipe.input == "planes"
+    training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=of_mosaics)
+    rows = data_of(run, held_out, training)
+    measured_px = 2 * CROP_PX if of_mosaics else CROP_PX
+    if measured_px > recipe.crop_side_px:
+        _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
+    held_out = held_out.without(learnt_by(run))
+    family = family or recipe.name.removeprefix("teacher-")
+    provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
+    half = half or role == "teacher"
+    click.echo(str(export(run, models, held_out, provenance, role=role, tier=tier, half=half)))
+    return OK
+
+
+def _commit() -> str:
+    """The commit of the checkout, or "unknown" outside one and without git."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,78 @@
+"""`rawkd search`: find a siamese network under a budget (hidden)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rawkd.cli.exit_codes import OK
+from rawkd.cli.training.run_options import (
+    TrainingChoices,
+    announced_progress,
+    prepared_run,
+    require_torch,
+    training_options,
+    training_pictures,
+)
+from rawkd.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from rawkd.training.strategies import Strategy
+
+
+@click.command("search")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default="mwrcanet-small",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A recipe of the network mwrcanet, whose data and training are kept.",
+)
+@click.option(
+    "--budget-gmacs",
+    required=True,
+    type=click.FloatRange(0, min_open=True),
+    help="GMACs a megapixel of mosaic (10^6) that no network exceeds.",
+)
+@click.option("--proxy-steps", type=click.IntRange(1), default=300, show_default=True, help="Training of a candidate.")
+@click.option("--population", type=click.IntRange(2), default=8, show_default=True, help="Candidates a generation.")
+@click.option(
+    "--generations", type=click.IntRange(0), default=4, show_default=True, help="After the first, which is drawn."
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the search.")
+@training_options
+def search_command(
+    recipe_name: str,
+    budget_gmacs: float,
+    proxy_steps: int,
+    population: int,
+    generations: int,
+    seed: int,
+    choices: TrainingChoices,
+) -> int:
+    """Find a network under a budget, or go on with a search; `rawkd train --recipe OUT/recipe.json` trains it."""
+    require_torch()
+    from rawkd.training.distill.search import FOUND, Search, search
+    from rawkd.training.losses.terms import build_losses
+    from rawkd.training.run.distributed import world_in_environment
+    from rawkd.training.strategies.supervised import Supervised
+
+    if choices.start_from is not None:
+        raise UsageError("every candidate of a search begins anew: leave out --start-from")
+    if world_in_environment() > 1:
+        raise UsageError("a search runs in one process: start it without torchrun")
+    recipe = choices.recipe(recipe_name)
+    asked = Search(recipe, choices.subrange, budget_gmacs, proxy_steps, population, generations, seed)
+
+    def supervised(device: torch.device, _student: nn.Module) -> Strategy:
+        return Supervised(build_losses(recipe.losses, choices.vgg16, device))
+
+    pictures = training_pictures(choices, (recipe,))
+    if search(asked, pictures, supervised, prepared_run(choices), announced_progress) is not None:
+        click.echo(str(choices.folder / FOUND))
+    return OK

@@ -1,0 +1,1 @@
+"""One photo before and after, as a page or a strip."""

@@ -1,0 +1,235 @@
+"""Before and after: one photo, denoised by one or several models, and crops of it at 100 %."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.compare.crops import PREVIEW_PX, Crop, choose_crops
+from rawkd.compare.noise_plot import noise_chart
+from rawkd.files.read.raw import read_raw
+from rawkd.files.write.drawing import Drawing
+from rawkd.files.write.rendered import write_image
+from rawkd.photo import Capture, Mosaic, RawPhoto, Rect
+from rawkd.photo.region import sensor_rect
+from rawkd.process import SOFTWARE
+from rawkd.render.demosaic import Method
+from rawkd.render.view import render, render_preview
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import Context, Progress, Restoration, no_progress, prepare, restore
+from rawkd.sensor.noise import NoiseModel
+
+Picture = NDArray[np.uint8]
+
+OVERVIEW_PX = 1280
+"""Longer side of the full view."""
+STRIP_GAP_PX = 8
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What the user may choose about a comparison.
+
+    Attributes
+    ----------
+    denoise : the choices about the pixels; its model is replaced by each of `models`.
+    models : tiers, names of families or models, or directories; None is the default tier.
+    crops : parts of the upright picture; none lets them be found.
+    demosaic, exposure_ev : as for a rendered picture.
+    """
+
+    denoise: DenoiseOptions = field(default_factory=DenoiseOptions)
+    models: tuple[str | Path | None, ...] = (None,)
+    crops: tuple[Rect, ...] = ()
+    demosaic: Method = "malvar"
+    exposure_ev: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """The photo as one model left it.
+
+    Attributes
+    ----------
+    name : of the student, or of the photo itself. crops : (h, w, 3) sRGB of each crop at 100 %.
+    device, precision : where it ran, None for the photo itself. seconds : wall time of its steps.
+    """
+
+    name: str
+    crops: tuple[Picture, ...]
+    device: str | None = None
+    precision: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything that a page shows; nothing in it knows where or by which body the photo was taken.
+
+    Attributes
+    ----------
+    name : the file's name without its folder. capture : make, model, ISO, exposure, aperture and focal length alone.
+    width, height : pixels of the upright picture. overview : the whole of it, small, as the first model left it.
+    versions : the photo itself, then one for each model. chart : its noise before and after.
+    warnings : one sentence each.
+    """
+
+    name: str
+    capture: Capture
+    width: int
+    height: int
+    noise: NoiseModel
+    options: CompareOptions
+    crops: tuple[Crop, ...]
+    overview: Picture
+    versions: tuple[Version, ...]
+    chart: Drawing
+    warnings: tuple[str, ...]
+
+
+def compare(path: Path, options: CompareOptions | None = None, progress: Progress = no_progress) -> Comparison:
+    """Denoise a photo with every model and render the crops of each.
+
+    Raises
+    ------
+    UsageError: if a crop leaves the picture. Otherwise as `rawkd.process.process_file`.
+    """
+    options = options or CompareOptions()
+    begin = time.perf_counter()
+    photo = read_raw(path)
+    read_s = time.perf_counter() - begin
+    crop = photo.default_crop
+    height, width = (crop.width, crop.height) if photo.orientation >= 5 else (crop.height, crop.width)
+    if options.crops:
+        crops = tuple(Crop(f"crop {number}", rect) for number, rect in enumerate(options.crops, 1))
+    else:
+        crops = choose_crops(render_preview(photo, PREVIEW_PX), height, width)
+    rects = [sensor_rect(one.rect, photo) for one in crops]
+    begin = time.perf_counter()
+    prepared = prepare(photo, options.denoise)
+    noise_s = time.perf_counter() - begin
+    begin = time.perf_counter()
+    shown = _rendered(photo, None, rects, options)
+    seconds = {"read": read_s, "noise": noise_s, "render": time.perf_counter() - begin}
+    versions = [Version("original", shown, seconds=seconds)]
+    warnings: tuple[str, ...] = ()
+    noise, context = prepared.noise, Context()
+    overview, chart = shown[0], noise_chart(photo, noise)
+    for number, model in enumerate(options.models):
+        begin = time.perf_counter()
+        share = _Share(progress, number, len(options.models))
+        restoration = restore(prepared, replace(options.denoise, model=model), context, share)
+        seconds = {"denoise": time.perf_counter() - begin}
+        begin = time.perf_counter()
+        shown = _rendered(restoration.photo, restoration.mosaic, rects, options)
+        seconds["render"] = time.perf_counter() - begin
+        versions.append(_version(restoration, shown, seconds))
+        known = prepared.warnings + prepared.noise_warnings
+        warnings += tuple(f"{versions[-1].name}: {text}" for text in restoration.warnings if text not in known)
+        if number == 0:
+            overview = render_preview(restoration.photo, OVERVIEW_PX, mosaic=restoration.mosaic)
+            chart = noise_chart(photo, noise, restoration.mosaic)
+    return Comparison(
+        name=path.name,
+        capture=_public(photo),
+        width=width,
+        height=height,
+        noise=noise,
+        options=options,
+        crops=crops,
+        overview=overview,
+        versions=tuple(versions),
+        chart=chart,
+        warnings=tuple(
+            without_folders(text, path)
+            for text in dict.fromkeys(prepared.warnings + prepared.noise_warnings + warnings)
+        ),
+    )
+
+
+def write_strip(comparison: Comparison, path: Path, *, overwrite: bool = False) -> None:
+    """Write a PNG with the crops one below the other and the versions side by side, the photo itself at the left.
+
+    Raises
+    ------
+    UsageError: if the name is none of a picture. OutputError: if the file exists or cannot be written.
+    """
+    strip = _stacked([_stacked(version.crops, axis=0) for version in comparison.versions], axis=1)
+    write_image(path, strip, Capture(), overwrite=overwrite, software=SOFTWARE)
+
+
+def without_folders(text: str, photo: Path) -> str:
+    """The text without the folder of the photo and the home of the user."""
+    for folder in (photo.parent, photo.resolve().parent):
+        if folder != folder.parent and str(folder) != ".":
+            text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), "")
+    home = os.path.expanduser("~")  # noqa: PTH111 -- "~" itself for a user without a home, where Path.home fails
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
+def _rendered(
+    photo: RawPhoto, mosaic: Mosaic | None, rects: Sequence[Rect], options: CompareOptions
+) -> tuple[Picture, ...]:
+    """Each rectangle of the sensor, upright."""
+    return tuple(
+        render(
+            photo,
+            mosaic=mosaic,
+            demosaic=options.demosaic,
+            exposure_ev=options.exposure_ev,
+            rect=rect,
+            dtype=np.uint8,
+            threads=options.denoise.threads,
+        )
+        for rect in rects
+    )
+
+
+def _version(restoration: Restoration, crops: tuple[Picture, ...], seconds: dict[str, float]) -> Version:
+    name = restoration.student or "nothing removed"
+    return Version(name, crops, restoration.device, restoration.precision, seconds)
+
+
+def _public(photo: RawPhoto) -> Capture:
+    """What of the capture may be shown to everyone."""
+    capture = photo.capture
+    return Capture(
+        make=capture.make,
+        model=capture.model,
+        iso=capture.iso,
+        exposure_s=capture.exposure_s,
+        aperture=capture.aperture,
+        focal_length_mm=capture.focal_length_mm,
+    )
+
+
+def _stacked(pictures: Sequence[Picture], axis: int) -> Picture:
+    """Pictures in a row (axis 1) or a column (axis 0) on white, with gaps between."""
+    other = 1 - axis
+    across = max(picture.shape[other] for picture in pictures)
+    along = sum(picture.shape[axis] for picture in pictures) + STRIP_GAP_PX * (len(pictures) - 1)
+    strip = np.full((along, across, 3) if axis == 0 else (across, along, 3), 255, np.uint8)
+    start = 0
+    for picture in pictures:
+        place = (slice(start, start + picture.shape[0]), slice(0, picture.shape[1]))
+        strip[place if axis == 0 else (slice(0, picture.shape[0]), slice(start, start + picture.shape[1]))] = picture
+        start += picture.shape[axis] + STRIP_GAP_PX
+    return strip
+
+
+@dataclass(frozen=True)
+class _Share:
+    """The progress of one model out of several."""
+
+    progress: Progress
+    number: int
+    total: int
+
+    def __call__(self, part: float) -> None:
+        self.progress((self.number + part) / self.total)

@@ -1,0 +1,59 @@
+"""The noise of a photo as a chart: variance of small blocks against their level, and the lines that explain it.
+
+Texture only adds variance, so the noise is the lower edge of the cloud.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rawkd.errors import NoiseError
+from rawkd.files.write.chart import COLOURS, Axis, Series, chart, span
+from rawkd.files.write.drawing import Drawing
+from rawkd.photo import DoubleArray, Mosaic, RawPhoto
+from rawkd.sensor.blocks import block_statistics
+from rawkd.sensor.noise import NoiseModel, parse_noise_profile
+
+NUM_BLOCKS = 900
+"""Blocks of four planes each that are shown, over the whole photo."""
+BEFORE, AFTER = "#9aa7b4", "#e0a458"
+
+
+def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = None) -> Drawing:
+    """Block variances of the photo (and of its restored mosaic), the fit in use, and the DNG tag's line.
+
+    Parameters
+    ----------
+    noise : the parameters in use; the line shown is that of the greens.
+    """
+    level, variance = _cloud(photo.mosaic, photo)
+    series = [Series("blocks of the photo", level, variance, BEFORE)]
+    if restored is not None:
+        series.append(Series("the same blocks, denoised", *_cloud(restored, photo), AFTER))
+    x = Axis("signal (0 black, 1 white)", *span(np.maximum(level, 1e-4), log=True), log=True)
+    line = np.geomspace(x.low, x.high, 80)
+    fit = noise.green_gain * line + noise.green_read_variance
+    label = f"in use: gain {noise.green_gain:.3g}, read variance {noise.green_read_variance:.3g} ({noise.source})"
+    series.append(Series(label, line, fit, COLOURS[0], "line"))
+    tag = _tagged(photo)
+    if tag is not None:
+        label = f"NoiseProfile of the file: gain {tag.green_gain:.3g}, read variance {tag.green_read_variance:.3g}"
+        series.append(Series(label, line, tag.green_gain * line + tag.green_read_variance, COLOURS[2], "dashed"))
+    seen = np.concatenate([one.y for one in series])
+    low, high = span(np.maximum(seen, fit.min() / 1000), log=True)
+    y = Axis("variance", low, high * (high / low) ** (0.06 * len(series)), log=True)
+    return chart("Noise: variance of 8 x 8 blocks of each colour", x, y, series)
+
+
+def _cloud(mosaic: Mosaic, photo: RawPhoto) -> tuple[DoubleArray, DoubleArray]:
+    """Level and variance of the blocks of every plane."""
+    blocks = block_statistics(mosaic, saturation=photo.levels.saturation, num_blocks=NUM_BLOCKS)
+    return blocks.level.ravel(), blocks.energy.ravel()
+
+
+def _tagged(photo: RawPhoto) -> NoiseModel | None:
+    """What the file's NoiseProfile says, if it has a sound one."""
+    try:
+        return parse_noise_profile(photo.noise_profile) if photo.noise_profile else None
+    except NoiseError:
+        return None

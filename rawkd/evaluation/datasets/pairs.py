@@ -1,0 +1,72 @@
+"""Noisy and clean raw files of one scene each, paired by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rawkd.errors import InputError
+from rawkd.evaluation.datasets.case import RAW_RULES, SRGB_RULE, Case, Score, raw_values, srgb_values
+from rawkd.evaluation.datasets.photos import NoiseChoice, by_stem, photo_case, raws_in, read_all
+from rawkd.photo import Mosaic
+
+SUFFIXES = "-noisy", "-clean"
+
+
+class Pairs:
+    """The pairs of a folder: noisy/X.dng with clean/X.dng, or X-noisy.dng with X-clean.dng; any raw format.
+
+    Parameters
+    ----------
+    folder : of the pairs. choice : where the noise of the noisy files comes from.
+    """
+
+    name = "pairs"
+
+    def __init__(self, folder: Path, choice: NoiseChoice) -> None:
+        self._pairs = find_pairs(folder)
+        self._choice = choice
+        self.total = len(self._pairs)
+        self.rules = RAW_RULES | SRGB_RULE | choice.rule | {"saturation": "of each noisy file"}
+
+    def cases(self) -> Iterator[Case]:
+        """Pair after pair, by name."""
+        files = read_all([path for pair in self._pairs.values() for path in pair])
+        for name, photo in zip(self._pairs, files, strict=False):
+            clean = next(files)
+            noise, told = self._choice.of(photo)
+            yield photo_case(photo, clean.mosaic, name, "pairs", noise, photo.warnings + told)
+
+    def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
+        """Raw and sRGB, the colour being the noisy file's."""
+        if case.reference is not None and case.color is not None:
+            values = raw_values(restored, case.reference) | srgb_values(restored, case.reference, case.color)
+            yield Score(case.name, values)
+
+
+def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Noisy and clean file by name.
+
+    Raises
+    ------
+    InputError: if a file has no partner, or there is no pair.
+    """
+    folders = tuple(folder / suffix.removeprefix("-") for suffix in SUFFIXES)
+    if all(part.is_dir() for part in folders):
+        noisy, clean = (by_stem(raws_in(part), part) for part in folders)
+    else:
+        files = by_stem(raws_in(folder), folder)
+        noisy, clean = (
+            {stem.removesuffix(suffix): path for stem, path in files.items() if stem.endswith(suffix)}
+            for suffix in SUFFIXES
+        )
+    if alone := sorted(noisy.keys() ^ clean.keys()):
+        have = noisy if alone[0] in noisy else clean
+        raise InputError(
+            f"{have[alone[0]]} has no partner ({len(alone)} files have none): add it or leave the file out"
+        )
+    if not noisy:
+        raise InputError(
+            f"{folder} holds no pairs: name files X-noisy.dng and X-clean.dng, or use folders noisy and clean"
+        )
+    return {name: (noisy[name], clean[name]) for name in sorted(noisy)}

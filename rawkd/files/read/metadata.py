@@ -1,0 +1,160 @@
+"""How a photo was taken: the capture's fields and its EXIF and GPS tags, for raw files of any format.
+
+Sources: EXIF 2.32; TIFF/EP (EXIF fields in IFD0, as Kodak and CinemaDNG write them); LibRaw for
+what only maker notes hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rawkd.files.tiff.ifd import ascii_text, rational, short
+from rawkd.files.tiff.tags import UNREAD, Ifd, TagTree
+from rawkd.photo import Capture, Tag
+
+MAKE, MODEL, DATETIME, UNIQUE_CAMERA_MODEL = 271, 272, 306, 50708
+EXPOSURE_TIME, F_NUMBER, ISO, DATETIME_ORIGINAL, FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
+MAKER_NOTE = 37500
+WIDE_ISO_TAGS = (34866, 34867, 34865)  # recommended exposure index, ISO speed, standard output sensitivity
+MAX_SHORT = 65535
+
+DROPPED_EXIF = {
+    MAKER_NOTE: "maker notes",
+    40965: "",  # interoperability IFD: an offset
+    37121: "",  # components configuration, compressed bits per pixel, and size: of the JPEG
+    37122: "",
+    40962: "",
+    40963: "",
+    59932: "",  # padding, and the offset schema of maker notes
+    59933: "",
+}
+"""EXIF tags that do not survive a move, and what to call those that a photographer may miss."""
+
+EXIF_IN_IFD0 = {
+    270,
+    315,
+    33432,
+    33434,
+    33437,
+    34850,
+    34852,
+    *range(34864, 34870),
+    *range(36867, 36869),
+    *range(36880, 36883),
+} | {
+    *range(37377, 37387),
+    37396,
+    *range(37520, 37523),
+    *range(41985, 41997),
+    *range(42032, 42038),
+    ISO,
+}
+"""EXIF tags that TIFF/EP files keep in IFD0; with description, artist and copyright, which belong there."""
+
+MAKES = {
+    "NIKON": "Nikon",
+    "SONY": "Sony",
+    "FUJIFILM": "Fujifilm",
+    "OLYMPUS": "Olympus",
+    "OM DIGITAL": "OM Digital Solutions",
+    "PENTAX": "Pentax",
+    "RICOH": "Ricoh",
+    "SAMSUNG": "Samsung",
+    "EASTMAN KODAK": "Kodak",
+    "KODAK": "Kodak",
+    "KONICA MINOLTA": "Konica Minolta",
+    "MINOLTA": "Minolta",
+    "SEIKO EPSON": "Epson",
+    "LEICA": "Leica",
+    "CASIO": "Casio",
+    "HASSELBLAD": "Hasselblad",
+    "PHASE ONE": "Phase One",
+}
+"""How Adobe writes a maker, by how the camera's own spelling begins; others are taken as they are."""
+
+
+def unique_camera_model(make: str, model: str) -> str:
+    """The camera's name as Adobe spells it in UniqueCameraModel (50708): "Canon EOS 6D", "Nikon D850", "Sony ILCE-7M3".
+
+    Our choice: the maker once, in Adobe's spelling, then the model without it.
+    """
+    maker = next((name for start, name in MAKES.items() if make.upper().startswith(start)), make)
+    if maker == "Ricoh" and model.upper().startswith("PENTAX"):
+        maker = "Pentax"
+    for prefix in (make, maker):
+        if prefix and model.upper().startswith(prefix.upper() + " "):
+            model = model[len(prefix) :].strip()
+    return f"{maker} {model}".strip()
+
+
+def read_capture(
+    tree: TagTree | None, libraw: Mapping[str, Any], make_model: tuple[str, str] = ("", "")
+) -> tuple[Capture, tuple[str, ...]]:
+    """The capture of a file and the names of what cannot be kept.
+
+    Parameters
+    ----------
+    tree : the file's directories. libraw : what it found of iso, exposure_s, aperture, focal_length_mm, datetime.
+    make_model : the camera's names where no tag has them.
+    """
+    main = tree.main if tree is not None and tree.chain else Ifd({})
+    exif = {number: main.tags[number] for number in EXIF_IN_IFD0 & main.tags.keys()}
+    exif |= main.exif.tags if main.exif is not None else {}
+    dropped = tuple(name for number, name in DROPPED_EXIF.items() if name and number in exif)
+    if tree is None:  # all that such a file says is the maker's own
+        dropped = (DROPPED_EXIF[MAKER_NOTE],)
+    exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | UNREAD}
+    fields = Ifd(exif)
+    make, model = main.text(MAKE) or make_model[0], main.text(MODEL) or make_model[1]
+    exif = {tag.number: tag for tag in _fields_of_libraw(libraw, dated=bool(main.text(DATETIME)))} | exif
+    capture = Capture(
+        make=make,
+        model=model,
+        unique_camera_model=main.text(UNIQUE_CAMERA_MODEL) or unique_camera_model(make, model),
+        iso=_iso(fields) if ISO in fields.tags else _positive(libraw.get("iso")),
+        exposure_s=_of(fields, EXPOSURE_TIME, libraw.get("exposure_s")),
+        aperture=_of(fields, F_NUMBER, libraw.get("aperture")),
+        focal_length_mm=_of(fields, FOCAL_LENGTH, libraw.get("focal_length_mm")),
+        datetime=fields.text(DATETIME_ORIGINAL) or main.text(DATETIME) or libraw.get("datetime") or None,
+        exif=tuple(exif[number] for number in sorted(exif)),
+        gps=tuple(tag for tag in main.gps.tags.values() if tag.number not in UNREAD) if main.gps is not None else (),
+    )
+    return capture, dropped
+
+
+def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool) -> list[Tag]:
+    """EXIF fields for what LibRaw found in maker notes and in containers that are no TIFF (CRW, MRW).
+
+    Parameters
+    ----------
+    dated : the main directory has a date, so that no other is taken for the original one.
+    """
+    fractions = ((EXPOSURE_TIME, "exposure_s"), (F_NUMBER, "aperture"), (FOCAL_LENGTH, "focal_length_mm"))
+    values = [(number, _positive(libraw.get(name))) for number, name in fractions]
+    found = [rational(number, [value]) for number, value in values if value is not None and 1e-6 < value < 1e6]
+    iso = _positive(libraw.get("iso"))
+    if iso is not None and iso >= 1:
+        found.append(short(ISO, [min(round(iso), MAX_SHORT)]))
+    if libraw.get("datetime") and not dated:
+        found.append(ascii_text(DATETIME_ORIGINAL, libraw["datetime"]))
+    return found
+
+
+def _of(exif: Ifd, number: int, libraw: float | None) -> float | None:
+    """A field of the tags, or what LibRaw found in maker notes where the tags do not have the field at all."""
+    return _positive(exif.number(number) if number in exif.tags else libraw)
+
+
+def _iso(exif: Ifd) -> float | None:
+    """The exposure index: tag 34855, or the 32-bit ones where that is missing or at its end."""
+    iso = _positive(exif.number(ISO))
+    if iso is not None and iso < MAX_SHORT:
+        return iso
+    return next((wide for number in WIDE_ISO_TAGS if (wide := _positive(exif.number(number))) is not None), iso)
+
+
+def _positive(value: float | None) -> float | None:
+    """The value where it is a finite number above zero: cameras write 0 for what they do not know."""
+    return float(value) if value is not None and math.isfinite(value) and value > 0 else None

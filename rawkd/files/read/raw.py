@@ -1,0 +1,233 @@
+"""Reading a raw file: LibRaw decodes its samples in a process of its own, its tags say what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
+from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
+from rawkd.files.read.decode import DecodedFrame, Decoder, UnknownFormatError
+from rawkd.files.read.dng_color import captions, kept_tags, read_color
+from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
+from rawkd.files.read.identify import OWN, SOFTWARE
+from rawkd.files.read.metadata import read_capture
+from rawkd.files.sanity import check_frame, clip_of, sound_levels
+from rawkd.files.tiff import dng_tags
+from rawkd.files.tiff.opcodes import bad_pixels
+from rawkd.files.tiff.tags import Ifd, TagTree
+from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
+
+ORIENTATION = 274
+ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
+"""EXIF orientation of LibRaw's flip: bit 0 mirrors columns, bit 1 rows, bit 2 transposes."""
+LEAST_CAMERA_WHITE = 0.5
+
+NOT_RAW = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"RIFF", "a WebP picture or a film"),
+    (b"8BPS", "a Photoshop picture"),
+    (b"%PDF", "a PDF document"),
+    (b"FOVb", "a Foveon raw (X3F)"),
+)
+"""How files begin that people mistake for raw files."""
+
+
+def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = None) -> RawPhoto:
+    """Read any Bayer raw file that LibRaw can decode.
+
+    Parameters
+    ----------
+    path : the file. timeout_s : how long decoding may take.
+    decoder : a running one, to spare its start where many files are read.
+
+    Raises
+    ------
+    InputError: the file is missing, unreadable, no raw file, or damaged.
+    UnsupportedRawError: it is a sound raw file of a kind that rawkd does not denoise.
+    """
+    try:
+        _check_file(path)
+        if decoder is not None:
+            return _read(path, timeout_s, decoder)
+        with Decoder() as own:
+            return _read(path, timeout_s, own)
+    except UnsupportedRawError as error:
+        raise UnsupportedRawError(f"{path}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: it cannot be read ({error.strerror}): check the disk and the file's permissions"
+        ) from error
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError("it is a folder: name the raw files in it")
+    if not path.exists():
+        raise InputError("there is no such file: check the name")
+    if not path.is_file():
+        raise InputError("it is no regular file: name a raw file")
+    if path.stat().st_size == 0:
+        raise InputError("it is empty: copy it again from the card")
+
+
+def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if head.startswith(b"FOVb"):
+        raise UnsupportedRawError(
+            "it is a Foveon raw (X3F), and only Bayer mosaics can be denoised: use another raw file"
+        )
+    tree = read_tag_tree(path)
+    if tree is not None:
+        refuse_multi_raw(tree)
+    raw = raw_ifd_of(tree) if tree is not None and is_dng(tree) else None
+    try:
+        decoded = decoder.decode(path, timeout_s)
+    except UnknownFormatError as error:
+        raise InputError(_what_it_is(head) or str(error)) from error
+    if tree is not None and raw is not None:
+        return _dng_photo(decoded, tree, raw)
+    make_model = read_ciff_make_model(path) if tree is None else ("", "")
+    return _other_photo(decoded, tree, make_model)
+
+
+def _what_it_is(head: bytes) -> str | None:
+    """A sentence for files that are no raw files at all."""
+    name = next((what for start, what in NOT_RAW if head.startswith(start)), None)
+    if name is None and head.isascii() and not any(byte < 9 for byte in head):
+        name = "a text"
+    return None if name is None else f"it is {name} and no raw file: give the camera's own raw file"
+
+
+def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
+    """A DNG: LibRaw's samples with the meaning that the tags give them."""
+    frame, header = decoded.frame, decoded.header
+    size = (raw.number(dng_tags.HEIGHT), raw.number(dng_tags.WIDTH))
+    if frame.shape != size:
+        raise InputError(f"LibRaw finds {frame.shape} pixels where its tags say {size}: use another copy of the file")
+    area = dng_tags.active_area(raw)
+    crop, crop_warnings = dng_tags.default_crop(raw, area)
+    levels = dng_tags.levels(raw, area, _bits_of(decoded))
+    check_frame(frame[area.slices], levels)
+    color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
+    profile, profile_warnings = dng_tags.noise_profile(tree, raw)
+    capture, dropped_exif = read_capture(tree, header)
+    tags, dropped = kept_tags(tree, raw)
+    defects, defect_warnings = bad_pixels({**tree.main.tags, **raw.tags}, frame, area)
+    orientation = int(tree.main.number(ORIENTATION) or 1)
+    return RawPhoto(
+        frame=frame,
+        active_area=area,
+        default_crop=crop,
+        pattern=dng_tags.cfa_pattern(raw),
+        levels=levels,
+        color=color,
+        capture=capture,
+        orientation=orientation if orientation in range(1, 9) else 1,
+        pixel_aspect=dng_tags.pixel_aspect(raw),
+        noise_profile=profile,
+        tags=tags,
+        is_dng=True,
+        dng_version=dng_tags.dng_version(tree),
+        warnings=_whose(tree) + crop_warnings + color_warnings + profile_warnings + defect_warnings,
+        dropped=dropped_exif + dropped,
+        defects=defects,
+    )
+
+
+def _whose(tree: TagTree) -> tuple[str, ...]:
+    """A sentence if it is an output of rawkd."""
+    if not tree.main.text(SOFTWARE).startswith(OWN):
+        return ()
+    return ("rawkd wrote this file already: denoise the original instead, twice takes detail",)
+
+
+def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[str, str]) -> RawPhoto:
+    """Any other format: LibRaw knows what its samples mean."""
+    frame, header = decoded.frame, decoded.header
+    pattern = _pattern_of(header["color_desc"], header["sites"])
+    top, left, height, width = header["area"]
+    if min(height, width) < 1 or top + height > frame.shape[0] or left + width > frame.shape[1]:
+        raise InputError("its picture leaves its frame, so it is damaged: use another copy of the file")
+    area = Rect(top, left, height, width)
+    levels = libraw_levels(decoded, area)
+    check_frame(frame[area.slices], levels)
+    color, warnings = libraw_color(header)
+    capture, dropped = read_capture(tree, header, make_model)
+    return RawPhoto(
+        frame=frame,
+        active_area=area,
+        default_crop=_libraw_crop(header["crop"], area),
+        pattern=pattern,
+        levels=levels,
+        color=color,
+        capture=capture,
+        orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
+        pixel_aspect=dng_tags.sound_aspect(float(header["pixel_aspect"])),
+        tags=() if tree is None else captions(tree),
+        warnings=warnings,
+        dropped=dropped,
+    )
+
+
+def _pattern_of(color_desc: str, sites: list[int]) -> CFAPattern:
+    """CFA phase from LibRaw's colour indices at the sites of the active area's origin."""
+    if set(color_desc) - set("RGB"):
+        raise UnsupportedRawError(
+            f"it holds a four-colour mosaic ({color_desc}), and only Bayer mosaics can be denoised: use another file"
+        )
+    name = "".join(color_desc[site] if 0 <= site < len(color_desc) else "?" for site in sites)
+    try:
+        return CFAPattern(name)
+    except ValueError:
+        raise UnsupportedRawError(
+            f"it holds a mosaic of {name!r}, which is no Bayer cell (Super-CCD or the like): use another raw file"
+        ) from None
+
+
+def libraw_levels(decoded: DecodedFrame, area: Rect) -> Levels:
+    """Levels of a file that is no DNG.
+
+    White is LibRaw's, so that development stays the same. Saturation is the lowest of it, of what the camera says of
+    its own clipping (if at least half of white), and of a clipping that the frame shows.
+    """
+    header = decoded.header
+    white_dn = float(header["white"])
+    black = np.array([header["black"][index] for index in _black_indices(header["sites"])], np.float64).reshape(2, 2)
+    clips = [white_dn]
+    camera = header["camera_white"] or []
+    clips += [float(value) for value in camera if LEAST_CAMERA_WHITE * white_dn <= value < white_dn]
+    seen = clip_of(decoded.frame[area.slices], white_dn)
+    clips += [] if seen is None else [seen]
+    return sound_levels(black if np.ptp(black) else black[:1, :1], white_dn, min(clips), _bits_of(decoded, white_dn))
+
+
+def _black_indices(sites: list[int]) -> list[int]:
+    """Index of each site's black among LibRaw's four: its colour, the later green being 3 where both are called 1."""
+    if sites.count(1) < 2:
+        return sites
+    last = 3 - sites[::-1].index(1)
+    return [*sites[:last], 3, *sites[last + 1 :]]
+
+
+def _libraw_crop(crop: list[int], area: Rect) -> Rect:
+    """LibRaw's crop, given in pixels of the frame, relative to the active area; the whole area where it has none."""
+    top, left, height, width = crop
+    top, left = top - area.top, left - area.left
+    if height > 0 and width > 0 and top >= 0 and left >= 0:
+        wanted = Rect(top, left, height, width)
+        if wanted.inside(area.height, area.width):
+            return wanted
+    return Rect(0, 0, area.height, area.width)
+
+
+def _bits_of(decoded: DecodedFrame, white_dn: float = 1.0) -> int:
+    """Bits that the frame's integers and its white need."""
+    return min(16, max(int(decoded.frame.max()).bit_length(), int(white_dn).bit_length(), 1))

@@ -1,0 +1,1 @@
+"""TIFF structures: tags, directories, EXIF, DNG fields."""

@@ -1,0 +1,150 @@
+"""Writing a raw photo as a CFA DNG that other programs open.
+
+The layout is that of Adobe's converter, which every reader knows: IFD0 holds the preview and the fields of the whole
+photo, a SubIFD the raw frame in tiles of lossless JPEG. Without a preview the raw frame is IFD0 itself.
+"""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.cores import available_cores
+from rawkd.files.tiff.exif import capture_directories, merged
+from rawkd.files.tiff.ifd import TILES, Ifd, ascii_text, integers, long, rational, short, write_tiff
+from rawkd.files.tiff.tags import SUB_IFDS
+from rawkd.files.write.atomic import atomic_output
+from rawkd.files.write.dng_fields import main_fields, raw_fields
+from rawkd.files.write.ljpeg import encode_tile
+from rawkd.photo import FrameArray, RawPhoto, Rect, Tag
+
+TILE_PX = 512
+"""Tiles are about this large; the last ones of a row or column are filled up, as TIFF asks."""
+TILED_WIDTH_PX = 96
+"""Narrower frames are stored plain: LibRaw misreads a tile wider than the frame, or exactly half of it, and from here
+on three tiles of a multiple of 16 are neither."""
+PREVIEW_QUALITY = 88
+JPEG, PLAIN, YCBCR, SRGB_PREVIEW = 7, 1, 6, 2
+
+
+def write_dng(
+    path: Path,
+    photo: RawPhoto,
+    *,
+    preview: NDArray[np.uint8] | None,
+    overwrite: bool = False,
+    strip_location: bool = False,
+    software: str,
+    noise_profile: tuple[float, ...] = (),
+    xmp: bytes | None = None,
+) -> None:
+    """Write `photo` as a DNG of version 1.4, or of the source's version if that is higher.
+
+    Every field of the source that still holds is kept; digests, linearisation tables and previews are not.
+
+    Parameters
+    ----------
+    preview : (h, w, 3) uint8 sRGB, upright, at most about 2048 px, or None; stored as the sensor saw it, since readers
+        turn it by the photo's orientation.
+    strip_location : leave out GPS, and the fields that may repeat it (IPTC, maker notes, GPS properties of the XMP).
+    software : who wrote the file.
+    noise_profile : (S, O) of one plane or of each, in signal units, to be written as NoiseProfile; nothing if empty.
+    xmp : a sidecar's packet, written in place of the source's.
+
+    Raises
+    ------
+    OutputError: if the file exists and `overwrite` is false, cannot be written, or would pass 4 GiB.
+    """
+    with atomic_output(path, overwrite) as temporary:
+        storage, block_tags, blocks = _stored(photo.frame)
+        raw = merged(storage, raw_fields(photo, noise_profile))
+        main = main_fields(photo, software=software, xmp=xmp, strip_location=strip_location)
+        directories = capture_directories(photo.capture, strip_location=strip_location)
+        if preview is None:
+            root = Ifd(merged(raw, main), directories, blocks, block_tags)
+        else:
+            picture, jpeg = _preview(turned_back(preview, photo.orientation), software)
+            children = {SUB_IFDS: (Ifd(raw, {}, blocks, block_tags),), **directories}
+            root = Ifd(merged(picture, main), children, (jpeg,))
+        with temporary.open("wb") as stream:
+            write_tiff(stream, root)
+
+
+def _stored(frame: FrameArray) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
+    """Fields of how the samples are stored, and the samples: tiles of lossless JPEG, or one plain strip."""
+    height, width = frame.shape
+    shape = (
+        long(254, [0]),
+        integers(256, [width]),
+        integers(257, [height]),
+        short(258, [16]),
+        short(277, [1]),
+        short(284, [1]),
+    )
+    if width < TILED_WIDTH_PX:
+        return (*shape, short(259, [PLAIN]), integers(278, [height])), (273, 279), [frame.astype("<u2").tobytes()]
+    tile_height, tile_width = tile_shape(height, width)
+    tops, lefts = range(0, height, tile_height), range(0, width, tile_width)
+    places = [Rect(top, left, tile_height, tile_width) for top in tops for left in lefts]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        blocks = list(pool.map(lambda place: encode_tile(_tile(frame, place)), places))
+    return (*shape, short(259, [JPEG]), integers(322, [tile_width]), integers(323, [tile_height])), TILES, blocks
+
+
+def tile_shape(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the tiles, multiples of 16 that leave little to fill up; at least three tiles a row."""
+    columns = max(3, -(-width // TILE_PX))
+    rows = -(-height // TILE_PX)
+    return -(-height // (16 * rows)) * 16, -(-width // (16 * columns)) * 16
+
+
+def _tile(frame: FrameArray, place: Rect) -> FrameArray:
+    """One tile, filled up beyond the frame by its last two rows and columns, which costs next to no bits."""
+    tile = frame[place.slices]
+    if tile.shape == (place.height, place.width):
+        return tile
+    return tile[_filled(tile.shape[0], place.height)][:, _filled(tile.shape[1], place.width)]
+
+
+def _filled(size: int, full: int) -> NDArray[np.int64]:
+    index = np.arange(full)
+    beyond = index >= size
+    index[beyond] = np.maximum(size - 2, 0) + (index[beyond] - size) % min(2, size)
+    return index
+
+
+def turned_back(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The picture that EXIF `orientation` (1..8) turns into `upright`."""
+    rgb = upright.swapaxes(0, 1) if orientation >= 5 else upright
+    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (0,), 7: (0, 1), 8: (1,)}
+    return np.ascontiguousarray(np.flip(rgb, flips.get(orientation, ())))
+
+
+def _preview(rgb: NDArray[np.uint8], software: str) -> tuple[tuple[Tag, ...], bytes]:
+    """Fields and JPEG of the preview."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, "JPEG", quality=PREVIEW_QUALITY, subsampling="4:2:0")
+    height, width = rgb.shape[:2]
+    fields = (
+        long(254, [1]),
+        integers(256, [width]),
+        integers(257, [height]),
+        short(258, [8, 8, 8]),
+        short(259, [JPEG]),
+        short(262, [YCBCR]),
+        short(277, [3]),
+        integers(278, [height]),
+        short(284, [1]),
+        short(530, [2, 2]),
+        short(531, [1]),
+        rational(532, [0.0, 255.0, 128.0, 255.0, 128.0, 255.0]),
+        ascii_text(50966, software),
+        long(50970, [SRGB_PREVIEW]),
+    )
+    return fields, stream.getvalue()

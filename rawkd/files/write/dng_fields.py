@@ -1,0 +1,144 @@
+"""Which fields a DNG of ours has, and in which directory: main (IFD0) or that of the raw picture.
+
+Source: DNG specification 1.4 and 1.6, chapter 4 (each tag's "Used in IFD").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import chain
+
+import numpy as np
+
+from rawkd.errors import OutputError
+from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS
+from rawkd.files.tiff.exif import capture_fields, merged
+from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
+from rawkd.photo import DoubleArray, RawPhoto, Tag
+
+OWN_VERSION = (1, 4, 0, 0)
+D65 = 21
+XMP = 700
+BACKWARD_VERSION = 50707
+OPCODE_LISTS = frozenset({51008, 51009, 51022})
+THIRD_ILLUMINANT = frozenset({52529, 52530, 52531, 52532})
+RAW_NUMBERS = OPCODE_LISTS | {50733, 50737, 50738, 50780, 50830, 51125, 52525, 52536}
+"""Of the kept fields, those of the raw picture's directory: green split, chroma blur, anti-alias strength, best quality
+scale, masked areas, opcode lists, default user crop, gain table map, masked sub-area."""
+WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781, 50935, 50972, 51041, 51111})
+"""Never copied: what depends on the arguments (XMP, versions, deltas of black, NoiseProfile), and what no longer holds
+(LinearizationTable, RawDataUniqueID, NoiseReductionApplied, digests)."""
+PLACES = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
+"""Fields that may repeat the location: IPTC, Photoshop, Windows' keywords, private data (maker notes), the embedded
+original."""
+PLACE_IN_XMP = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
+"""Names of XMP properties that tell a place: exif's and drones' coordinates, Photoshop's and IPTC's names of places."""
+LOCATION_IN_XMP = re.compile(
+    rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)"""
+    % {b"name": PLACE_IN_XMP},
+    re.S,
+)
+COORDINATES = re.compile(rb"gps|latitude|longt?itude", re.I)
+
+
+def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
+    """Fields of IFD0 apart from those of its picture."""
+    capture = photo.capture
+    version = max(photo.dng_version, OWN_VERSION)
+    name = capture.unique_camera_model or f"{capture.make} {capture.model}".strip() or "Unknown camera"
+    own = (
+        short(274, [photo.orientation]),
+        raw_bytes(50706, bytes(version)),
+        raw_bytes(BACKWARD_VERSION, bytes(min(version, _backward_version(photo)))),
+        ascii_text(50708, name),
+    )
+    named = capture_fields(capture, software, strip_location=strip_location)
+    kept = (tag for tag in _kept(photo, strip_location) if tag.number not in RAW_NUMBERS)
+    return merged(own, named, _xmp(photo, xmp, strip_location), _color(photo), kept)
+
+
+def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, ...]:
+    """Fields of the raw picture's directory apart from how its samples are stored."""
+    area, crop, levels = photo.active_area, photo.default_crop, photo.levels
+    own = [
+        short(262, [32803]),
+        short(33421, [2, 2]),
+        raw_bytes(33422, bytes("RGB".index(colour) for colour in photo.pattern.value)),
+        raw_bytes(50710, bytes((0, 1, 2))),
+        short(50711, [1]),
+        short(50713, levels.black_dn.shape),
+        _black(levels.black_dn),
+        integers(50717, [round(levels.white_dn)]),
+        rational(50718, _scale(photo.pixel_aspect)),
+        integers(50719, [crop.left, crop.top]),
+        integers(50720, [crop.width, crop.height]),
+        integers(50829, [area.top, area.left, area.top + area.height, area.left + area.width]),
+    ]
+    if levels.column_delta_dn is not None:
+        own.append(srational(50715, levels.column_delta_dn.tolist()))
+    if levels.row_delta_dn is not None:
+        own.append(srational(50716, levels.row_delta_dn.tolist()))
+    if noise_profile:
+        if len(noise_profile) not in NOISE_PROFILE_COUNTS:
+            raise OutputError(f"a NoiseProfile of {len(noise_profile)} numbers, where a DNG holds 2, 6 or 8")
+        own.append(double(51041, noise_profile))
+    kept = (tag for tag in _kept(photo, strip_location=False) if tag.number in RAW_NUMBERS)
+    return merged(own, kept)
+
+
+def _kept(photo: RawPhoto, strip_location: bool) -> Iterable[Tag]:
+    dropped = WRITTEN_OR_STALE | (PLACES if strip_location else frozenset())
+    return (tag for tag in photo.tags if tag.number not in dropped)
+
+
+def _color(photo: RawPhoto) -> Iterable[Tag]:
+    """The source's own colour fields, or one matrix at D65."""
+    color = photo.color
+    if color.tags:
+        return color.tags
+    return (
+        srational(50721, color.camera_from_xyz.ravel().tolist()),
+        rational(50728, color.as_shot_neutral.tolist()),
+        srational(50730, [color.baseline_exposure]),
+        short(50778, [D65]),
+    )
+
+
+def _black(black_dn: DoubleArray) -> Tag:
+    values = black_dn.ravel().tolist()
+    if np.array_equal(black_dn, np.rint(black_dn)) and min(values) >= 0:
+        return integers(50714, [int(value) for value in values])
+    return rational(50714, values)
+
+
+def _scale(pixel_aspect: float) -> tuple[float, float]:
+    """DefaultScale, horizontal and vertical: the sparser axis is stretched, no sample is thrown away."""
+    return (pixel_aspect, 1.0) if pixel_aspect >= 1 else (1.0, 1 / pixel_aspect)
+
+
+def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
+    """The oldest DNG version whose readers get the picture right.
+
+    16-bit lossless JPEG needs 1.1, opcode lists 1.3, a third illuminant 1.6; never below what the source demands.
+    """
+    numbers = {tag.number for tag in chain(photo.tags, photo.color.tags)}
+    needed = (1, 1, 0, 0)
+    if numbers & OPCODE_LISTS:
+        needed = (1, 3, 0, 0)
+    if numbers & THIRD_ILLUMINANT:
+        needed = (1, 6, 0, 0)
+    demanded = (
+        tuple(tag.data) for tag in photo.tags if tag.number == BACKWARD_VERSION and len(tag.data) == len(needed)
+    )
+    return max([needed, *demanded])
+
+
+def _xmp(photo: RawPhoto, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
+    """The sidecar, else the source's packet; without places on request, wholly dropped if coordinates remain."""
+    packet = xmp if xmp is not None else next((tag.data for tag in photo.tags if tag.number == XMP), b"")
+    if strip_location:
+        packet = LOCATION_IN_XMP.sub(b"", packet)
+        if COORDINATES.search(packet.replace(b"\0", b"")):  # in another form, or in UTF-16
+            return ()
+    return (raw_bytes(XMP, packet),) if packet else ()

@@ -1,0 +1,23 @@
+"""The vocabulary of rawkd: a raw photo and its parts.
+
+Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows go below 0. ``H, W`` are mosaic
+pixels, ``h, w`` packed ones; planes are always R, Gr, Gb, B. Names with ``_dn`` count raw units of the file.
+"""
+
+from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Levels, Mosaic, PixelArray, Rect
+from rawkd.photo.raw_photo import Capture, ColorCalibration, RawPhoto, Tag
+
+__all__ = [
+    "CFAPattern",
+    "Capture",
+    "ColorCalibration",
+    "DoubleArray",
+    "FloatArray",
+    "FrameArray",
+    "Levels",
+    "Mosaic",
+    "PixelArray",
+    "RawPhoto",
+    "Rect",
+    "Tag",
+]

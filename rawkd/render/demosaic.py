@@ -1,0 +1,171 @@
+"""Demosaicing of Bayer mosaics, in the packed planes.
+
+Sources: bilinear as in unprocessing's `process` (Brooks et al., CVPR 2019); Malvar, He, Cutler, "High-quality linear
+interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004 (the bilinear value plus a gradient
+correction of the sample's own colour); Menon et al. 2007 (DDFAPD) through colour-demosaicing.
+
+*Sites* are what an interpolation gives: colour R, G, B at the positions R, Gr, Gb, B of every 2x2 cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import UsageError
+from rawkd.photo import FloatArray, Mosaic, Rect
+from rawkd.render.color import array_module
+from rawkd.sensor.bayer import Unification, pack, unpack
+
+Method = Literal["bilinear", "malvar", "menon"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+HALO_CELLS: dict[Method, int] = {"bilinear": 1, "malvar": 1, "menon": 8}
+"""2x2 cells beyond a strip that an interpolation reads."""
+
+
+def _neighbour(planes: Any, plane: int, row: int = 0, column: int = 0) -> Any:
+    """A plane of (..., 4, h+2, w+2) seen from the cell `row`, `column` away, (..., h, w)."""
+    height, width = planes.shape[-2:]
+    return planes[..., plane, 1 + row : height - 1 + row, 1 + column : width - 1 + column]
+
+
+def bilinear_sites(padded: Any) -> Any:
+    """Bilinear interpolation.
+
+    Parameters
+    ----------
+    padded : (..., 4, h+2, w+2) planes R, Gr, Gb, B with one cell of surroundings; numpy or torch.
+
+    Returns
+    -------
+    (..., 3, 4, h, w) colour R, G, B at the sites R, Gr, Gb, B; differentiable.
+    """
+    r, gr, gb, b = (_neighbour(padded, plane) for plane in range(4))
+    right, below = r + _neighbour(padded, 0, 0, 1), _neighbour(padded, 0, 1, 0)
+    r_at_b = (right + below + _neighbour(padded, 0, 1, 1)) * 0.25
+    left, above = b + _neighbour(padded, 3, 0, -1), _neighbour(padded, 3, -1, 0)
+    b_at_r = (left + above + _neighbour(padded, 3, -1, -1)) * 0.25
+    greens = gr + gb
+    g_at_r = (greens + _neighbour(padded, 1, 0, -1) + _neighbour(padded, 2, -1, 0)) * 0.25
+    g_at_b = (greens + _neighbour(padded, 1, 1, 0) + _neighbour(padded, 2, 0, 1)) * 0.25
+    stack = array_module(padded).stack
+    red = stack([r, right * 0.5, (r + below) * 0.5, r_at_b], axis=-3)
+    green = stack([g_at_r, gr, gb, g_at_b], axis=-3)
+    blue = stack([b_at_r, (b + above) * 0.5, left * 0.5, b], axis=-3)
+    return stack([red, green, blue], axis=-4)
+
+
+def malvar_sites(padded: FloatArray) -> FloatArray:
+    """Malvar, He and Cutler's 5x5 filters, as bilinear plus a correction; same arrays as `bilinear_sites`."""
+    sites: FloatArray = bilinear_sites(padded)
+    red, green, blue = (sites[..., colour, :, :, :] for colour in range(3))
+    for plane, other in ((0, blue), (3, red)):  # at a red or blue site: green, and the opposite colour
+        across, along = _crosses(padded, plane)
+        curvature = _neighbour(padded, plane) * np.float32(4)
+        curvature -= across
+        curvature -= along
+        curvature *= np.float32(0.125)
+        green[..., plane, :, :] += curvature
+        curvature *= np.float32(1.5)
+        other[..., plane, :, :] += curvature
+    for plane, row_colour, column_colour, diagonal in ((1, red, blue, (-1, 0, 0, 1)), (2, blue, red, (0, 1, -1, 0))):
+        top, bottom, left, right = diagonal
+        across, along = _crosses(padded, plane)
+        base = _neighbour(padded, plane) * np.float32(5)
+        for row in (top, bottom):
+            for column in (left, right):
+                base -= _neighbour(padded, 3 - plane, row, column)
+        across *= np.float32(0.5)
+        along *= np.float32(0.5)
+        base *= np.float32(0.125)
+        swing = along - across * np.float32(2)
+        swing *= np.float32(0.125)
+        swing += base
+        row_colour[..., plane, :, :] += swing
+        np.subtract(across, along * np.float32(2), out=swing)
+        swing *= np.float32(0.125)
+        swing += base
+        column_colour[..., plane, :, :] += swing
+    return sites
+
+
+def _crosses(padded: FloatArray, plane: int) -> tuple[FloatArray, FloatArray]:
+    """Sums of a plane's two neighbours in its row and in its column."""
+    across = _neighbour(padded, plane, 0, -1) + _neighbour(padded, plane, 0, 1)
+    along = _neighbour(padded, plane, -1, 0) + _neighbour(padded, plane, 1, 0)
+    return across, along
+
+
+def menon_sites(padded: FloatArray) -> FloatArray:
+    """Menon's directional filtering with a posteriori decision, of (4, h+16, w+16) planes: slow but best."""
+    from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
+
+    rgb = demosaicing_CFA_Bayer_Menon2007(unpack(padded), "RGGB")
+    sites: FloatArray = pack(np.moveaxis(rgb, -1, 0).astype(np.float32))
+    halo = HALO_CELLS["menon"]
+    return sites[..., halo:-halo, halo:-halo]
+
+
+SITES: dict[Method, Callable[[FloatArray], FloatArray]] = {
+    "bilinear": bilinear_sites,
+    "malvar": malvar_sites,
+    "menon": menon_sites,
+}
+"""(4, h + 2*halo, w + 2*halo) planes -> (3, 4, h, w) sites, by method."""
+
+
+def interleave(sites: Any) -> Any:
+    """(..., 4, h, w) sites -> (..., 2h, 2w) pixels; numpy or torch."""
+    *lead, _, h, w = sites.shape
+    cells = sites.reshape(*lead, 2, 2, h, w)
+    return array_module(sites).moveaxis(cells, (-4, -3), (-3, -1)).reshape(*lead, 2 * h, 2 * w)
+
+
+def sites_to_pixels(sites: NDArray[Any]) -> NDArray[Any]:
+    """(3, 4, h, w) sites -> (2h, 2w, 3) pixels of the same type; numpy, the fastest way there."""
+    colours, _, h, w = sites.shape
+    pixels = np.empty((2 * h, 2 * w, colours), sites.dtype)
+    for site in range(4):
+        for colour in range(colours):
+            pixels[site // 2 :: 2, site % 2 :: 2, colour] = sites[colour, site]
+    return pixels
+
+
+def pad_edge(planes: Any) -> Any:
+    """(..., 4, h, w) -> (..., 4, h+2, w+2), the outermost cells repeated; numpy or torch.
+
+    What bilinear reads of it equals what it would read of the mosaic reflected about its outermost samples.
+    """
+    join = array_module(planes).concatenate
+    rows = join([planes[..., :1, :], planes, planes[..., -1:, :]], axis=-2)
+    return join([rows[..., :1], rows, rows[..., -1:]], axis=-1)
+
+
+def demosaic(mosaic: Mosaic, method: Method = "malvar") -> FloatArray:
+    """All three colours at every pixel, borders by reflection.
+
+    Parameters
+    ----------
+    mosaic : (H, W) of any phase and size, preferably white-balanced (Malvar and Menon take the colours to go together).
+    method : "bilinear", "malvar" or "menon".
+
+    Returns
+    -------
+    (H, W, 3) float32 in the mosaic's unit; samples of the mosaic are kept.
+
+    Raises
+    ------
+    UsageError: for another method.
+    """
+    if method not in SITES:
+        raise UsageError(f"the demosaicing {method!r} is none of {', '.join(METHODS)}")
+    height, width = mosaic.data.shape
+    added = Unification.of((height, width), mosaic.pattern)
+    halo = 2 * HALO_CELLS[method]
+    margins = ((added.top + halo, added.bottom + halo), (added.left + halo, added.right + halo))
+    pixels = sites_to_pixels(SITES[method](pack(np.pad(mosaic.data, margins, mode="reflect"))))
+    return np.ascontiguousarray(pixels[Rect(added.top, added.left, height, width).slices])

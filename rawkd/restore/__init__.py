@@ -1,0 +1,1 @@
+"""From a noisy mosaic to a restored one: `pipeline` tells the story."""

@@ -1,0 +1,270 @@
+"""One photo, top to bottom: the story of a denoise, each line a call whose name is the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from rawkd.files.tiff.opcodes import counts_stored_numbers, without_marks
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import Engine
+from rawkd.inference.engines import Engines
+from rawkd.inference.self_ensemble import self_ensemble
+from rawkd.inference.students import choose_student, load_family
+from rawkd.inference.tiling import denoise_tiled
+from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto, Rect
+from rawkd.restore.blend import blend
+from rawkd.restore.installed_calibration import installed_profile, known_defects
+from rawkd.restore.local_mean import keep_local_mean
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.region import part_with_context
+from rawkd.sensor.bayer import unify_bayer
+from rawkd.sensor.choose_noise import noise_model_of
+from rawkd.sensor.defects import with_known_defects, without_defects
+from rawkd.sensor.ksigma import KSigma
+from rawkd.sensor.noise import NoiseModel
+from rawkd.sensor.rows import level_rows
+
+Progress = Callable[[float], None]
+"""Called with the part of the work that is done, 0..1."""
+
+FINE_BITS = 14
+"""Sources of fewer bits are written in integers of this many, so that shadows are not posterised (our choice)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the photos of one run share, whatever their options.
+
+    Attributes
+    ----------
+    engines : networks that were loaded, kept for the next photo.
+    calibrations : folder of the installed calibration files; None for the user's own.
+    """
+
+    engines: Engines = field(default_factory=Engines)
+    calibrations: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A photo that is ready to be restored.
+
+    Attributes
+    ----------
+    photo : its rows level, its known defects marked. noise : what is to be removed.
+    warnings, noise_warnings : one sentence each, the latter about how the noise was found.
+    """
+
+    photo: RawPhoto
+    noise: NoiseModel
+    warnings: tuple[str, ...] = ()
+    noise_warnings: tuple[str, ...] = ()
+
+    def region(self, rect: Rect, options: DenoiseOptions) -> Prepared:
+        """The same for a region of the upright picture and all that its pixels depend on (`restore.region`).
+
+        Raises
+        ------
+        UsageError: if the region leaves the picture.
+        """
+        return replace(self, photo=part_with_context(self.photo, rect, options))
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """A denoised photo and how it came about.
+
+    Attributes
+    ----------
+    photo : the same photo with restored samples. mosaic : its active area before rounding to integers.
+    noise : the noise that was removed.
+    student : name of the network, None where nothing was to be removed; device, precision : where it ran.
+    warnings : one sentence each. defects : number of pixels that were replaced before denoising.
+    """
+
+    photo: RawPhoto
+    mosaic: Mosaic
+    noise: NoiseModel
+    student: str | None
+    device: str | None
+    precision: str | None
+    warnings: tuple[str, ...] = ()
+    defects: int = 0
+
+
+def no_progress(_part: float) -> None:
+    """Ignore the progress."""
+
+
+def denoise(
+    photo: RawPhoto,
+    options: DenoiseOptions | None = None,
+    progress: Progress = no_progress,
+    *,
+    context: Context | None = None,
+) -> Restoration:
+    """Restore the mosaic of a photo; everything else about it is kept.
+
+    Sources of fewer than 14 bits come back in finer integers, their levels scaled with them, unless nothing is removed
+    or an opcode that the copy keeps counts the stored numbers.
+
+    Raises
+    ------
+    NoiseError: if no noise parameters can be found. ModelError: if no student fits or the device is missing.
+    """
+    options, context = options or DenoiseOptions(), context or Context()
+    return restore(prepare(photo, options, context), options, context, progress)
+
+
+def prepare(
+    photo: RawPhoto, options: DenoiseOptions, context: Context | None = None, noise: NoiseModel | None = None
+) -> Prepared:
+    """Level the rows where that is asked for, mark the known defects, and find the noise.
+
+    Parameters
+    ----------
+    photo : the whole photo, also where only a region of it will be restored (`Prepared.region`).
+    noise : the noise where it is known already, such as that of the photo's series; None finds it as the options say.
+
+    Raises
+    ------
+    NoiseError: if no noise parameters can be found.
+    """
+    context = context or Context()
+    warnings = photo.warnings
+    if not options.keeps_everything:
+        photo, row_warnings = level_rows(photo, remove=options.rows)
+        photo = with_known_defects(photo, known_defects(photo.capture, options.calibration, context.calibrations))
+        warnings += row_warnings
+    if noise is not None:
+        return Prepared(photo, noise, warnings)
+    noise, noise_warnings = _noise_of(photo, options, context)
+    return Prepared(photo, noise, warnings, noise_warnings)
+
+
+def _noise_of(photo: RawPhoto, options: DenoiseOptions, context: Context) -> tuple[NoiseModel, tuple[str, ...]]:
+    """Noise parameters as the options ask for them, and warnings.
+
+    Where no calibration file is named, one that the user has installed for the photo's camera serves.
+    """
+    calibration = options.calibration
+    warnings: tuple[str, ...] = ()
+    if calibration is None and options.noise is None and options.noise_source in ("auto", "calibration"):
+        calibration, warnings = installed_profile(photo.capture, context.calibrations)
+    noise, more = noise_model_of(photo, given=options.noise, source=options.noise_source, calibration=calibration)
+    return noise, warnings + more
+
+
+def restore(
+    prepared: Prepared, options: DenoiseOptions, context: Context | None = None, progress: Progress = no_progress
+) -> Restoration:
+    """Denoise a photo that `prepare` returned.
+
+    Raises
+    ------
+    ModelError: if no student fits or the device is missing.
+    """
+    photo, noise, warnings = prepared.photo, prepared.noise, prepared.warnings + prepared.noise_warnings
+    if options.keeps_everything:
+        return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
+    card, choice_warnings = choose_student(load_family(options.model), noise)
+    if card is None:
+        return _without_defects_only(photo, noise, options, warnings + choice_warnings)
+    engine, device_warnings = engine_of(card, noise, options, (context or Context()).engines)
+    fine = photo if counts_stored_numbers(photo) else photo.in_finer_integers(FINE_BITS)
+    sound, defects = without_defects(fine, noise, search=options.defects == "auto")
+    result = restore_mosaic(
+        sound,
+        noise,
+        card,
+        engine,
+        options,
+        progress,
+        floor=fine.levels.floor,
+        saturation=fine.levels.saturation,
+        neutral=photo.color.as_shot_neutral,
+    )
+    warnings += choice_warnings + device_warnings + defects.remarks()
+    restored = without_marks(fine.with_mosaic(result))
+    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, warnings, defects.total)
+
+
+def engine_of(
+    card: ModelCard, noise: NoiseModel, options: DenoiseOptions, engines: Engines
+) -> tuple[Engine, tuple[str, ...]]:
+    """What runs a student for a photo of that noise, and warnings."""
+    return engines.load(
+        card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
+    )
+
+
+def _without_defects_only(
+    photo: RawPhoto, noise: NoiseModel, options: DenoiseOptions, warnings: tuple[str, ...]
+) -> Restoration:
+    """A photo whose noise is left alone: its defects are still replaced, and levelled rows stay level."""
+    sound, defects = without_defects(photo, noise, search=options.defects == "auto")
+    warnings += defects.remarks()
+    if defects.total or photo.row_offset_dn is not None:
+        photo = without_marks(photo.with_mosaic(sound))
+    return Restoration(photo, sound, noise, None, None, None, warnings, defects.total)
+
+
+def restore_mosaic(
+    noisy: Mosaic,
+    noise: NoiseModel,
+    card: ModelCard,
+    engine: Engine,
+    options: DenoiseOptions,
+    progress: Progress = no_progress,
+    *,
+    floor: float,
+    saturation: float,
+    neutral: DoubleArray | None = None,
+) -> Mosaic:
+    """A mosaic as a student restores it, as much of it as the options ask for.
+
+    Parameters
+    ----------
+    card, engine : the student and what runs it.
+    floor, saturation : signal of the file's smallest integer, and at which the sensor clips.
+    neutral : (3,) as-shot neutral, for luma and chroma; None takes the channels as they are.
+    """
+    unified, unification = unify_bayer(noisy)
+    ksigma = KSigma.between(noise, card.anchor)
+    rounds = _Rounds(progress, options.ensemble)
+
+    def denoise_once(rggb: FloatArray) -> FloatArray:
+        return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
+
+    clean = self_ensemble(denoise_once, unified, options.ensemble)
+    keep_local_mean(unified, clean, noise, floor=floor, saturation=saturation)
+    restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
+    return blend(
+        noisy,
+        restored,
+        noise,
+        saturation=saturation,
+        strength=options.strength,
+        luma=options.luma,
+        chroma=options.chroma,
+        neutral=neutral,
+    )
+
+
+class _Rounds:
+    """Makes one rising progress out of the rounds of a self-ensemble."""
+
+    def __init__(self, progress: Progress, num_rounds: int) -> None:
+        self._progress = progress
+        self._num_rounds = num_rounds
+        self._begun = 0
+
+    def next_round(self) -> Callable[[int, int], None]:
+        """The progress of the next round, tiles done of tiles in all, as its share of the whole."""
+        before = self._begun
+        self._begun += 1
+        return lambda done, total: self._progress((before + done / total) / self._num_rounds)

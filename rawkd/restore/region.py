@@ -1,0 +1,34 @@
+"""Cut a region out of a photo so that it comes out as in the whole picture."""
+
+from __future__ import annotations
+
+import math
+
+from rawkd.inference.students import load_family
+from rawkd.photo import RawPhoto, Rect
+from rawkd.photo.region import part_of
+from rawkd.restore.local_mean import WINDOW_PX
+from rawkd.restore.options import DenoiseOptions
+
+RENDER_CONTEXT_PX = 16
+"""Pixels around a region that demosaicing and the estimate of blown areas look at."""
+
+
+def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
+    """The region with what student and rendering see beyond it.
+
+    It begins on the grid of the student's pooled cells and of the windows whose means are kept.
+
+    Parameters
+    ----------
+    region : pixels of the upright picture.
+
+    Raises
+    ------
+    UsageError: if the region leaves the picture.
+    """
+    if options.keeps_everything:
+        return part_of(photo, region, RENDER_CONTEXT_PX)
+    family = load_family(options.model)
+    context_px = RENDER_CONTEXT_PX + 2 * max(card.halo for card in family)
+    return part_of(photo, region, context_px, math.lcm(WINDOW_PX, *(2 * card.stride for card in family)))

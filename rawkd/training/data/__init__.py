@@ -1,0 +1,1 @@
+"""From clean pictures to noisy training batches."""

@@ -1,0 +1,1 @@
+"""Teachers, and the trainings that need one."""

@@ -1,0 +1,236 @@
+"""A finished run becomes a model directory: weights, ONNX graph, card, README.
+
+The card is the truth; the README is made from it. Everything that the card states of the network is measured on the
+exported graph, in the engine that photographers use.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rawkd.errors import ModelError, OutputError, UsageError
+from rawkd.inference.card import CHANNELS, Golden, ModelCard
+from rawkd.inference.card_file import CARD, card_json, read_card
+from rawkd.inference.engine import Engine
+from rawkd.inference.halo import measure_halo
+from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.selftest import check_golden, make_golden
+from rawkd.inference.weights import NETWORK, WEIGHTS, sha256_of
+from rawkd.networks import build_network
+from rawkd.networks.count import macs_per_mp, num_parameters
+from rawkd.training.config import Recipe, recipe_from_json, recipe_json
+from rawkd.training.data.clean import CleanSet
+from rawkd.training.export.measures import MEASURE_SEED, bf16_cost, measure
+from rawkd.training.export.readme import readme_of
+from rawkd.training.export.shards import halve, shards
+from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
+from rawkd.training.saved.provenance import Provenance, stages_of
+
+README = "README.md"
+TILE_PX = 512
+HALO_PX = 256
+"""Edge of the picture in which the halo is first looked for."""
+LIMITS_OF_NOISE = {
+    "poisson-gaussian": (
+        "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay"
+    ),
+    "eld": "trained on synthetic noise of extreme low light (ELD): patterned noise that it has not stays",
+}
+LIMITS = (
+    "within some ten pixels of a lamp in the dark much of the dark's grain stays",
+    "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
+)
+PICTURE_LIMITS = (
+    "trained on additive white Gaussian noise of known strength alone, for comparison with published tables",
+    "no photograph has such noise after its development, and no raw file can be given to it",
+)
+
+
+def export(
+    run: Path,
+    models: Path,
+    held_out: CleanSet,
+    provenance: Provenance,
+    *,
+    role: str = "student",
+    tier: str | None = None,
+    half: bool = False,
+) -> Path:
+    """Write `models/<family>-<subrange>/` or `models/teacher-<family>/` from the averaged weights of a run; check it.
+
+    Parameters
+    ----------
+    role : student | teacher. tier : fast | balanced | best, or None for a family that is none.
+    half : round the weights to fp16 and write them as shards, the graph without weights.
+
+    Raises
+    ------
+    ModelError: if the run holds no checkpoint, a model of another recipe or tier or a folder that is no model has that
+        name, or the exported graph answers otherwise than the trained network.
+    OutputError: if no folder can be made there. UsageError: if the family is no name of a folder.
+    """
+    checkpoint, recipe = checkpoint_of(run)
+    index = checkpoint.recipe["subrange"]
+    name = _name(role, provenance.family, recipe, index)
+    _refuse_to_replace(models / name, recipe.name, tier)
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{models}: no folder can be made there ({error.strerror}): give another --models") from error
+    with TemporaryDirectory(prefix=f".{name}-", dir=models) as stage:
+        folder = Path(stage)
+        config = recipe.network_config(index)
+        network: Any = build_network(recipe.network, config)
+        network.load_state_dict(checkpoint.average)
+        network.eval()
+        if half:
+            halve(network)
+            files = {**shards(network), NETWORK: _onnx(network, with_weights=False)}
+        else:
+            files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        anchor, stride, channels = recipe.anchor(index), int(network.stride), CHANNELS[recipe.input]
+        draft = ModelCard(
+            family=provenance.family,
+            name=name,
+            role=role,
+            tier=tier,
+            network=recipe.network,
+            config=config,
+            input=recipe.input,
+            subrange=recipe.subrange(index),
+            anchor=anchor,
+            stride=stride,
+            halo=0,
+            tile=TILE_PX,
+            params=num_parameters(network),
+            macs_per_mp=macs_per_mp(network, stride, channels, packed=recipe.input == "planes"),
+            files={file: sha256_of(data) for file, data in files.items()},
+            golden=Golden(1, 64, 1, 1.0, 0.0, "-"),
+            data=provenance.data,
+            licence=provenance.licence,
+            recipe={**recipe_json(recipe), "stages": stages_of(run), "hardware": provenance.hardware},
+            commit=provenance.commit,
+            seeds={"training": recipe.seed, "measures": MEASURE_SEED},
+            metrics={},
+            bf16_cost_db=None,
+            limits=(LIMITS_OF_NOISE[recipe.noise.model], *LIMITS) if recipe.input == "planes" else PICTURE_LIMITS,
+            created=provenance.created,
+            directory=folder,
+        )
+        engine = OpenVINOEngine(draft, precision="f32")
+        _same_answer(network, engine, draft)
+        card = replace(
+            draft,
+            halo=_halo(engine, draft),
+            golden=Golden(**make_golden(engine.run, stride, anchor, channels=channels)),
+            metrics=measure(engine, draft, held_out),
+        )
+        check_golden(card, engine)
+        card = replace(card, bf16_cost_db=bf16_cost(card, held_out))
+        for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
+            (folder / file).write_text(text, encoding="utf-8")
+        return _moved(folder, models / name)
+
+
+def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
+    """The last state of a run and the recipe that it follows.
+
+    Raises
+    ------
+    ModelError: if it has none.
+    """
+    checkpoint = load_checkpoint(run)
+    if checkpoint is None:
+        raise ModelError(f"{run} holds no checkpoint: train first")
+    return checkpoint, recipe_from_json(checkpoint.recipe["recipe"])
+
+
+def _refuse_to_replace(folder: Path, recipe: str, tier: str | None) -> None:
+    """Raise ModelError if something stands there that this model is no better version of: another one, or no model."""
+    if not (folder / CARD).exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ModelError(f"{folder} is no model, and none is put in its place: name another --family or --models")
+        return
+    card = read_card(folder)
+    if (card.recipe["name"], card.tier) != (recipe, tier):
+        raise ModelError(
+            f"{folder} is a model of recipe {card.recipe['name']} and tier {card.tier}, not of {recipe} and {tier}: "
+            "name another --family, or remove it"
+        )
+
+
+def _moved(stage: Path, folder: Path) -> Path:
+    """Put a finished and checked model in the place of an older one; files of that one that it no longer has go."""
+    folder.mkdir(exist_ok=True)
+    olds = read_card(folder).files if (folder / CARD).exists() else ()
+    for old in olds:
+        if not (stage / old).exists():
+            (folder / old).unlink(missing_ok=True)
+    for new in sorted(stage.iterdir(), key=lambda path: path.name == CARD):
+        new.replace(folder / new.name)
+    return folder
+
+
+def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
+    """Of the model's folder."""
+    if not family or family in (".", "..") or {"/", "\\"} & set(family):
+        raise UsageError(f"the family {family!r} is no name of a folder: give --family a plain name")
+    if role == "student":
+        return recipe.student_name(index, family)
+    alone = recipe.num_subranges == 1 and recipe.input == "planes"
+    return f"teacher-{family if alone else recipe.student_name(index, family)}"
+
+
+def _halo(engine: Engine, card: ModelCard) -> int:
+    """The halo, looked for in a whole tile where it fills a smaller picture; packed pixels."""
+    halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor, card.channels)
+    return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor, card.channels)
+
+
+def _weights(network: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().contiguous().clone() for name, tensor in network.state_dict().items()}
+    return bytes(save(state))
+
+
+def _onnx(network: nn.Module, *, with_weights: bool = True) -> bytes:
+    """The graph with free height and width, opset 17; without weights, each of them is an input of its name."""
+    buffer = io.BytesIO()
+    size = 4 * int(network.stride)  # type: ignore[arg-type]
+    torch.onnx.export(
+        network,
+        (torch.zeros(1, int(network.in_channels), size, size),),  # type: ignore[arg-type]
+        buffer,  # type: ignore[arg-type]
+        input_names=["planes"],
+        output_names=["restored"],
+        dynamic_axes={"planes": {0: "n", 2: "h", 3: "w"}, "restored": {0: "n", 2: "h", 3: "w"}},
+        opset_version=17,
+        export_params=with_weights,
+        do_constant_folding=with_weights,
+        dynamo=False,
+    )
+    return buffer.getvalue()
+
+
+def _same_answer(network: nn.Module, engine: Engine, card: ModelCard) -> None:
+    """Raise ModelError unless torch and the exported graph agree to a thousandth of the noise."""
+    rng = np.random.default_rng(0)
+    clean = rng.uniform(0, 0.5, (1, card.channels, 64, 64)).astype(np.float32)
+    deviation = np.sqrt(card.anchor.gain * clean + card.anchor.read_variance)
+    planes = (clean + deviation * rng.standard_normal(clean.shape)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(planes)).numpy()
+    error = float(np.sqrt((((engine.run(planes) - expected) / deviation) ** 2).mean()))
+    if not error < 1e-3:
+        raise ModelError(f"{card.name}: the exported graph is off by {error:.2g} of the noise: do not ship it")

@@ -1,0 +1,94 @@
+"""What a card states of a model's pictures: PSNR and SSIM on held-out pictures, and what bf16 costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rawkd.errors import ModelError
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import Engine
+from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.pictures import WHITE, restore_picture
+from rawkd.inference.selftest import check_golden
+from rawkd.metrics import psnr, ssim
+from rawkd.photo import FloatArray
+from rawkd.sensor.ksigma import KSigma
+from rawkd.training.data.awgn import crop_of_picture
+from rawkd.training.data.clean import CleanSet
+from rawkd.training.data.dataset import picture_crop
+from rawkd.training.data.synthesize import add_noise, camera_at
+
+NUM_CROPS, CROP_PX = 24, 128
+MEASURE_SEED = 4242
+GAINS_A_DECADE = 3.25
+"""At which PSNR is measured: three gains for a student of the shipped family, twelve for its whole range."""
+
+
+def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, dict[str, float]]:
+    """PSNR and SSIM over held-out crops at three gains or more of the model's subrange, true noise parameters.
+
+    PSNR and SSIM of the packed signal clipped to 0..1, peak 1, mean over crops. Of a model for pictures, at its lowest
+    and highest sigma, of the pictures, clipped likewise.
+    """
+    low, high = card.subrange.low, card.subrange.high
+    if card.is_for_pictures:
+        return {f"{sigma:g}": _measure_pictures_at(engine, card, held_out, sigma) for sigma in (low, high)}
+    count = max(3, round(GAINS_A_DECADE * math.log10(high / low)))
+    gains = np.geomspace(low, high, count + 2)[1:-1]
+    return {f"{gain:.2e}": _measure_at(engine, card, held_out, float(gain)) for gain in gains}
+
+
+def _measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float) -> dict[str, float]:
+    rng = np.random.default_rng(MEASURE_SEED)
+    rows = []
+    for _ in range(NUM_CROPS):
+        clean = picture_crop(held_out, CROP_PX, rng).planes
+        camera = camera_at(gain)
+        noisy = add_noise(clean, camera, rng)
+        restored = _restore(engine, noisy, KSigma.between(camera.noise_model(), card.anchor))
+        rows.append(_scores(restored, noisy, clean))
+    return _means(rows)
+
+
+def _measure_pictures_at(engine: Engine, card: ModelCard, held_out: CleanSet, sigma: float) -> dict[str, float]:
+    rng = np.random.default_rng(MEASURE_SEED)
+    rows = []
+    for _ in range(NUM_CROPS):
+        clean = crop_of_picture(held_out, CROP_PX, card.channels, rng)
+        noisy = clean + np.float32(sigma / WHITE) * rng.standard_normal(clean.shape, np.float32)
+        rows.append(_scores(restore_picture(engine, noisy, card), noisy, clean))
+    return _means(rows)
+
+
+def _scores(restored: FloatArray, noisy: FloatArray, clean: FloatArray) -> tuple[float, float, float]:
+    """PSNR, PSNR of the noisy planes, SSIM; clipped."""
+    out, seen = np.clip(restored, 0, 1), np.clip(noisy, 0, 1)
+    similarity = np.mean([ssim(a, b) for a, b in zip(out, clean, strict=True)])
+    return psnr(out, clean), psnr(seen, clean), float(similarity)
+
+
+def _means(rows: list[tuple[float, float, float]]) -> dict[str, float]:
+    means = np.mean(rows, axis=0)
+    return {
+        "psnr": round(float(means[0]), 3),
+        "psnr_noisy": round(float(means[1]), 3),
+        "ssim": round(float(means[2]), 5),
+    }
+
+
+def _restore(engine: Engine, noisy: FloatArray, ksigma: KSigma) -> FloatArray:
+    restored: FloatArray = ksigma.invert(engine.run(ksigma.apply(noisy)[None])[0])
+    return restored
+
+
+def bf16_cost(card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
+    """What bf16 costs by gain, dB; None where this machine has none, or where it fails the self-test."""
+    try:
+        engine = OpenVINOEngine(card, precision="bf16")
+        check_golden(card, engine)
+    except ModelError:
+        return None
+    short = measure(engine, card, held_out)
+    return {gain: round(card.metrics[gain]["psnr"] - short[gain]["psnr"], 3) for gain in short}

@@ -1,0 +1,63 @@
+"""PIQE's block maps with gradients, for feature maps and luma.
+
+Definition: `rawkd.training.losses.no_reference.block_maps`. What has no gradient there is replaced (our choices): every
+test by a sigmoid, and the least deviation among a block's segments by a soft minimum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rawkd.training.losses.mscn import FEATURE_CONSTANT, LUMA_CONSTANT, mscn, standardise, whole_blocks
+from rawkd.training.losses.no_reference import ACTIVE, BLOCK_PX, IMPAIRED, NOISY, SEGMENT_PX, BlockMaps
+
+VARIANCE_WIDTH, SEGMENT_WIDTH, NOISE_WIDTH = 0.02, 0.02, 0.1
+"""Of the sigmoids that stand for the tests of a block's variance, of its segments, and of its noise."""
+FEATURE_BLOCK_PX, FEATURE_SEGMENT_PX = 8, 4
+NO_VARIANCE = 1e-8
+"""Added to variances under roots, so that flat blocks have finite gradients."""
+
+
+def block_maps_of_luma(luma: Tensor) -> BlockMaps:
+    """(n, 1, H, W) luma 0..255 -> maps of (n, rows, columns), as by definition."""
+    maps = _maps(luma, LUMA_CONSTANT, BLOCK_PX, SEGMENT_PX)
+    return BlockMaps(*(values[:, 0] for values in maps))
+
+
+def block_tests(features: Tensor) -> Tensor:
+    """(n, c, h, w) feature maps -> (n, 3, c, rows, columns) activity, impairment and noise of blocks, 0..1."""
+    maps = _maps(standardise(features), FEATURE_CONSTANT, FEATURE_BLOCK_PX, FEATURE_SEGMENT_PX)
+    return torch.stack(maps[:3], 1)
+
+
+def _maps(maps: Tensor, constant: float, block_px: int, segment_px: int) -> BlockMaps:
+    coefficients = mscn(whole_blocks(maps, block_px), constant, "edge")
+    blocks = coefficients.unfold(2, block_px, block_px).unfold(3, block_px, block_px)
+    variance = blocks.var((-2, -1))
+    deviation = _root(variance)
+    active = torch.sigmoid((variance - ACTIVE) / VARIANCE_WIDTH)
+    impaired = torch.sigmoid((IMPAIRED - _least_segment(blocks, segment_px)) / SEGMENT_WIDTH)
+    contrast = _contrast(blocks)
+    difference = (deviation - contrast).abs() / torch.maximum(deviation, contrast)
+    noisy = torch.sigmoid((deviation - NOISY * difference) / NOISE_WIDTH)
+    return BlockMaps(active, active * impaired, active * noisy, variance)
+
+
+def _least_segment(blocks: Tensor, segment_px: int) -> Tensor:
+    """Soft minimum of the deviations of all segments on the four edges of blocks."""
+    edges = torch.stack([blocks[..., 0, :], blocks[..., -1, :], blocks[..., 0], blocks[..., -1]], -2)
+    deviations = _root(edges.unfold(-1, segment_px, 1).var(-1)).flatten(-2)
+    return -SEGMENT_WIDTH * torch.logsumexp(deviations / -SEGMENT_WIDTH, -1)
+
+
+def _contrast(blocks: Tensor) -> Tensor:
+    """Deviation of the two middle columns over that of all others."""
+    middle = blocks.shape[-1] // 2
+    centre = blocks[..., middle - 1 : middle + 1]
+    surround = torch.cat((blocks[..., : middle - 1], blocks[..., middle + 1 :]), -1)
+    return _root(centre.var((-2, -1))) / _root(surround.var((-2, -1)))
+
+
+def _root(variance: Tensor) -> Tensor:
+    return torch.sqrt(variance + NO_VARIANCE)

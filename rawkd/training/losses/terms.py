@@ -1,0 +1,176 @@
+"""Losses by name. Every loss takes (restored, clean, batch) in anchored values and returns a scalar.
+
+Sources: Charbonnier, Feature-Align paper eq. 3 (c = 1e-6); perceptual loss after Johnson et al., ECCV 2016, behind the
+minimalist ISP as in the Feature-Align paper, section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rawkd.errors import ModelError, UsageError
+from rawkd.render.isp import process
+from rawkd.training.data.dataset import Batch
+
+CHARBONNIER_C = 1e-6
+LEAST_SHARE = 1e-3
+"""Of the crop's variance, below which a sample's own noise counts no smaller."""
+LEAST_ERROR = 1e-4
+"""Squared error in units of the noise, 40 dB below it, under which a crop counts no further."""
+CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
+"""Of VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content of the third, style of all (Johnson's released defaults)."""
+
+
+class Loss(Protocol):
+    """A scalar of (restored, clean, batch)."""
+
+    def __call__(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+        """The loss of the anchored values `restored`, (n, 4, h, w)."""
+        ...
+
+
+def charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+    """Mean sqrt(d^2 + c^2), d in units of the crop's rms noise: dark and bright crops count alike (our choice)."""
+    difference = (restored - clean) / batch.sigma[:, None, None, None]
+    return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
+
+
+def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+    """Charbonnier in units of each sample's own noise: the dark beside a lamp counts like the lamp (our choice).
+
+    The anchor's variance is k (y + v / k), so a sample's share of the crop's variance is (y + v/k) / mean(y + v/k).
+    """
+    distance = clean + batch.black[:, None, None, None]
+    share = (distance / distance.mean((1, 2, 3), keepdim=True)).clamp(min=LEAST_SHARE)
+    difference = (restored - clean) / (batch.sigma[:, None, None, None] * share.sqrt())
+    return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
+
+
+def log_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+    """Half the mean log of each crop's mean squared error in units of its noise: every crop counts by its decibels.
+
+    Our choice, for the last stage: PSNR is averaged over pictures, and a smooth picture counts in it as much as a
+    textured one. Answers with means, where an absolute error answers with medians.
+    """
+    error = (restored - clean).square().mean((1, 2, 3)) / batch.sigma.square()
+    return 0.5 * torch.log(error + LEAST_ERROR).mean()
+
+
+class RgbPerceptual(nn.Module):
+    """Content and style of VGG16 features of both pictures after the minimalist ISP.
+
+    Parameters
+    ----------
+    weights : a state dict of torchvision's VGG16, the user's to provide (its licence forbids shipping it); None draws
+        random ones, which serves tests only.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, weights: Path | None) -> None:
+        super().__init__()
+        self.stages = _vgg16_stages()
+        if weights is not None:
+            self._load(weights)
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    def _load(self, path: Path) -> None:
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            names = [
+                key.removesuffix(".weight") for key in state if key.startswith("features.") and key.endswith(".weight")
+            ]
+            for convolution, name in zip(convolutions, names[: len(convolutions)], strict=True):
+                convolution.load_state_dict({"weight": state[f"{name}.weight"], "bias": state[f"{name}.bias"]})
+        except Exception as error:  # unpickling fails in a dozen ways, and so do other networks' weights
+            raise ModelError(f"{path}: cannot be read as VGG16 weights: give torchvision's vgg16 state dict") from error
+
+    def forward(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+        """The loss of the anchored values `restored`, (n, 4, h, w)."""
+        with torch.autocast(restored.device.type, enabled=False):  # gamma and Gram matrices need more than bf16
+            seen = [developed(planes.float(), batch) for planes in (restored, clean)]
+            features = [self._features((picture - self.mean) / self.deviation) for picture in seen]
+            return content_and_style(*features)
+
+    def _features(self, picture: Tensor) -> list[Tensor]:
+        features = []
+        for stage in self.stages:
+            picture = stage(picture)
+            features.append(picture)
+        return features
+
+
+def content_and_style(restored: list[Tensor], clean: list[Tensor]) -> Tensor:
+    """Johnson et al.'s loss on four scales of features: content of the third, `STYLE_WEIGHT` times style of all."""
+    content = F.mse_loss(restored[CONTENT_LAYER], clean[CONTENT_LAYER])
+    style = sum((gram(restored[index]) - gram(clean[index])).square().sum((1, 2)).mean() for index in STYLE_LAYERS)
+    return content + STYLE_WEIGHT * style
+
+
+def gram(features: Tensor) -> Tensor:
+    """(n, c, h, w) -> (n, c, c) Gram matrices divided by c h w."""
+    n, c, h, w = features.shape
+    flat = features.reshape(n, c, h * w)
+    return flat @ flat.transpose(1, 2) / (c * h * w)
+
+
+def to_signal(planes: Tensor, batch: Batch) -> Tensor:
+    """Anchored values of a batch back to signal (`KSigma.invert` with each crop's own scale and offset)."""
+    return (planes - batch.offset[:, :, None, None]) / batch.scale[:, :, None, None]
+
+
+def developed(planes: Tensor, batch: Batch) -> Tensor:
+    """Values of a batch as a person sees them, (n, 3, h, w): mosaics through the minimalist ISP, pictures unchanged."""
+    signal = to_signal(planes, batch)
+    return process(signal, batch.metadata) if signal.shape[1] == 4 else signal.expand(-1, 3, -1, -1)
+
+
+def _vgg16_stages() -> nn.ModuleList:
+    """VGG16 up to relu4_3 in four stages."""
+    stages, channels = nn.ModuleList(), 3
+    for index, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3))):
+        layers: list[nn.Module] = [nn.MaxPool2d(2)] if index else []
+        for _ in range(count):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        stages.append(nn.Sequential(*layers))
+    return stages
+
+
+LOSSES: dict[str, Callable[[Path | None], Loss]] = {
+    "charbonnier": lambda _weights: charbonnier,
+    "own-noise-charbonnier": lambda _weights: own_noise_charbonnier,
+    "log-error": lambda _weights: log_error,
+    "rgb-perceptual": RgbPerceptual,
+}
+
+
+def build_losses(
+    weights: Mapping[str, float], vgg16: Path | None, device: torch.device
+) -> dict[str, tuple[float, Loss]]:
+    """The losses of a recipe: name -> (weight, loss).
+
+    Raises
+    ------
+    UsageError: for an unknown name, or the perceptual loss without weights to see with.
+    """
+    built: dict[str, tuple[float, Loss]] = {}
+    for name, weight in weights.items():
+        if name not in LOSSES:
+            raise UsageError(f"there is no loss {name!r}: choose among {', '.join(LOSSES)}")
+        if name == "rgb-perceptual" and vgg16 is None:
+            raise UsageError("the loss rgb-perceptual needs VGG16 weights: name torchvision's state dict with --vgg16")
+        loss = LOSSES[name](vgg16)
+        built[name] = weight, loss.to(device) if isinstance(loss, nn.Module) else loss
+    return built

@@ -1,0 +1,143 @@
+"""Begin a larger FA-Net with a smaller one's weights: it computes what the small one does, and goes on from there.
+
+Source: Net2Net (Chen et al., ICLR 2016): wider, and deeper by blocks that start as the identity. New channels carry
+nothing at first, and what reads them keeps the weights drawn for it, so that every one of them learns. Places and the
+factor for the norm are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rawkd.errors import ModelError
+from rawkd.networks.blocks import FeatureAlign, GatedBlock
+from rawkd.networks.fanet import FANet, FANetConfig
+
+ALIKE = ("shrink", "patch", "block", "align_hidden")
+"""Fields of the configuration in which both must agree; a `guide_limit` of the large one changes nothing within the
+gains that the small one was trained for."""
+
+
+@torch.no_grad()
+def grow(small: nn.Module, large: nn.Module) -> None:
+    """Give `large`, freshly drawn, the function of `small`.
+
+    Raises
+    ------
+    ModelError: unless both are FA-Nets of gated blocks behind a stem of patches, with skips of half width and as many
+        levels, and `large` is nowhere narrower or shallower.
+    """
+    if not (isinstance(small, FANet) and isinstance(large, FANet)):
+        raise ModelError("only a FA-Net grows, and only into another")
+    _refuse_other_shape(small, large)
+    _grow(small, large, [_halves(*pair) for pair in zip(small.config.widths, large.config.widths, strict=True)])
+
+
+def _grow(small: Any, large: Any, places: list[Tensor]) -> None:
+    """With the places of the small one's channels, by level."""
+    _write(large.stem, small.stem, places[0], slice(None))
+    large.head.weight[:, places[0]] = small.head.weight
+    large.head.bias.copy_(small.head.bias)
+    for level, (own, levels) in enumerate(zip(places, small.encoder, strict=True)):
+        _grow_level(levels, large.encoder[level], own)
+        if level:
+            finer, coarser = places[level - 1], own
+            _write(large.encoder[level][0], small.encoder[level][0], coarser, finer)
+            _write(large.up[level - 1], small.up[level - 1], finer, coarser)
+            _write(large.skips[level - 1], small.skips[level - 1], torch.arange(len(finer) // 2), finer)
+            _grow_level(small.decoder[level - 1], large.decoder[level - 1], finer)
+
+
+def _refuse_other_shape(small: FANet, large: FANet) -> None:
+    one, other = small.config, large.config
+    more = len(one.widths) == len(other.widths) and all(
+        few <= many
+        for few, many in zip(
+            (*one.widths, *one.encoder_blocks, *one.decoder_blocks),
+            (*other.widths, *other.encoder_blocks, *other.decoder_blocks),
+            strict=True,
+        )
+    )
+    known = (
+        one.block == "gated" and one.patch and one.shrink == 2 and _changes_by_halves(one) and _changes_by_halves(other)
+    )
+    alike = all(getattr(one, name) == getattr(other, name) for name in ALIKE)
+    if not (more and known and alike and (one.anchor is None) == (other.anchor is None)):
+        raise ModelError(
+            "a FA-Net of gated blocks, patches and skips of half width grows only into one like it that is nowhere "
+            "narrower or shallower, and whose width changes from level to level: "
+            f"{_described(one)} does not become {_described(other)}"
+        )
+
+
+def _described(config: FANetConfig) -> str:
+    kind = ", ".join(f"{name} {getattr(config, name)}" for name in ALIKE)
+    return f"widths {config.widths}, blocks {config.encoder_blocks} and {config.decoder_blocks}, {kind}"
+
+
+def _changes_by_halves(config: FANetConfig) -> bool:
+    """Whether widths are even, and a 1x1 convolution stands before the first block of every level but the finest."""
+    even = all(width % 2 == 0 for width in config.widths)
+    return even and all(few != many for few, many in pairwise(config.widths)) and all(config.encoder_blocks[1:])
+
+
+def _halves(few: int, many: int) -> Tensor:
+    """Places of `few` channels among `many`: each half in its half, as gates and tiled skips need."""
+    half = torch.arange(few // 2)
+    return torch.cat((half, half + many // 2))
+
+
+def _write(large: Any, small: Any, rows: Tensor, columns: Tensor | slice) -> None:
+    """The convolution that answers in channels `rows` from `columns`, and with nothing in all others."""
+    kept = large.weight[rows].clone()
+    kept[:, columns] = small.weight
+    large.weight.zero_()
+    large.weight[rows] = kept
+    large.bias.zero_()
+    large.bias[rows] = small.bias
+
+
+def _grow_level(small: Any, large: Any, places: Tensor) -> None:
+    """Blocks of the small level first; those that come after them start as the identity."""
+    for few, many in zip(
+        (block for block in small if not isinstance(block, nn.Conv2d)),
+        (block for block in large if not isinstance(block, nn.Conv2d)),
+        strict=False,
+    ):
+        if isinstance(few, GatedBlock):
+            _grow_block(few, many, places)
+        elif isinstance(few, FeatureAlign):
+            _grow_align(few, many, places)
+
+
+def _grow_block(small: Any, large: Any, places: Tensor) -> None:
+    few, many = small.leave.weight.shape[0], large.leave.weight.shape[0]
+    hidden = torch.cat((places, places + many))  # both halves of a gate
+    quieter = math.sqrt(few / many)  # a mean square over more channels is smaller, and what the norm answers larger
+    for name in ("enter", "widen"):
+        wide, narrow = getattr(large, name), getattr(small, name)
+        wide.weight[hidden[:, None], places] = narrow.weight * quieter
+        wide.bias[hidden] = narrow.bias
+    large.mix.weight[hidden] = small.mix.weight
+    large.mix.bias[hidden] = small.mix.bias
+    for name in ("leave", "narrow"):
+        wide, narrow = getattr(large, name), getattr(small, name)
+        kept = torch.zeros_like(wide.weight[places])
+        kept[:, places] = narrow.weight
+        wide.weight[places] = kept
+        wide.bias[places] = narrow.bias
+    large.scale_space[:, places] = small.scale_space
+    large.scale_channels[:, places] = small.scale_channels
+
+
+def _grow_align(small: Any, large: Any, places: Tensor) -> None:
+    large.embed.load_state_dict(small.embed.state_dict())
+    for name in ("gamma", "beta"):
+        wide, narrow = getattr(large, name), getattr(small, name)
+        wide.weight[places] = narrow.weight
+        wide.bias[places] = narrow.bias

@@ -1,0 +1,112 @@
+"""The network that a run trains, what it learns by, and what trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rawkd.errors import ModelError
+from rawkd.networks import build_network
+from rawkd.training.config import Recipe
+from rawkd.training.run.grow import grow
+from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.saved.checkpoint import Checkpoint
+from rawkd.training.saved.trained import TrainedCard, load_trained
+from rawkd.training.strategies import Strategy
+
+MakeStrategy = Callable[[torch.device, nn.Module], Strategy]
+"""A strategy on a device, for a student."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The student, its running average, the strategy with its adapters, and the optimiser of student and adapters."""
+
+    student: nn.Module
+    average: nn.Module
+    strategy: Strategy
+    optimiser: torch.optim.Optimizer | MuonAndAdam
+
+    @classmethod
+    def of(cls, recipe: Recipe, subrange: int, device: torch.device, make_strategy: MakeStrategy) -> Learner:
+        """With the weights that the recipe's seed draws: the student's first, the same whatever the strategy."""
+        torch.manual_seed(recipe.seed)
+        student, average = (
+            build_network(recipe.network, recipe.network_config(subrange)).to(
+                device,
+                memory_format=torch.channels_last,  # type: ignore[call-overload]
+            )
+            for _ in range(2)
+        )
+        average.load_state_dict(student.state_dict())
+        strategy = make_strategy(device, student)
+        trained = nn.ModuleList([student] if strategy.adapters is None else [student, strategy.adapters])
+        return cls(student, average.eval(), strategy, _optimiser(trained, recipe))
+
+    def resume(self, state: Checkpoint) -> None:
+        """Take up a run where its checkpoint left it.
+
+        Raises
+        ------
+        ModelError: if one of both has adapters and the other has none.
+        """
+        adapters = self.strategy.adapters
+        if (adapters is None) != (state.adapters is None):
+            raise ModelError("the checkpoint was made by another strategy: name another --out")
+        self.student.load_state_dict(state.student)
+        self.average.load_state_dict(state.average)
+        if adapters is not None and state.adapters is not None:
+            adapters.load_state_dict(state.adapters)
+        self.optimiser.load_state_dict(state.optimiser)
+
+    def start_from(self, trained: TrainedCard) -> None:
+        """Begin with the weights of a model or of another run; a larger FA-Net grows out of a smaller one.
+
+        Raises
+        ------
+        ModelError: if its network is another one that does not grow into this.
+        """
+        begun = load_trained(trained).to(next(self.student.parameters()).device)
+        if _shapes(begun) == _shapes(self.student):
+            self.student.load_state_dict(begun.state_dict())
+        else:
+            try:
+                grow(begun, self.student)
+            except ModelError as error:
+                raise ModelError(f"{trained.name} holds weights of another network: {error}") from error
+        self.average.load_state_dict(self.student.state_dict())
+
+    def follow(self, decay: float) -> None:
+        """Move the average towards the student by 1 - decay."""
+        own: list[Tensor] = list(self.average.parameters())
+        new: list[Tensor] = list(self.student.parameters())
+        with torch.no_grad():
+            torch._foreach_lerp_(own, new, 1 - decay)
+
+    def checkpoint(self, step: int, run: dict[str, Any], seconds: float, history: list[dict[str, float]]) -> Checkpoint:
+        """The state after `step` steps."""
+        adapters = self.strategy.adapters
+        return Checkpoint(
+            step=step,
+            recipe=run,
+            student=self.student.state_dict(),
+            average=self.average.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            seconds=seconds,
+            history=history,
+            adapters=None if adapters is None else adapters.state_dict(),
+        )
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in network.state_dict().items()}
+
+
+def _optimiser(trained: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | MuonAndAdam:
+    if recipe.kernel_rate is None:
+        return torch.optim.Adam(trained.parameters(), recipe.learning_rate, fused=True)
+    return MuonAndAdam(trained, recipe.learning_rate, recipe.kernel_rate)

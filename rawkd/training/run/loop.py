@@ -1,0 +1,200 @@
+"""The training loop: one recipe, one subrange, one strategy.
+
+bf16 autocast and channels-last on every device, Adam or Muon with linear warm-up and cosine decay, gradient clipping,
+an exponential average of the weights, validation of that average in float32. Data depends on the step alone, so a
+resumed run computes what the uninterrupted one would have. Under `torchrun` every process takes its own batches.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from rawkd.training.config import Recipe, recipe_json
+from rawkd.training.data.batches import Batches, batches_of
+from rawkd.training.data.clean import CleanSet
+from rawkd.training.data.dataset import Batch
+from rawkd.training.run.compiled import compile_proved
+from rawkd.training.run.distributed import Processes, joined_processes, kept_child_signal
+from rawkd.training.run.learner import Learner, MakeStrategy
+from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.run.step import optimise
+from rawkd.training.run.tensorboard import Journal
+from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint, refuse_other_recipe, save_checkpoint
+from rawkd.training.saved.provenance import origin_of, refuse_other_pictures
+from rawkd.training.saved.trained import find_trained, in_one_spelling
+
+VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
+FINAL_RATE = 1e-3
+"""Learning rate at the end, as a share of its peak."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how long to train.
+
+    Attributes
+    ----------
+    folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
+    workers : data processes; 0 synthesises in between.
+    validate_every : steps between validations and checkpoints. minutes : stop (to be resumed) after so long.
+    compiled : let torch make one program of the student's layers, which takes minutes and then saves time every step.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    threads: int | None = None
+    workers: int = 0
+    validate_every: int = 1000
+    minutes: float | None = None
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a listener hears: the step, all steps, and values by name (losses, seconds left, validation)."""
+
+    step: int
+    steps: int
+    values: dict[str, float]
+
+
+Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
+"""Opens the display of one training by its label: a listener."""
+
+
+def train(
+    recipe: Recipe,
+    subrange: int,
+    pictures: tuple[CleanSet | None, CleanSet | None],
+    make_strategy: MakeStrategy,
+    run: Run,
+    *,
+    start_from: str | None = None,
+    distillation: dict[str, Any] | None = None,
+    listen: Callable[[Progress], None] = lambda _: None,
+) -> Checkpoint:
+    """Train one student, or resume it, and return its last state.
+
+    Parameters
+    ----------
+    pictures : training and held-out sets; None for leaves.
+    make_strategy : on a device, for the student; its adapters are trained with the student, never averaged.
+    start_from : what a new run begins with: the folder of a run or of a model, or the name of a shipped model.
+    distillation : plain JSON of the strategy and its teacher, which a resumed run must agree in.
+
+    Raises
+    ------
+    ModelError: for a checkpoint of another recipe, or a loss that is not finite (with the term's name).
+    MemoryLimitError: if a step does not fit into the device's memory; says how many crops do.
+    """
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    identity = _identity(recipe, subrange, start_from, distillation)
+    with (
+        kept_child_signal(),
+        joined_processes(run.device) as processes,
+        closing(Journal(run.folder if processes.leads else None)) as journal,
+    ):
+        device = processes.device
+        learner = Learner.of(recipe, subrange, device, make_strategy)
+        state = _begin(learner, run.folder, identity, start_from, pictures)
+        length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
+        training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
+        validation = _validation_batches(pictures[1], recipe, subrange)
+        if run.compiled:
+            compile_proved(learner, training[0].to(device))
+        parallel = processes.parallel(learner.student)
+        first, spent, began = state.step, state.seconds, time.monotonic()
+        for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):
+            _set_rate(learner.optimiser, recipe, step)
+            terms = optimise(parallel, learner, batch.to(device), recipe, step, processes)
+            learner.follow(min(recipe.ema, step / (step + 10)))
+            elapsed = time.monotonic() - began
+            out_of_time = run.minutes is not None and processes.any(elapsed > 60 * run.minutes)
+            values = dict(terms)
+            if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
+                values |= validate(learner.average, validation, device)
+                history = [*state.history, {"step": step, **values}]
+                state = replace(learner.checkpoint(step, identity, spent + elapsed, history), origin=state.origin)
+                if processes.leads:
+                    save_checkpoint(run.folder, state)
+                    journal.write(step, values, learner.average, validation[0])
+            seconds_left = elapsed / (step - first) * (recipe.steps - step)
+            listen(Progress(step, recipe.steps, {**values, "seconds_left": seconds_left}))
+            if out_of_time:
+                break
+        return state
+
+
+def _identity(
+    recipe: Recipe, subrange: int, start_from: str | None, distillation: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What a checkpoint must agree in to be resumed."""
+    start = in_one_spelling(start_from) if start_from else None
+    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
+    return identity | ({"distillation": distillation} if distillation else {})
+
+
+def _begin(
+    learner: Learner,
+    folder: Path,
+    identity: dict[str, Any],
+    start_from: str | None,
+    pictures: tuple[CleanSet | None, CleanSet | None],
+) -> Checkpoint:
+    """The learner as its run's checkpoint has it, or at its start."""
+    state = load_checkpoint(folder)
+    if state is not None:
+        refuse_other_recipe(state, identity, folder)
+        refuse_other_pictures(state, pictures[0], folder)
+        learner.resume(state)
+        return state
+    if start_from is not None:
+        learner.start_from(find_trained(start_from))
+    return replace(learner.checkpoint(0, identity, 0.0, []), origin=origin_of(start_from, *pictures))
+
+
+def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> dict[str, float]:
+    """Mean PSNR over the crops in units of their rms noise, and its gain over the noisy crops, dB; float32."""
+    gains, errors = [], []
+    with torch.no_grad():
+        for batch in batches:
+            moved = batch.to(device)
+            after = _noise_db(network(moved.noisy), moved)
+            errors.append(after)
+            gains.append(after - _noise_db(moved.noisy, moved))
+    return {"val_psnr_gain_db": float(torch.cat(gains).mean()), "val_noise_db": float(-torch.cat(errors).mean())}
+
+
+def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
+    """PSNR of every crop, its rms noise being the peak, dB."""
+    return -10 * torch.log10((planes - batch.clean).square().mean((1, 2, 3)) / batch.sigma**2)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, step: int) -> None:
+    """Linear warm-up, then a cosine down to `FINAL_RATE` of the peak."""
+    warm = min(1.0, step / max(1, recipe.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - 1) / recipe.steps))
+    for group, rate in zip(optimiser.param_groups, recipe.rates, strict=True):
+        group["lr"] = rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+
+
+def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int) -> list[Batch]:
+    batches = batches_of(pictures, recipe, subrange, seed=VALIDATION_SEED, length=VALIDATION_BATCHES, exact=True)
+    return [batches[index] for index in range(len(batches))]
+
+
+def _batches(training: Batches, first: int, processes: Processes, workers: int) -> Iterator[Batch]:
+    """The batches of one process from step `first` on."""
+    mine = Subset(training, range(first * processes.world + processes.rank, len(training), processes.world))
+    return iter(DataLoader(mine, batch_size=None, num_workers=workers, pin_memory=processes.device.type == "cuda"))

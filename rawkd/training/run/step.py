@@ -1,0 +1,97 @@
+"""One step of the optimiser, and what to do when the device's memory is too small for it."""
+
+from __future__ import annotations
+
+import traceback
+
+import torch
+from torch import Tensor, nn
+
+from rawkd.errors import MemoryLimitError, ModelError
+from rawkd.training.config import Recipe
+from rawkd.training.data.dataset import Batch
+from rawkd.training.run.distributed import Processes
+from rawkd.training.run.learner import Learner
+from rawkd.training.strategies import Strategy
+
+
+class DivergedError(ModelError):
+    """A loss or a gradient is not finite."""
+
+
+def optimise(
+    student: nn.Module, learner: Learner, batch: Batch, recipe: Recipe, step: int, processes: Processes
+) -> dict[str, float]:
+    """Step number `step` of student and adapters; the weighted losses by name.
+
+    Parameters
+    ----------
+    student : the learner's, wrapped so that its gradients are averaged over the processes.
+
+    Raises
+    ------
+    DivergedError: if a loss or a gradient is not finite.
+    MemoryLimitError: if the step does not fit, with the crops that do.
+    """
+    learner.optimiser.zero_grad(set_to_none=True)
+    terms = _backward_that_fits(student, learner, batch, (step - 1) / recipe.steps, step)
+    if learner.strategy.adapters is not None:
+        processes.average_gradients(learner.strategy.adapters)
+    trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
+    if not torch.isfinite(nn.utils.clip_grad_norm_(trained, recipe.clip_norm)):
+        raise DivergedError(f"the gradients are not finite at step {step}: lower the learning rate")
+    learner.optimiser.step()
+    return {name: term.item() for name, term in terms.items()}
+
+
+def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
+    """The weighted losses by name, their gradients added to those of student and adapters."""
+    with torch.autocast(batch.noisy.device.type, torch.bfloat16):
+        terms = strategy.step(student, batch, progress)
+    for name, term in terms.items():
+        if not torch.isfinite(term):
+            raise DivergedError(
+                f"the loss {name} is not finite at step {step}: lower the learning rate or leave the term out"
+            )
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    return terms
+
+
+def gradients_of(learner: Learner, batch: Batch) -> dict[str, Tensor]:
+    """The student's gradients of a batch at the beginning of a run, by parameter; those without one are left out.
+
+    Raises
+    ------
+    DivergedError, MemoryLimitError: as `optimise`.
+    """
+    learner.optimiser.zero_grad(set_to_none=True)
+    _backward_that_fits(learner.student, learner, batch, 0.0, 1)
+    found = {name: own.grad for name, own in learner.student.named_parameters() if own.grad is not None}
+    learner.optimiser.zero_grad(set_to_none=True)
+    return found
+
+
+def _backward_that_fits(
+    student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int
+) -> dict[str, Tensor]:
+    try:
+        return _backward(student, learner.strategy, batch, progress, step)
+    except torch.OutOfMemoryError as error:
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
+        raise _too_large(learner, batch, progress, step) from error
+
+
+def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
+    """The error that names the number of crops which do fit, found by halving."""
+    count, _, height, width = batch.noisy.shape
+    asked = f"{count} crops of {height}x{width} packed pixels a step do not fit into the memory of {batch.noisy.device}"
+    while count := count // 2:
+        learner.optimiser.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        try:
+            _backward(learner.student, learner.strategy, batch.first(count), progress, step)
+        except torch.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)
+        else:
+            return MemoryLimitError(f"{asked}: {count} do, give --batch {count}")
+    return MemoryLimitError(f"{asked}, and not one does: take a recipe of smaller crops or a smaller teacher")

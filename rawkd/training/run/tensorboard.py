@@ -1,0 +1,45 @@
+"""What a run tells TensorBoard: scalars, and pictures before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rawkd.training.data.dataset import Batch
+from rawkd.training.losses.terms import developed
+
+PICTURES = 4
+
+
+class Journal:
+    """Scalars and pictures of one run, in its folder; silent without a folder or without TensorBoard."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.writer = None
+        if folder is not None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                return
+            self.writer = SummaryWriter(str(folder))
+
+    def write(self, step: int, values: dict[str, float], network: nn.Module, batch: Batch) -> None:
+        """Values by name and the first crops of `batch`: noisy, restored, clean from top to bottom."""
+        if self.writer is None:
+            return
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+        few = batch.first(PICTURES).to(next(network.parameters()).device)
+        with torch.no_grad():
+            stages = few.noisy, network(few.noisy), few.clean
+            rows = [developed(planes, few) for planes in stages]
+        sheet = torch.cat([torch.cat(list(row), -1) for row in rows], -2)
+        self.writer.add_image("noisy, restored, clean", sheet.float().clamp(0, 1).cpu(), step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is pending."""
+        if self.writer is not None:
+            self.writer.close()
