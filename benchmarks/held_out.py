@@ -28,7 +28,7 @@ from rawkd.sensor.bayer import pack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.config import recipe_from_json
 from rawkd.training.data.clean import find_pictures
-from rawkd.training.data.dataset import linear_half_size
+from rawkd.training.data.clean_crops import linear_half_size
 from rawkd.training.data.synthesize import add_noise, camera_at
 from rawkd.training.data.unprocess import camera_mosaic, linearise, random_look
 from rawkd.training.saved.checkpoint import load_checkpoint

@@ -19,7 +19,7 @@ from rawkd.files.read.pictures import read_picture
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Mosaic
 from rawkd.training.data.clean import bin_mosaic, find_pictures
-from rawkd.training.data.dataset import picture_crop
+from rawkd.training.data.clean_crops import picture_crop
 
 
 def write_pictures(folder: Path, count: int, side: int = 40) -> None:

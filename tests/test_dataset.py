@@ -24,7 +24,8 @@ from rawkd.sensor.ksigma import KSigma  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data import dataset  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
-from rawkd.training.data.dataset import Batch, NoisyBatches, linear_half_size, picture_crop  # noqa: E402
+from rawkd.training.data.clean_crops import linear_half_size, picture_crop  # noqa: E402
+from rawkd.training.data.dataset import Batch, NoisyBatches  # noqa: E402
 from rawkd.training.data.leaves import leaves_scene  # noqa: E402
 from rawkd.training.data.synthesize import Camera, NoiseShare, camera_at  # noqa: E402
 from rawkd.training.data.unprocess import linearise  # noqa: E402

@@ -133,7 +133,8 @@ def test_a_student_equal_to_its_teacher_has_no_response_loss(tmp_path: Path) -> 
     same.load_state_dict(teacher.network.state_dict())
     strategy = Response(teacher, SUPERVISED, 1.0)
     with torch.no_grad():
-        assert float(strategy.step(same, batch, 0.0)["response"]) == 0
+        # not 0 on every processor: torch sums the layouts of student and teacher in its own order, float32 has 6e-8
+        assert float(strategy.step(same, batch, 0.0)["response"]) < 1e-6
         assert float(strategy.step(shaken(same, 1), batch, 0.0)["response"]) > 1e-2
 
 

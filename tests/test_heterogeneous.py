@@ -148,7 +148,8 @@ def test_a_student_equal_to_its_teacher_has_no_feature_loss(tmp_path: Path) -> N
         strategy = built(name, card, network, SMALL_MDRN)
         network.load_state_dict(strategy.teacher.network.state_dict())
         with torch.no_grad():
-            assert (float(features_of(strategy, network)) == 0) == vanishes
+            # float32 has 6e-8, and torch may sum two layouts in two orders
+            assert (float(features_of(strategy, network)) < 1e-6) == vanishes
             assert float(features_of(strategy, shaken(network, 1))) > 1e-3
 
 

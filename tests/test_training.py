@@ -21,12 +21,15 @@ from two_processes import run_on_two_processes  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, OutputError  # noqa: E402
+from rawkd.networks import build_network  # noqa: E402
+from rawkd.networks.count import macs_per_packed_px  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
 from rawkd.training.config import Recipe, recipe_json  # noqa: E402
+from rawkd.training.data.batches import batches_of  # noqa: E402
 from rawkd.training.data.clean import find_pictures  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
-from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
+from rawkd.training.run.loop import Progress, Run, ahead, train  # noqa: E402
 from rawkd.training.saved.checkpoint import (  # noqa: E402
     CHECKPOINT,
     Checkpoint,
@@ -355,8 +358,61 @@ def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     torch.save({"step": 1}, tmp_path / "other.pt")
     for damaged in (b"", b"no checkpoint", sound[: len(sound) // 2], (tmp_path / "other.pt").read_bytes()):
         (tmp_path / CHECKPOINT).write_bytes(damaged)
-        with pytest.raises(ModelError, match=r"checkpoint\.pt: the checkpoint is damaged \(.*\): delete it or name"):
+        with pytest.raises(ModelError, match=r"checkpoint\.pt: the checkpoint is damaged \(.*\)\. Delete it or name"):
             load_checkpoint(tmp_path)
+
+
+def test_a_damaged_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint_of(1))
+    save_checkpoint(tmp_path, checkpoint_of(2))
+    newest = tmp_path / CHECKPOINT
+    warnings: list[str] = []
+    found = load_checkpoint(tmp_path, warnings.append)
+    assert found is not None
+    assert (found.step, warnings) == (2, [])
+    newest.write_bytes(newest.read_bytes()[:100])
+    found = load_checkpoint(tmp_path, warnings.append)
+    assert found is not None
+    assert_equal_runs(found, checkpoint_of(1))
+    assert len(warnings) == 1
+    assert "checkpoint.pt: the checkpoint is damaged" in warnings[0]
+    assert "checkpoint-previous.pt, step 1" in warnings[0]
+    newest.unlink()  # a crash between the two renames
+    found = load_checkpoint(tmp_path, warnings.append)
+    assert found is not None
+    assert (found.step, len(warnings)) == (1, 1)
+
+
+def test_a_snapshot_is_a_start_of_half_the_digits(folder: Path, tmp_path: Path) -> None:
+    state = run(TINY, folder, tmp_path / "run", snapshot=tmp_path / "kept" / "tiny")
+    kept = load_checkpoint(tmp_path / "kept" / "tiny")
+    assert kept is not None
+    assert (kept.step, kept.student, kept.optimiser) == (state.step, {}, {})
+    assert all(weight.dtype == torch.float16 for weight in kept.average.values())
+    begun = run(replace(TINY, learning_rate=0.0), folder, tmp_path / "next", start_from=str(tmp_path / "kept" / "tiny"))
+    for name, weight in state.average.items():
+        torch.testing.assert_close(begun.student[name], weight, rtol=2**-11, atol=1e-7)  # half a unit of fp16
+    assert any(not torch.equal(begun.student[name], weight) for name, weight in state.average.items())
+
+
+def test_a_run_says_how_fast_it_is(folder: Path, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    run(TINY, folder, tmp_path / "run", listen=heard.append)
+    values = heard[-1].values
+    megapixels = 4 * TINY.batch * TINY.crop_px**2 / 1e6
+    network = build_network("fanet", TINY.network_config(0))
+    macs = macs_per_packed_px(network, network.stride) * TINY.batch * TINY.crop_px**2
+    assert values["gflops"] / values["mp_per_s"] == pytest.approx(6 * macs / 1e9 / megapixels)
+    assert values["seconds_left"] == 0
+    assert heard[3].values["seconds_left"] == pytest.approx(4 * megapixels / heard[3].values["mp_per_s"])
+
+
+def test_batches_ahead_are_the_batches(folder: Path) -> None:
+    pictures, _ = find_pictures([folder], 32)
+    batches = batches_of(pictures, TINY, 0, seed=1, length=5)
+    for number, batch in zip(range(1, 5, 2), ahead(batches, range(1, 5, 2)), strict=True):
+        assert torch.equal(batch.noisy, batches[number].noisy)
+    assert list(ahead(batches, range(0))) == []
 
 
 def test_tensorboard_is_told_numbers_and_pictures(folder: Path, tmp_path: Path) -> None:

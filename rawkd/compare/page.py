@@ -62,7 +62,7 @@ def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
 
 def page_of(comparison: Comparison, quality: int) -> str:
     """The page with its pictures as JPEGs of a quality, 1..100."""
-    template = Template(files("rawkd.evaluation").joinpath("page.html").read_text(encoding="utf-8"))
+    template = Template(files("rawkd.compare").joinpath("page.html").read_text(encoding="utf-8"))
     names = [version.name for version in comparison.versions]
     return template.substitute(
         title=safe(comparison.name),

@@ -28,8 +28,8 @@ class NoiseRecipe:
     model : "poisson-gaussian"; "eld" (heavy tails, row noise and colour bias besides); "awgn" (additive white Gaussian
         noise on finished pictures, neither clipped nor rounded, of which nothing below says anything).
     gain_error, read_error : spread in log of the parameters told to the network, as an estimator errs.
-    near_clean : share of crops whose gain lies up to a factor 100 below the subrange. smoothed : share of crops whose
-        noise is smoothed, as lossy compression leaves it.
+    near_clean : share of crops whose gain lies up to a factor 100 below the subrange. smoothed : share with smoothed
+        noise, as lossy compression leaves it. wrong_samples : share with hot and cold samples (`data.wrong_samples`).
     """
 
     model: str = "poisson-gaussian"
@@ -37,6 +37,7 @@ class NoiseRecipe:
     read_error: float = 0.4
     near_clean: float = 0.03
     smoothed: float = 0.0
+    wrong_samples: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Recipe:
     learning_rate, kernel_rate : Adam's, and Muon's for the kernels between features (`muon.wide_kernels`), None for
         Adam alone. warmup_steps, ema, clip_norm : before a cosine decay; the average that is exported; gradient clip.
     losses : weight by name, keys of `losses.LOSSES`.
-    leaves : share of crops from the dead-leaves generator.
+    leaves, skies, lamps : shares of dead leaves, of skies with stars, of lamps in the dark (`data.night_sky`).
     seed : of weights, data and noise; validation uses its own.
     """
 
@@ -81,6 +82,8 @@ class Recipe:
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0})
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)
     leaves: float = 0.0
+    skies: float = 0.0
+    lamps: float = 0.0
     seed: int = 1
 
     @property

@@ -41,6 +41,7 @@ class TrainingChoices:
     validate_every: int
     compiled: bool
     vgg16: Path | None
+    snapshot: Path | None
 
     @property
     def subrange(self) -> int:
@@ -118,6 +119,7 @@ _OPTIONS = (
     click.option("--validate-every", type=click.IntRange(1), default=1000, show_default=True, help="Steps in between."),
     click.option("--compile", "compiled", is_flag=True, help="Compile the network, if torch proves to do it right."),
     click.option("--vgg16", type=PATH, help="torchvision's VGG16 state dict, for perceptual losses."),
+    click.option("--snapshot", type=PATH, help="Write the averaged weights in fp16 there at every validation."),
 )
 
 
@@ -150,6 +152,7 @@ def run_training(
             start_from=choices.start_from,
             distillation=distillation,
             listen=listen,
+            warn=lambda text: click.echo(f"warning: {text}", err=True),
         )
     if speaks():
         click.echo(str(choices.folder))
@@ -204,6 +207,7 @@ def prepared_run(choices: TrainingChoices) -> Run:
         choices.validate_every,
         choices.minutes,
         choices.compiled,
+        choices.snapshot,
     )
 
 

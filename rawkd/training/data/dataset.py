@@ -11,22 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from rawkd.photo import FloatArray
 from rawkd.render.color import ProcessMetadata
-from rawkd.sensor.bayer import pack
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel
 from rawkd.training.config import Recipe
-from rawkd.training.data.augment import random_exposure, random_symmetry, turn_picture, turn_planes
 from rawkd.training.data.clean import CleanSet
-from rawkd.training.data.crops import draw_window, sum_of_fours
+from rawkd.training.data.clean_crops import Crop, exposed, picture_crop, window_of
 from rawkd.training.data.leaves import leaves_scene
+from rawkd.training.data.night_sky import sky_crop, with_lamps, with_stars
 from rawkd.training.data.synthesize import Camera, NoiseShare, add_noise, draw_camera, told_noise
-from rawkd.training.data.unprocess import camera_mosaic, linear_table, linearise, random_look
+from rawkd.training.data.wrong_samples import with_wrong_samples
 
 SECOND_NOISE = 1
 """Tells the generator of a batch's second noise from that of all else."""
@@ -78,14 +76,6 @@ class Batch(NamedTuple):
     def metadata(self) -> ProcessMetadata:
         """How the crops are developed."""
         return ProcessMetadata(self.white_balance, self.rgb_from_camera)
-
-
-@dataclass(frozen=True)
-class Crop:
-    """One clean crop: (4, h, w) float32 signal in 0..1, and how it would be developed."""
-
-    planes: FloatArray
-    metadata: ProcessMetadata
 
 
 @dataclass(frozen=True)
@@ -160,13 +150,24 @@ class NoisyBatches(Dataset[Batch]):
 
     def _sample(self, index: int, rng: np.random.Generator) -> View:
         noise = self.recipe.noise
-        crop = self._crop(index, rng)
+        is_sky = self._draws(self.recipe.skies, rng)
+        crop = sky_crop(self.recipe.crop_px, rng) if is_sky else self._crop(index, rng)
         near_clean, smoothed = (0.0, 0.0) if self.exact else (noise.near_clean, noise.smoothed)
         camera = draw_camera(rng, *self.gains, near_clean=near_clean, smoothed=smoothed, model=noise.model)
+        if is_sky:
+            crop = with_stars(crop, camera, rng)
+        elif self._draws(self.recipe.lamps, rng):
+            crop = with_lamps(crop, rng)
         noisy = add_noise(crop.planes, camera, rng)
+        if self._draws(noise.wrong_samples, rng):
+            noisy = with_wrong_samples(noisy, crop.planes, camera, rng)
         gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
         told = told_noise(camera, rng, gain_error=gain_error, read_error=read_error)
         return View(crop, camera, noisy, told)
+
+    def _draws(self, share: float, rng: np.random.Generator) -> bool:
+        """Whether a crop is one of a share; nothing is drawn for none, so that older recipes keep their batches."""
+        return share > 0 and not self.exact and rng.random() < share
 
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:
         if self.pictures is None or (not self.exact and rng.random() < self.recipe.leaves):
@@ -178,7 +179,7 @@ class NoisyBatches(Dataset[Batch]):
         scene = self._scene(oldest + int(rng.integers(LEAVES_SCENES)), oldest)
         side = 2 * self.recipe.crop_px
         top, left = rng.integers(0, len(scene) - side + 1, 2)
-        return _exposed(_window(scene, top, left, side), rng)
+        return exposed(window_of(scene, top, left, side), rng)
 
     def _scene(self, number: int, oldest: int) -> FloatArray:
         if number not in self._scenes:
@@ -186,47 +187,6 @@ class NoisyBatches(Dataset[Batch]):
             generator = np.random.default_rng([self.seed, 1 << 30, number])
             self._scenes[number] = leaves_scene(4 * self.recipe.crop_px, generator)
         return self._scenes[number]
-
-
-def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tries: int = 1) -> Crop:
-    """A random crop of a random picture (by area), (4, side, side) signal: turned, exposed, seen by a random camera.
-
-    Parameters
-    ----------
-    tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
-    """
-    picture = pictures.draw(rng)
-    if picture.dtype == np.float32:
-        return _crop_of_raw(picture, side_px, rng)
-    window, halvings = draw_window(picture, 2 * side_px, tries, rng)
-    return _exposed(linear_half_size(window) if halvings else linearise(window), rng)
-
-
-def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
-    """A crop of a binned raw file: its samples are a camera's already, so only their exposure changes."""
-    top, left = (int(rng.integers(0, size - side_px)) for size in planes.shape[1:])
-    window = planes[:, top : top + side_px + 1, left : left + side_px + 1]
-    turned = turn_planes(window, random_symmetry(rng))[:, :side_px, :side_px]
-    look = random_look(rng)
-    exposed = np.clip(turned * np.float32(random_exposure(rng)), 0, 1)
-    return Crop(exposed, look.metadata(brightened=False))
-
-
-def linear_half_size(picture: NDArray[Any]) -> FloatArray:
-    """(2H, 2W, 3) sRGB, uint8 or uint16 -> (H, W, 3) linear of it averaged 2x2, with the averages' finer steps kept."""
-    white = 255 if picture.dtype == np.uint8 else 65535
-    return linear_table(4 * white).take(sum_of_fours(picture))
-
-
-def _window(picture: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
-    return picture[top : top + side, left : left + side]
-
-
-def _exposed(linear: FloatArray, rng: np.random.Generator) -> Crop:
-    look = random_look(rng)
-    mosaic = camera_mosaic(turn_picture(linear, random_symmetry(rng)), look)
-    planes = pack(mosaic) * np.float32(random_exposure(rng))
-    return Crop(np.clip(planes, 0, 1), look.metadata(brightened=False))
 
 
 def _stack(samples: list[tuple[Any, ...]]) -> Batch:

@@ -17,7 +17,7 @@ from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.awgn import crop_of_picture
 from rawkd.training.data.clean import CleanSet
-from rawkd.training.data.dataset import picture_crop
+from rawkd.training.data.clean_crops import picture_crop
 from rawkd.training.data.synthesize import add_noise, camera_at
 
 NUM_CROPS, CROP_PX = 24, 128

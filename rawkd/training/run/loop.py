@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,9 +28,16 @@ from rawkd.training.run.compiled import compile_proved
 from rawkd.training.run.distributed import Processes, joined_processes, kept_child_signal
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.run.speed import Speed
 from rawkd.training.run.step import optimise
 from rawkd.training.run.tensorboard import Journal
-from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint, refuse_other_recipe, save_checkpoint
+from rawkd.training.saved.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    refuse_other_recipe,
+    save_checkpoint,
+    save_snapshot,
+)
 from rawkd.training.saved.provenance import origin_of, refuse_other_pictures
 from rawkd.training.saved.trained import find_trained, in_one_spelling
 
@@ -45,9 +53,10 @@ class Run:
     Attributes
     ----------
     folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
-    workers : data processes; 0 synthesises in between.
+    workers : data processes; 0 makes the next batch in a thread while the network computes.
     validate_every : steps between validations and checkpoints. minutes : stop (to be resumed) after so long.
     compiled : let torch make one program of the student's layers, which takes minutes and then saves time every step.
+    snapshot : folder that gets the averaged weights in fp16 at every validation, None for no snapshots.
     """
 
     folder: Path
@@ -57,11 +66,16 @@ class Run:
     validate_every: int = 1000
     minutes: float | None = None
     compiled: bool = False
+    snapshot: Path | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a listener hears: the step, all steps, and values by name (losses, seconds left, validation)."""
+    """What a listener hears: the step, all steps, and values by name.
+
+    Losses and validation have their own names. `mp_per_s`: megapixels of mosaic a second. `gflops`: 1e9 floating-point
+    operations a second, two for each multiply-accumulate (`speed`). `seconds_left`: of the run.
+    """
 
     step: int
     steps: int
@@ -82,6 +96,7 @@ def train(
     start_from: str | None = None,
     distillation: dict[str, Any] | None = None,
     listen: Callable[[Progress], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Checkpoint:
     """Train one student, or resume it, and return its last state.
 
@@ -91,6 +106,7 @@ def train(
     make_strategy : on a device, for the student; its adapters are trained with the student, never averaged.
     start_from : what a new run begins with: the folder of a run or of a model, or the name of a shipped model.
     distillation : plain JSON of the strategy and its teacher, which a resumed run must agree in.
+    listen : called after every step. warn : called with a sentence if the newest checkpoint is damaged.
 
     Raises
     ------
@@ -107,12 +123,13 @@ def train(
     ):
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy)
-        state = _begin(learner, run.folder, identity, start_from, pictures)
+        state = _begin(learner, run.folder, identity, start_from, pictures, warn)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = _validation_batches(pictures[1], recipe, subrange)
         if run.compiled:
             compile_proved(learner, training[0].to(device))
+        speed = Speed.of(learner.average, recipe, processes.world)
         parallel = processes.parallel(learner.student)
         first, spent, began = state.step, state.seconds, time.monotonic()
         for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):
@@ -128,9 +145,10 @@ def train(
                 state = replace(learner.checkpoint(step, identity, spent + elapsed, history), origin=state.origin)
                 if processes.leads:
                     save_checkpoint(run.folder, state)
+                    if run.snapshot is not None:
+                        save_snapshot(run.snapshot, state)
                     journal.write(step, values, learner.average, validation[0])
-            seconds_left = elapsed / (step - first) * (recipe.steps - step)
-            listen(Progress(step, recipe.steps, {**values, "seconds_left": seconds_left}))
+            listen(Progress(step, recipe.steps, values | speed.after(step - first, elapsed, recipe.steps - step)))
             if out_of_time:
                 break
         return state
@@ -151,9 +169,10 @@ def _begin(
     identity: dict[str, Any],
     start_from: str | None,
     pictures: tuple[CleanSet | None, CleanSet | None],
+    warn: Callable[[str], None],
 ) -> Checkpoint:
     """The learner as its run's checkpoint has it, or at its start."""
-    state = load_checkpoint(folder)
+    state = load_checkpoint(folder, warn)
     if state is not None:
         refuse_other_recipe(state, identity, folder)
         refuse_other_pictures(state, pictures[0], folder)
@@ -196,5 +215,20 @@ def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int
 
 def _batches(training: Batches, first: int, processes: Processes, workers: int) -> Iterator[Batch]:
     """The batches of one process from step `first` on."""
-    mine = Subset(training, range(first * processes.world + processes.rank, len(training), processes.world))
-    return iter(DataLoader(mine, batch_size=None, num_workers=workers, pin_memory=processes.device.type == "cuda"))
+    mine = range(first * processes.world + processes.rank, len(training), processes.world)
+    on_gpu = processes.device.type == "cuda"
+    if workers == 0 and not on_gpu:
+        return ahead(training, mine)
+    return iter(DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=on_gpu))
+
+
+def ahead(training: Batches, numbers: range) -> Iterator[Batch]:
+    """Batches by their numbers, the next one made in a thread while the caller works on this one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
+        coming = [pool.submit(training.__getitem__, numbers[0])] if numbers else []
+        for following in [*numbers[1:], None]:
+            if coming:
+                batch = coming.pop().result()
+                if following is not None:
+                    coming.append(pool.submit(training.__getitem__, following))
+                yield batch

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rawkd.networks.blocks import DenseGatedBlock
+
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the iteration x -> a x + b x^3 + c x^5, which brings every singular value to about 1."""
@@ -103,9 +105,13 @@ class MuonAndAdam:
 
 
 def wide_kernels(network: nn.Module) -> list[tuple[Tensor, int]]:
-    """Kernels of convolutions between features, and their numbers of groups."""
+    """Kernels of convolutions between features, and their numbers of groups; a gate's halves are two groups.
+
+    The halves are separate maps, and two matrices of half the height cost half the time.
+    """
+    gates = {id(block.mix) for block in network.modules() if isinstance(block, DenseGatedBlock)}
     return [
-        (layer.weight, layer.groups)
+        (layer.weight, 2 if id(layer) in gates else layer.groups)
         for layer in network.modules()
         if isinstance(layer, nn.Conv2d)
         and min(layer.in_channels, layer.out_channels) > LEAST_SIDE

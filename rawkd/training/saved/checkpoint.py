@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rawkd.errors import ModelError
+from rawkd.errors import ModelError, OutputError
 from rawkd.files.write.atomic import atomic_output
 from rawkd.training.config import recipe_from_json, recipe_json
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint.pt`; an interrupted write leaves the old one.
+    """Write `checkpoint.pt` and keep the one before as `checkpoint-previous.pt`; an interrupted write leaves both.
 
     Raises
     ------
@@ -49,25 +50,58 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
     buffer = io.BytesIO()
     torch.save(vars(checkpoint), buffer)
-    with atomic_output(folder / CHECKPOINT, overwrite=True) as temporary:
+    current = folder / CHECKPOINT
+    with atomic_output(current, overwrite=True) as temporary:
         temporary.write_bytes(buffer.getbuffer())  # torch's own writer hides that the disk is full
+        if current.exists():
+            current.replace(folder / PREVIOUS)
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint of a run, or None where there is none.
+def save_snapshot(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a run's averaged weights in fp16, without the state of its optimiser, as a run that others start from.
+
+    A snapshot is a sixth of a checkpoint. `--start-from` and `rawkd export` take its folder; it cannot be resumed.
 
     Raises
     ------
-    ModelError: if it is damaged.
+    OutputError: if it cannot be written.
     """
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return None
+    halved = {
+        name: weight.half() if weight.is_floating_point() else weight for name, weight in checkpoint.average.items()
+    }
     try:
-        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # unpickling fails in a dozen ways, all of them damage
-        kind = type(error).__name__
-        raise ModelError(f"{path}: the checkpoint is damaged ({kind}): delete it or name another --out") from error
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Give another --snapshot.") from error
+    save_checkpoint(folder, replace(checkpoint, student={}, average=halved, optimiser={}, adapters=None))
+
+
+def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
+    """The newest sound checkpoint of a run, or None where there is none.
+
+    Parameters
+    ----------
+    warn : called with a sentence if the newest is damaged and the one before it serves.
+
+    Raises
+    ------
+    ModelError: if there are checkpoints and all are damaged.
+    """
+    damaged = ""
+    for path in (folder / CHECKPOINT, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # unpickling fails in a dozen ways, all of them damage
+            damaged = damaged or f"{path}: the checkpoint is damaged ({type(error).__name__})"
+            continue
+        if damaged:
+            warn(f"{damaged}. The run goes on from {path.name}, step {found.step}.")
+        return found
+    if damaged:
+        raise ModelError(f"{damaged}. Delete it or name another --out.")
+    return None
 
 
 def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:

@@ -1,0 +1,68 @@
+"""Clean crops: a window of a picture, turned, exposed, and seen by a random camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.photo import FloatArray
+from rawkd.render.color import ProcessMetadata
+from rawkd.sensor.bayer import pack
+from rawkd.training.data.augment import random_exposure, random_symmetry, turn_picture, turn_planes
+from rawkd.training.data.clean import CleanSet
+from rawkd.training.data.crops import draw_window, sum_of_fours
+from rawkd.training.data.unprocess import camera_mosaic, linear_table, linearise, random_look
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One clean crop: (4, h, w) float32 signal in 0..1, and how it would be developed."""
+
+    planes: FloatArray
+    metadata: ProcessMetadata
+
+
+def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tries: int = 1) -> Crop:
+    """A random crop of a random picture (by area), (4, side, side) signal: turned, exposed, seen by a random camera.
+
+    Parameters
+    ----------
+    tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
+    """
+    picture = pictures.draw(rng)
+    if picture.dtype == np.float32:
+        return _crop_of_raw(picture, side_px, rng)
+    window, halvings = draw_window(picture, 2 * side_px, tries, rng)
+    return exposed(linear_half_size(window) if halvings else linearise(window), rng)
+
+
+def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
+    """A crop of a binned raw file: its samples are a camera's already, so only their exposure changes."""
+    top, left = (int(rng.integers(0, size - side_px)) for size in planes.shape[1:])
+    window = planes[:, top : top + side_px + 1, left : left + side_px + 1]
+    turned = turn_planes(window, random_symmetry(rng))[:, :side_px, :side_px]
+    look = random_look(rng)
+    exposed = np.clip(turned * np.float32(random_exposure(rng)), 0, 1)
+    return Crop(exposed, look.metadata(brightened=False))
+
+
+def linear_half_size(picture: NDArray[Any]) -> FloatArray:
+    """(2H, 2W, 3) sRGB, uint8 or uint16 -> (H, W, 3) linear of it averaged 2x2, with the averages' finer steps kept."""
+    white = 255 if picture.dtype == np.uint8 else 65535
+    return linear_table(4 * white).take(sum_of_fours(picture))
+
+
+def window_of(picture: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
+    """The (side, side, 3) window of an (H, W, 3) picture."""
+    return picture[top : top + side, left : left + side]
+
+
+def exposed(linear: FloatArray, rng: np.random.Generator) -> Crop:
+    """A crop of (2h, 2w, 3) linear sRGB: turned, mosaicked by a random camera, and exposed."""
+    look = random_look(rng)
+    mosaic = camera_mosaic(turn_picture(linear, random_symmetry(rng)), look)
+    planes = pack(mosaic) * np.float32(random_exposure(rng))
+    return Crop(np.clip(planes, 0, 1), look.metadata(brightened=False))

@@ -1,0 +1,119 @@
+"""Skies with stars, and lamps beside dark walls: what a camera sees at night and photographs rarely hold.
+
+A network that never saw a star takes a faint one for noise. Numbers of a real static sky (32 frames, gain 2e-4): counts
+above a peak S fall as S^-0.75 up to 300 deviations of the noise, widths of 1.6 to 3.6 px at half maximum, 42 stars a
+megapixel above 3 deviations, a sky of 0.002 to 0.012 of white. Ranges around them are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rawkd.photo import DoubleArray, FloatArray
+from rawkd.training.data.clean_crops import Crop
+from rawkd.training.data.synthesize import Camera
+from rawkd.training.data.unprocess import random_look
+
+FAINTEST, BRIGHTEST = 3.0, 300.0
+"""Peaks of stars in standard deviations of the sky's noise."""
+SLOPE = 0.75
+"""Number of stars above a peak S is proportional to S^-SLOPE."""
+NARROWEST_PX, WIDEST_PX = 1.6, 3.6
+"""Full widths at half maximum, mosaic pixels."""
+MOST_ELONGATED = 1.25
+FEWEST_PER_MP, MOST_PER_MP = 20.0, 400.0
+DARKEST_SKY, BRIGHTEST_SKY = 0.0008, 0.03
+TINT = 0.2
+"""Spread in log of a star's red and blue against a neutral one."""
+FAR = 4.0
+"""Standard deviations of a star's profile beyond which it is nothing."""
+SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Rows and columns of the planes R, Gr, Gb, B in their cell."""
+PIXELS_OF_A_MEGAPIXEL = 1e6
+
+
+def sky_crop(side_px: int, rng: np.random.Generator) -> Crop:
+    """A sky without stars: a level, a slope, faint clouds; (4, side, side) signal."""
+    look = random_look(rng)
+    level = math.exp(rng.uniform(math.log(DARKEST_SKY), math.log(BRIGHTEST_SKY)))
+    y, x = np.mgrid[0:side_px, 0:side_px] / side_px - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    shape = 1 + rng.uniform(0, 0.4) * (x * np.cos(angle) + y * np.sin(angle))
+    shape += rng.uniform(0, 0.1) * _clouds(side_px, rng)
+    colour = np.exp(rng.normal(0, 0.15, 3)) / look.gains
+    planes = level * shape * colour[[0, 1, 1, 2], None, None]
+    return Crop(np.clip(planes, 0, 1).astype(np.float32), look.metadata(brightened=False))
+
+
+def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator) -> Crop:
+    """The crop with point sources whose peaks are counted in the camera's noise on the crop's mean level.
+
+    At least one star: a crop without any teaches nothing of them. A part of the stars is placed near the edges and
+    beyond, so that only their wings are seen.
+    """
+    planes = crop.planes.copy()
+    height, width = planes.shape[1:]
+    megapixels = 4 * height * width / PIXELS_OF_A_MEGAPIXEL
+    density = math.exp(rng.uniform(math.log(FEWEST_PER_MP), math.log(MOST_PER_MP)))
+    deviation = math.sqrt(camera.gain * float(planes[1:3].mean()) + camera.total_read_variance)
+    neutral = 1 / np.asarray(crop.metadata.gains, np.float64)
+    seeing = rng.uniform(NARROWEST_PX, WIDEST_PX)
+    for peak in _peaks(1 + int(rng.poisson(density * megapixels)), rng):
+        colour = neutral * np.exp(rng.normal(0, TINT, 3))
+        _add_star(planes, peak * deviation * colour / colour[1], seeing * rng.uniform(0.9, 1.1), rng)
+    return Crop(np.minimum(planes, 1, out=planes), crop.metadata)
+
+
+def with_lamps(crop: Crop, rng: np.random.Generator) -> Crop:
+    """The crop darkened, with one to three blown discs in it whose edges are as soft as a lens leaves them."""
+    height, width = crop.planes.shape[1:]
+    planes = crop.planes * np.float32(math.exp(rng.uniform(math.log(0.01), math.log(0.3))))
+    for _ in range(int(rng.integers(1, 4))):
+        y, x = rng.uniform(-4, 2 * height + 4), rng.uniform(-4, 2 * width + 4)
+        radius, edge = math.exp(rng.uniform(math.log(1.5), math.log(30))), rng.uniform(0.5, 1.5)
+        glow = rng.choice((0.0, 1.0)) * rng.uniform(0, 0.02)
+        brightness = math.exp(rng.uniform(math.log(0.5), math.log(20)))
+        for plane, (row, column) in enumerate(SITES):
+            distance = np.hypot(
+                (np.arange(height) * 2 + row - y)[:, None], (np.arange(width) * 2 + column - x)[None, :]
+            )
+            disc = 0.5 - 0.5 * np.tanh((distance - radius) / edge)
+            halo = glow / (1 + (np.maximum(distance - radius, 0) / radius) ** 2)
+            planes[plane] += (brightness * np.maximum(disc, halo)).astype(np.float32)
+    return Crop(np.minimum(planes, 1, out=planes), crop.metadata)
+
+
+def _peaks(count: int, rng: np.random.Generator) -> DoubleArray:
+    """(count,) peaks in deviations: a power law cut off at both ends, by the inverse of its distribution."""
+    low, high = FAINTEST**-SLOPE, BRIGHTEST**-SLOPE
+    peaks: DoubleArray = (low - rng.random(count) * (low - high)) ** (-1 / SLOPE)
+    return peaks
+
+
+def _add_star(planes: FloatArray, peaks: DoubleArray, fwhm_px: float, rng: np.random.Generator) -> None:
+    """Add an elongated Gaussian of (3,) peaks R, G, B at a random place of the mosaic, in place."""
+    height, width = planes.shape[1:]
+    y, x = rng.uniform(-2, 2 * height + 2), rng.uniform(-2, 2 * width + 2)
+    sigma = fwhm_px / math.sqrt(8 * math.log(2))
+    stretch, angle = math.sqrt(rng.uniform(1, MOST_ELONGATED)), rng.uniform(0, np.pi)
+    reach = FAR * sigma * stretch
+    rows = slice(max(int((y - reach) // 2), 0), max(int((y + reach) // 2) + 1, 0))
+    columns = slice(max(int((x - reach) // 2), 0), max(int((x + reach) // 2) + 1, 0))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    for plane, (row, column) in enumerate(SITES):
+        window = planes[plane, rows, columns]
+        dy = ((np.arange(rows.start, rows.start + window.shape[0]) * 2 + row - y) / sigma)[:, None]
+        dx = ((np.arange(columns.start, columns.start + window.shape[1]) * 2 + column - x) / sigma)[None, :]
+        along, across = (dx * cosine + dy * sine) / stretch, (dy * cosine - dx * sine) * stretch
+        window += (peaks[(0, 1, 1, 2)[plane]] * np.exp(-(along**2 + across**2) / 2)).astype(np.float32)
+
+
+def _clouds(side_px: int, rng: np.random.Generator) -> DoubleArray:
+    """(side, side) smooth numbers of about unit spread: a coarse field of noise, interpolated."""
+    from scipy.ndimage import zoom
+
+    coarse = rng.standard_normal((4, 4))
+    field: DoubleArray = zoom(coarse, side_px / 4, order=3, mode="nearest", grid_mode=True)[:side_px, :side_px]
+    return field

@@ -1,0 +1,48 @@
+"""Single wrong samples: hot ones that shine, cold ones that stay dark, as every sensor has a few of.
+
+What a real sensor showed at gain 2e-4: about two hot and two cold samples a megapixel and frame, hot ones 6 to 50
+deviations of the noise above their surroundings, cold ones 6 to 12 below or at zero. Numbers and shares are our choice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rawkd.photo import FloatArray
+from rawkd.training.data.synthesize import Camera
+
+FEWEST, MOST = 1.0, 24.0
+"""Wrong samples of a crop that has some; log-uniform."""
+HOT_DEVIATIONS = 6.0, 50.0
+COLD_DEVIATIONS = 6.0, 12.0
+HOT_SHARE = 0.5
+ZERO_SHARE = 0.3
+"""Of the cold ones, those that are DN 0."""
+
+
+def with_wrong_samples(noisy: FloatArray, clean: FloatArray, camera: Camera, rng: np.random.Generator) -> FloatArray:
+    """The noisy planes with a few single samples replaced, in place.
+
+    Parameters
+    ----------
+    noisy, clean : (4, h, w) signal; deviations are counted from the clean one. camera : its noise and smallest integer.
+
+    Returns
+    -------
+    `noisy`, changed; nothing leaves what the file can hold.
+    """
+    count = round(math.exp(rng.uniform(math.log(FEWEST), math.log(MOST))))
+    places = rng.integers(0, clean.size, count)
+    level = clean.reshape(-1)[places].astype(np.float64)
+    deviation = np.sqrt(camera.gain * level + camera.total_read_variance)
+    weakest, strongest = HOT_DEVIATIONS
+    up = np.exp(rng.uniform(math.log(weakest), math.log(strongest), count))
+    down = rng.uniform(COLD_DEVIATIONS[0], COLD_DEVIATIONS[1], count)
+    hot = rng.random(count) < HOT_SHARE
+    floor = -1.0 if camera.white_dn is None else -camera.black_dn / camera.white_dn
+    values = np.where(hot, level + up * deviation, level - down * deviation)
+    values[~hot & (rng.random(count) < ZERO_SHARE)] = max(floor, 0.0) if camera.white_dn is None else floor
+    noisy.reshape(-1)[places] = np.clip(values, floor, 1).astype(np.float32)
+    return noisy
