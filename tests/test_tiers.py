@@ -200,9 +200,9 @@ def test_batches_benchmarks_and_inspection_know_tiers(photo: Path, capfd: pytest
 @pytest.mark.usefixtures("shipped")
 def test_a_cluster_is_sent_the_tier_that_was_named() -> None:
     pytest.importorskip("distributed", reason="needs the extra `cluster`")
-    from rawkd.batch.cluster import pack_luggage
+    from rawkd.batch.cluster import pack_worker_files
 
-    sent = pack_luggage(BatchOptions(ProcessOptions(DenoiseOptions(model="best")))).files
+    sent = pack_worker_files(BatchOptions(ProcessOptions(DenoiseOptions(model="best")))).files
     assert {name for name in sent if name.startswith("models/")} == {
         "models/teacher-large/card.json", "models/teacher-large/network.onnx"
     }  # fmt: skip
