@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rawkd.errors import OutputError
 from rawkd.files.tiff import ifd, tags
-from rawkd.files.tiff.ifd import Ifd
+from rawkd.files.tiff.ifd import OutputIfd
 from rawkd.photo import Tag
 
 
@@ -29,13 +29,13 @@ def fields(draw: st.DrawFn) -> Tag:
 FIELD_LISTS = st.lists(fields(), max_size=8, unique_by=lambda tag: tag.number)
 
 
-def written(root: Ifd) -> bytes:
+def written(root: OutputIfd) -> bytes:
     stream = io.BytesIO()
     ifd.write_tiff(stream, root)
     return stream.getvalue()
 
 
-def read(root: Ifd) -> tags.Ifd:
+def read(root: OutputIfd) -> tags.Ifd:
     tree = tags.read_tiff_bytes(written(root))
     assert tree is not None
     assert len(tree.chain) == 1
@@ -45,13 +45,13 @@ def read(root: Ifd) -> tags.Ifd:
 @given(FIELD_LISTS, FIELD_LISTS, FIELD_LISTS, st.lists(st.binary(max_size=7), min_size=1, max_size=4))
 def test_nested_directories_come_back(main: list[Tag], exif: list[Tag], gps: list[Tag], blocks: list[bytes]) -> None:
     some = Tag(31000, 3, 1, b"\1\0")
-    raw = Ifd([some], {}, blocks, ifd.TILES)
+    raw = OutputIfd([some], {}, blocks, ifd.TILES)
     children = {
-        tags.SUB_IFDS: (raw, Ifd([some])),
-        tags.EXIF_IFD: (Ifd([*exif, some]),),
-        tags.GPS_IFD: (Ifd([*gps, some]),),
+        tags.SUB_IFDS: (raw, OutputIfd([some])),
+        tags.EXIF_IFD: (OutputIfd([*exif, some]),),
+        tags.GPS_IFD: (OutputIfd([*gps, some]),),
     }
-    root = Ifd([*main, some], children, (b"preview",))
+    root = OutputIfd([*main, some], children, (b"preview",))
     data = written(root)
     found = tags.read_tiff_bytes(data)
     assert found is not None
@@ -67,7 +67,9 @@ def test_nested_directories_come_back(main: list[Tag], exif: list[Tag], gps: lis
 
 
 def test_directories_are_sorted_and_aligned() -> None:
-    root = Ifd([ifd.ascii_text(305, "odd"), ifd.short(256, [7]), ifd.ascii_text(271, "even!")], {}, (b"abc", b"de"))
+    root = OutputIfd(
+        [ifd.ascii_text(305, "odd"), ifd.short(256, [7]), ifd.ascii_text(271, "even!")], {}, (b"abc", b"de")
+    )
     data = written(root)
     count = struct.unpack_from("<H", data, 8)[0]
     entries = [struct.unpack_from("<HHII", data, 10 + 12 * i) for i in range(count)]
@@ -82,8 +84,10 @@ def test_tifffile_reads_it(tmp_path: Path) -> None:
     picture = np.arange(6 * 8, dtype="<u2").reshape(6, 8)
     base = [ifd.integers(256, [8]), ifd.integers(257, [6]), ifd.short(258, [16]), ifd.short(259, [1])]
     base += [ifd.short(262, [1]), ifd.short(277, [1]), ifd.integers(278, [4]), ifd.rational(282, [72.5])]
-    root = Ifd(
-        base, {tags.EXIF_IFD: (Ifd([ifd.rational(33434, [1 / 125])]),)}, (picture[:4].tobytes(), picture[4:].tobytes())
+    root = OutputIfd(
+        base,
+        {tags.EXIF_IFD: (OutputIfd([ifd.rational(33434, [1 / 125])]),)},
+        (picture[:4].tobytes(), picture[4:].tobytes()),
     )
     path = tmp_path / "a.tif"
     path.write_bytes(written(root))
@@ -118,11 +122,11 @@ def test_signed_fractions_come_back(numerator: int, denominator: int) -> None:
         lambda: ifd.srational(1, [float("inf")]),
         lambda: ifd.short(1, [70000]),
         lambda: ifd.long(1, [-1]),
-        lambda: Ifd([ifd.short(1, [1]), ifd.short(1, [2])]),
-        lambda: Ifd([ifd.long(330, [1])], {330: ()}),
-        lambda: Ifd([Tag(1, 3, 2, b"\0\0")]),
-        lambda: Ifd([Tag(1, 99, 1, b"\0")]),
-        lambda: Ifd([Tag(1, 2, 0, b"")]),
+        lambda: OutputIfd([ifd.short(1, [1]), ifd.short(1, [2])]),
+        lambda: OutputIfd([ifd.long(330, [1])], {330: ()}),
+        lambda: OutputIfd([Tag(1, 3, 2, b"\0\0")]),
+        lambda: OutputIfd([Tag(1, 99, 1, b"\0")]),
+        lambda: OutputIfd([Tag(1, 2, 0, b"")]),
     ],
 )
 def test_what_no_field_can_hold_is_refused(make: Callable[[], object]) -> None:
@@ -145,5 +149,5 @@ class Huge(bytes):
 def test_more_than_four_gigabytes_are_refused_before_writing() -> None:
     stream = io.BytesIO()
     with pytest.raises(OutputError, match="limit of 4 GiB"):
-        ifd.write_tiff(stream, Ifd([ifd.short(256, [1])], {}, (Huge(), Huge())))
+        ifd.write_tiff(stream, OutputIfd([ifd.short(256, [1])], {}, (Huge(), Huge())))
     assert stream.getvalue() == b""

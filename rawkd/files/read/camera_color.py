@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from rawkd.photo import ColorCalibration, DoubleArray
+from rawkd.render.color import XYZ_FROM_RGB
 
-SRGB_FROM_XYZ = np.array(
-    [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
-)
+SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB)
 """Linear sRGB from XYZ under D65 (IEC 61966-2-1)."""
-D65_XYZ = np.array([0.95047, 1.0, 1.08883])
-"""The white of D65."""
+D65_XYZ: DoubleArray = XYZ_FROM_RGB.sum(axis=1)
+"""The white of D65, which is the white of sRGB."""
 LEAST_DETERMINANT = 1e-6
 MOST_NEUTRAL_RATIO = 1e3
 

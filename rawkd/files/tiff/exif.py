@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from rawkd.files.tiff.ifd import (
     UNDEFINED,
-    Ifd,
+    OutputIfd,
     ascii_text,
     long,
     rational,
@@ -39,25 +39,25 @@ def capture_fields(capture: Capture, software: str, *, strip_location: bool = Fa
     return merged(named, moved)
 
 
-def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, tuple[Ifd, ...]]:
+def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, tuple[OutputIfd, ...]]:
     """Pointer tag -> EXIF and GPS directory; the location (and the maker note, which may repeat it) on request not."""
     dropped = {INTEROPERABILITY, *MAIN_NUMBERS} | ({MAKER_NOTE} if strip_location else set())
     own = (tag for tag in capture.exif if tag.number not in dropped)
     version = raw_bytes(36864, EXIF_VERSION, UNDEFINED)
-    directories: dict[int, tuple[Ifd, ...]] = {EXIF_IFD: (Ifd(merged(own, [version])),)}
+    directories: dict[int, tuple[OutputIfd, ...]] = {EXIF_IFD: (OutputIfd(merged(own, [version])),)}
     if capture.gps and not strip_location:
-        directories[GPS_IFD] = (Ifd(merged(capture.gps, [raw_bytes(0, GPS_VERSION)])),)
+        directories[GPS_IFD] = (OutputIfd(merged(capture.gps, [raw_bytes(0, GPS_VERSION)])),)
     return directories
 
 
 def rendered_root(
     capture: Capture, software: str, *, strip_location: bool
-) -> tuple[tuple[Tag, ...], dict[int, tuple[Ifd, ...]]]:
+) -> tuple[tuple[Tag, ...], dict[int, tuple[OutputIfd, ...]]]:
     """Main fields and directories of an upright sRGB picture."""
     directories = capture_directories(capture, strip_location=strip_location)
     taken = (tag for tag in directories[EXIF_IFD][0].tags if tag.number not in STALE_IN_RENDERED)
     own = (raw_bytes(40960, b"0100", UNDEFINED), short(40961, [1]))
-    directories[EXIF_IFD] = (Ifd(merged(own, taken)),)
+    directories[EXIF_IFD] = (OutputIfd(merged(own, taken)),)
     main = (short(274, [1]), rational(282, [300.0]), rational(283, [300.0]), short(296, [2]))
     return merged(main, capture_fields(capture, software, strip_location=strip_location)), directories
 
@@ -75,13 +75,13 @@ def exif_block(
         long(40962, [size_px[1]]),
         long(40963, [size_px[0]]),
     )
-    directories[EXIF_IFD] = (Ifd(merged(directories[EXIF_IFD][0].tags, picture)),)
-    root = Ifd(merged(main, [short(531, [1])]), directories)
+    directories[EXIF_IFD] = (OutputIfd(merged(directories[EXIF_IFD][0].tags, picture)),)
+    root = OutputIfd(merged(main, [short(531, [1])]), directories)
     block = _encoded(root)
     if len(block) <= limit_bytes:
         return block
-    slim = {number: tuple(Ifd(_brief(ifd.tags)) for ifd in group) for number, group in directories.items()}
-    return _encoded(Ifd(_brief(root.tags), slim))
+    slim = {number: tuple(OutputIfd(_brief(ifd.tags)) for ifd in group) for number, group in directories.items()}
+    return _encoded(OutputIfd(_brief(root.tags), slim))
 
 
 def merged(first: Iterable[Tag], *others: Iterable[Tag]) -> tuple[Tag, ...]:
@@ -93,7 +93,7 @@ def merged(first: Iterable[Tag], *others: Iterable[Tag]) -> tuple[Tag, ...]:
     return tuple(found.values())
 
 
-def _encoded(root: Ifd) -> bytes:
+def _encoded(root: OutputIfd) -> bytes:
     stream = io.BytesIO()
     write_tiff(stream, root)
     return stream.getvalue()

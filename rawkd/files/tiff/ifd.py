@@ -23,8 +23,8 @@ OFFSET_MAX = 2**32 - 1
 
 
 @dataclass(frozen=True)
-class Ifd:
-    """One image file directory.
+class OutputIfd:
+    """One image file directory to write.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Ifd:
     """
 
     tags: Sequence[Tag]
-    children: Mapping[int, Sequence[Ifd]] = field(default_factory=dict)
+    children: Mapping[int, Sequence[OutputIfd]] = field(default_factory=dict)
     blocks: Sequence[bytes] = ()
     block_tags: tuple[int, int] = STRIPS
 
@@ -56,12 +56,12 @@ class Ifd:
             made += [long(self.block_tags[0], block_offsets), long(self.block_tags[1], map(len, self.blocks))]
         return sorted((*self.tags, *made), key=lambda tag: tag.number)
 
-    def family(self) -> list[Ifd]:
+    def family(self) -> list[OutputIfd]:
         """The IFD itself and all below it, parents first."""
         return [self, *(member for group in self.children.values() for child in group for member in child.family())]
 
 
-def write_tiff(stream: BinaryIO, root: Ifd) -> None:
+def write_tiff(stream: BinaryIO, root: OutputIfd) -> None:
     """Write a TIFF file: the header, every IFD with its values, then the picture data, in the order of the IFDs.
 
     Raises

@@ -42,7 +42,7 @@ MAX_TOTAL_BYTES = 96 << 20
 
 @dataclass(frozen=True)
 class Ifd:
-    """One image file directory.
+    """One image file directory as it was read.
 
     Attributes
     ----------

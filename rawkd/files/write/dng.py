@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rawkd.cores import available_cores
 from rawkd.files.tiff.exif import capture_directories, merged
-from rawkd.files.tiff.ifd import TILES, Ifd, ascii_text, integers, long, rational, short, write_tiff
+from rawkd.files.tiff.ifd import TILES, OutputIfd, ascii_text, integers, long, rational, short, write_tiff
 from rawkd.files.tiff.tags import SUB_IFDS
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.dng_fields import main_fields, raw_fields
@@ -65,11 +65,11 @@ def write_dng(
         main = main_fields(photo, software=software, xmp=xmp, strip_location=strip_location)
         directories = capture_directories(photo.capture, strip_location=strip_location)
         if preview is None:
-            root = Ifd(merged(raw, main), directories, blocks, block_tags)
+            root = OutputIfd(merged(raw, main), directories, blocks, block_tags)
         else:
             picture, jpeg = _preview(turned_back(preview, photo.orientation), software)
-            children = {SUB_IFDS: (Ifd(raw, {}, blocks, block_tags),), **directories}
-            root = Ifd(merged(picture, main), children, (jpeg,))
+            children = {SUB_IFDS: (OutputIfd(raw, {}, blocks, block_tags),), **directories}
+            root = OutputIfd(merged(picture, main), children, (jpeg,))
         with temporary.open("wb") as stream:
             write_tiff(stream, root)
 

@@ -19,7 +19,7 @@ from rawkd.cores import available_cores
 from rawkd.errors import OutputError, UsageError
 from rawkd.files.naming import FORMAT_OF_SUFFIX
 from rawkd.files.tiff.exif import exif_block, merged, rendered_root
-from rawkd.files.tiff.ifd import UNDEFINED, Ifd, integers, long, raw_bytes, short, write_tiff
+from rawkd.files.tiff.ifd import UNDEFINED, OutputIfd, integers, long, raw_bytes, short, write_tiff
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.icc import srgb_profile
 from rawkd.photo import Capture
@@ -112,7 +112,7 @@ def _write_tiff(stream: BinaryIO, rgb: RgbArray, capture: Capture, software: str
         raw_bytes(34675, srgb_profile(), UNDEFINED),
     )
     main, directories = rendered_root(capture, software, strip_location=strip_location)
-    write_tiff(stream, Ifd(merged(picture, main), directories, blocks))
+    write_tiff(stream, OutputIfd(merged(picture, main), directories, blocks))
 
 
 def _write_png(stream: BinaryIO, rgb: RgbArray, exif: bytes) -> None:
