@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawkd.errors import InputError
-from rawkd.photo import Levels, Rect
+from rawkd.photo import CFAPattern, Levels, Rect
 
 PLAIN = Levels(np.array([[512.0]]), 16383.0, 16383.0, 14)
 
@@ -77,3 +77,63 @@ def test_finer_levels_mean_the_same_signal() -> None:
 def test_levels_that_make_no_sense(black: float, white: float, bits: int) -> None:
     with pytest.raises(InputError):
         Levels(np.array([[black]]), white, white, bits)
+
+
+def with_deltas() -> tuple[Levels, Levels]:
+    """The same black level, once as the deltas of rows and columns and once as the pattern."""
+    deltas = Levels(np.array([[6.0]]), 4056.0, 4056.0, 12, np.full(40, 240.0), np.full(60, 10.0))
+    return deltas, Levels(np.array([[256.0]]), 4056.0, 4056.0, 12)
+
+
+def test_black_in_deltas_means_what_black_in_the_pattern_means() -> None:
+    deltas, pattern = with_deltas()
+    frame = np.random.default_rng(0).integers(0, 4057, (40, 60)).astype(np.uint16)
+    np.testing.assert_array_equal(deltas.to_signal(frame), pattern.to_signal(frame))
+    for name in ("range_dn", "floor", "saturation", "mean_black_dn"):
+        assert getattr(deltas, name) == getattr(pattern, name), name
+        assert getattr(deltas.scaled(4), name) == getattr(pattern.scaled(4), name), name
+    np.testing.assert_array_equal(deltas.effective_black_dn, np.full((2, 2), 256.0))
+
+
+def test_each_site_has_its_own_black_and_saturation() -> None:
+    """Rows and columns of two black levels, as in sensors that read them by two amplifiers."""
+    rows, columns = np.tile([0.0, 8.0], 20), np.tile([2.0, 0.0], 30)
+    levels = Levels(np.array([[100.0]]), 1101.0, 1101.0, 12, rows, columns)
+    assert levels.mean_black_dn == 105
+    np.testing.assert_array_equal(levels.effective_black_dn, [[102, 100], [110, 108]])
+    clipped = levels.to_signal(np.full((40, 60), 1101, np.uint16))
+    np.testing.assert_allclose(clipped[:2, :2], levels.site_saturation, rtol=1e-6)
+    assert levels.saturation == levels.site_saturation.min()
+    zeros = levels.to_signal(np.zeros((40, 60), np.uint16))
+    assert zeros.max() == pytest.approx(levels.floor)
+    part = levels.cut(Rect(1, 1, 9, 9))
+    np.testing.assert_array_equal(part.site_saturation, levels.site_saturation[::-1, ::-1])
+    np.testing.assert_array_equal(part.effective_black_dn, levels.effective_black_dn[::-1, ::-1])
+
+
+def test_colours_may_clip_at_different_integers() -> None:
+    clip_dn = np.array([[1000.0, 900.0], [900.0, 950.0]])
+    levels = Levels(np.array([[100.0]]), 1100.0, 900.0, 12, site_saturation_dn=clip_dn)
+    np.testing.assert_array_equal(levels.site_saturation, [[0.9, 0.8], [0.8, 0.85]])
+    np.testing.assert_array_equal(levels.plane_saturation(CFAPattern.RGGB), [0.9, 0.8, 0.8, 0.85])
+    np.testing.assert_array_equal(levels.cut(Rect(0, 1, 4, 4)).plane_saturation(CFAPattern.GRBG), [0.9, 0.8, 0.8, 0.85])
+    np.testing.assert_array_equal(levels.scaled(4).site_saturation, levels.site_saturation)
+
+
+def test_a_part_keeps_the_range_of_the_whole() -> None:
+    levels = Levels(np.array([[100.0]]), 1100.0, 1100.0, 12, np.arange(40.0))
+    part = levels.cut(Rect(30, 0, 10, 10))
+    assert part.range_dn == levels.range_dn
+    frame = np.full((10, 10), 700, np.uint16)
+    np.testing.assert_array_equal(part.to_signal(frame), levels.to_signal(frame, 30))
+
+
+@pytest.mark.parametrize("saturation", [512.0, 16384.0])
+def test_saturation_lies_between_black_and_white(saturation: float) -> None:
+    with pytest.raises(InputError, match="saturation"):
+        Levels(np.array([[512.0]]), 16383.0, saturation, 14)
+
+
+def test_deltas_count_where_black_must_stay_below_white() -> None:
+    with pytest.raises(InputError, match="black 4100"):
+        Levels(np.array([[100.0]]), 4056.0, 4056.0, 12, np.full(4, 4000.0))

@@ -116,7 +116,7 @@ def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
         grid = grid[:, :, :, np.linspace(0, columns - 1, max(1, round(columns * thin))).astype(int)]
     blocks = grid.transpose(0, 3, 2, 5, 1, 4).reshape(-1, 4, SIDE, SIDE)
     half_dn = 0.5 / levels.range_dn
-    floor = half_dn - float(levels.black_dn.mean()) / levels.range_dn
+    floor = levels.floor + half_dn
     return FrameSample(name, np.ascontiguousarray(blocks), rows * SIDE, levels.saturation - half_dn, floor)
 
 

@@ -59,7 +59,7 @@ def check_frame(area: FrameArray, levels: Levels) -> None:
     """
     if not area.any():
         raise InputError(f"its raw picture is all zeros, so it is damaged: {COPY_AGAIN}")
-    black_0 = float(levels.black_dn.min()) < 1
+    black_0 = float(levels.effective_black_dn.min()) < 1
     brightest = _block_maxima(area)
     if brightest.size:
         dead = brightest == 0
@@ -69,7 +69,7 @@ def check_frame(area: FrameArray, levels: Levels) -> None:
         too_long = tail / len(rows) > MOST_DEAD_TAIL_AT_BLACK_0 if black_0 else rows.any()
         if share > allowed or too_long:
             raise InputError(f"{share:.0%} of its raw picture is empty, so it is cut short or damaged: {COPY_AGAIN}")
-    garbage_dn = float(levels.black_dn.min()) + GARBAGE_SIGNAL * levels.range_dn
+    garbage_dn = levels.mean_black_dn + GARBAGE_SIGNAL * levels.range_dn
     if garbage_dn < 2**16 and area.max() > garbage_dn:
         garbage = float(np.count_nonzero(area > garbage_dn)) / area.size
         if garbage > MOST_GARBAGE:

@@ -4,7 +4,8 @@ Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: sha
 pixels, ``h, w`` packed ones; planes are always R, Gr, Gb, B. Names with ``_dn`` count raw units of the file.
 """
 
-from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Levels, Mosaic, PixelArray, Rect
+from rawkd.photo.levels import Levels
+from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
 from rawkd.photo.raw_photo import Capture, ColorCalibration, RawPhoto, Tag
 
 __all__ = [

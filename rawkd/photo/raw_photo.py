@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rawkd.errors import InputError
-from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Levels, Mosaic, PixelArray, Rect
+from rawkd.photo.levels import Levels
+from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
 
 __all__ = [
     "CFAPattern",

@@ -111,7 +111,7 @@ def _measured(photo: RawPhoto) -> NoiseEstimate:
     return estimate_noise(
         photo.mosaic,
         saturation=levels.saturation,
-        floor=-float(levels.black_dn.mean()) / levels.range_dn,
+        floor=levels.floor,
         step=1 / levels.range_dn,
     )
 

@@ -49,7 +49,7 @@ def masked_offset_dn(photo: RawPhoto) -> float | None:
 
 def _offsets_of_halves(strip: NDArray[np.uint16], photo: RawPhoto) -> list[float | None]:
     """Offset of the left and the right half of a strip."""
-    black_dn = float(photo.levels.black_dn.mean())
+    black_dn = photo.levels.mean_black_dn
     return [_offset_dn(half, black_dn) for half in np.array_split(strip, 2, axis=1)]
 
 

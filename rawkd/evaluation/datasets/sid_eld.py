@@ -112,7 +112,7 @@ def planes_of(mosaic: Mosaic) -> FloatArray:
 
 def _white_factor(photo: RawPhoto) -> float:
     """From our signal to the benchmark's, whose white is the same DN for all cameras."""
-    return photo.levels.range_dn / (WHITE_DN - float(photo.levels.black_dn.mean()))
+    return photo.levels.range_dn / (WHITE_DN - photo.levels.mean_black_dn)
 
 
 def light_of(path: Path, photo: RawPhoto) -> float:
