@@ -26,13 +26,14 @@ from rawkd.networks import build_network  # noqa: E402
 from rawkd.sensor.ksigma import KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.config import NoiseRecipe, Recipe  # noqa: E402
+from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data.batches import batches_of  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.data.dataset import Batch, NoisyBatches  # noqa: E402
 from rawkd.training.data.synthesize import NoiseShare  # noqa: E402
 from rawkd.training.distill.distillation import STRATEGIES, Distillation  # noqa: E402
 from rawkd.training.losses.terms import build_losses, to_signal  # noqa: E402
+from rawkd.training.noise_recipe import NoiseRecipe  # noqa: E402
 from rawkd.training.recipes import RECIPES  # noqa: E402
 from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import CHECKPOINT, load_checkpoint  # noqa: E402

@@ -17,6 +17,7 @@ from rawkd.networks import build_network  # noqa: E402
 from rawkd.networks.blocks import (  # noqa: E402
     ARNetBlock,
     ChannelAttention,
+    DenseGatedBlock,
     FeatureAlign,
     GatedBlock,
     NoiseUnits,
@@ -104,8 +105,9 @@ def test_recipes_build_what_they_name() -> None:
         assert num_parameters(network) == num_parameters(FANet(ANCHORED_FAST))
 
 
-def test_a_gated_block_starts_as_the_identity_and_sees_one_pixel_far() -> None:
-    block, features = GatedBlock(6), planes(channels=6)
+@pytest.mark.parametrize("kind", [GatedBlock, DenseGatedBlock])
+def test_a_gated_block_starts_as_the_identity_and_sees_one_pixel_far(kind: type[torch.nn.Module]) -> None:
+    block, features = kind(6), planes(channels=6)
     assert torch.equal(block(features), features)
     shaken(block)
     moved = features.clone()
@@ -128,6 +130,19 @@ def test_a_gated_fanet_has_gates_for_every_block_and_new_widths_behind_a_convolu
     ]
     assert counts == [7, 0]
     assert sum(isinstance(module, ARNetBlock) for module in FANet(replace(ANCHORED_FAST, block="arnet")).modules()) == 7
+
+
+def test_a_dense_gated_fanet_is_what_its_recipes_say() -> None:
+    for name, params, gmac in (("balanced-dense", 2.21e6, 12.9), ("best-dense", 7.30e6, 40.3)):
+        recipe = RECIPES[name]
+        network = build_network(recipe.network, recipe.network_config(0))
+        assert num_parameters(network) == pytest.approx(params, rel=5e-3)
+        assert macs_per_mp(network, network.stride)["1e6"] == pytest.approx(gmac, rel=5e-3)
+
+
+def test_a_block_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModelError, match="no block 'dense': choose arnet, gated, dense-gated"):
+        FANet(replace(ANCHORED_FAST, block="dense"))
 
 
 @pytest.mark.parametrize("cell_px", [2, 8])

@@ -18,8 +18,9 @@ from rawkd.errors import UsageError
 from rawkd.inference.students import choose_student
 from rawkd.networks import NETWORKS, build_network
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
-from rawkd.training.config import NoiseRecipe, Recipe, recipe_json
+from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.losses.terms import LOSSES
+from rawkd.training.noise_recipe import NoiseRecipe
 from rawkd.training.recipes import FANET_FAST, RECIPES, recipe_named
 
 DEFAULT = Recipe("r", "fanet", {})

@@ -24,12 +24,12 @@ from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.inference.card import ModelCard  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.config import AWGN, NoiseRecipe  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.data.dataset import NoisyBatches  # noqa: E402
 from rawkd.training.distill.distillation import Distillation  # noqa: E402
 from rawkd.training.distill.four_steps import FourSteps, run_four_steps  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
+from rawkd.training.noise_recipe import AWGN, NoiseRecipe  # noqa: E402
 from rawkd.training.recipes import FANET_FAST, RECIPES  # noqa: E402
 from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint  # noqa: E402

@@ -199,6 +199,13 @@ def test_the_schedule_warms_up_and_falls(folder: Path, tmp_path: Path) -> None:
     rate = state.optimiser["param_groups"][0]["lr"]
     last_step = 0.5 * (1 + np.cos(np.pi * 3 / 4))
     assert rate == pytest.approx(TINY.learning_rate * (1e-3 + (1 - 1e-3) * last_step))
+    late = run(replace(TINY, steps=4, warmup_steps=0, decay=0.5), folder, tmp_path / "late")
+    last_of_two = 0.5 * (1 + np.cos(np.pi * (3 / 4 - 0.5) / 0.5))
+    assert late.optimiser["param_groups"][0]["lr"] == pytest.approx(
+        TINY.learning_rate * (1e-3 + (1 - 1e-3) * last_of_two)
+    )
+    flat = run(replace(TINY, steps=4, warmup_steps=0, decay=0.25), folder, tmp_path / "flat")
+    assert flat.optimiser["param_groups"][0]["lr"] == pytest.approx(TINY.learning_rate)
     warming = run(replace(TINY, steps=1, warmup_steps=100), folder, tmp_path / "warming")
     assert warming.optimiser["param_groups"][0]["lr"] == pytest.approx(TINY.learning_rate / 100)
 

@@ -14,30 +14,7 @@ from rawkd.inference.card import CHANNELS, PICTURES, NoiseSubrange
 from rawkd.inference.pictures import WHITE, anchor_of_sigma
 from rawkd.sensor.ksigma import Anchor
 from rawkd.sensor.noise import read_variance_prior
-
-AWGN = "awgn"
-"""The noise model of finished pictures: additive, white, Gaussian."""
-
-
-@dataclass(frozen=True)
-class NoiseRecipe:
-    """How noise is synthesised.
-
-    Attributes
-    ----------
-    model : "poisson-gaussian"; "eld" (heavy tails, row noise and colour bias besides); "awgn" (additive white Gaussian
-        noise on finished pictures, neither clipped nor rounded, of which nothing below says anything).
-    gain_error, read_error : spread in log of the parameters told to the network, as an estimator errs.
-    near_clean : share of crops whose gain lies up to a factor 100 below the subrange. smoothed : share with smoothed
-        noise, as lossy compression leaves it. wrong_samples : share with hot and cold samples (`data.wrong_samples`).
-    """
-
-    model: str = "poisson-gaussian"
-    gain_error: float = 0.12
-    read_error: float = 0.4
-    near_clean: float = 0.03
-    smoothed: float = 0.0
-    wrong_samples: float = 0.0
+from rawkd.training.noise_recipe import AWGN, NoiseRecipe
 
 
 @dataclass(frozen=True)
@@ -55,7 +32,8 @@ class Recipe:
     steps, batch, crop_px : optimiser steps, crops a step, edge of a crop in packed pixels ("awgn": of the picture).
     tries : places drawn for a crop, of which the most detailed is taken.
     learning_rate, kernel_rate : Adam's, and Muon's for the kernels between features (`muon.wide_kernels`), None for
-        Adam alone. warmup_steps, ema, clip_norm : before a cosine decay; the average that is exported; gradient clip.
+        Adam alone. warmup_steps : before the full rate. decay : share of the steps, at the end, in which the rate falls
+        along a cosine; 1 for all of them. ema, clip_norm : the average that is exported; gradient clip.
     losses : weight by name, keys of `losses.LOSSES`.
     leaves, skies, lamps : shares of dead leaves, of skies with stars, of lamps in the dark (`data.night_sky`).
     seed : of weights, data and noise; validation uses its own.
@@ -77,6 +55,7 @@ class Recipe:
     learning_rate: float = 2e-3
     kernel_rate: float | None = None
     warmup_steps: int = 300
+    decay: float = 1.0
     ema: float = 0.999
     clip_norm: float = 1.0
     losses: dict[str, float] = field(default_factory=lambda: {"charbonnier": 1.0})

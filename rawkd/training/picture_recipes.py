@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 
 from rawkd.networks.mdrn import MDRNConfig
 from rawkd.networks.mlefgn import MLEFGNConfig
-from rawkd.training.config import AWGN, NoiseRecipe, Recipe
+from rawkd.training.config import Recipe
+from rawkd.training.noise_recipe import AWGN, NoiseRecipe
 
 SIGMA = 50.0
 """Where nothing else is asked for; it stands in both of the paper's tables."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rawkd.training.config import AWGN, Recipe
+from rawkd.training.config import Recipe
 from rawkd.training.data.awgn import AwgnBatches
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import NoisyBatches
 from rawkd.training.data.synthesize import NoiseShare
+from rawkd.training.noise_recipe import AWGN
 
 Batches = NoisyBatches | AwgnBatches
 

@@ -201,9 +201,10 @@ def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
 
 
 def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, step: int) -> None:
-    """Linear warm-up, then a cosine down to `FINAL_RATE` of the peak."""
+    """Linear warm-up, the full rate, then a cosine down to `FINAL_RATE` of it over the recipe's `decay`."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - 1) / recipe.steps))
+    falling = max(0.0, (step - 1) / recipe.steps - (1 - recipe.decay)) / recipe.decay
+    cosine = 0.5 * (1 + math.cos(math.pi * falling))
     for group, rate in zip(optimiser.param_groups, recipe.rates, strict=True):
         group["lr"] = rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 

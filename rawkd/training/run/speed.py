@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rawkd.networks.count import macs_per_packed_px
-from rawkd.training.config import AWGN, Recipe
+from rawkd.training.config import Recipe
+from rawkd.training.noise_recipe import AWGN
 
 PASSES = 3
 """Forward passes that a step costs: its own, and a backward pass that counts as two (our choice)."""
