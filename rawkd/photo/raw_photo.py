@@ -52,7 +52,8 @@ class ColorCalibration:
 
     Attributes
     ----------
-    camera_from_xyz : (3, 3) float64, XYZ (D65, or the warmest known illuminant) to camera, invertible (ColorMatrix).
+    camera_from_xyz : (3, 3) float64, XYZ to camera under the light of the photo, invertible (ColorMatrix; in files
+        that are no DNG, LibRaw's matrix for D65).
     as_shot_neutral : (3,) float64, camera colour of neutral grey, largest component 1, all positive (AsShotNeutral).
     baseline_exposure : stops to add on rendering (BaselineExposure).
     tags : every colour tag of the source DNG, untouched (empty where the source is no DNG).

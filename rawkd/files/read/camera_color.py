@@ -11,7 +11,7 @@ import numpy as np
 from rawkd.photo import ColorCalibration, DoubleArray
 from rawkd.render.color import XYZ_FROM_RGB
 
-SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB)
+SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB).astype(np.float64)
 """Linear sRGB from XYZ under D65 (IEC 61966-2-1)."""
 D65_XYZ: DoubleArray = XYZ_FROM_RGB.sum(axis=1)
 """The white of D65, which is the white of sRGB."""
@@ -35,6 +35,16 @@ class Fallback:
 def invertible(matrix: DoubleArray) -> bool:
     """Whether a colour matrix can be used at all."""
     return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > LEAST_DETERMINANT)
+
+
+def positive(color: DoubleArray) -> bool:
+    """Whether three numbers are a camera colour that a grey card may have: positive, none 1000 times another."""
+    return bool(
+        color.shape == (3,)
+        and np.isfinite(color).all()
+        and color.min() > 0
+        and color.max() <= MOST_NEUTRAL_RATIO * color.min()
+    )
 
 
 def neutral_of_daylight(matrix: DoubleArray) -> DoubleArray:
@@ -69,7 +79,7 @@ def _neutral(camera_wb: list[float]) -> DoubleArray | None:
     """One over the multipliers of red, green and blue; the greens averaged where there are two."""
     red, green, blue, second = (float(value) for value in camera_wb)
     gains = np.array([red, (green + second) / 2 if second > 0 else green, blue])
-    if not np.isfinite(gains).all() or gains.min() <= 0 or gains.max() > MOST_NEUTRAL_RATIO * gains.min():
+    if not positive(gains):
         return None
     neutral: DoubleArray = 1 / gains
     return neutral
