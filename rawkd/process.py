@@ -156,11 +156,13 @@ def _write_picture(
             strip_location=options.strip_location,
             software=SOFTWARE,
         )
-    size = rgb.shape[1], rgb.shape[0]
-    if photo.pixel_aspect == 1:
-        return size, ()
-    shape = f"{photo.pixel_aspect:.3g} times as wide as high on the sensor"
-    return size, (f"its pixels are {shape}: the picture looks squeezed until it is stretched; a DNG says so itself",)
+    warnings: tuple[str, ...] = ()
+    if photo.not_rendered:
+        warnings += (f"not applied to the picture: {', '.join(photo.not_rendered)}; a DNG keeps it for its reader",)
+    if photo.pixel_aspect != 1:
+        shape = f"{photo.pixel_aspect:.3g} times as wide as high on the sensor"
+        warnings += (f"its pixels are {shape}: the picture looks squeezed until it is stretched; a DNG says so itself",)
+    return (rgb.shape[1], rgb.shape[0]), warnings
 
 
 def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: sha
 pixels, ``h, w`` packed ones; planes are always R, Gr, Gb, B. Names with ``_dn`` count raw units of the file.
 """
 
+from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
 from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
 from rawkd.photo.raw_photo import Capture, ColorCalibration, RawPhoto, Tag
@@ -15,6 +16,7 @@ __all__ = [
     "DoubleArray",
     "FloatArray",
     "FrameArray",
+    "GainMap",
     "Levels",
     "Mosaic",
     "PixelArray",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rawkd.errors import InputError
+from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
 from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
 
@@ -118,6 +119,8 @@ class RawPhoto:
     defects : (n, 2) rows and columns in the active area of pixels that are known to be defective.
     row_offset_dn : (H,) float64, what the unclipped samples of each row of the active area lie too high by, or None;
         the mosaic is without it.
+    gain_maps : gains to apply when the photo is rendered, not in the mosaic.
+    not_rendered : names of corrections that the file asks for and a rendered picture lacks ("lens distortion ...").
     """
 
     frame: FrameArray
@@ -137,6 +140,8 @@ class RawPhoto:
     dropped: tuple[str, ...] = ()
     defects: PixelArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     row_offset_dn: DoubleArray | None = None
+    gain_maps: tuple[GainMap, ...] = ()
+    not_rendered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 2 or self.frame.dtype != np.uint16:
@@ -222,4 +227,5 @@ class RawPhoto:
             levels=self.levels.cut(rect),
             defects=defects[((defects >= 0) & (defects < (rect.height, rect.width))).all(axis=1)],
             row_offset_dn=None if self.row_offset_dn is None else self.row_offset_dn[rows],
+            gain_maps=tuple(one.cut(rect.top, rect.left) for one in self.gain_maps),
         )

@@ -25,6 +25,7 @@ from rawkd.render.demosaic import (
     Method,
     sites_to_pixels,
 )
+from rawkd.render.gain_map import gains_in
 from rawkd.sensor.bayer import Unification, pack
 
 BLOWN_FROM = 0.95
@@ -91,8 +92,8 @@ def render(
     development = _Development.of(photo, exposure_ev, viewing, kind)
 
     def develop(block: Rect) -> None:
-        planes, inner = _planes(photo, mosaic, block, HALO_CELLS[demosaic])
-        pixels = sites_to_pixels(development.encode(SITES[demosaic](development.balance(planes))))
+        planes, gains, inner = _planes(photo, mosaic, block, HALO_CELLS[demosaic])
+        pixels = sites_to_pixels(development.encode(SITES[demosaic](development.balance(planes, gains))))
         inside = Rect(block.top - rect.top, block.left - rect.left, block.height, block.width)
         as_sensor[inside.slices] = pixels[inner.slices]
 
@@ -121,7 +122,8 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
     for top in range(0, height, step):
         rows = min(step, height - top)
         strip = Rect(crop.top + 2 * n * top, crop.left, min(2 * n * rows, crop.height), min(2 * n * width, crop.width))
-        planes = development.balance(_planes(photo, mosaic, strip, 0)[0][:, : n * rows, : n * width])
+        planes, gains, _ = _planes(photo, mosaic, strip, 0)
+        planes = development.balance(planes, gains)[:, : n * rows, : n * width]
         cells = np.zeros((4, rows, width), np.float32)
         for row, column in np.ndindex(n, n):
             cells += planes[:, row::n, column::n]
@@ -157,11 +159,17 @@ class _Development:
         curve = _quantised(viewing_curve(np.linspace(0.0, 1.0, _CURVE_STEPS + 1)), kind)
         return cls(metadata, photo.levels.saturation, curve, kind)
 
-    def balance(self, planes: FloatArray) -> FloatArray:
-        """(4, h, w) signal -> white-balanced planes, highlights mended (or clipped to 0..1 in metrics mode)."""
+    def balance(self, planes: FloatArray, gains: FloatArray | None = None) -> FloatArray:
+        """(4, h, w) signal -> white-balanced planes, highlights mended (or clipped to 0..1 in metrics mode).
+
+        `gains`, of the same shape, are the photo's gain maps; they come after the sensor has clipped, and are left out
+        in metrics mode.
+        """
         balanced: FloatArray = white_balance(planes, self.metadata.gains / self.saturation)
         if self.curve is None:
             return np.clip(balanced, 0.0, 1.0, out=balanced)
+        if gains is not None:
+            balanced *= gains
         if planes.max(initial=0.0) > BLOWN_FROM * self.saturation:
             share = planes * np.float32(1 / (self.saturation * (1 - BLOWN_FROM))) - np.float32(1 / (1 / BLOWN_FROM - 1))
             np.clip(share, 0.0, 1.0, out=share)
@@ -203,12 +211,15 @@ def _blocks(rect: Rect) -> Iterator[Rect]:
             yield Rect(top, left, height, min(_BLOCK_PX[1], rect.left + rect.width - left))
 
 
-def _planes(photo: RawPhoto, mosaic: Mosaic | None, rect: Rect, halo_cells: int) -> tuple[FloatArray, Rect]:
+def _planes(
+    photo: RawPhoto, mosaic: Mosaic | None, rect: Rect, halo_cells: int
+) -> tuple[FloatArray, FloatArray | None, Rect]:
     """RGGB planes that hold `rect` of the active area and a halo, borders reflected.
 
     Returns
     -------
-    (4, h + 2*halo, w + 2*halo) signal, and the place of `rect` within the (2h, 2w) pixels of the inner cells.
+    (4, h + 2*halo, w + 2*halo) signal; the gains of its samples or None; the place of `rect` in the (2h, 2w) pixels of
+    the inner cells.
     """
     shape = (photo.active_area.height, photo.active_area.width)
     if mosaic is not None and (mosaic.data.shape != shape or mosaic.pattern != photo.pattern):
@@ -225,7 +236,10 @@ def _planes(photo: RawPhoto, mosaic: Mosaic | None, rect: Rect, halo_cells: int)
         signal = mosaic.data[rows, columns]
     if any(row_pad + column_pad):
         signal = np.pad(signal, (row_pad, column_pad), mode="reflect")
-    return pack(signal), Rect(top, left, rect.height, rect.width)
+    gains = gains_in(photo, rows, columns)
+    if gains is not None:
+        gains = pack(np.pad(gains, (row_pad, column_pad), mode="reflect"))
+    return pack(signal), gains, Rect(top, left, rect.height, rect.width)
 
 
 def _span(start: int, length: int, shift: int, halo: int, size: int) -> tuple[slice, tuple[int, int], int]:

@@ -16,6 +16,7 @@ from rawkd.files.read.identify import OWN, SOFTWARE
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.sanity import check_frame, clip_of, sound_levels
 from rawkd.files.tiff import dng_tags
+from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels
 from rawkd.files.tiff.tags import Ifd, TagTree
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
@@ -120,7 +121,9 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     profile, profile_warnings = dng_tags.noise_profile(tree, raw)
     capture, dropped_exif = read_capture(tree, header)
     tags, dropped = kept_tags(tree, raw)
-    defects, defect_warnings = bad_pixels({**tree.main.tags, **raw.tags}, frame, area)
+    all_tags = {**tree.main.tags, **raw.tags}
+    defects, defect_warnings = bad_pixels(all_tags, frame, area)
+    maps, map_warnings = gain_maps(all_tags, area)
     orientation = int(tree.main.number(ORIENTATION) or 1)
     return RawPhoto(
         frame=frame,
@@ -136,9 +139,11 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         tags=tags,
         is_dng=True,
         dng_version=dng_tags.dng_version(tree),
-        warnings=_whose(tree) + crop_warnings + color_warnings + profile_warnings + defect_warnings,
+        warnings=_whose(tree) + crop_warnings + color_warnings + profile_warnings + defect_warnings + map_warnings,
         dropped=dropped_exif + dropped,
         defects=defects,
+        gain_maps=maps,
+        not_rendered=not_rendered(all_tags),
     )
 
 

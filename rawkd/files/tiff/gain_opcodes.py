@@ -1,0 +1,128 @@
+"""What the opcode lists of a DNG ask of a renderer: gain maps, which we apply, and the rest, which we name.
+
+Source: DNG specification 1.4 to 1.7, chapter 7. List 2 speaks of the linearised mosaic, list 3 of the demosaiced
+picture, both in pixels of the active area. A gain map of list 3 is applied to the mosaic, too, each plane to its
+colour: over the few pixels that demosaicing mixes a gain hardly changes (our choice).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from rawkd.errors import InputError
+from rawkd.files.tiff.opcodes import FIX_BAD_PIXELS_CONSTANT, FIX_BAD_PIXELS_LIST, LIST_1, LIST_2, read_opcodes
+from rawkd.photo import GainMap, Rect, Tag
+
+LIST_3 = 51022
+GAIN_MAP = 9
+HEADER = ">10I4dI"
+"""Top, left, bottom, right, plane, planes, row and column pitch, points down and across; spacing and origin; planes."""
+COLOURS = "RGB"
+MOST_POINTS = 1 << 20
+
+NAMES = {
+    1: "lens distortion (WarpRectilinear)",
+    2: "lens distortion (WarpFisheye)",
+    3: "lens vignetting (FixVignetteRadial)",
+    4: "bad pixels (FixBadPixelsConstant)",
+    5: "bad pixels (FixBadPixelsList)",
+    6: "trimmed borders (TrimBounds)",
+    7: "a tone table (MapTable)",
+    8: "a tone polynomial (MapPolynomial)",
+    9: "lens shading (GainMap)",
+    10: "offsets of rows (DeltaPerRow)",
+    11: "offsets of columns (DeltaPerColumn)",
+    12: "gains of rows (ScalePerRow)",
+    13: "gains of columns (ScalePerColumn)",
+    14: "lens distortion (WarpRectilinear2)",
+}
+APPLIED = frozenset(
+    {
+        (LIST_1, FIX_BAD_PIXELS_CONSTANT),
+        (LIST_1, FIX_BAD_PIXELS_LIST),
+        (LIST_2, FIX_BAD_PIXELS_LIST),
+        (LIST_2, GAIN_MAP),
+        (LIST_3, GAIN_MAP),
+    }
+)
+"""Lists and opcodes that a rendered picture has applied."""
+
+
+def gain_maps(tags: Mapping[int, Tag], area: Rect) -> tuple[tuple[GainMap, ...], tuple[str, ...]]:
+    """The gain maps of lists 2 and 3, and a warning for a list whose maps cannot be used.
+
+    Parameters
+    ----------
+    tags : those of the raw picture. area : its active area.
+    """
+    found: list[GainMap] = []
+    warnings = []
+    for number in (LIST_2, LIST_3):
+        try:
+            opcodes = read_opcodes(tags[number].data) if number in tags else ()
+            maps = [one for opcode in opcodes if opcode.number == GAIN_MAP for one in _maps(opcode.data, number, area)]
+        except InputError as error:
+            warnings.append(f"the file's gain maps are not used when rendering: it has {error}")
+            maps = []
+        found += maps
+    return tuple(found), tuple(warnings)
+
+
+def not_rendered(tags: Mapping[int, Tag]) -> tuple[str, ...]:
+    """Names of the corrections that the lists ask for and a rendered picture lacks, each once."""
+    names: dict[str, None] = {}
+    for number in (LIST_1, LIST_2, LIST_3):
+        try:
+            opcodes = read_opcodes(tags[number].data) if number in tags else ()
+        except InputError:
+            names[f"an opcode list that cannot be read (tag {number})"] = None
+            continue
+        for opcode in opcodes:
+            if (number, opcode.number) not in APPLIED:
+                names[NAMES.get(opcode.number, f"opcode {opcode.number}")] = None
+    return tuple(names)
+
+
+def _maps(data: bytes, number: int, area: Rect) -> Iterator[GainMap]:
+    """One gain map for each plane that an opcode holds for; one for all colours where it treats them alike.
+
+    Raises
+    ------
+    InputError: if its numbers contradict each other.
+    """
+    if len(data) < struct.calcsize(HEADER):
+        raise InputError("a gain map whose length is not what it says")
+    top, left, bottom, right, plane, planes, *rest = struct.unpack_from(HEADER, data)
+    row_pitch, column_pitch, down, across, space_v, space_h, origin_v, origin_h, map_planes = rest
+    points = down * across * map_planes
+    values = data[struct.calcsize(HEADER) :]
+    if not 0 < points <= MOST_POINTS or len(values) != 4 * points:
+        raise InputError("a gain map whose length is not what it says")
+    gains = np.frombuffer(values, ">f4").astype(np.float32).reshape(down, across, map_planes)
+    point_rows = _points(origin_v, space_v, down, area.height)
+    point_columns = _points(origin_h, space_h, across, area.width)
+    if min(row_pitch, column_pitch, planes) < 1 or not np.isfinite(gains).all() or gains.min() < 0:
+        raise InputError("a gain map whose numbers make no sense")
+    shared = dict(zip(("top", "left", "bottom", "right"), (top, left, bottom, right), strict=True))
+    if number == LIST_2:
+        wanted: list[tuple[int, str | None]] = [(0, None)] if plane == 0 else []  # a mosaic has one plane
+    elif plane == 0 and planes >= len(COLOURS) and map_planes == 1:
+        wanted = [(0, None)]
+    else:
+        wanted = [(min(one - plane, map_planes - 1), COLOURS[one]) for one in range(plane, min(plane + planes, 3))]
+    for index, colour in wanted:
+        of_plane = np.ascontiguousarray(gains[:, :, index])
+        yield GainMap(
+            of_plane, point_rows, point_columns, **shared, row_pitch=row_pitch, column_pitch=column_pitch, colour=colour
+        )
+
+
+def _points(origin: float, spacing: float, count: int, size: int) -> tuple[float, ...]:
+    """Pixels of the points along one axis, which the opcode gives in parts of the picture's size."""
+    places = (origin + spacing * np.arange(count)) * size - 0.5
+    if not np.isfinite(places).all() or (count > 1 and not spacing * size > 1e-6):
+        raise InputError("a gain map whose numbers make no sense")
+    return tuple(places.tolist())

@@ -1,0 +1,58 @@
+"""Gain maps of a photo, as gains of the samples that are rendered.
+
+Source: DNG specification 1.4, chapter 7, GainMap. Gains multiply the signal after black is subtracted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.photo import CFAPattern, FloatArray, GainMap, RawPhoto
+
+
+def gains_in(photo: RawPhoto, rows: slice, columns: slice) -> FloatArray | None:
+    """Product of all gain maps for a window of the active area, (h, w) float32; None where the photo has no map."""
+    if not photo.gain_maps:
+        return None
+    gains = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    for one in photo.gain_maps:
+        _multiply(gains, one, photo.pattern, rows.start, columns.start)
+    return gains
+
+
+def _multiply(gains: FloatArray, one: GainMap, pattern: CFAPattern, top: int, left: int) -> None:
+    """Multiply the window at `top`, `left` by one map, in place."""
+    rows = _covered(top, gains.shape[0], one.top, one.bottom, one.row_pitch)
+    columns = _covered(left, gains.shape[1], one.left, one.right, one.column_pitch)
+    if not rows.size or not columns.size:
+        return
+    of_map = _bilinear(one, rows, columns)
+    if one.colour is not None:
+        colours = np.array(list(pattern.value)).reshape(2, 2)
+        of_map = np.where(colours[np.ix_(rows % 2, columns % 2)] == one.colour, of_map, np.float32(1))
+    gains[rows[0] - top :: one.row_pitch, columns[0] - left :: one.column_pitch][: rows.size, : columns.size] *= of_map
+
+
+def _covered(start: int, length: int, first: int, stop: int, pitch: int) -> NDArray[np.int64]:
+    """Rows (or columns) of the active area in a window that a map from `first` to `stop` holds for."""
+    begin = max(start, first)
+    return np.arange(begin + (first - begin) % pitch, min(start + length, stop), pitch)
+
+
+def _bilinear(one: GainMap, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatArray:
+    """The map at these rows and columns, (len(rows), len(columns)) float32."""
+    below, share = _between(one.point_rows, rows)
+    strip = one.gains[below] * (1 - share)[:, None]
+    strip += one.gains[np.minimum(below + 1, len(one.point_rows) - 1)] * share[:, None]
+    before, share = _between(one.point_columns, columns)
+    gains: FloatArray = strip[:, before] * (1 - share)
+    gains += strip[:, np.minimum(before + 1, len(one.point_columns) - 1)] * share
+    return gains
+
+
+def _between(points: tuple[float, ...], places: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
+    """Index of the point before each place, and the share of the next; beyond the ends the last point alone."""
+    position = np.interp(places, points, np.arange(len(points)))
+    below = position.astype(np.int64)
+    return below, (position - below).astype(np.float32)
