@@ -162,8 +162,7 @@ class _Development:
     def balance(self, planes: FloatArray, gains: FloatArray | None = None) -> FloatArray:
         """(4, h, w) signal -> white-balanced planes, highlights mended (or clipped to 0..1 in metrics mode).
 
-        `gains`, of the same shape, are the photo's gain maps; they come after the sensor has clipped, and are left out
-        in metrics mode.
+        `gains` (gain maps, of the same shape) count in viewing mode, after the sensor has clipped.
         """
         balanced: FloatArray = white_balance(planes, self.metadata.gains / self.saturation)
         if self.curve is None:
