@@ -18,7 +18,7 @@ from rawkd.errors import InputError, RawkdError, UnsupportedRawError
 from rawkd.files.read import decode
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
-from rawkd.files.sanity import check_frame, clip_of
+from rawkd.files.sanity import check_frame
 from rawkd.files.write import dng
 from rawkd.photo import Capture, Levels, Tag
 
@@ -168,24 +168,6 @@ def test_garbage_above_white_is_caught_and_hot_pixels_are_not() -> None:
     frame[:100] = np.random.default_rng(0).integers(0, 65536, (100, frame.shape[1]))
     with pytest.raises(InputError, match="above white"):
         check_frame(frame, levels_of(512))
-
-
-@pytest.mark.parametrize(("clip", "spread"), [(15000, 1.0), (15000, 8.0), (9000, 3.0)])
-def test_a_clip_below_white_is_found(clip: int, spread: float) -> None:
-    rng = np.random.default_rng(4)
-    scene = rng.uniform(300, 20000, (600, 800))
-    frame = np.rint(np.minimum(scene, rng.normal(clip, spread, scene.shape))).astype(np.uint16)
-    found = clip_of(frame, 16383)
-    assert found is not None
-    assert clip - 3 * spread - 64 <= found <= clip
-
-
-def test_no_clip_is_invented() -> None:
-    rng = np.random.default_rng(5)
-    assert clip_of(rng.uniform(300, 12000, (600, 800)).astype(np.uint16), 16383) is None
-    assert clip_of(night(9000, 60), 16383) is None or clip_of(night(9000, 60), 16383) < 9000
-    assert clip_of(night(512, 5), 16383) is None
-    assert clip_of(np.full((600, 800), 16383, np.uint16), 16383) is None
 
 
 def test_a_decoder_that_hangs_costs_its_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,6 @@ GARBAGE_SIGNAL = 2.0
 MOST_GARBAGE = 1e-3
 COPY_AGAIN = "copy it again from the card or use another copy"
 
-PEAK_BINS = 512
-PEAK_FACTOR = 8
-PEAK_COUNT = 32
-LEAST_CLIP = 0.5
-SAMPLED_CELLS = 1 << 19
-
 
 def sound_levels(
     black_dn: DoubleArray,
@@ -82,29 +76,3 @@ def _block_maxima(area: FrameArray) -> FrameArray:
     blocks = area[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns * BLOCK_PX)
     maxima: FrameArray = blocks.max(axis=1).reshape(rows, columns, BLOCK_PX).max(axis=2)
     return maxima
-
-
-def clip_of(area: FrameArray, white_dn: float) -> float | None:
-    """The DN at which the sensor clips below white: the foot of the topmost peak of the frame's histogram, or None.
-
-    Blown areas gather in a narrow peak with nothing above it. Our choice.
-
-    Parameters
-    ----------
-    area : (H, W) uint16, the active area. white_dn : the file's white level.
-    """
-    step = max(1, int(np.sqrt(area.size / (4 * SAMPLED_CELLS))))
-    cells = np.concatenate([area[r :: 2 * step, c :: 2 * step].ravel() for r in (0, 1) for c in (0, 1)])
-    counts, edges = np.histogram(cells, bins=PEAK_BINS, range=(0, white_dn))
-    occupied = np.flatnonzero(counts >= PEAK_COUNT)
-    if not occupied.size or cells.max() >= white_dn:
-        return None
-    top = int(occupied[-1])
-    peak = top - 2 + int(np.argmax(counts[max(top - 2, 0) : top + 1])) if top >= 2 else top
-    below = counts[max(peak - 16, 0) : max(peak - 4, 0)]
-    if edges[peak] < LEAST_CLIP * white_dn or not below.size or counts[peak] < PEAK_FACTOR * (below.mean() + 1):
-        return None
-    foot = peak
-    while foot > 0 and counts[foot - 1] > PEAK_FACTOR * (below.mean() + 1):
-        foot -= 1
-    return float(edges[foot])

@@ -8,13 +8,14 @@ import numpy as np
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
+from rawkd.files.read.clip_level import with_measured_clip
 from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder, UnknownFormatError
 from rawkd.files.read.dng_color import captions, kept_tags, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import OWN, SOFTWARE
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.sanity import check_frame, clip_of, sound_levels
+from rawkd.files.sanity import check_frame, sound_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels
@@ -115,6 +116,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         raise InputError(f"LibRaw finds {frame.shape} pixels where its tags say {size}: use another copy of the file")
     area = dng_tags.active_area(raw)
     crop, crop_warnings = dng_tags.default_crop(raw, area)
+    pattern = dng_tags.cfa_pattern(raw)
     levels = dng_tags.levels(raw, area, _bits_of(decoded))
     check_frame(frame[area.slices], levels)
     color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
@@ -129,8 +131,8 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         frame=frame,
         active_area=area,
         default_crop=crop,
-        pattern=dng_tags.cfa_pattern(raw),
-        levels=levels,
+        pattern=pattern,
+        levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
         capture=capture,
         orientation=orientation if orientation in range(1, 9) else 1,
@@ -162,7 +164,7 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     if min(height, width) < 1 or top + height > frame.shape[0] or left + width > frame.shape[1]:
         raise InputError("its picture leaves its frame, so it is damaged: use another copy of the file")
     area = Rect(top, left, height, width)
-    levels = libraw_levels(decoded, area)
+    levels = libraw_levels(decoded)
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header)
     capture, dropped = read_capture(tree, header, make_model)
@@ -171,7 +173,7 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         active_area=area,
         default_crop=_libraw_crop(header["crop"], area),
         pattern=pattern,
-        levels=levels,
+        levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
         capture=capture,
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
@@ -197,11 +199,11 @@ def _pattern_of(color_desc: str, sites: list[int]) -> CFAPattern:
         ) from None
 
 
-def libraw_levels(decoded: DecodedFrame, area: Rect) -> Levels:
+def libraw_levels(decoded: DecodedFrame) -> Levels:
     """Levels of a file that is no DNG.
 
-    White is LibRaw's, so that development stays the same. Saturation is the lowest of it, of what the camera says of
-    its own clipping (if at least half of white), and of a clipping that the frame shows.
+    White is LibRaw's, so that development stays the same. Saturation is the lower of it and of what the camera says of
+    its own clipping, if that is at least half of white.
     """
     header = decoded.header
     white_dn = float(header["white"])
@@ -209,8 +211,6 @@ def libraw_levels(decoded: DecodedFrame, area: Rect) -> Levels:
     clips = [white_dn]
     camera = header["camera_white"] or []
     clips += [float(value) for value in camera if LEAST_CAMERA_WHITE * white_dn <= value < white_dn]
-    seen = clip_of(decoded.frame[area.slices], white_dn)
-    clips += [] if seen is None else [seen]
     return sound_levels(black if np.ptp(black) else black[:1, :1], white_dn, min(clips), _bits_of(decoded, white_dn))
 
 

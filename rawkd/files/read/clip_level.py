@@ -1,0 +1,186 @@
+"""At which DN a sensor clips, measured in the pixels: many files claim a higher white level than their sensor reaches.
+
+Blown areas gather in a narrow spike at the top of a colour's histogram, with next to nothing above it. Light has shot
+noise, so an evenly lit bright area is wider than such a spike, and its histogram ends in a slope. Without noise in the
+picture, or with integers too coarse to show it, nothing is measured. Our choice throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.photo import CFAPattern, FrameArray, Levels
+
+Counts = NDArray[np.int64]
+
+WIDTHS = (2.0**-14, 2.0**-12, 2.0**-10, 2.0**-8)
+"""Widths of a spike that are tried, in parts of the range; the widest is still narrower than shot noise at white."""
+LEAST_SIGNAL = 0.5
+"""Signal below which no clipping is looked for."""
+COARSEST = 1 / 800
+"""Largest distance of neighbouring integers, in parts of the range: 10 bits, but not 8, are fine enough."""
+OUTLIERS, OUTLIER_SHARE = 16, 1e-4
+"""Samples that may lie above a spike, such as defects: in number, or in parts of the colour's samples if those are more
+and the spike holds four times as many."""
+LEAST_MASS = 64
+FACTOR = 8
+"""Samples of a spike over those expected at its place, twice the density below it."""
+BACKGROUND_BINS = 24
+NARROW = 0.5
+"""Largest standard deviation of a spike, rounding included, in parts of that of the noise below it."""
+SURE, WIDEST = 0.0005, 0.002
+"""Standard deviations of a spike in parts of the range: up to the first one colour is proof enough, up to the second
+two that agree. Shot noise of 0.0005 would take a pixel of four million electrons."""
+ROUNDING = 12**-0.5
+"""Standard deviation of rounding to integers, DN."""
+NOISY_FROM, LEAST_PLACES = 0.25, 64
+"""The noise is taken from 3x3 samples of one colour above this part of the spike's DN, or from all below it."""
+SIGMA_OF_MAD = 1.4826
+FOOT_SHARE = 0.01
+"""Part of a spike's samples in an eighth of its width from which that still belongs to it."""
+SAMPLES = 1 << 21
+"""Samples of each site that are looked at, about; whole rows of them."""
+
+
+def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) -> Levels:
+    """The levels with the saturation that the pixels show, colour by colour, where it is below the stated one.
+
+    A colour without a spike of its own clips where the first of the others does, unless it has samples above that.
+
+    Parameters
+    ----------
+    area : (H, W) uint16, the active area in DN. pattern : CFA phase at its origin.
+    """
+    stated = levels.saturation_dn
+    step = max(1, area.size // (4 * SAMPLES))
+    sites = [area[row::2, column::2][::step] for row in (0, 1) for column in (0, 1)]
+    of_colour = {colour: [sites[i] for i in range(4) if pattern[i] == colour] for colour in "RGB"}
+    counts = {
+        colour: np.sum([np.bincount(site.ravel(), minlength=1 << 16) for site in planes], axis=0)
+        for colour, planes in of_colour.items()
+    }
+    found = {colour: _spike_of(planes, counts[colour], levels) for colour, planes in of_colour.items()}
+    spikes = {colour: spike for colour, spike in found.items() if spike is not None}
+    same = WIDTHS[-1] * levels.range_dn
+    clips = {
+        colour: min(float(spike.foot), stated)
+        for colour, spike in spikes.items()
+        if spike.deviation <= SURE * levels.range_dn
+        or any(abs(spike.foot - other.foot) <= same for other in spikes.values() if other is not spike)
+    }
+    if not clips:
+        return levels
+    lowest = min(clips.values())
+    for colour in "RGB":
+        if colour not in clips:
+            above = int(counts[colour][int(lowest + same) + 1 :].sum())
+            clips[colour] = lowest if above < _outliers(counts[colour]) else stated
+    if max(clips.values()) - lowest <= same:
+        return replace(levels, saturation_dn=lowest)
+    of_sites = np.array([clips[colour] for colour in pattern.value], np.float64).reshape(2, 2)
+    return replace(levels, saturation_dn=lowest, site_saturation_dn=of_sites)
+
+
+def _outliers(counts: Counts) -> int:
+    return max(OUTLIERS, int(OUTLIER_SHARE * counts.sum()))
+
+
+@dataclass(frozen=True)
+class _Spike:
+    """The spike at the top of a colour's histogram: its lowest DN and its standard deviation in DN."""
+
+    foot: int
+    deviation: float
+
+
+def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spike | None:
+    """The spike that clipping leaves in a colour's histogram; None where there is none.
+
+    Parameters
+    ----------
+    planes : the colour's sites. counts : (65536,) how many of their samples have each DN.
+    """
+    above = counts[::-1].cumsum()[::-1]
+    for outliers in sorted({_outliers(counts), OUTLIERS}, reverse=True):
+        tops = np.flatnonzero(above >= outliers)
+        if not tops.size or tops[-1] < levels.mean_black_dn + LEAST_SIGNAL * levels.range_dn:
+            continue
+        top = int(tops[-1])
+        spacing = _spacing(counts, top)
+        if spacing > COARSEST * levels.range_dn:
+            return None
+        for part in WIDTHS:
+            width = max(1, round(part * levels.range_dn))
+            if width < spacing:
+                continue
+            foot = _foot(counts, above, top, width, max(LEAST_MASS, 4 * outliers))
+            if foot is None:
+                continue
+            deviation = max(_deviation_above(counts, foot), ROUNDING)
+            if deviation > WIDEST * levels.range_dn:
+                continue
+            if deviation < NARROW * _noise_below(planes, foot - 2 * width):
+                return _Spike(foot, deviation)
+    return None
+
+
+def _spacing(counts: Counts, top: int) -> int:
+    """Distance of neighbouring integers that occur below `top`; 1 where they are too few to tell."""
+    first = 3 * top // 4
+    occupied = np.flatnonzero(counts[first:top])
+    if len(occupied) < 2 or counts[first:top].sum() < 4 * len(occupied):
+        return 1
+    return int(np.median(np.diff(occupied)))
+
+
+def _foot(counts: Counts, above: Counts, top: int, width: int, least_mass: int) -> int | None:
+    """The lowest DN of a spike of about `width` at the top of a histogram; None where there is none.
+
+    Parameters
+    ----------
+    above : how many samples have each DN or a higher one. top : the DN that next to no sample passes.
+    """
+    first = top - width - width // 2
+    peak = first + int(np.argmax(counts[first : top + 1]))
+    mass = int(above[peak - width])
+    low, high = max(peak - (2 + BACKGROUND_BINS) * width, 3 * peak // 4), peak - 2 * width
+    density = int(above[low] - above[high]) / max(high - low, 1)
+    if mass < max(least_mass, FACTOR * (2 * density * width + 1)):
+        return None
+    step = max(1, width // 8)
+    foot = peak
+    while foot > high and above[foot - step] - above[foot] > max(FACTOR * (density * step + 1), FOOT_SHARE * mass):
+        foot -= step
+    return foot
+
+
+def _deviation_above(counts: Counts, foot: int) -> float:
+    """Half the distance of the 16th and the 84th hundredth of the samples from `foot` on: a Gaussian's deviation."""
+    share = counts[foot:].cumsum() / counts[foot:].sum()
+    return float(np.searchsorted(share, 0.84) - np.searchsorted(share, 0.16)) / 2
+
+
+def _noise_below(planes: list[FrameArray], limit: int) -> float:
+    """Standard deviation of the noise of samples below `limit`; 0 where there are too few.
+
+    From second differences along rows of those along columns, 1 -2 1 each: their variance is 36 times that of the
+    noise, and slow changes of light leave nothing in them.
+    """
+    for least in (NOISY_FROM * limit, 0.0):
+        found = [_differences(plane, least, limit) for plane in planes]
+        differences = np.concatenate(found)
+        if differences.size >= LEAST_PLACES:
+            return SIGMA_OF_MAD * float(np.median(np.abs(differences))) / 6
+    return 0.0
+
+
+def _differences(plane: FrameArray, least: float, limit: int) -> NDArray[np.int32]:
+    """Mixed second differences where all nine samples lie between the limits, flat."""
+    inside = (plane >= least) & (plane < limit)
+    inside = inside[:-2] & inside[1:-1] & inside[2:]
+    inside = inside[:, :-2] & inside[:, 1:-1] & inside[:, 2:]
+    across = np.diff(np.diff(plane.astype(np.int32), n=2, axis=0), n=2, axis=1)
+    return across[inside]
