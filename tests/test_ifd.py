@@ -42,6 +42,12 @@ def read(root: OutputIfd) -> tags.Ifd:
     return tree.main
 
 
+def closed(tag: Tag) -> Tag:
+    """Texts end with a zero in every file of ours (TIFF 6.0, section 2), also where the source lacks it."""
+    is_open = tag.type == ifd.ASCII and tag.data[-1:] != b"\0"
+    return Tag(tag.number, tag.type, tag.count + 1, tag.data + b"\0") if is_open else tag
+
+
 @given(FIELD_LISTS, FIELD_LISTS, FIELD_LISTS, st.lists(st.binary(max_size=7), min_size=1, max_size=4))
 def test_nested_directories_come_back(main: list[Tag], exif: list[Tag], gps: list[Tag], blocks: list[bytes]) -> None:
     some = Tag(31000, 3, 1, b"\1\0")
@@ -58,7 +64,7 @@ def test_nested_directories_come_back(main: list[Tag], exif: list[Tag], gps: lis
     top = found.main
     for given_tags, seen in ((main, top), (exif, top.exif), (gps, top.gps)):
         assert seen is not None
-        assert [seen.tags[tag.number] for tag in given_tags] == given_tags
+        assert [seen.tags[tag.number] for tag in given_tags] == [closed(tag) for tag in given_tags]
     assert len(top.sub) == 2
     offsets, counts = top.sub[0].numbers(324), top.sub[0].numbers(325)
     assert [data[int(o) : int(o + n)] for o, n in zip(offsets, counts, strict=True)] == blocks

@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rawkd.files.tiff.ifd import ascii_text, rational, short
+from rawkd.files.tiff.exif import values_known
+from rawkd.files.tiff.ifd import ascii_text
 from rawkd.files.tiff.tags import UNREAD, Ifd, TagTree
 from rawkd.photo import Capture, Tag
 
@@ -108,7 +109,8 @@ def read_capture(
     exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | UNREAD}
     fields = Ifd(exif)
     make, model = main.text(MAKE) or make_model[0], main.text(MODEL) or make_model[1]
-    exif = {tag.number: tag for tag in _fields_of_libraw(libraw, dated=bool(main.text(DATETIME)))} | exif
+    more = _fields_of_libraw(libraw, dated=bool(main.text(DATETIME)), rated=ISO in exif)
+    exif = {tag.number: tag for tag in more} | exif
     capture = Capture(
         make=make,
         model=model,
@@ -124,19 +126,16 @@ def read_capture(
     return capture, dropped
 
 
-def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool) -> list[Tag]:
+def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool, rated: bool) -> list[Tag]:
     """EXIF fields for what LibRaw found in maker notes and in containers that are no TIFF (CRW, MRW).
 
     Parameters
     ----------
     dated : the main directory has a date, so that no other is taken for the original one.
+    rated : the tags have an ISO.
     """
-    fractions = ((EXPOSURE_TIME, "exposure_s"), (F_NUMBER, "aperture"), (FOCAL_LENGTH, "focal_length_mm"))
-    values = [(number, _positive(libraw.get(name))) for number, name in fractions]
-    found = [rational(number, [value]) for number, value in values if value is not None and 1e-6 < value < 1e6]
-    iso = _positive(libraw.get("iso"))
-    if iso is not None and iso >= 1:
-        found.append(short(ISO, [min(round(iso), MAX_SHORT)]))
+    exposure, aperture, length = (_positive(libraw.get(key)) for key in ("exposure_s", "aperture", "focal_length_mm"))
+    found = list(values_known(None if rated else _positive(libraw.get("iso")), exposure, aperture, length))
     if libraw.get("datetime") and not dated:
         found.append(ascii_text(DATETIME_ORIGINAL, libraw["datetime"]))
     return found

@@ -6,6 +6,7 @@ Source: CIPA DC-008 (EXIF 2.32), tables 4 to 15.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 
 from rawkd.files.tiff.ifd import (
@@ -18,10 +19,15 @@ from rawkd.files.tiff.ifd import (
     short,
     write_tiff,
 )
-from rawkd.files.tiff.tags import EXIF_IFD, GPS_IFD
+from rawkd.files.tiff.tags import EXIF_IFD, GPS_IFD, tag_numbers
 from rawkd.photo import Capture, Tag
 
 MAKER_NOTE, INTEROPERABILITY = 37500, 40965
+EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH = 33434, 33437, 34855, 37386
+SENSITIVITY_TYPE, RECOMMENDED_EXPOSURE_INDEX, MAX_SHORT = 34864, 34866, 65535
+NEVER_ZERO = {EXPOSURE_TIME: 37377, F_NUMBER: 37378, FOCAL_LENGTH: FOCAL_LENGTH}
+"""Fractions in which cameras write 0 or 0/0 for what they do not know, and the field that repeats each on a logarithmic
+scale. Both are left out then, silently: nothing is lost."""
 MAIN_NUMBERS = frozenset({270, 315, 33432})
 """ImageDescription, Artist, Copyright: fields of the main directory, wherever the reader found them."""
 STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730, MAKER_NOTE})
@@ -40,14 +46,41 @@ def capture_fields(capture: Capture, software: str, *, strip_location: bool = Fa
 
 
 def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, tuple[OutputIfd, ...]]:
-    """Pointer tag -> EXIF and GPS directory; the location (and the maker note, which may repeat it) on request not."""
+    """Pointer tag -> EXIF and GPS directory; the location (and the maker note, which may repeat it) on request not.
+
+    What the capture knows of ISO, exposure, aperture and focal length is written where its EXIF fields lack it.
+    """
     dropped = {INTEROPERABILITY, *MAIN_NUMBERS} | ({MAKER_NOTE} if strip_location else set())
-    own = (tag for tag in capture.exif if tag.number not in dropped)
+    dropped |= {number for tag in capture.exif if _says_nothing(tag) for number in (tag.number, NEVER_ZERO[tag.number])}
+    own = [tag for tag in capture.exif if tag.number not in dropped]
+    iso = None if any(tag.number == ISO for tag in own) else capture.iso
+    known = values_known(iso, capture.exposure_s, capture.aperture, capture.focal_length_mm)
     version = raw_bytes(36864, EXIF_VERSION, UNDEFINED)
-    directories: dict[int, tuple[OutputIfd, ...]] = {EXIF_IFD: (OutputIfd(merged(own, [version])),)}
+    directories: dict[int, tuple[OutputIfd, ...]] = {EXIF_IFD: (OutputIfd(merged(own, known, [version])),)}
     if capture.gps and not strip_location:
         directories[GPS_IFD] = (OutputIfd(merged(capture.gps, [raw_bytes(0, GPS_VERSION)])),)
     return directories
+
+
+def values_known(
+    iso: float | None, exposure_s: float | None, aperture: float | None, focal_length_mm: float | None
+) -> tuple[Tag, ...]:
+    """EXIF fields for what is known of a capture. An ISO above 65535 goes to RecommendedExposureIndex, too."""
+    fractions = ((EXPOSURE_TIME, exposure_s), (F_NUMBER, aperture), (FOCAL_LENGTH, focal_length_mm))
+    found = [rational(number, [value]) for number, value in fractions if value is not None and 1e-6 < value < 1e6]
+    if iso is not None and 1 <= iso < 2**32:
+        found.append(short(ISO, [min(round(iso), MAX_SHORT)]))
+        if iso > MAX_SHORT:
+            found += [short(SENSITIVITY_TYPE, [2]), long(RECOMMENDED_EXPOSURE_INDEX, [round(iso)])]
+    return tuple(found)
+
+
+def _says_nothing(tag: Tag) -> bool:
+    """Whether a field is one of `NEVER_ZERO` without a positive number."""
+    if tag.number not in NEVER_ZERO:
+        return False
+    values = tag_numbers(tag)
+    return not values or not all(math.isfinite(value) and value > 0 for value in values)
 
 
 def rendered_root(

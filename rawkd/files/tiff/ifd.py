@@ -54,7 +54,7 @@ class OutputIfd:
         made = [long(number, [offsets.get(id(child), 0) for child in group]) for number, group in self.children.items()]
         if self.blocks:
             made += [long(self.block_tags[0], block_offsets), long(self.block_tags[1], map(len, self.blocks))]
-        return sorted((*self.tags, *made), key=lambda tag: tag.number)
+        return sorted((*map(_closed, self.tags), *made), key=lambda tag: tag.number)
 
     def family(self) -> list[OutputIfd]:
         """The IFD itself and all below it, parents first."""
@@ -111,6 +111,13 @@ def _directory(entries: Sequence[Tag], offset: int) -> bytes:
 
 def _even(size: int) -> int:
     return size + size % 2
+
+
+def _closed(tag: Tag) -> Tag:
+    """The field; a text that lacks the zero that closes it (TIFF 6.0, section 2), as some cameras write it, with it."""
+    if tag.type != ASCII or tag.data.endswith(b"\0"):
+        return tag
+    return Tag(tag.number, ASCII, tag.count + 1, tag.data + b"\0")
 
 
 def ascii_text(number: int, text: str) -> Tag:
