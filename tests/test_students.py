@@ -28,6 +28,7 @@ from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.leaves import dead_leaves
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
 from rawkd.training.data.unprocess import Look, camera_mosaic
+from rawkd.training.export.readme import readme_of
 
 STUDENTS = load_family("fast")
 SHIPPED = load_cards(None)
@@ -115,6 +116,9 @@ class TestModel:
             by_torch = network.eval()(torch.from_numpy(noise)).numpy()
         by_openvino = OpenVINOEngine(card, precision="f32").run(noise)
         assert np.abs(by_torch - by_openvino).max() < 1e-3 * np.abs(by_torch - noise).max()
+
+    def test_readme_is_made_from_the_card(self, card: ModelCard) -> None:
+        assert (card.directory / "README.md").read_text(encoding="utf-8") == readme_of(card)
 
     def test_altered_weights_are_refused(self, card: ModelCard, tmp_path: Path) -> None:
         from dataclasses import replace

@@ -2,69 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from rawkd.inference.card import ModelCard
 
 
 def readme_of(card: ModelCard) -> str:
-    """Markdown that says what the card says, for a person."""
-    tier = f" (tier `{card.tier}`)" if card.tier else ""
-    stages = [
-        f"| {stage['recipe']} | {stage['steps']:,} | {stage['hours']} | {stage['val_psnr_gain_db']} |"
-        for stage in card.recipe["stages"]
-    ]
-    pixels = "pixels" if card.is_for_pictures else "packed pixels"
-    bf16_cost_db = card.bf16_cost_db or {}
-    metrics = [
-        f"| {gain} | {m['psnr_noisy']:.2f} | {m['psnr']:.2f} | {m['ssim']:.4f} | {bf16_cost_db.get(gain, '-')} |"
-        for gain, m in card.metrics.items()
-    ]
-    pictures = [
-        f"| {row['file']} | {row.get('repository', '')} | {row.get('licence', row.get('use', ''))} |"
-        for row in card.data
-    ]
-    lines = [
+    """Markdown for a person: purpose, limits, measures, network, training and pictures of a card."""
+    blocks = [
         f"# {card.name}",
-        "",
-        f"A {card.role} of the family `{card.family}`{tier} {_noise(card)}.",
-        "",
-        f"Network `{card.network}`, {card.params:,} parameters, "
-        + ", ".join(f"{value:.4f} GMAC per megapixel ({name})" for name, value in card.macs_per_mp.items())
-        + f"; stride {card.stride}, halo {card.halo} {pixels}. Licence of the weights: {card.licence}.",
-        "",
-        "| stage | steps | hours | validation: dB above noisy |",
-        "|---|---|---|---|",
-        *stages,
-        "",
-        f"Trained on {card.recipe['hardware']}, commit {card.commit}, {card.created}. Seeds: {card.seeds}.",
-        "",
-        f"Held-out photographs, {_domain(card)}, ensemble 1:",
-        "",
-        f"| {'sigma' if card.is_for_pictures else 'gain'} | noisy PSNR, dB | PSNR, dB | SSIM | bf16 costs, dB |",
-        "|---|---|---|---|---|",
-        *metrics,
-        "",
-        "Known limits:",
-        "",
-        *(f"- {limit}" for limit in card.limits),
-        "",
-        "Training pictures, licences as their sources claim them:",
-        "",
-        "| file | repository | licence |",
-        "|---|---|---|",
-        *pictures,
+        _purpose(card),
+        "This page is made from `card.json`; `docs/model-cards.md` explains its fields.",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in card.limits),
+        "## Quality",
+        f"Held-out photos, {_domain(card)}, one network pass (ensemble 1). bf16 cost: the PSNR that bf16 loses.",
+        _measures(card),
+        "## Network",
+        _network(card),
+        "## Training",
+        f"On {card.recipe['hardware']}; commit {card.commit}; exported {card.created}; seeds: {_named(card.seeds)}.",
+        _stages(card),
+        *_pictures(card),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(blocks) + "\n"
 
 
-def _noise(card: ModelCard) -> str:
-    """The noise that the model is for."""
+def _purpose(card: ModelCard) -> str:
+    """What the model is and which noise it is for."""
     low, high = card.subrange.low, card.subrange.high
+    what = f"A {card.role} of the family `{card.family}`"
     if card.is_for_pictures:
         sigma = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        return f"for {card.input} pictures with additive white Gaussian noise of sigma {sigma} (white is 255)"
+        noise = f"for {card.input} pictures with additive white Gaussian noise of sigma {sigma} (white is 255)"
+        return f"{what} {noise}. It does not take raw photos."
+    tier = f" `rawkd denoise --model {card.tier}` uses it." if card.tier else ""
     return (
-        f"for gains {low:.3g} to {high:.3g} (signal units), anchored at gain {card.anchor.gain:.3g}, read variance "
-        f"{card.anchor.read_variance:.3g}"
+        f"{what} for raw photos with gains {low:.3g} to {high:.3g}.{tier} `rawkd inspect` prints the gain of a photo."
     )
 
 
@@ -73,3 +48,60 @@ def _domain(card: ModelCard) -> str:
     if card.is_for_pictures:
         return "crops clipped to 0..1"
     return "packed signal clipped to 0..1, true noise parameters"
+
+
+def _measures(card: ModelCard) -> str:
+    """PSNR and SSIM by gain or sigma."""
+    cost_db = card.bf16_cost_db or {}
+    rows = [
+        (noise, f"{m['psnr_noisy']:.2f}", f"{m['psnr']:.2f}", f"{m['ssim']:.4f}", str(cost_db.get(noise, "-")))
+        for noise, m in card.metrics.items()
+    ]
+    noise = "sigma" if card.is_for_pictures else "gain"
+    return _table((noise, "noisy PSNR, dB", "PSNR, dB", "SSIM", "bf16 cost, dB"), rows)
+
+
+def _network(card: ModelCard) -> str:
+    """Size, cost and tiles."""
+    pixels = "pixels" if card.is_for_pictures else "packed pixels"
+    rows = [
+        ("architecture", f"`{card.network}`, {card.params:,} parameters"),
+        *((f"GMAC per megapixel ({size} pixels)", f"{value:.4f}") for size, value in card.macs_per_mp.items()),
+        ("input", f"`{card.input}`"),
+        ("largest tile, stride, halo", f"{card.tile}, {card.stride}, {card.halo} {pixels}"),
+    ]
+    if not card.is_for_pictures:
+        anchor = card.anchor
+        rows.append(("noise at its input", f"gain {anchor.gain:.3g}, read variance {anchor.read_variance:.3g}"))
+    return _table(("", ""), [*rows, ("licence of the weights", card.licence)])
+
+
+def _stages(card: ModelCard) -> str:
+    """The runs that led to the weights, the first one first."""
+    rows = [
+        (stage["recipe"], f"{stage['steps']:,}", str(stage["hours"]), str(stage["val_psnr_gain_db"]))
+        for stage in card.recipe["stages"]
+    ]
+    return _table(("recipe", "steps", "hours", "validation: dB above noisy"), rows)
+
+
+def _pictures(card: ModelCard) -> list[str]:
+    """Training pictures with their licences, and the names of those that were held out."""
+    learnt = [row for row in card.data if "use" not in row]
+    held_out = [f"`{row['file']}`" for row in card.data if "use" in row]
+    rows = [(row["file"], row.get("repository", ""), row.get("licence", "")) for row in learnt]
+    blocks = [f"## Training pictures ({len(learnt)})"]
+    if learnt:
+        blocks += ["Licences as their sources state them.", _table(("file", "repository", "licence"), rows)]
+    else:
+        blocks.append("None.")
+    return [*blocks, f"Held out for validation: {', '.join(held_out)}."] if held_out else blocks
+
+
+def _named(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
