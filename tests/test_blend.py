@@ -158,6 +158,34 @@ def test_a_blown_disk_keeps_white_and_has_no_ring(pattern: CFAPattern) -> None:
     assert result.max() <= 1
 
 
+@pytest.mark.parametrize("edge", [62, 63, 64, 65, 66, 67, 100])
+def test_the_edge_of_a_blown_area_is_the_same_wherever_strips_lie(edge: int) -> None:
+    """Rows just above a blown area look at it, and so they must where it begins in the next strip of 64 rows."""
+    noisy = np.full((200, 12), 0.8, np.float32)
+    noisy[edge:] = 1
+    restored = np.full_like(noisy, 0.7)
+    # Half a deviation, 0.173, is more than the mean distance 0.133 where one row of three is blown, and less than 0.2.
+    wide = NoiseModel(0.12, READ, "given")
+    here = blend(mosaic(noisy), mosaic(restored), wide, saturation=1.0).data
+    assert here[edge - 2, 0] > 0.705, "the sample above the edge is not denoised wholly"
+    above = 30  # whole cells are left out, and strips begin elsewhere
+    there = blend(mosaic(noisy[above:]), mosaic(restored[above:]), wide, saturation=1.0).data
+    np.testing.assert_array_equal(here[above + 4 :], there[4:])
+
+
+@pytest.mark.parametrize("pattern", list(CFAPattern))
+def test_every_site_of_the_cell_has_its_own_saturation(pattern: CFAPattern) -> None:
+    saturation = np.array([[0.9, 0.8], [0.8, 1.0]])
+    blown = np.tile(saturation, (50, 50)).astype(np.float32)
+    grey = mosaic(np.full_like(blown, 0.7), pattern)
+    kept = blend(mosaic(blown, pattern), grey, NOISE, saturation=saturation).data
+    np.testing.assert_allclose(kept, blown, atol=1e-6)
+    below = mosaic(blown - np.float32(0.3), pattern)
+    np.testing.assert_array_equal(blend(below, grey, NOISE, saturation=saturation).data, grey.data)
+    held = blend(below, mosaic(blown + np.float32(0.1), pattern), NOISE, saturation=saturation).data
+    np.testing.assert_array_equal(held, blown)
+
+
 def test_overshoot_beyond_saturation_is_held_back_but_not_the_input() -> None:
     noisy = np.full((30, 30), 0.97)
     noisy[10, 10] = 1.08

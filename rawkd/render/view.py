@@ -16,15 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from rawkd.cores import available_cores
 from rawkd.errors import InputError, UsageError
-from rawkd.photo import FloatArray, Mosaic, RawPhoto, Rect
+from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto, Rect
 from rawkd.render.color import ProcessMetadata, color_correct, gamma, viewing_curve, white_balance
-from rawkd.render.demosaic import (
-    HALO_CELLS,
-    METHODS,
-    SITES,
-    Method,
-    sites_to_pixels,
-)
+from rawkd.render.demosaic import HALO_CELLS, METHODS, SITES, Method, sites_to_pixels
 from rawkd.render.gain_map import gains_in
 from rawkd.sensor.bayer import Unification, pack
 
@@ -137,14 +131,15 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
 class _Development:
     """How white-balanced planes become encoded pixels.
 
-    In viewing mode signal 1 is the sensor's saturation and the smallest gain is 1, so that every channel of a neutral
-    blown area reaches 1. A blown sample says only that the light was at least this much: it is raised to the brightest
-    white-balanced sample of its cell, and grey stays grey through every clipping. Colours beyond 1 after the matrix
-    keep their hue: their largest component becomes 1, the smallest stays, the middle one keeps its place between.
+    In viewing mode signal 1 is the lowest saturation of all planes and the smallest gain is 1, so that every channel of
+    a neutral blown area reaches 1. A blown sample says only that the light was at least this much: it is raised to the
+    brightest white-balanced sample of its cell, and grey stays grey through every clipping. Colours beyond 1 after the
+    matrix keep their hue: their largest component becomes 1, the smallest stays, the middle one keeps its place.
+    `saturation` is that of the four planes; without a `curve` it is metrics mode.
     """
 
     metadata: ProcessMetadata
-    saturation: float
+    saturation: DoubleArray
     curve: NDArray[Any] | None
     kind: np.dtype[Any]
 
@@ -153,24 +148,25 @@ class _Development:
         """For a photo. `kind` is the pixels' type."""
         metadata = ProcessMetadata.of(photo.color)
         if not viewing:
-            return cls(metadata, 1.0, None, kind)
+            return cls(metadata, np.ones(4), None, kind)
         exposure = 2.0 ** (exposure_ev + photo.color.baseline_exposure)
         metadata = ProcessMetadata(metadata.gains / metadata.gains.min(), metadata.rgb_from_camera * exposure)
         curve = _quantised(viewing_curve(np.linspace(0.0, 1.0, _CURVE_STEPS + 1)), kind)
-        return cls(metadata, photo.levels.saturation, curve, kind)
+        return cls(metadata, photo.levels.plane_saturation(photo.pattern), curve, kind)
 
     def balance(self, planes: FloatArray, gains: FloatArray | None = None) -> FloatArray:
         """(4, h, w) signal -> white-balanced planes, highlights mended (or clipped to 0..1 in metrics mode).
 
         `gains` (gain maps, of the same shape) count in viewing mode, after the sensor has clipped.
         """
-        balanced: FloatArray = white_balance(planes, self.metadata.gains / self.saturation)
+        balanced: FloatArray = white_balance(planes, self.metadata.gains / self.saturation.min())
         if self.curve is None:
             return np.clip(balanced, 0.0, 1.0, out=balanced)
         if gains is not None:
             balanced *= gains
-        if planes.max(initial=0.0) > BLOWN_FROM * self.saturation:
-            share = planes * np.float32(1 / (self.saturation * (1 - BLOWN_FROM))) - np.float32(1 / (1 / BLOWN_FROM - 1))
+        if planes.max(initial=0.0) > BLOWN_FROM * self.saturation.min():
+            steepness = 1 / (self.saturation * (1 - BLOWN_FROM))
+            share = planes * steepness.astype(np.float32)[:, None, None] - np.float32(1 / (1 / BLOWN_FROM - 1))
             np.clip(share, 0.0, 1.0, out=share)
             balanced += share * (balanced.max(axis=0) - balanced)
         return balanced

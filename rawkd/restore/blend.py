@@ -23,6 +23,9 @@ LUMA_TAPS = np.array([1, -6, 15, 44, 15, -6, 1], np.float32) / 64
 """1 - sin^6(pi f). In both directions it keeps 0.60 of white noise's deviation, the 1 2 1 of a bilinear mean 0.38."""
 LUMA_MARGIN_PX = len(LUMA_TAPS) // 2
 
+KEPT_MARGIN_PX = 2
+"""Reach of the 3x3 samples of one colour whose mean is compared with saturation."""
+
 LEAST_DEVIATION = 1e-4
 """Standard deviation below which noise is not told from rounding, signal units."""
 
@@ -34,7 +37,7 @@ def blend(
     restored: Mosaic,
     noise: NoiseModel,
     *,
-    saturation: float,
+    saturation: float | DoubleArray,
     strength: float = 1.0,
     luma: float = 1.0,
     chroma: float = 1.0,
@@ -46,7 +49,7 @@ def blend(
     ----------
     noisy, restored : (H, W) signal of one phase; neither is changed.
     noise : of `noisy`; it says how far from saturation a blown sample may lie.
-    saturation : signal at which the sensor clips.
+    saturation : signal at which the sensor clips; (2, 2) of the sites of the CFA cell where they differ.
     strength, luma, chroma : 0..1. All 1 is `restored`, bit for bit, wherever nothing is blown; strength 0, or luma and
         chroma 0, is `noisy` itself.
     neutral : (3,) as-shot neutral, by which luma is white-balanced; None takes the channels as they are.
@@ -70,11 +73,14 @@ def blend(
     if strength == 0 or luma == chroma == 0:
         return noisy
     planes = np.array(noisy.pattern.plane_of_site).reshape(2, 2)
-    deviation = np.maximum(np.sqrt(noise.variance(np.full((4, 1, 1), saturation))[:, 0, 0]), LEAST_DEVIATION)
+    cell_limit = np.broadcast_to(np.asarray(saturation, np.float64), (2, 2))
+    of_planes = np.empty((4, 1, 1))
+    of_planes[planes.ravel(), 0, 0] = cell_limit.ravel()
+    deviation = np.maximum(np.sqrt(noise.variance(of_planes)[:, 0, 0]), LEAST_DEVIATION)
     colours = np.ones(3) if neutral is None else neutral / neutral.max()
     cell_neutral = colours[[0, 1, 1, 2]][planes]
-    limit = np.float32(saturation)
-    nearly = np.float32(saturation - RESTORED_BEYOND * deviation.max())
+    lowest = np.float32(cell_limit.min())
+    nearly = np.float32(cell_limit.min() - RESTORED_BEYOND * deviation.max())
     height = noisy.data.shape[0]
     out = np.empty_like(noisy.data)
     for top in range(0, height, _STRIP_ROWS):
@@ -89,11 +95,12 @@ def blend(
             np.multiply(removed, keep, out=result)
         else:
             result[...] = 0
-        if before.max() >= nearly:
-            kept = _kept(noisy.data, rows, limit, deviation[planes])
+        if noisy.data[max(rows.start - KEPT_MARGIN_PX, 0) : rows.stop + KEPT_MARGIN_PX].max() >= nearly:
+            kept = _kept(noisy.data, rows, cell_limit, deviation[planes])
             result += kept * (removed - result)
         result += after
-        if after.max() > limit:
+        if after.max() > lowest:
+            limit = _periodic(cell_limit, result.shape, top, 0)
             np.minimum(result, np.maximum(before, limit), out=result)
     return Mosaic(out, noisy.pattern)
 
@@ -125,9 +132,10 @@ def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: Do
     return luma
 
 
-def _kept(noisy: FloatArray, rows: slice, limit: np.float32, cell_deviation: DoubleArray) -> FloatArray:
+def _kept(noisy: FloatArray, rows: slice, cell_limit: DoubleArray, cell_deviation: DoubleArray) -> FloatArray:
     """Share of every sample that stays as it is, 0..1, from the mean of the 3x3 samples of its colour, (rows, W)."""
-    capped = _window(noisy, rows, 2)
+    capped = _window(noisy, rows, KEPT_MARGIN_PX)
+    limit = _periodic(cell_limit, capped.shape, rows.start - KEPT_MARGIN_PX, -KEPT_MARGIN_PX)
     np.subtract(limit, capped, out=capped)
     np.maximum(capped, 0, out=capped)
     thirds = capped[:-4] + capped[2:-2]

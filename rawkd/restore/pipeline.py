@@ -185,7 +185,7 @@ def restore(
         options,
         progress,
         floor=fine.levels.floor,
-        saturation=fine.levels.saturation,
+        saturation=fine.levels.site_saturation,
         neutral=photo.color.as_shot_neutral,
     )
     warnings += choice_warnings + device_warnings + defects.remarks()
@@ -222,7 +222,7 @@ def restore_mosaic(
     progress: Progress = no_progress,
     *,
     floor: float,
-    saturation: float,
+    saturation: float | DoubleArray,
     neutral: DoubleArray | None = None,
 ) -> Mosaic:
     """A mosaic as a student restores it, as much of it as the options ask for.
@@ -230,7 +230,8 @@ def restore_mosaic(
     Parameters
     ----------
     card, engine : the student and what runs it.
-    floor, saturation : signal of the file's smallest integer, and at which the sensor clips.
+    floor : signal of the file's smallest integer.
+    saturation : signal at which the sensor clips; (2, 2) of the sites of the CFA cell where they differ.
     neutral : (3,) as-shot neutral, for luma and chroma; None takes the channels as they are.
     """
     unified, unification = unify_bayer(noisy)
@@ -241,7 +242,7 @@ def restore_mosaic(
         return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
 
     clean = self_ensemble(denoise_once, unified, options.ensemble)
-    keep_local_mean(unified, clean, noise, floor=floor, saturation=saturation)
+    keep_local_mean(unified, clean, noise, floor=floor, saturation=float(np.min(saturation)))
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
     return blend(
         noisy,

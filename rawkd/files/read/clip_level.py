@@ -182,5 +182,6 @@ def _differences(plane: FrameArray, least: float, limit: int) -> NDArray[np.int3
     inside = (plane >= least) & (plane < limit)
     inside = inside[:-2] & inside[1:-1] & inside[2:]
     inside = inside[:, :-2] & inside[:, 1:-1] & inside[:, 2:]
-    across = np.diff(np.diff(plane.astype(np.int32), n=2, axis=0), n=2, axis=1)
-    return across[inside]
+    rows: NDArray[np.int32] = np.diff(plane.astype(np.int32), n=2, axis=0)
+    mixed: NDArray[np.int32] = np.diff(rows, n=2, axis=1)
+    return mixed[inside]
