@@ -1,10 +1,10 @@
-"""What a batch gains over a loop of single calls, and how near it comes to keeping every core busy.
+"""Measure how much faster a batch is than single calls, and how busy it keeps the cores.
 
-    python benchmarks/batch_throughput.py --model DIR [--photos 6] [--megapixels 6] [--jobs N]
+    python benchmarks/batch_throughput.py --model DIR [--photos 6] [--megapixels 6] [--singles 3] [--jobs N]
 
-A photo of noise is written, single calls are timed in fresh processes, as a loop in a shell makes them, and a batch of
-copies is timed in another one. The yardstick is cores / (core-seconds of all stages of a photo), measured as the CPU
-time of the batch's own process and children: 1.0 means that every core worked all the time.
+The script writes one synthetic photo. It times single calls of `rawkd denoise` in fresh processes, as a loop in a shell
+runs them, and then one `rawkd batch` of copies. Busy cores: CPU seconds of the batch and its children / (wall seconds
+* cores); 1.0 means that every core worked all the time.
 """
 
 from __future__ import annotations

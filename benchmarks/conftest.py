@@ -1,4 +1,4 @@
-"""Benchmarks borrow the tests' tiny networks."""
+"""Let benchmarks import the tiny networks of the tests."""
 
 from __future__ import annotations
 

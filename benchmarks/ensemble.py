@@ -1,11 +1,11 @@
-"""What a self-ensemble gains and costs, by student: the table behind the default of `--ensemble`.
+"""Measure what a self-ensemble gains and costs for each student: the table behind the default of `--ensemble`.
 
-    python benchmarks/ensemble.py PICTURES [--model NAME|DIR] [--side 512] [--pictures 6]
+    python benchmarks/ensemble.py PICTURES [--model NAME|DIR] [--side 512] [--number 6]
 
 PICTURES is the folder that the students were trained on; only the pictures held out of training (one in twelve) are
-used. Each is cropped about its centre, unprocessed with seed 99, made noisy at the middle gain of every student, and
-restored with the true parameters by 1, 2, 4 and 8 symmetries; mean PSNR of the mosaic clipped to 0..1, and the best of
-the seconds per megapixel.
+used. Each is cropped at its centre, unprocessed with seed 99, made noisy at the middle gain of each student, and
+restored with the true noise parameters by 1, 2, 4 and 8 symmetries. Prints the mean PSNR in dB of the mosaic clipped
+to 0..1, and the best time in seconds a megapixel.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""How good a run is, without a look at a test set: whole held-out pictures, at full and at half size.
+"""Compare training runs on whole held-out pictures, at full and at half size, without a look at a test set.
 
     python benchmarks/held_out.py PICTURES RUN... [--side 512] [--gain 7e-3]... [--learnt 24]
 
-PICTURES is the folder that the runs were trained on; only the pictures held out of training (one in twelve) are used;
-with --learnt N as many of those that were trained on, to see what of it holds for others.
-Each is cropped about its centre, at full size and, from twice the side, halved; unprocessed with seed 99, made noisy at
-the gains of the common measure that the run's subrange holds, or at those asked for, and restored by the run's averaged
-weights, told the true parameters. Prints the mean over pictures of the PSNR of the mosaic clipped to 0..1. Validation
-in training averages over small crops, among which smooth ones weigh most; here a picture's error is that of its
-details.
+PICTURES is the folder that the runs were trained on. Only the pictures held out of training (one in twelve) are used;
+with --learnt N, N of the training pictures instead, to see whether a gain holds for new pictures.
+
+Each picture is cropped at its centre at full size, and from twice the side and halved; unprocessed with seed 99; made
+noisy at the five gains of docs/accuracy.md that the run's subrange holds, or at --gain; and restored by the run's
+averaged weights with the true noise parameters. Prints the mean PSNR in dB of the mosaic clipped to 0..1. Validation
+during training averages over small crops, most of them smooth; here the error of a picture is that of its details.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZES = {"full": 1, "half": 2}
 
 
 def clean_planes(folder: Path, side: int, learnt: int) -> dict[str, list[FloatArray]]:
-    """(4, side / 2, side / 2) signal of the centres of held-out pictures, or of some `learnt` ones, by size."""
+    """Signal (4, side / 2, side / 2) of the centres of held-out pictures, or of `learnt` training pictures, by size."""
     training, held_out = find_pictures([folder], side)
     paths = training.paths[:: max(1, len(training.paths) // learnt)][:learnt] if learnt else held_out.paths
     rng = np.random.default_rng(99)
@@ -56,7 +56,7 @@ def clean_planes(folder: Path, side: int, learnt: int) -> dict[str, list[FloatAr
 
 
 def mean_psnr(network: Any, anchor: Any, planes: list[FloatArray], gain: float) -> float:
-    """Of pictures made noisy at a gain, the same noise for every run."""
+    """Mean PSNR in dB of pictures made noisy at a gain; the noise is the same for every run."""
     rng, camera, scores = np.random.default_rng(5), camera_at(gain), []
     ksigma = KSigma.between(camera.noise_model(), anchor)
     for clean in planes:

@@ -1,11 +1,11 @@
-"""200 mixed files through `rawkd batch`, undisturbed and killed at 20 random moments.
+"""Run `rawkd batch` over 200 mixed files, once undisturbed and once killed at 20 random moments.
 
     python benchmarks/mixed_shoot.py [--model DIR] [--files 200] [--kills 20] [--seed 0]
 
-The folder holds small DNGs, duplicates, truncated and empty files, other types, a folder named like a raw, names with
-spaces, quotes, newlines and letters that are not ASCII. Checked: every good photo has its output and no other file has,
-the report names every failure, the exit code is 1; and after SIGKILL at random moments and restarts the outputs are the
-same bytes. Prints what was found; exits 1 if a promise is broken.
+The folder holds small DNGs, duplicates, truncated and empty files, other types, a folder named like a raw, and names
+with spaces, quotes, newlines and letters that are not ASCII. Checks that every good photo and no other file has an
+output, that the report names every failure, that the exit code is 1, and that after SIGKILL at random moments and
+restarts the outputs are the same bytes. Prints each check; exits 1 if one fails.
 """
 
 from __future__ import annotations

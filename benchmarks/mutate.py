@@ -1,9 +1,10 @@
-"""Read and write thousands of damaged copies of raw files: each is refused, or gives files that open; none may hang.
+"""Read and write thousands of damaged copies of raw files; none may crash or hang.
 
-    python benchmarks/mutate.py FILE... [--count 10000] [--seed 0] [--keep FOLDER]
+    python benchmarks/mutate.py FILE... [--count 10000] [--seed 0] [--timeout 20] [--keep FOLDER]
 
-Prints how many copies were read, refused as damaged and refused as unsupported, the slowest, and every copy that broke
-the rule (kept in FOLDER). Exits 1 if there is one.
+A copy is either refused with a sentence, or read and written to files that open. Prints how many copies were read,
+refused as damaged and refused as unsupported, the slowest one, and every copy that broke the rule (kept in FOLDER).
+Exits 1 if there is one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ HEADER_BYTES = 4096
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """A damaged copy: bytes changed (mostly near the front), a part zeroed or repeated, or the end cut off."""
+    """Return a damaged copy: bytes changed (mostly near the start), a part zeroed or repeated, or the end cut off."""
     out = bytearray(data)
     kind = rng.integers(0, 8)
     if kind == 0:
@@ -48,7 +49,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def outcome(path: Path, decoder: Decoder, timeout_s: float) -> str:
-    """What becomes of one file: read | damaged | unsupported, or what broke the rule."""
+    """Return read, damaged or unsupported for one file, or a sentence about what broke the rule."""
     try:
         photo = read_raw(path, timeout_s=timeout_s, decoder=decoder)
     except UnsupportedRawError as error:
@@ -80,7 +81,7 @@ def _is_sentence(error: InputError, path: Path) -> bool:
 
 
 def main() -> int:
-    """Run the script."""
+    """Damage, read, write, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=10_000)

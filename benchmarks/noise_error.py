@@ -1,9 +1,12 @@
-"""How far the blind noise parameters lie from the true ones: noise_error.py CASES_DIR.
+"""Compare noise parameters estimated from the pixels with the true ones.
 
-CASES_DIR is written by `make_cases.py` of the common measure: noisy DNGs and `cases.json` with the true gain and read
-variance. Per gain, in octaves (log2 of estimated over true): median error and bias of the gain, the share beyond a
-factor of 1.3 and of 2, the same for the variance at the picture's median signal, and what becomes of true and of
-fourfold NoiseProfiles. Then the seconds that an estimate takes on 24 megapixels.
+    python benchmarks/noise_error.py CASES
+
+`../shared/bench/make_cases.py` (not part of the repository) writes CASES: noisy DNGs, and `cases.json` with the true
+gain and read variance. Prints for each gain, in octaves (log2 of estimated over true): median error and bias of the
+gain, and the share of cases off by more than a factor of 1.3 and of 2; the same for the variance at the median signal
+of the picture; and how often the result is off by more than 1.3 when the NoiseProfile is true or four times too high.
+Then prints the seconds that an estimate takes on 24 megapixels.
 """
 
 from __future__ import annotations

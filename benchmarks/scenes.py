@@ -1,15 +1,17 @@
-"""What PSNR of photographs hides: fine lines, weaves, stars, flat fields, blown edges, at each student's middle gain.
+"""Measure what PSNR of photos hides: fine lines, weaves, stars, flat fields and blown edges.
 
     python benchmarks/scenes.py [--models DIR]
 
-Grey scenes of 256 x 256 or 512 x 512 pixels (RGGB, black at DN 512 of 16383, noise of seed 5, true parameters). Prints
+DIR is a model or a folder of models; default: the shipped ones. Scenes are grey, 256 x 256 or 512 x 512 pixels (RGGB,
+black at DN 512 of 16383, noise of seed 5), at the middle gain of each model, with the true noise parameters. Prints
 
-- lines and weaves five deviations of the noise high (or as fits above black): the part of their amplitude that is left;
-- stars (Gaussian, deviation 0.85 px, 240 on a sky of 0.1 %) by the height of their peak over the sky's noise: the part
-  of their light within four pixels that is left;
-- a flat field at 15 %: the deviation left, and that of Gr - Gb smoothed over 4 pixels, both in per cent of the level,
-  after and before;
-- blown discs and bars on black: PSNR after and before, at gains below the first student's.
+- lines and weaves, five noise standard deviations high (or as much as fits above black): the part of their amplitude
+  that is left;
+- stars (Gaussian of standard deviation 0.85 px, 240 on a sky of 0.1 % of white), by the height of their peak in
+  standard deviations of the sky's noise: the part of their light within four pixels that is left;
+- a flat field at 15 % of white: the standard deviation that is left, and that of Gr - Gb smoothed over 4 pixels, both
+  in per cent of the level, after and before;
+- blown discs and bars on black at very low gains, with the first model of DIR: PSNR in dB after and before.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ BELOW = (1e-7, 5e-7, 1e-6, 2e-6, 8e-6)
 
 
 def noisy_and_restored(card: ModelCard, clean: DoubleArray, gain: float) -> tuple[FloatArray, FloatArray]:
-    """(H, W) signal of both."""
+    """Return the noisy and the restored signal, (H, W) each."""
     camera = camera_at(gain)
     noisy = unpack(add_noise(pack(clean.astype(np.float32)), camera, np.random.default_rng(5)))
     restored = restore_mosaic(
@@ -54,12 +56,12 @@ def noisy_and_restored(card: ModelCard, clean: DoubleArray, gain: float) -> tupl
 
 
 def deviation(gain: float, level: float) -> float:
-    """Of the noise at a level."""
+    """Standard deviation of the noise at a level, signal units."""
     return float(np.sqrt(gain * level + camera_at(gain).total_read_variance))
 
 
 def kept_of_patterns(card: ModelCard, gain: float) -> dict[str, list[float]]:
-    """Part of the amplitude that is left, by kind, one a period."""
+    """Part of the amplitude that is left, by kind of pattern, one value a period."""
     y, x = np.mgrid[:256, :256].astype(float)
     height = min(5 * deviation(gain, GREY), 0.16)
     inside = np.s_[32:-32, 32:-32]
@@ -75,7 +77,7 @@ def kept_of_patterns(card: ModelCard, gain: float) -> dict[str, list[float]]:
 
 
 def kept_of_stars(card: ModelCard, gain: float) -> list[float]:
-    """Part of the light that is left, one a peak; peaks that would clip are left out."""
+    """Part of the light that is left, one value a peak height; peaks that would clip are left out."""
     rng, found = np.random.default_rng(7), []
     y, x = np.mgrid[:512, :512]
     sky = deviation(gain, SKY)
@@ -92,7 +94,7 @@ def kept_of_stars(card: ModelCard, gain: float) -> list[float]:
 
 
 def flat_field(card: ModelCard, gain: float) -> list[float]:
-    """Deviation, and that of smoothed Gr - Gb, per cent of the level: of both after, and of both before."""
+    """Standard deviations of field and smoothed Gr - Gb, per cent of the level: both after, then both before."""
     noisy, restored = noisy_and_restored(card, np.full((512, 512), FLAT), gain)
     found = []
     for mosaic in (restored, noisy):
@@ -102,7 +104,7 @@ def flat_field(card: ModelCard, gain: float) -> list[float]:
 
 
 def blown_edges(card: ModelCard, gain: float) -> list[float]:
-    """PSNR after and before."""
+    """PSNR in dB after and before."""
     y, x = np.mgrid[:512, :512]
     scene = np.full((512, 512), 0.01)
     for row, column, radius in ((100, 100, 60), (120, 330, 15), (330, 120, 4), (300, 200, 2)):

@@ -1,8 +1,8 @@
-"""Seconds per megapixel of the shipped students beside PMRID's layer table, in one engine and one run.
+"""Measure seconds a megapixel of the shipped students beside PMRID's layer table, in one engine and one run.
 
-    pytest benchmarks/test_inference_speed.py --benchmark-enable --benchmark-columns=min,median
+    pytest benchmarks/test_inference_speed.py --benchmark-enable --benchmark-columns=min,median -s
 
-The column that counts is `seconds_per_mp` in `extra_info` (megapixels of mosaic, from the fastest round).
+Read `seconds_per_mp` (megapixels of mosaic, from the fastest round), printed for each test and kept in `extra_info`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def shipped_students() -> list[ModelCard]:
 
 
 class PMRID:
-    """The layer table of PMRID (Wang et al., ECCV 2020; 1,031,908 parameters) with random weights.
+    """PMRID (Wang et al., ECCV 2020; 1,031,908 parameters) by its layer table, with random weights.
 
     Its layers were read from the authors' published code; depthwise convolutions have no bias, the others do.
     """
@@ -42,7 +42,7 @@ class PMRID:
         self.graph = Graph()
 
     def weight(self, *shape: int) -> str:
-        """Random weights of He's scale."""
+        """Random weights with He's scale."""
         scale = np.sqrt(2 / np.prod(shape[1:]))
         return self.graph.constant((self.graph.generator.standard_normal(shape) * scale).astype(np.float32))
 
@@ -54,27 +54,27 @@ class PMRID:
         return self.graph.node("Conv", x, weight, *bias, pads=pads, strides=[stride] * 2, group=groups)
 
     def relu(self, x: str) -> str:
-        """Negative values cut off."""
+        """A ReLU."""
         return self.graph.node("Relu", x)
 
     def separable(self, x: str, inputs: int, outputs: int, size: int, stride: int = 1) -> str:
-        """Depthwise, then pointwise."""
+        """A depthwise, then a pointwise convolution."""
         return self.conv(self.conv(x, inputs, inputs, size, stride, groups=inputs), inputs, outputs, 1)
 
     def encoder_block(self, x: str, inputs: int, outputs: int, stride: int) -> str:
-        """Two separable 5x5 and a shortcut."""
+        """Two separable 5x5 convolutions and a shortcut."""
         y = self.relu(self.separable(x, inputs, outputs // 4, 5, stride))
         y = self.separable(y, outputs // 4, outputs, 5)
         shortcut = x if (inputs, stride) == (outputs, 1) else self.separable(x, inputs, outputs, 3, stride)
         return self.relu(self.graph.node("Add", y, shortcut))
 
     def decoder_block(self, x: str, width: int) -> str:
-        """Two separable 3x3 and the identity."""
+        """Two separable 3x3 convolutions and the identity."""
         y = self.separable(self.relu(self.separable(x, width, width, 3)), width, width, 3)
         return self.graph.node("Add", y, x)
 
     def __call__(self, path: Path) -> None:
-        """Write the network."""
+        """Write the network as an ONNX file."""
         x = self.relu(self.conv("planes", 4, 16, 3))
         skips, width = [x], 16
         for outputs, blocks in ((64, 2), (128, 2), (256, 4), (512, 4)):
@@ -107,7 +107,7 @@ def constant_size(constant: Any) -> int:
 
 
 def time_network(benchmark: Any, card: ModelCard, threads: int, precision: str | None) -> None:
-    """Every stream busy with tiles of one size: the network alone."""
+    """Time the network alone, on one tile."""
     engine = OpenVINOEngine(card, threads=threads, precision=precision)
     planes = np.random.default_rng(0).random((1, 4, SIZE, SIZE), np.float32)
     engine.run(planes)
@@ -133,7 +133,7 @@ def test_pmrid_network(benchmark: Any, pmrid: ModelCard) -> None:
 
 
 def time_tiled(benchmark: Any, card: ModelCard, threads: int) -> None:
-    """A mosaic of 6 megapixels with everything around the network: halos, packing, k-sigma, adding up."""
+    """Time a mosaic of 6 megapixels with everything around the network: halos, packing, k-sigma, adding up."""
     engine = OpenVINOEngine(card, threads=threads)
     mosaic = np.random.default_rng(0).random((2000, 3000), np.float32)
     denoise_tiled(engine, mosaic, UNCHANGED, card)
@@ -149,5 +149,5 @@ def test_shipped_student_tiled(benchmark: Any, card: ModelCard, threads: int) ->
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiling_alone(benchmark: Any, tmp_path: Path, threads: int) -> None:
-    """With a network that does nothing: what the tiles themselves cost."""
+    """Time the tiles themselves, with a network that does nothing."""
     time_tiled(benchmark, make_model(tmp_path / "same", identity, stride=16, halo=24, tile=SIZE), threads)

@@ -1,4 +1,4 @@
-"""Speed of rendering, blending and unprocessing: `pytest benchmarks/test_isp_speed.py --benchmark-enable`."""
+"""Measure rendering, blending and unprocessing: `pytest benchmarks/test_isp_speed.py --benchmark-enable`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEUTRAL = np.array([0.5, 1.0, 0.6])
 
 @pytest.fixture(scope="module")
 def photo() -> RawPhoto:
-    """Slanted light with noise, 5 % of it blown."""
+    """A noisy gradient, 5 % of it blown."""
     matrix = np.array([[1.0344, -0.421, -0.062], [-0.2315, 1.0625, 0.1948], [0.0093, 0.1058, 0.5541]])
     light = np.linspace(0.1, 0.5, HEIGHT)[:, None] + np.linspace(0.0, 0.75, WIDTH) ** 2
     noise = np.random.default_rng(0).normal(0, 200, (HEIGHT, WIDTH))

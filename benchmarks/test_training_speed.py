@@ -1,4 +1,7 @@
-"""Seconds that training data costs: it must not starve the trainer, whose step takes about 0.1 s on two cores."""
+"""Measure what training data costs: `pytest benchmarks/test_training_speed.py --benchmark-enable`.
+
+Data must not be slower than the trainer, whose step takes about 0.1 s on two cores.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""A whole photo from file to file: seconds and peak memory of `rawkd denoise` as a user runs it.
+"""Measure seconds and peak memory of `rawkd denoise`, from file to file.
 
     python benchmarks/whole_photo.py [--megapixels 24] [--ensemble 1] [--format dng] [--runs 3] [--threads N]
+                                     [--model NAME|DIR]
 
-Makes a 14-bit DNG of the size asked for (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1), denoises it
-in a fresh process each run and prints the best and the median of wall seconds, the seconds of each step, and the
-largest sum of resident memory of the process and its children, read every 20 ms from /proc (Linux).
+Makes a 14-bit DNG of that size (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1) and denoises it in a
+fresh process each run. Prints the best and the median wall seconds, the seconds of each step, and the largest sum of
+resident memory of the process and its children, read every 20 ms from /proc (Linux only).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ BLACK, WHITE = 512, 16383
 
 
 def noisy_mosaic(megapixels: float) -> np.ndarray:
-    """(H, W) uint16 of aspect 3:2, written strip by strip."""
+    """A noisy mosaic, (H, W) uint16 of aspect 3:2, made strip by strip."""
     height = int((megapixels * 1e6 / 1.5) ** 0.5) // 2 * 2
     width = int(height * 1.5) // 2 * 2
     rng = np.random.default_rng(1)
