@@ -34,7 +34,8 @@ from rawkd.cli import main
 from rawkd.errors import OutputError
 from rawkd.files.read import decode, decode_child
 from rawkd.files.read.raw import read_raw
-from rawkd.inference import engines as engine
+from rawkd.inference.card import ModelCard
+from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.installed_calibration import profile_folder
 from rawkd.restore.options import DenoiseOptions
@@ -468,8 +469,13 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_file(
 
 def test_an_engine_is_loaded_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    load = engine.load_engine
-    monkeypatch.setattr(engine, "load_engine", lambda card, **kinds: loaded.append(card.name) or load(card, **kinds))
+    begin = OpenVINOEngine.__init__
+
+    def count(self: OpenVINOEngine, card: ModelCard, **options: Any) -> None:
+        loaded.append(card.name)
+        begin(self, card, **options)
+
+    monkeypatch.setattr(OpenVINOEngine, "__init__", count)
     write_shoot(tmp_path / "in", 6)
     assert run("--per-photo-noise") == 0
     assert sorted(loaded) == ["tiny-high", "tiny-low"]

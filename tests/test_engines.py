@@ -154,6 +154,57 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
         OpenVINOEngine(card, threads=0)
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_one_engine_for_one_precision(card: ModelCard, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    """Two gains of which the card allows bf16 at one only: where the CPU has no bf16, both run in one f32 engine."""
+    core = import_openvino().Core
+    capabilities = ["FP32", "BF16"] if native else ["FP32"]
+    original = core.get_property
+
+    def get_property(self: object, device: str, name: str) -> object:
+        return capabilities if name == "OPTIMIZATION_CAPABILITIES" else original(self, device, name)
+
+    monkeypatch.setattr(core, "get_property", get_property)
+    monkeypatch.setattr(engine_module, "self_test", lambda *_: None)  # this CPU may lack the bf16 that the test claims
+    card = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1})
+    engines = Engines()
+    quiet, noisy, asked = (
+        engines.load(card, device="cpu", gain=gain, precision=precision)[0]
+        for gain, precision in ((2e-4, None), (2e-3, None), (2e-4, "f32"))
+    )
+    assert quiet.precision == ("bf16" if native else "f32")
+    assert noisy is asked
+    assert (quiet is noisy) != native
+    assert engines.load(card, device="cpu", threads=1, gain=2e-3)[0] is not noisy
+
+
+def test_a_gpu_that_failed_is_not_tried_again(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def broken(_: Engines, *words: object) -> None:
+        tries.append(str(words[1]))
+        raise OSError("no driver")
+
+    monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
+    monkeypatch.setattr(Engines, "_on_gpu", broken)
+    engines = Engines()
+    loaded = [engines.load(card, threads=1, gain=gain) for gain in (1e-3, 2e-3)]
+    assert tries == ["cuda"]
+    assert loaded[0] == loaded[1]
+    assert loaded[0][1] == ("the GPU is not used: no driver",)
+
+
+def test_the_devices_are_known_without_heavy_imports() -> None:
+    script = """
+import sys
+from rawkd.inference.engines import DEVICES
+print(*DEVICES)
+print(*[name for name in ("torch", "openvino", "scipy", "rawpy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["auto cpu cuda mps", ""]
+
+
 def test_bf16_keeps_the_residual_sum_in_f32(card: ModelCard) -> None:
     """The input reaches the output unrounded: only what is removed has bf16's 8 bits."""
     if not native_bf16():
@@ -295,7 +346,7 @@ def test_a_gpu_that_fails_is_a_warning_or_the_users_error(card: ModelCard, monke
         raise ModelError("it computes wrongly")
 
     monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
-    monkeypatch.setattr(engine_module, "_torch_engine", broken)
+    monkeypatch.setattr(Engines, "_on_gpu", broken)
     engine, warnings = load_engine(card, threads=1)
     assert engine.device == "cpu"
     assert warnings == ("the GPU is not used: it computes wrongly",)
@@ -309,7 +360,7 @@ def test_a_gpu_may_fail_in_any_way(card: ModelCard, monkeypatch: pytest.MonkeyPa
         raise error
 
     monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
-    monkeypatch.setattr(engine_module, "_torch_engine", broken)
+    monkeypatch.setattr(Engines, "_on_gpu", broken)
     engine, warnings = load_engine(card, threads=1)
     assert (engine.device, warnings) == ("cpu", (f"the GPU is not used: {error}",))
     with pytest.raises(RawkdError, match=str(error)):

@@ -41,41 +41,8 @@ def load_engine(
     precision: str | None = None,
     gain: float | None = None,
 ) -> tuple[Engine, tuple[str, ...]]:
-    """The model on a device, after its self-test there, and warnings.
-
-    With `auto`, a GPU that fails for any reason is a warning and the CPU does the work.
-
-    Parameters
-    ----------
-    device : auto | cpu | cuda | mps. threads : of the CPU; None leaves it to OpenVINO.
-    precision : f32 | bf16 | fp16, to measure what one costs; None takes what the card allows.
-    gain : of the photos that are to be denoised, of which it depends what the card allows; None for all.
-
-    Raises
-    ------
-    UsageError: for an unknown device or precision.
-    ModelError: if the model is altered, cannot run there, or fails its self-test.
-    """
-    if device not in DEVICES:
-        raise UsageError(f"the device {device}: choose one of {', '.join(DEVICES)}")
-    if not card.is_for_pictures:
-        card.check_denoises()
-    warnings: tuple[str, ...] = ()
-    gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
-    if gpu:
-        try:
-            return _torch_engine(card, gpu, precision, gain), ()
-        except Exception as error:
-            if device != "auto":
-                if isinstance(error, RawkdError):
-                    raise
-                raise ModelError(f"{device} cannot be used ({error}): give --device cpu, or mend its driver") from error
-            warnings = (f"the GPU is not used: {error}",)
-    from rawkd.inference.openvino_engine import OpenVINOEngine
-
-    engine = OpenVINOEngine(card, threads=threads, precision=precision, gain=gain)
-    self_test(card, engine)
-    return engine, warnings
+    """The model on a device, after its self-test there, and warnings. `Engines.load` describes the parameters."""
+    return Engines().load(card, device=device, threads=threads, precision=precision, gain=gain)
 
 
 class Engines:
@@ -83,7 +50,8 @@ class Engines:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._loaded: dict[tuple[object, ...], tuple[Engine, tuple[str, ...]]] = {}
+        self._loaded: dict[tuple[object, ...], Engine] = {}
+        self._unusable: dict[tuple[object, ...], str] = {}
 
     def load(
         self,
@@ -94,21 +62,72 @@ class Engines:
         precision: str | None = None,
         gain: float | None = None,
     ) -> tuple[Engine, tuple[str, ...]]:
-        """As `load_engine`, but once for the same model, device, threads and precision."""
-        allowed = card.allows_bf16(gain)
-        key = (card.directory, card.name, tuple(sorted(card.files.items())), device, threads, precision, allowed)
+        """The model on a device, after its self-test there, and warnings; one engine for each device and precision.
+
+        With `auto`, a GPU that fails for any reason is a warning and the CPU does the work.
+
+        Parameters
+        ----------
+        device : auto | cpu | cuda | mps. threads : CPU threads; None leaves it to OpenVINO.
+        precision : f32 | bf16 | fp16, to measure what one costs; None takes what the card allows.
+        gain : of the photos to denoise; what the card allows depends on it. None for all gains.
+
+        Raises
+        ------
+        UsageError: for an unknown device or precision.
+        ModelError: if the model is altered, cannot run there, or fails its self-test.
+        """
+        if device not in DEVICES:
+            raise UsageError(f"the device {device}: choose one of {', '.join(DEVICES)}")
+        if not card.is_for_pictures:
+            card.check_denoises()
+        gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
         with self._lock:
-            if key not in self._loaded:
-                self._loaded[key] = load_engine(card, device=device, threads=threads, precision=precision, gain=gain)
-            return self._loaded[key]
+            if gpu is None:
+                return self._on_cpu(card, threads, precision, gain), ()
+            if device != "auto":
+                return self._on_named_gpu(card, gpu, precision, gain), ()
+            asked = (*_identity(card), gpu, precision)
+            if asked not in self._unusable:
+                try:
+                    return self._on_gpu(card, gpu, precision, gain), ()
+                except Exception as error:
+                    self._unusable[asked] = str(error)
+            return self._on_cpu(card, threads, precision, gain), (f"the GPU is not used: {self._unusable[asked]}",)
+
+    def _on_cpu(self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None) -> Engine:
+        from rawkd.inference.openvino_engine import OpenVINOEngine, precision_of
+
+        precision = precision_of(card, precision, gain)
+        key = (*_identity(card), "cpu", threads, precision)
+        if key not in self._loaded:
+            engine = OpenVINOEngine(card, threads=threads, precision=precision)
+            self_test(card, engine)
+            self._loaded[key] = engine
+        return self._loaded[key]
+
+    def _on_named_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
+        try:
+            return self._on_gpu(card, device, precision, gain)
+        except RawkdError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{device} cannot be used ({error}): use --device cpu, or update its driver") from error
+
+    def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
+        if find_spec("torch") is None:
+            raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]', or use --device cpu")
+        from rawkd.inference.torch_engine import load_torch_engine, precision_of
+
+        precision = precision_of(card, device, precision, gain)
+        key = (*_identity(card), device, precision)
+        if key not in self._loaded:
+            engine = load_torch_engine(card, device, precision)
+            self_test(card, engine)
+            self._loaded[key] = engine
+        return self._loaded[key]
 
 
-def _torch_engine(card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
-    """The model in torch, self-tested."""
-    if find_spec("torch") is None:
-        raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]', or use --device cpu")
-    from rawkd.inference.torch_engine import load_torch_engine
-
-    engine = load_torch_engine(card, device, precision, gain)
-    self_test(card, engine)
-    return engine
+def _identity(card: ModelCard) -> tuple[object, ...]:
+    """What tells a model from others: its folder, name and the hashes of its files."""
+    return (card.directory, card.name, tuple(sorted(card.files.items())))

@@ -55,6 +55,28 @@ def import_openvino() -> ModuleType:
     return openvino  # type: ignore[no-any-return]
 
 
+def precision_of(card: ModelCard, precision: str | None = None, gain: float | None = None) -> str:
+    """The precision that an engine computes in: f32, or bf16 from the first convolution on (`openvino_graph`).
+
+    Parameters
+    ----------
+    precision : asked for; None takes bf16 where the card allows it, for photos of `gain` or for all, and the CPU
+        computes it natively.
+
+    Raises
+    ------
+    UsageError: for another precision. ModelError: if the CPU has no bf16 and it is asked for.
+    """
+    if precision not in (None, "f32", "bf16"):
+        raise UsageError(f"the CPU computes in f32 or bf16, not {precision}")
+    if precision == "f32" or (precision is None and not card.allows_bf16(gain)):
+        return "f32"
+    native = "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == "bf16" and not native:
+        raise ModelError("this CPU has no bf16: choose f32")
+    return "bf16" if native else "f32"
+
+
 class OpenVINOEngine:
     """A network on the CPU, compiled for every shape that it meets (about 0.1 s each; dynamic shapes run slower).
 
@@ -72,8 +94,7 @@ class OpenVINOEngine:
         Parameters
         ----------
         threads : CPU threads in all; None takes what OpenVINO thinks best.
-        precision : f32 | bf16 (from the first convolution on, `openvino_graph`); None takes bf16 where the card allows
-            it, for photos of `gain` or for all, and the CPU computes it natively.
+        precision, gain : as in `precision_of`.
 
         Raises
         ------
@@ -82,14 +103,9 @@ class OpenVINOEngine:
         """
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads: give 1 or more")
-        if precision not in (None, "f32", "bf16"):
-            raise UsageError(f"the CPU computes in f32 or bf16, not {precision}")
+        self.precision = precision_of(card, precision, gain)
         openvino = import_openvino()
         self._core = openvino.Core()
-        native = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bf16" and not native:
-            raise ModelError("this CPU has no bf16: choose f32")
-        self.precision = precision or ("bf16" if native and card.allows_bf16(gain) else "f32")
         self.streams = min(STREAMS, threads or available_cores())
         name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self.identity = f"OpenVINO {openvino.get_version()} on {name}, {self.precision}"

@@ -61,28 +61,40 @@ class TorchEngine:
         return np.ascontiguousarray(y)
 
 
-def load_torch_engine(
-    card: ModelCard, device: str, precision: str | None = None, gain: float | None = None
-) -> TorchEngine:
-    """The card's network with its weights on `device`.
+def precision_of(card: ModelCard, device: str, precision: str | None = None, gain: float | None = None) -> str:
+    """The precision that an engine computes in: f32 | bf16 | fp16.
 
     Parameters
     ----------
-    precision : f32 | bf16 | fp16; None takes bf16 (cuda) or fp16 (mps, which has finer steps and enough range for
-        values near 1) where the card allows bf16, for photos of `gain` or for all, else f32.
+    precision : asked for; None takes bf16 (cuda) or fp16 (mps, which has finer steps and enough range for values near
+        1) where the card allows bf16, for photos of `gain` or for all, else f32.
 
     Raises
     ------
-    ModelError: if the device is not there, or as `load_module`.
+    ModelError: if the device is not there.
     """
     if not _is_available(device):
         raise ModelError(f"torch {torch.__version__} finds no {device} device here: use --device cpu")
-    module = load_module(card)
-    if precision is None:
-        precision = {"cuda": "bf16", "mps": "fp16"}.get(device, "f32") if card.allows_bf16(gain) else "f32"
-        if device == "cuda" and not torch.cuda.is_bf16_supported():
-            precision = "f32"
-    return TorchEngine(module, device, precision)
+    if precision is not None:
+        return precision
+    reduced = {"cuda": "bf16", "mps": "fp16"}.get(device)
+    if reduced is None or not card.allows_bf16(gain) or (device == "cuda" and not torch.cuda.is_bf16_supported()):
+        return "f32"
+    return reduced
+
+
+def load_torch_engine(
+    card: ModelCard, device: str, precision: str | None = None, gain: float | None = None
+) -> TorchEngine:
+    """The card's network with its weights on `device`; precision and gain as in `precision_of`.
+
+    Raises
+    ------
+    UsageError: for a precision that is none of f32, bf16, fp16.
+    ModelError: if the device is not there, or as `load_module`.
+    """
+    precision = precision_of(card, device, precision, gain)
+    return TorchEngine(load_module(card), device, precision)
 
 
 def load_module(card: ModelCard) -> nn.Module:
