@@ -88,7 +88,7 @@ def process_file(
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:
-        size, late_warnings = _write_picture(output, file_format, restoration, options, clock)
+        size, late_warnings = _write_picture(path, output, file_format, restoration, options, clock)
     return Report(
         input=path,
         output=output,
@@ -128,12 +128,13 @@ def _write_dng(
             software=SOFTWARE,
             noise_profile=profile_left(restoration, options.denoise),
             xmp=xmp,
+            threads=options.denoise.threads,
         )
     return (photo.default_crop.width, photo.default_crop.height), warnings
 
 
 def _write_picture(
-    output: Path, file_format: str, restoration: Restoration, options: ProcessOptions, clock: Clock
+    path: Path, output: Path, file_format: str, restoration: Restoration, options: ProcessOptions, clock: Clock
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """The rendered picture, a pixel a sample; its (width, height) and what was remarkable."""
     photo = restoration.photo
@@ -147,7 +148,8 @@ def _write_picture(
             threads=options.denoise.threads,
         )
     with clock.step("write"):
-        write_image(
+        xmp, warnings = read_sidecar(path)
+        warnings += write_image(
             output,
             rgb,
             photo.capture,
@@ -155,8 +157,10 @@ def _write_picture(
             overwrite=options.overwrite,
             strip_location=options.strip_location,
             software=SOFTWARE,
+            tags=photo.tags,
+            xmp=xmp,
+            threads=options.denoise.threads,
         )
-    warnings: tuple[str, ...] = ()
     if photo.not_rendered:
         warnings += (f"not applied to the picture: {', '.join(photo.not_rendered)}; a DNG keeps it for its reader",)
     if photo.pixel_aspect != 1:

@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,16 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from small_photos import noisy_photo
 
 from rawkd.errors import OutputError, UsageError
 from rawkd.files.tiff.tags import TagTree, read_tiff_bytes
+from rawkd.files.write.dng import write_dng
 from rawkd.files.write.icc import srgb_profile
 from rawkd.files.write.rendered import write_image
 from rawkd.photo import Capture, Tag
+from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
 
 SOFTWARE = "rawkd test"
 EXIF = (
@@ -241,3 +246,148 @@ def test_a_disk_that_takes_only_a_part_leaves_the_older_picture(tmp_path: Path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+PACKET = b"""<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
+ xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
+ xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:lightroom="http://ns.adobe.com/lightroom/1.0/"
+ xmp:Rating="4" xmp:ModifyDate="2024-05-06" crs:Exposure2012="+0.50" tiff:Orientation="6" photoshop:City="Isarstadt"
+ dc:format="image/x-canon-cr2">
+<dc:subject><rdf:Bag><rdf:li>heron</rdf:li><rdf:li>fog &amp; ice</rdf:li></rdf:Bag></dc:subject>
+<lightroom:hierarchicalSubject><rdf:Bag><rdf:li>animal|heron</rdf:li></rdf:Bag></lightroom:hierarchicalSubject>
+<crs:ToneCurve><rdf:Seq><rdf:li>0, 0</rdf:li></rdf:Seq></crs:ToneCurve>
+</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end='w'?>"""
+JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def xmp_of(path: Path) -> bytes:
+    """The packet as other programs find it: Pillow's JPEG, the PNG chunk, tifffile's tag."""
+    if path.suffix.startswith(".tif"):
+        with tifffile.TiffFile(path) as file:
+            tag = file.pages[0].tags.get(700)
+            return b"" if tag is None else bytes(tag.value)
+    if path.suffix == ".PNG":
+        return png_chunks(path).get(b"iTXt", b"").removeprefix(b"XML:com.adobe.xmp\0\0\0\0\0")
+    data = path.read_bytes()
+    at = data.find(JPEG_XMP)
+    if at < 0:
+        return b""
+    assert data[at - 4 : at - 2] == b"\xff\xe1"
+    (length,) = struct.unpack_from(">H", data, at - 2)
+    return data[at + len(JPEG_XMP) : at - 2 + length]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_people_wrote_reaches_the_picture_and_edits_do_not(tmp_path: Path, name: str) -> None:
+    packet = xmp_of(write(tmp_path, name, xmp=PACKET))
+    for kept in (b'xmp:Rating="4"', b"<rdf:li>heron</rdf:li>", b"fog &amp; ice", b"animal|heron", b"Isarstadt"):
+        assert kept in packet, kept
+    for stale in (b"Exposure2012", b"ToneCurve", b"Orientation", b"ModifyDate", b"x-canon-cr2"):
+        assert stale not in packet, stale
+    assert packet.startswith(b"<?xpacket begin=")
+    assert b"Isarstadt" not in xmp_of(write(tmp_path, name, xmp=PACKET, strip_location=True))
+    assert b'xmp:Rating="4"' in xmp_of(write(tmp_path, name, xmp=PACKET, strip_location=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_captions_of_the_source_reach_the_picture(tmp_path: Path, name: str) -> None:
+    stars, words, iptc = Tag(18246, 3, 1, b"\4\0"), Tag(40094, 1, 4, b"h\0\0\0"), Tag(33723, 7, 4, b"Isar")
+    tags = (stars, words, iptc, Tag(700, 1, len(PACKET), PACKET), Tag(50735, 2, 2, b"1\0"))
+    path = write(tmp_path, name, tags=tags)
+    main = exif_of(path).main
+    assert (main.tags[18246], main.tags[40094]) == (stars, words)
+    assert (33723 in main.tags) == (".tif" in name)
+    assert 50735 not in main.tags
+    assert b'xmp:Rating="4"' in xmp_of(path)
+    assert b'xmp:Rating="4"' not in xmp_of(write(tmp_path, name, tags=tags, xmp=PACKET.replace(b'"4"', b'"2"')))
+    stripped = exif_of(write(tmp_path, name, tags=tags, strip_location=True)).main
+    assert 18246 in stripped.tags
+    assert not {33723, 40094} & stripped.tags.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exiftool_reads_rating_and_keywords(tmp_path: Path, name: str) -> None:
+    if shutil.which("exiftool") is None:
+        pytest.skip("needs exiftool")
+    path = str(write(tmp_path, name, xmp=PACKET))
+    arguments = ["exiftool", "-s3", "-XMP:Rating", "-XMP:Subject", "-XMP:City", path]
+    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines() == [
+        "4",
+        "heron, fog & ice",
+        "Isarstadt",
+    ]
+    found = subprocess.run(["exiftool", "-warning", "-error", "-s3", path], capture_output=True, text=True, check=True)
+    assert found.stdout == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("packet", "sentence"),
+    [
+        (b"<x:xmpmeta><rdf:RDF", "no XML"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]>' + PACKET, "document type"),
+        (b"<a>" * 5000 + b"</a>" * 5000, None),
+        (b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>', None),
+        (b"", None),
+        (b"\0\0", None),
+    ],
+)
+def test_a_packet_without_captions_is_not_embedded(tmp_path: Path, name: str, packet: bytes, sentence) -> None:
+    path = tmp_path / name
+    said = write_image(path, picture(depth_of(name)), CAPTURE, software=SOFTWARE, xmp=packet)
+    assert xmp_of(path) == b""
+    assert len(said) == (sentence is not None)
+    assert sentence is None or sentence in said[0]
+
+
+def test_a_packet_that_no_jpeg_holds_is_a_warning(tmp_path: Path) -> None:
+    long = PACKET.replace(b"heron", b"h" * 70000, 1)
+    said = write_image(tmp_path / "a.jpg", picture(np.uint8), CAPTURE, software=SOFTWARE, xmp=long)
+    assert len(said) == 1
+    assert "64 KiB" in said[0]
+    assert write_image(tmp_path / "a.png", picture(np.uint8), CAPTURE, software=SOFTWARE, xmp=long) == ()
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_writer_uses_no_more_threads_than_it_may(tmp_path: Path, name: str, threads: int, monkeypatch) -> None:
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            asked.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr("rawkd.files.write.rendered.ThreadPoolExecutor", Pool)
+    write(tmp_path, name, threads=threads)
+    assert asked == ([threads] if name == "a.tif" else [])
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.png", "out.tif"])
+def test_a_rating_in_a_sidecar_reaches_the_file(tmp_path: Path, name: str) -> None:
+    write_dng(tmp_path / "in.dng", noisy_photo(60, 96), preview=None, software="test")
+    (tmp_path / "in.xmp").write_bytes(PACKET)
+    options = ProcessOptions(DenoiseOptions(strength=0, noise=(1e-3, 1e-6)), strip_location=True)
+    report = process_file(tmp_path / "in.dng", tmp_path / name, options)
+    assert b'xmp:Rating="4"' in (tmp_path / name).read_bytes()
+    assert b"Isarstadt" not in (tmp_path / name).read_bytes()
+    assert not any("XMP" in line for line in report.warnings)
+
+
+def test_threads_of_the_options_reach_both_writers(tmp_path: Path, monkeypatch) -> None:
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            asked.append(workers)
+            super().__init__(workers)
+
+    for module in ("dng", "rendered"):
+        monkeypatch.setattr(f"rawkd.files.write.{module}.ThreadPoolExecutor", Pool)
+    write_dng(tmp_path / "in.dng", noisy_photo(120, 160), preview=None, software=SOFTWARE, threads=5)
+    options = ProcessOptions(DenoiseOptions(strength=0, noise=(1e-3, 1e-6), threads=3))
+    for name in ("out.dng", "out.tif"):
+        process_file(tmp_path / "in.dng", tmp_path / name, options)
+    assert asked == [5, 3, 3]

@@ -84,25 +84,31 @@ def _says_nothing(tag: Tag) -> bool:
 
 
 def rendered_root(
-    capture: Capture, software: str, *, strip_location: bool
+    capture: Capture, software: str, *, strip_location: bool, captions: Iterable[Tag] = ()
 ) -> tuple[tuple[Tag, ...], dict[int, tuple[OutputIfd, ...]]]:
-    """Main fields and directories of an upright sRGB picture."""
+    """Main fields and directories of an upright sRGB picture; `captions` are further fields of the main one."""
     directories = capture_directories(capture, strip_location=strip_location)
     taken = (tag for tag in directories[EXIF_IFD][0].tags if tag.number not in STALE_IN_RENDERED)
     own = (raw_bytes(40960, b"0100", UNDEFINED), short(40961, [1]))
     directories[EXIF_IFD] = (OutputIfd(merged(own, taken)),)
     main = (short(274, [1]), rational(282, [300.0]), rational(283, [300.0]), short(296, [2]))
-    return merged(main, capture_fields(capture, software, strip_location=strip_location)), directories
+    return merged(main, capture_fields(capture, software, strip_location=strip_location), captions), directories
 
 
 def exif_block(
-    capture: Capture, size_px: tuple[int, int], software: str, *, strip_location: bool, limit_bytes: int
+    capture: Capture,
+    size_px: tuple[int, int],
+    software: str,
+    *,
+    strip_location: bool,
+    limit_bytes: int,
+    captions: Iterable[Tag] = (),
 ) -> bytes:
     """The TIFF structure that JPEG (APP1) and PNG (eXIf) carry, for a picture of `size_px` (height, width).
 
     Fields over 2 KiB are left out where it would pass the limit.
     """
-    main, directories = rendered_root(capture, software, strip_location=strip_location)
+    main, directories = rendered_root(capture, software, strip_location=strip_location, captions=captions)
     picture = (
         raw_bytes(37121, bytes((1, 2, 3, 0)), UNDEFINED),
         long(40962, [size_px[1]]),

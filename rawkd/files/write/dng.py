@@ -41,6 +41,7 @@ def write_dng(
     software: str,
     noise_profile: tuple[float, ...] = (),
     xmp: bytes | None = None,
+    threads: int | None = None,
 ) -> None:
     """Write `photo` as a DNG of version 1.4, or of the source's version if that is higher.
 
@@ -54,13 +55,14 @@ def write_dng(
     software : who wrote the file.
     noise_profile : (S, O) of one plane or of each, in signal units, to be written as NoiseProfile; nothing if empty.
     xmp : a sidecar's packet, written in place of the source's.
+    threads : to compress with; None is one for each core that the process may use.
 
     Raises
     ------
     OutputError: if the file exists and `overwrite` is false, cannot be written, or would pass 4 GiB.
     """
     with atomic_output(path, overwrite) as temporary:
-        storage, block_tags, blocks = _stored(photo.frame)
+        storage, block_tags, blocks = _stored(photo.frame, threads or available_cores())
         raw = merged(storage, raw_fields(photo, noise_profile))
         main = main_fields(photo, software=software, xmp=xmp, strip_location=strip_location)
         directories = capture_directories(photo.capture, strip_location=strip_location)
@@ -74,7 +76,7 @@ def write_dng(
             write_tiff(stream, root)
 
 
-def _stored(frame: FrameArray) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
+def _stored(frame: FrameArray, threads: int) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
     """Fields of how the samples are stored, and the samples: tiles of lossless JPEG, or one plain strip."""
     height, width = frame.shape
     shape = (
@@ -90,7 +92,7 @@ def _stored(frame: FrameArray) -> tuple[tuple[Tag, ...], tuple[int, int], list[b
     tile_height, tile_width = tile_shape(height, width)
     tops, lefts = range(0, height, tile_height), range(0, width, tile_width)
     places = [Rect(top, left, tile_height, tile_width) for top in tops for left in lefts]
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         blocks = list(pool.map(lambda place: encode_tile(_tile(frame, place)), places))
     return (*shape, short(259, [JPEG]), integers(322, [tile_width]), integers(323, [tile_height])), TILES, blocks
 

@@ -5,7 +5,6 @@ Source: DNG specification 1.4 and 1.6, chapter 4 (each tag's "Used in IFD").
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import chain
 
@@ -15,11 +14,11 @@ from rawkd.errors import OutputError
 from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
+from rawkd.files.write.xmp import XMP, packet_of
 from rawkd.photo import DoubleArray, RawPhoto, Tag
 
 OWN_VERSION = (1, 4, 0, 0)
 D65 = 21
-XMP = 700
 BACKWARD_VERSION = 50707
 OPCODE_LISTS = frozenset({51008, 51009, 51022})
 THIRD_ILLUMINANT = frozenset({52529, 52530, 52531, 52532})
@@ -32,14 +31,6 @@ WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781,
 PLACES = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
 """Fields that may repeat the location: IPTC, Photoshop, Windows' keywords, private data (maker notes), the embedded
 original."""
-PLACE_IN_XMP = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
-"""Names of XMP properties that tell a place: exif's and drones' coordinates, Photoshop's and IPTC's names of places."""
-LOCATION_IN_XMP = re.compile(
-    rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)"""
-    % {b"name": PLACE_IN_XMP},
-    re.S,
-)
-COORDINATES = re.compile(rb"gps|latitude|longt?itude", re.I)
 
 
 def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
@@ -135,10 +126,5 @@ def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
 
 
 def _xmp(photo: RawPhoto, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
-    """The sidecar, else the source's packet; without places on request, wholly dropped if coordinates remain."""
-    packet = xmp if xmp is not None else next((tag.data for tag in photo.tags if tag.number == XMP), b"")
-    if strip_location:
-        packet = LOCATION_IN_XMP.sub(b"", packet)
-        if COORDINATES.search(packet.replace(b"\0", b"")):  # in another form, or in UTF-16
-            return ()
+    packet = packet_of(photo.tags, xmp, strip_location=strip_location)
     return (raw_bytes(XMP, packet),) if packet else ()

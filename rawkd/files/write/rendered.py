@@ -1,6 +1,7 @@
-"""Rendered pictures: 16- or 8-bit TIFF and PNG, 8-bit JPEG, each upright, with sRGB profile, EXIF and GPS.
+"""Rendered pictures: 16- or 8-bit TIFF and PNG, 8-bit JPEG, each upright, with sRGB profile, EXIF, GPS and XMP.
 
-Sources: TIFF 6.0; PNG third edition, 11.3 (iCCP, eXIf); JPEG APP1 and APP2 by EXIF 2.32 and ICC.1, annex B.
+Sources: TIFF 6.0; PNG third edition, 11.3 (iCCP, eXIf, iTXt); JPEG APP1 and APP2 by EXIF 2.32 and ICC.1, annex B; XMP
+part 3 (tag 700, APP1 and iTXt).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from rawkd.files.tiff.exif import exif_block, merged, rendered_root
 from rawkd.files.tiff.ifd import UNDEFINED, OutputIfd, integers, long, raw_bytes, short, write_tiff
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.icc import srgb_profile
-from rawkd.photo import Capture
+from rawkd.files.write.xmp import XMP, captions_only, packet_of, without_places
+from rawkd.photo import Capture, Tag
 
 RgbArray = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -31,8 +33,12 @@ FULL_CHROMA_QUALITY = 90
 """JPEG keeps the chroma at full resolution above this quality, at half of it up to here."""
 JPEG_SIDE_MAX = 65500
 APP1_BYTES_MAX = 65535 - 2 - 6
+XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+APP1_XMP_BYTES_MAX = 65535 - 2 - len(XMP_NAME)
 PNG_EXIF_BYTES_MAX = 2**24
 STRIP_BYTES = 2**20
+RATINGS, TITLES, IPTC = frozenset({18246, 18249}), frozenset(range(40091, 40096)), 33723
+"""Fields that people wrote: stars and percent; titles and keywords of Windows; IPTC, which only a TIFF can hold."""
 DEFLATE, HORIZONTAL_DIFFERENCE, DEFLATE_LEVEL = 8, 2, 1
 PNG_LEVEL, PNG_RUN_LENGTH, PNG_FILTER_SUB = 1, 3, 16
 """Four times as fast as the library's defaults on 16-bit pictures, and a little smaller (measured)."""
@@ -47,7 +53,10 @@ def write_image(
     overwrite: bool = False,
     strip_location: bool = False,
     software: str,
-) -> None:
+    tags: tuple[Tag, ...] = (),
+    xmp: bytes | None = None,
+    threads: int | None = None,
+) -> tuple[str, ...]:
     """Write an upright sRGB picture in the format that the suffix names: .tif .tiff .png .jpg .jpeg.
 
     Parameters
@@ -56,6 +65,14 @@ def write_image(
     capture : becomes EXIF, and GPS unless `strip_location`. Fields that describe the raw picture are replaced.
     jpeg_quality : 1 to 100.
     software : who wrote the file.
+    tags : the source's fields, of which those are kept that people wrote: ratings, titles, keywords, XMP, IPTC.
+    xmp : a sidecar's packet, in place of the source's. Edits of the raw picture are left out of either
+        (`captions_only`).
+    threads : to compress with; None is one for each core that the process may use.
+
+    Returns
+    -------
+    A warning for what the picture could not hold.
 
     Raises
     ------
@@ -71,19 +88,49 @@ def write_image(
         raise UsageError(f"{path}: a JPEG has 8 bits and a quality of 1 to 100, not {rgb.dtype} and {jpeg_quality}")
     if file_format == "jpeg" and max(rgb.shape) > JPEG_SIDE_MAX:
         raise OutputError(f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels do not fit a JPEG; write a .tif or .png")
+    packet, warnings = _packet(tags, xmp, strip_location, APP1_XMP_BYTES_MAX if file_format == "jpeg" else None)
+    wanted = RATINGS | (frozenset() if strip_location else TITLES)
+    captions = [tag for tag in tags if tag.number in wanted]
     with atomic_output(path, overwrite) as temporary, temporary.open("wb") as stream:
         if file_format == "tiff":
-            _write_tiff(stream, rgb, capture, software, strip_location)
-            return
+            captions += [tag for tag in tags if tag.number == IPTC and not strip_location]
+            captions += [raw_bytes(XMP, packet)] if packet else []
+            main, directories = rendered_root(capture, software, strip_location=strip_location, captions=captions)
+            _write_tiff(stream, rgb, main, directories, threads or available_cores())
+            return warnings
         limit = APP1_BYTES_MAX if file_format == "jpeg" else PNG_EXIF_BYTES_MAX
-        exif = exif_block(capture, rgb.shape[:2], software, strip_location=strip_location, limit_bytes=limit)
+        exif = exif_block(
+            capture, rgb.shape[:2], software, strip_location=strip_location, limit_bytes=limit, captions=captions
+        )
         if file_format == "jpeg":
-            _write_jpeg(stream, rgb, exif, jpeg_quality)
+            _write_jpeg(stream, rgb, exif, packet, jpeg_quality)
         else:
-            _write_png(stream, rgb, exif)
+            _write_png(stream, rgb, exif, packet)
+    return warnings
 
 
-def _write_tiff(stream: BinaryIO, rgb: RgbArray, capture: Capture, software: str, strip_location: bool) -> None:
+def _packet(
+    tags: tuple[Tag, ...], xmp: bytes | None, strip_location: bool, limit_bytes: int | None
+) -> tuple[bytes, tuple[str, ...]]:
+    """The XMP packet of the picture, empty where there is none, and a warning where it cannot be kept."""
+    try:
+        packet = captions_only(packet_of(tags, xmp, strip_location=False))
+    except ValueError as error:
+        return b"", (f"the photo's XMP was not embedded: {error}",)
+    if strip_location:
+        packet = without_places(packet)
+    if limit_bytes is not None and len(packet) > limit_bytes:
+        return b"", ("the photo's XMP was not embedded: a JPEG holds 64 KiB of it, write a TIFF or PNG to keep it",)
+    return packet, ()
+
+
+def _write_tiff(
+    stream: BinaryIO,
+    rgb: RgbArray,
+    main: tuple[Tag, ...],
+    directories: dict[int, tuple[OutputIfd, ...]],
+    threads: int,
+) -> None:
     """Strips of about a megabyte, horizontally differenced and deflated in threads."""
     import imagecodecs
 
@@ -96,7 +143,7 @@ def _write_tiff(stream: BinaryIO, rgb: RgbArray, capture: Capture, software: str
         np.subtract(part[:, 1:], part[:, :-1], out=difference[:, 1:])
         return bytes(imagecodecs.deflate_encode(difference.tobytes(), level=DEFLATE_LEVEL))
 
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         blocks = list(pool.map(strip, range(0, height, rows)))
     picture = (
         long(254, [0]),
@@ -111,12 +158,11 @@ def _write_tiff(stream: BinaryIO, rgb: RgbArray, capture: Capture, software: str
         short(317, [HORIZONTAL_DIFFERENCE]),
         raw_bytes(34675, srgb_profile(), UNDEFINED),
     )
-    main, directories = rendered_root(capture, software, strip_location=strip_location)
     write_tiff(stream, OutputIfd(merged(picture, main), directories, blocks))
 
 
-def _write_png(stream: BinaryIO, rgb: RgbArray, exif: bytes) -> None:
-    """The library's PNG with the profile and the EXIF set in behind its header."""
+def _write_png(stream: BinaryIO, rgb: RgbArray, exif: bytes, xmp: bytes) -> None:
+    """The library's PNG with the profile, the EXIF and the XMP set in behind its header."""
     import imagecodecs
 
     encoded = memoryview(
@@ -128,6 +174,8 @@ def _write_png(stream: BinaryIO, rgb: RgbArray, exif: bytes) -> None:
     stream.write(encoded[:header_end])
     stream.write(_png_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile(), 9)))
     stream.write(_png_chunk(b"eXIf", exif))
+    if xmp:
+        stream.write(_png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))
     stream.write(encoded[header_end:])
 
 
@@ -135,7 +183,7 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _write_jpeg(stream: BinaryIO, rgb: RgbArray, exif: bytes, quality: int) -> None:
+def _write_jpeg(stream: BinaryIO, rgb: RgbArray, exif: bytes, xmp: bytes, quality: int) -> None:
     from PIL import Image
 
     encoded = io.BytesIO()  # Pillow, given a file, does not notice that a full disk took only a part
@@ -146,5 +194,6 @@ def _write_jpeg(stream: BinaryIO, rgb: RgbArray, exif: bytes, quality: int) -> N
         subsampling="4:4:4" if quality > FULL_CHROMA_QUALITY else "4:2:0",
         icc_profile=srgb_profile(),
         exif=b"Exif\0\0" + exif,
+        extra=b"\xff\xe1" + struct.pack(">H", 2 + len(XMP_NAME) + len(xmp)) + XMP_NAME + xmp if xmp else b"",
     )
     stream.write(encoded.getbuffer())

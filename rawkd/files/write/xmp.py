@@ -1,0 +1,102 @@
+"""The XMP packet of an output: the source's or the sidecar's, without places on request, or only what people wrote.
+
+Sources: ISO 16684-1 (XMP part 1, data model and RDF); IPTC photo metadata standard 2023.1 for the names of places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from xml.etree import ElementTree
+
+from rawkd.photo import Tag
+
+XMP = 700
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+META = "adobe:ns:meta/"
+KEPT: dict[str, tuple[str, frozenset[str]]] = {
+    "dc": ("http://purl.org/dc/elements/1.1/", frozenset()),
+    "xmp": ("http://ns.adobe.com/xap/1.0/", frozenset({"Rating", "Label"})),
+    "xmpRights": ("http://ns.adobe.com/xap/1.0/rights/", frozenset()),
+    "lr": ("http://ns.adobe.com/lightroom/1.0/", frozenset({"hierarchicalSubject", "weightedFlatSubject"})),
+    "Iptc4xmpCore": ("http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/", frozenset()),
+    "Iptc4xmpExt": ("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", frozenset()),
+    "plus": ("http://ns.useplus.org/ldf/xmp/1.0/", frozenset()),
+    "digiKam": ("http://www.digikam.org/ns/1.0/", frozenset({"TagsList", "ColorLabel", "PickLabel"})),
+    "MicrosoftPhoto": ("http://ns.microsoft.com/photo/1.0/", frozenset({"Rating", "LastKeywordXMP"})),
+    "photoshop": (
+        "http://ns.adobe.com/photoshop/1.0/",
+        frozenset(
+            {"AuthorsPosition", "CaptionWriter", "Category", "City", "Country", "Credit", "DateCreated", "Headline"}
+            | {"Instructions", "Source", "State", "SupplementalCategories", "TransmissionReference", "Urgency"}
+        ),
+    ),
+}
+"""Prefix -> namespace and the properties of it that stay true of a rendered picture; none named means all of them."""
+DROPPED = frozenset({"{http://purl.org/dc/elements/1.1/}format"})
+PLACE_IN_XMP = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
+"""Names of XMP properties that tell a place: exif's and drones' coordinates, Photoshop's and IPTC's names of places."""
+LOCATION_IN_XMP = re.compile(
+    rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)"""
+    % {b"name": PLACE_IN_XMP},
+    re.S,
+)
+COORDINATES = re.compile(rb"gps|latitude|longt?itude", re.I)
+HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+TAIL = '<?xpacket end="w"?>'
+
+
+def packet_of(tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool) -> bytes:
+    """The sidecar's packet, else that of the source's tags; empty where there is none.
+
+    On request without places, and empty where coordinates remain in a form that is not understood.
+    """
+    packet = sidecar if sidecar is not None else next((tag.data for tag in tags if tag.number == XMP), b"")
+    return without_places(packet) if strip_location else packet
+
+
+def without_places(packet: bytes) -> bytes:
+    """The packet without coordinates and names of places; empty where coordinates remain."""
+    packet = LOCATION_IN_XMP.sub(b"", packet)
+    return b"" if COORDINATES.search(packet.replace(b"\0", b"")) else packet  # in another form, or in UTF-16
+
+
+def captions_only(packet: bytes) -> bytes:
+    """A packet with what people wrote of a photo: rating, label, title, caption, keywords, rights, places.
+
+    Edits of the raw picture, its size and its orientation are left out: a program would apply them to the rendered
+    picture again. Empty where the packet has nothing else.
+
+    Raises
+    ------
+    ValueError: if the packet is no XML of XMP, or declares a document type.
+    """
+    if not packet.strip(b"\0 \r\n\t"):
+        return b""
+    if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # it may declare entities, which can grow without bound
+        raise ValueError("it declares a document type")
+    try:
+        root = ElementTree.fromstring(packet.strip(b"\0 \r\n\t"))  # noqa: S314 (no document type, hence no entities)
+        top = [old for rdf in root.iter(f"{{{RDF}}}RDF") for old in rdf.findall(f"{{{RDF}}}Description")]
+        kept = {one.tag: one for old in top for one in old if _is_caption(one.tag)}
+        values = {key: old.attrib[key] for old in top for key in old.attrib if _is_caption(key)}
+        return _packet(values, kept).encode("utf-8") if kept or values else b""
+    except (ElementTree.ParseError, RecursionError, UnicodeError) as error:
+        raise ValueError(f"it is no XML ({error})") from error
+
+
+def _is_caption(name: str) -> bool:
+    namespace, _, local = name.removeprefix("{").rpartition("}")
+    kept = (names for known, names in KEPT.values() if known == namespace)
+    return name not in DROPPED and any(not names or local in names for names in kept)
+
+
+def _packet(values: dict[str, str], properties: dict[str, ElementTree.Element]) -> str:
+    """An XMP packet of one description; of one name the attribute wins."""
+    for prefix, namespace in (("x", META), ("rdf", RDF), *((key, value[0]) for key, value in KEPT.items())):
+        ElementTree.register_namespace(prefix, namespace)
+    meta = ElementTree.Element(f"{{{META}}}xmpmeta")
+    rdf = ElementTree.SubElement(meta, f"{{{RDF}}}RDF")
+    description = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": "", **values})
+    description.extend(one for name, one in properties.items() if name not in values)
+    return HEAD + ElementTree.tostring(meta, "unicode") + TAIL
