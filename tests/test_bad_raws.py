@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from small_photos import noisy_photo
 from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
 
 from rawkd.errors import InputError, RawkdError, UnsupportedRawError
-from rawkd.files.read import decode
+from rawkd.files.read import decode, decode_child
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
 from rawkd.files.sanity import check_frame
@@ -180,6 +181,74 @@ def test_a_decoder_that_hangs_costs_its_file_only(tmp_path: Path, monkeypatch: p
             with pytest.raises(InputError, match="took longer than"):
                 read_raw(path, timeout_s=0.3, decoder=running)
         assert read_raw(path, decoder=running).frame.shape == (64, 64)
+
+
+def test_a_decoder_that_hangs_at_its_start_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
+    stuck = tmp_path / "stuck.py"
+    stuck.write_text("import time\ntime.sleep(60)\n")
+    with Decoder() as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "CHILD", stuck)
+            patch.setattr(decode, "START_TIMEOUT_S", 0.3)
+            start = time.monotonic()
+            with pytest.raises(RawkdError, match=r"not ready after 0\.3 s") as caught:
+                read_raw(path, decoder=running)
+            assert time.monotonic() - start < 30  # half of the child's sleep: it was not waited for
+        assert not isinstance(caught.value, InputError)
+        assert read_raw(path, decoder=running).frame.shape == (64, 64)
+
+
+def a_child_that_prints(folder: Path, text: str) -> Path:
+    """The decoder's script, its LibRaw printing `text`, in which PATH stands for the file's name."""
+    script = folder / "prints.py"
+    script.write_text(
+        "import importlib.util, os, sys\n"
+        f"spec = importlib.util.spec_from_file_location('decode_child', {decode_child.__file__!r})\n"
+        "child = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(child)\n"
+        "opened = child._open\n"
+        "def open_(raw, path):\n"
+        f"    os.write(2, {text!r}.replace('PATH', path).encode())\n"
+        "    opened(raw, path)\n"
+        "child._open = open_\n"
+        "sys.exit(child.main())\n"
+    )
+    return script
+
+
+@pytest.mark.parametrize("text", ["PATH: note: unknown tag 0x1234\n", "x" * 5000 + "\n\n", "data corrupted? no\n"])
+def test_a_note_of_the_decoder_is_a_warning(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a name with the words of a damage, which stand in the decoder's text
+    path = write_dng(tmp_path / "data corrupted at 7", flat_frame(64, 64))
+    quiet = read_raw(path)
+    monkeypatch.setattr(decode, "CHILD", a_child_that_prints(tmp_path, text))
+    photo = read_raw(path)
+    assert (photo.frame == quiet.frame).all()
+    (warning,) = set(photo.warnings) - set(quiet.warnings)
+    assert warning.startswith("the raw decoder read it with a warning (")
+    assert str(path) not in warning
+    assert text[6:18] in warning
+    assert len(warning) < 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PATH: Unexpected end of file\n",
+        "unknown file: data corrupted at 1378\n",
+        "a note first\n" * 100 + "PATH: data corrupted at 5\nand one after\n",
+        "Corrupt JPEG data: premature end of data segment\n",
+    ],
+)
+def test_a_decoder_that_finds_damage_refuses_the_file(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LibRaw returns a frame all the same, zeros where the file ends."""
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
+    monkeypatch.setattr(decode, "CHILD", a_child_that_prints(tmp_path, text))
+    with pytest.raises(InputError, match="cut short or damaged"):
+        read_raw(path)
 
 
 @pytest.mark.parametrize(

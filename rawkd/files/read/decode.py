@@ -12,7 +12,8 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,9 @@ from rawkd.photo import FrameArray
 
 CHILD = Path(__file__).with_name("decode_child.py")
 PIPE_BYTES = 1 << 20
+START_TIMEOUT_S = 60.0
+"""How long the child process may take to import LibRaw: half a second from a warm disk (our choice)."""
+MOST_MESSAGE = 200
 COPY_AGAIN = "copy it again from the card or use another copy"
 
 
@@ -40,6 +44,15 @@ class DecodedFrame:
 
     frame: FrameArray
     header: dict[str, Any]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence if LibRaw printed something that does not mean damage, with the beginning of what it printed."""
+        said = " / ".join(line.strip(": ") for line in self.header.get("messages", "").splitlines() if line.strip(": "))
+        if not said:
+            return ()
+        text = said if len(said) <= MOST_MESSAGE else f"{said[:MOST_MESSAGE]}..."
+        return (f"the raw decoder read it with a warning ({text}): check the picture",)
 
 
 class Decoder:
@@ -88,49 +101,21 @@ class Decoder:
 
     def _decode(self, path: Path, timeout_s: float) -> DecodedFrame:
         child = self._started()
-        expired = threading.Event()
-
-        def stop() -> None:
-            expired.set()
-            child.kill()
-
-        timer = threading.Timer(timeout_s, stop)
-        timer.start()
-        try:
-            return self._ask(child, path)
-        except (EOFError, OSError):
-            if expired.is_set():
-                self.close()
-                what = f"decoding it took longer than {timeout_s:g} s, so it may be damaged"
-                raise InputError(f"{what}: {COPY_AGAIN}") from None
-            raise _DecoderCrashError(f"it crashes the raw decoder, so it is damaged: {COPY_AGAIN}") from None
-        finally:
-            timer.cancel()
+        with _killed_after(timeout_s, child) as expired:
+            try:
+                return self._ask(child, path)
+            except (EOFError, OSError):
+                if expired.is_set():
+                    self.close()
+                    what = f"decoding it took longer than {timeout_s:g} s, so it may be damaged"
+                    raise InputError(f"{what}: {COPY_AGAIN}") from None
+                raise _DecoderCrashError(f"it crashes the raw decoder, so it is damaged: {COPY_AGAIN}") from None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self.close()
-            try:
-                self._child = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-P", str(CHILD)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env={**os.environ, "TZ": "UTC0"},  # a camera's clock is told as it stood, wherever we are
-                )
-            except OSError as error:
-                raise RawkdError(
-                    f"the raw decoder's process cannot be started ({error}): free memory and try again"
-                ) from error
-            _widen(_pipe(self._child.stdout))
-            try:
-                hello = _line(_pipe(self._child.stdout))
-            except EOFError:
-                hello = {"ready": False, "text": "it ended at once"}
-            if not hello.get("ready"):
-                raise RawkdError(
-                    f"the raw decoder cannot be started ({hello.get('text')}): mend that, or install rawkd again"
-                )
+            self._child = _start()
+            _wait_until_ready(self._child)
         return self._child
 
     def _ask(self, child: subprocess.Popen[bytes], path: Path) -> DecodedFrame:
@@ -155,6 +140,49 @@ class Decoder:
         return DecodedFrame(frame, header)
 
 
+def _start() -> subprocess.Popen[bytes]:
+    try:
+        child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", str(CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TZ": "UTC0"},  # cameras write local time without a zone: keep it as it is
+        )
+    except OSError as error:
+        raise RawkdError(f"the raw decoder's process cannot be started ({error}): free memory and try again") from error
+    _widen(_pipe(child.stdout))
+    return child
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
+    with _killed_after(START_TIMEOUT_S, child) as expired:
+        try:
+            hello = _line(_pipe(child.stdout))
+        except EOFError:
+            late = f"it was not ready after {START_TIMEOUT_S:g} s"
+            hello = {"ready": False, "text": late if expired.is_set() else "it ended at once"}
+    if not hello.get("ready"):
+        raise RawkdError(f"the raw decoder cannot be started ({hello.get('text')}): fix that, or install rawkd again")
+
+
+@contextmanager
+def _killed_after(timeout_s: float, child: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """Kill the child if the block takes longer; the event says whether that happened."""
+    expired = threading.Event()
+
+    def stop() -> None:
+        expired.set()
+        child.kill()
+
+    timer = threading.Timer(timeout_s, stop)
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
+
+
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise RawkdError("the raw decoder's process has no pipe: try again")
@@ -177,7 +205,7 @@ def _line(answers: IO[bytes]) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(line)
     except ValueError as error:
-        raise EOFError from error  # it went mad before it died
+        raise EOFError from error  # a crash may end in garbage
     return header
 
 
@@ -198,15 +226,11 @@ def _refusal(header: dict[str, Any]) -> InputError:
 
 
 def _unsupported(header: dict[str, Any]) -> UnsupportedRawError:
-    size = header.get("pattern_size")
+    what = {6: "an X-Trans mosaic", 1: "a monochrome picture"}.get(
+        header.get("pattern_size", 0), "a mosaic that is no 2x2 Bayer cell (Super-CCD or the like)"
+    )
     if header["kind"] == "stack":
         what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
-    elif size == 6:
-        what = "an X-Trans mosaic"
-    elif size == 1:
-        what = "a monochrome picture"
-    else:
-        what = "a mosaic that is no 2x2 Bayer cell (Super-CCD or the like)"
     return UnsupportedRawError(f"it holds {what}, and only Bayer mosaics can be denoised: use another raw file")
 
 

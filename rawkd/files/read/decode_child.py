@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,12 @@ from typing import IO, Any
 
 MAX_PIXELS = 1 << 29
 MIN_BITS_PER_PIXEL = 1 / 50
+MAX_MESSAGE_BYTES = 1 << 20
+DAMAGE = re.compile(
+    r"^.*(Unexpected end of file|data corrupted at -?\d+|Corrupt JPEG data.*|Premature end of JPEG file)$", re.MULTILINE
+)
+"""Messages that mean lost pixels where `unpack` returns all the same: LibRaw's own two (its data callback), libjpeg's
+warnings of missing or wrong data. Other text, such as a codec's notes, says nothing about the pixels."""
 
 
 def main() -> int:
@@ -42,7 +49,7 @@ def main() -> int:
 
 
 def _messages() -> IO[bytes]:
-    """A file for what LibRaw says: of memory where the system has such, since no folder may be there to be written."""
+    """A file for what LibRaw prints, in memory where the system has such files, since no folder may be writable."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("messages"), "w+b", buffering=0)
     return tempfile.TemporaryFile()
@@ -60,11 +67,11 @@ def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:
                 _send(answers, {"error": "size", "height": sizes.raw_height, "width": sizes.raw_width})
                 return
             raw.unpack()
-            messages.seek(0)
-            if complaint := messages.read(400):
-                _send(answers, {"error": "LibRawDataError", "text": complaint.decode("utf-8", "replace")})
+            said = _said(messages, path)
+            if damage := DAMAGE.search(said):
+                _send(answers, {"error": "LibRawDataError", "text": damage.group()})
                 return
-            header = _describe(raw)
+            header = _describe(raw) | {"messages": said}
             _send(answers, header)
             if "shape" in header:
                 _send_bytes(answers, memoryview(raw.raw_image).cast("B"))
@@ -72,10 +79,16 @@ def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:
         _send(answers, {"error": type(error).__name__, "text": str(error)})
 
 
+def _said(messages: IO[bytes], path: str) -> str:
+    """What LibRaw and its codecs have printed about a file, without the file's path."""
+    messages.seek(0)
+    return messages.read(MAX_MESSAGE_BYTES).decode("utf-8", "replace").replace(path, "")
+
+
 def _open(raw: Any, path: str) -> None:
     try:
         path.encode("utf-8")
-    except UnicodeEncodeError:  # a name that LibRaw cannot be told
+    except UnicodeEncodeError:  # LibRaw takes UTF-8 names only
         with Path(path).open("rb") as stream:
             raw.open_buffer(stream)
     else:

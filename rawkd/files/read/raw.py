@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from rawkd.files.read.metadata import read_capture
 from rawkd.files.sanity import check_frame, sound_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
-from rawkd.files.tiff.opcodes import bad_pixels
+from rawkd.files.tiff.opcodes import bad_pixels, counts_stored_numbers
 from rawkd.files.tiff.tags import Ifd, TagTree
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
 
@@ -95,9 +96,11 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
     except UnknownFormatError as error:
         raise InputError(_what_it_is(head) or str(error)) from error
     if tree is not None and raw is not None:
-        return _dng_photo(decoded, tree, raw)
-    make_model = read_ciff_make_model(path) if tree is None else ("", "")
-    return _other_photo(decoded, tree, make_model)
+        photo = _dng_photo(decoded, tree, raw)
+    else:
+        make_model = read_ciff_make_model(path) if tree is None else ("", "")
+        photo = _other_photo(decoded, tree, make_model)
+    return replace(photo, warnings=photo.warnings + decoded.warnings)
 
 
 def _what_it_is(head: bytes) -> str | None:
@@ -144,6 +147,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         warnings=_whose(tree) + crop_warnings + color_warnings + profile_warnings + defect_warnings + map_warnings,
         dropped=dropped_exif + dropped,
         defects=defects,
+        scale_is_fixed=counts_stored_numbers(tags),
         gain_maps=maps,
         not_rendered=not_rendered(all_tags),
     )
