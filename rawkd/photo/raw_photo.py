@@ -116,6 +116,8 @@ class RawPhoto:
     dng_version : DNGVersion of the source, (1, 4, 0, 0) where it is none.
     warnings : what the reader could not have exactly, one sentence each.
     dropped : names of what the source holds and a copy cannot keep ("maker notes").
+    scale_is_fixed : whether something in `tags` counts the stored integers, which must keep their scale then.
+    has_new_samples : whether the samples are others than those of the source, for which some of `tags` may not hold.
     defects : (n, 2) rows and columns in the active area of pixels that are known to be defective.
     row_offset_dn : (H,) float64, what the unclipped samples of each row of the active area lie too high by, or None;
         the mosaic is without it.
@@ -140,6 +142,8 @@ class RawPhoto:
     dropped: tuple[str, ...] = ()
     defects: PixelArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     row_offset_dn: DoubleArray | None = None
+    scale_is_fixed: bool = False
+    has_new_samples: bool = False
     gain_maps: tuple[GainMap, ...] = ()
     not_rendered: tuple[str, ...] = ()
 
@@ -181,7 +185,7 @@ class RawPhoto:
             level = frame[rows] - np.rint(self.row_offset_dn)[:, None]
             frame[rows] = np.clip(level, 0, np.iinfo(np.uint16).max)
         frame[rows, columns] = self.levels.to_dn(mosaic.data)
-        return replace(self, frame=frame, row_offset_dn=None)
+        return replace(self, frame=frame, row_offset_dn=None, has_new_samples=True)
 
     def with_finer_levels(self, factor: int) -> RawPhoto:
         """The same photo with every integer multiplied by `factor`, so that a smoother signal is not posterised."""
@@ -190,11 +194,15 @@ class RawPhoto:
             frame=self.frame * np.uint16(factor),
             levels=self.levels.scaled(factor),
             row_offset_dn=None if self.row_offset_dn is None else self.row_offset_dn * factor,
+            has_new_samples=True,
         )
 
     def in_finer_integers(self, bits: int) -> RawPhoto:
-        """The photo with its integers multiplied by a power of two up to `bits` (at most 16); itself from there on."""
-        factor = 2 ** max(bits - self.levels.bits, 0)
+        """The photo with its integers multiplied by a power of two up to `bits` (at most 16).
+
+        Itself from there on, and where its scale is fixed.
+        """
+        factor = 1 if self.scale_is_fixed else 2 ** max(bits - self.levels.bits, 0)
         largest = max(int(self.frame.max()), int(self.levels.white_dn), int(self.levels.saturation_dn), 1)
         while factor > 1 and largest * factor > np.iinfo(np.uint16).max:
             factor //= 2

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rawkd.files.tiff.opcodes import counts_stored_numbers, without_marks
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.engines import Engines
@@ -110,7 +109,7 @@ def denoise(
     """Restore the mosaic of a photo; everything else about it is kept.
 
     Sources of fewer than 14 bits come back in finer integers, their levels scaled with them, unless nothing is removed
-    or an opcode that the copy keeps counts the stored numbers.
+    or their scale is fixed (`RawPhoto.scale_is_fixed`).
 
     Raises
     ------
@@ -175,7 +174,7 @@ def restore(
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
     engine, device_warnings = engine_of(card, noise, options, (context or Context()).engines)
-    fine = photo if counts_stored_numbers(photo) else photo.in_finer_integers(FINE_BITS)
+    fine = photo.in_finer_integers(FINE_BITS)
     sound, defects = without_defects(fine, noise, search=options.defects == "auto")
     result = restore_mosaic(
         sound,
@@ -189,7 +188,7 @@ def restore(
         neutral=photo.color.as_shot_neutral,
     )
     warnings += choice_warnings + device_warnings + defects.remarks()
-    restored = without_marks(fine.with_mosaic(result))
+    restored = fine.with_mosaic(result)
     return Restoration(restored, result, noise, card.name, engine.device, engine.precision, warnings, defects.total)
 
 
@@ -209,7 +208,7 @@ def _without_defects_only(
     sound, defects = without_defects(photo, noise, search=options.defects == "auto")
     warnings += defects.remarks()
     if defects.total or photo.row_offset_dn is not None:
-        photo = without_marks(photo.with_mosaic(sound))
+        photo = photo.with_mosaic(sound)
     return Restoration(photo, sound, noise, None, None, None, warnings, defects.total)
 
 

@@ -8,15 +8,15 @@ active area. LibRaw applies neither to the samples that it gives.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
 from rawkd.files.tiff.dng_tags import LINEARIZATION_TABLE
-from rawkd.photo import FrameArray, PixelArray, RawPhoto, Rect, Tag
+from rawkd.photo import FrameArray, PixelArray, Rect, Tag
 
 LIST_1, LIST_2 = 51008, 51009
 FIX_BAD_PIXELS_CONSTANT, FIX_BAD_PIXELS_LIST = 4, 5
@@ -86,21 +86,21 @@ def bad_pixels(tags: Mapping[int, Tag], frame: FrameArray, area: Rect) -> tuple[
     return np.argwhere(bad), tuple(told)
 
 
-def counts_stored_numbers(photo: RawPhoto) -> bool:
+def counts_stored_numbers(tags: Iterable[Tag]) -> bool:
     """Whether an opcode of list 1, which a copy keeps, holds for the samples' numbers as they are stored.
 
     Such a table or polynomial says something else of numbers on another scale. An unreadable list may be one.
     """
     try:
-        opcodes = [one for tag in photo.tags if tag.number == LIST_1 for one in read_opcodes(tag.data)]
+        opcodes = [one for tag in tags if tag.number == LIST_1 for one in read_opcodes(tag.data)]
     except InputError:
         return True
     return any(one.number not in OF_ANY_SCALE | {FIX_BAD_PIXELS_CONSTANT} for one in opcodes)
 
 
-def without_marks(photo: RawPhoto) -> RawPhoto:
-    """A denoised photo without the opcode that takes every sample of one value for bad: sound ones may have it now."""
-    return replace(photo, tags=tuple(kept for tag in photo.tags if (kept := _without_constant(tag)) is not None))
+def without_marks(tags: Iterable[Tag]) -> tuple[Tag, ...]:
+    """Tags for new samples: without the opcode that takes all samples of one value for bad, as sound ones may be."""
+    return tuple(kept for tag in tags if (kept := _without_constant(tag)) is not None)
 
 
 def _without_constant(tag: Tag) -> Tag | None:

@@ -14,6 +14,7 @@ from rawkd.errors import OutputError
 from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
+from rawkd.files.tiff.opcodes import without_marks
 from rawkd.files.write.xmp import XMP, packet_of
 from rawkd.photo import DoubleArray, RawPhoto, Tag
 
@@ -80,7 +81,8 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, 
 
 def _kept(photo: RawPhoto, strip_location: bool) -> Iterable[Tag]:
     dropped = WRITTEN_OR_STALE | (PLACES if strip_location else frozenset())
-    return (tag for tag in photo.tags if tag.number not in dropped)
+    tags = without_marks(photo.tags) if photo.has_new_samples else photo.tags
+    return (tag for tag in tags if tag.number not in dropped)
 
 
 def _color(photo: RawPhoto) -> Iterable[Tag]:
@@ -113,7 +115,7 @@ def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
 
     16-bit lossless JPEG needs 1.1, opcode lists 1.3, a third illuminant 1.6; never below what the source demands.
     """
-    numbers = {tag.number for tag in chain(photo.tags, photo.color.tags)}
+    numbers = {tag.number for tag in chain(_kept(photo, strip_location=False), photo.color.tags)}
     needed = (1, 1, 0, 0)
     if numbers & OPCODE_LISTS:
         needed = (1, 3, 0, 0)
