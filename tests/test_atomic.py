@@ -4,10 +4,19 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small_photos import noisy_photo
 
+from rawkd.batch.report import check_place
+from rawkd.cli import main
 from rawkd.errors import InputError, OutputError
+from rawkd.files.naming import plan_outputs, refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
+from rawkd.files.write.dng import write_dng
+from rawkd.files.write.drawing import refuse_plot
+from rawkd.files.write.rendered import write_image
+from rawkd.photo import Capture
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
 
@@ -146,3 +155,77 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
         temporary.write_bytes(b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o000])
+def test_a_write_protected_file_is_kept(tmp_path: Path, mode: int) -> None:
+    """Root may write it, too, but its owner has said that nobody shall."""
+    path = tmp_path / "out.dng"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with pytest.raises(OutputError, match="write-protected"), atomic_output(path, overwrite=True):
+        pytest.fail("the block must not run")
+    with pytest.raises(OutputError, match="write-protected"):
+        refuse_to_overwrite(path, overwrite=True)
+    path.chmod(0o600)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == {"out.dng"}
+    with atomic_output(path, overwrite=True) as temporary:
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+
+
+@POSIX
+@pytest.mark.parametrize("suffix", [".dng", ".tif", ".png", ".jpg"])
+def test_no_writer_replaces_a_write_protected_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+
+    def write() -> None:
+        if suffix == ".dng":
+            write_dng(path, noisy_photo(60, 96), preview=None, software="test", overwrite=True)
+        else:
+            write_image(path, np.zeros((4, 4, 3), np.uint8), Capture(), software="test", overwrite=True)
+
+    with pytest.raises(OutputError, match="write-protected"):
+        write()
+    assert path.read_bytes() == b"old"
+
+
+@POSIX
+@pytest.mark.parametrize("write", [check_place, lambda path: refuse_plot(path, overwrite=True)])
+def test_reports_and_plots_are_refused_before_any_work(tmp_path: Path, write) -> None:
+    path = tmp_path / ("report.json" if write is check_place else "plot.svg")
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+    with pytest.raises(OutputError, match="write-protected"):
+        write(path)
+    with pytest.raises(OutputError, match="name is too long"):
+        write(tmp_path / ("n" * 300 + path.suffix))
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["é" * 140 + ".dng", "n" * 300 + "/a.dng"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_that_no_disk_takes_is_refused_before_any_work(tmp_path: Path, name: str, overwrite: bool) -> None:
+    """140 characters of two bytes each: the limit counts bytes."""
+    with pytest.raises(OutputError, match="name is too long"):
+        refuse_to_overwrite(tmp_path / name, overwrite=overwrite)
+    assert plan_outputs([tmp_path / "a.cr2"], str(tmp_path / name), None) == [tmp_path / name]
+
+
+@POSIX
+def test_the_command_line_says_what_is_wrong_with_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, kept = tmp_path / "in.dng", tmp_path / "kept.dng"
+    write_dng(photo, noisy_photo(60, 96), preview=None, software="test")
+    assert main(["denoise", str(photo), "-o", str(tmp_path / ("n" * 300 + ".dng"))]) == 6
+    said = capsys.readouterr().err
+    assert "name is too long" in said
+    assert "unexpected" not in said
+    kept.write_bytes(b"old")
+    kept.chmod(0o444)
+    assert main(["denoise", str(photo), "-o", str(kept), "--overwrite"]) == 6
+    assert "write-protected" in capsys.readouterr().err
+    assert kept.read_bytes() == b"old"

@@ -14,7 +14,7 @@ from rawkd import __version__
 from rawkd.batch.outcome import Outcome, counts
 from rawkd.batch.series import PooledNoise, Series
 from rawkd.errors import OutputError, UsageError
-from rawkd.files.naming import make_folder
+from rawkd.files.naming import make_folder, refuse_existing
 from rawkd.files.write.atomic import atomic_output
 
 COLUMNS = (
@@ -29,12 +29,11 @@ def check_place(path: Path, outputs: Path | None = None) -> None:
     Raises
     ------
     UsageError: if the name is neither .json nor .csv.
-    OutputError: if it is a folder's, or the folder it names does not exist or may not be written.
+    OutputError: if it is a folder's or write-protected, or the folder it names does not exist or may not be written.
     """
     _check_name(path)
+    refuse_existing(path, overwrite=True)
     folder = path.resolve().parent
-    if path.is_dir():
-        raise OutputError(f"{path}: a folder has this name; choose another name for the report")
     if folder.is_dir():
         if not os.access(folder, os.W_OK):
             raise OutputError(f"{path}: the folder {folder} may not be written; choose another place for the report")

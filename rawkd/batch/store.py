@@ -17,6 +17,7 @@ from typing import Protocol
 
 from rawkd.batch.lock import sole_use
 from rawkd.errors import OutputError
+from rawkd.files.naming import refuse_existing
 from rawkd.files.write.atomic import HINTS, atomic_output
 
 OWN_FOLDER = ".rawkd"
@@ -27,16 +28,18 @@ Missed = Callable[[str], None]
 
 
 def unheard(_sentence: str) -> None:
-    """Tell nobody."""
+    """Ignore the sentence."""
 
 
 @dataclass(frozen=True)
 class FileState:
-    """How a file was found: another state means that it may have changed.
+    """Size and time of a file. Two states that differ mean that it may have changed.
 
     Attributes
     ----------
-    size : bytes. stamp : time of the last change or the like, as the store has it.
+    size : bytes, -1 where the store does not say it.
+    stamp : version or time of the last change, as the store has it; empty where it has none, and then two equal states
+        do not prove that the file is the same.
     """
 
     size: int
@@ -55,8 +58,11 @@ class Store(Protocol):
         """The name as the user knows it."""
         ...
 
-    def names(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[str]:
-        """All files but hidden ones, in any order; `missed` hears of folders that cannot be searched."""
+    def files(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[tuple[str, FileState | None]]:
+        """Names and states of all files but hidden ones, in any order; None for a state that a listing does not say.
+
+        `missed` is called for folders that cannot be searched.
+        """
         ...
 
     def state(self, name: str) -> FileState | None:
@@ -103,8 +109,8 @@ class LocalStore:
         """The path below the root as it was typed."""
         return str(Path(self.root, name))
 
-    def names(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[str]:
-        """All files but hidden ones; links to folders are not followed."""
+    def files(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[tuple[str, FileState | None]]:
+        """Names and states of all files but hidden ones; links to folders are not followed."""
 
         def skipped(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):  # one that has gone meanwhile holds nothing
@@ -114,7 +120,8 @@ class LocalStore:
         for folder, folders, files in os.walk(self.root, onerror=skipped):
             folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
             relative = Path(folder).relative_to(self.root)
-            yield from ((relative / name).as_posix() for name in sorted(files) if not name.startswith("."))
+            for name in (relative / name for name in sorted(files) if not name.startswith(".")):
+                yield name.as_posix(), self.state(name.as_posix())
 
     def state(self, name: str) -> FileState | None:
         """Size and time of the last change."""
@@ -170,6 +177,7 @@ class LocalStore:
         source, path = Path(self.root, staged), Path(self.root, name)
         _make_folder(path.parent)
         try:
+            refuse_existing(path, overwrite=True)
             if path.exists():
                 shutil.copymode(path, source)
             source.replace(path)

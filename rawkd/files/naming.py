@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,20 +98,44 @@ def refuse_to_overwrite(output: Path, *, overwrite: bool) -> None:
 
     Raises
     ------
-    OutputError: if it exists and `overwrite` is not set, or its folder does not exist or may not be written.
+    OutputError: as `refuse_existing`, or its folder does not exist or may not be written.
     """
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder; give a file name, or end it with / to write into it")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists; give --overwrite to replace it, or -o for another place")
+    refuse_existing(output, overwrite=overwrite)
     if not output.parent.is_dir():
         raise OutputError(f"{output}: there is no folder {output.parent}; create it first")
     if not os.access(output.parent, os.W_OK):
         raise OutputError(f"{output}: the folder {output.parent} may not be written; give -o for another place")
 
 
+def refuse_existing(output: Path, *, overwrite: bool) -> None:
+    """Refuse to write where a folder or a file is that may not be replaced, or where no file can have the name.
+
+    Raises
+    ------
+    OutputError: if it exists and `overwrite` is not set, is write-protected or a folder, or its name is too long.
+    """
+    try:
+        mode = output.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            limit = "most disks take 255 bytes"
+            raise OutputError(f"{output}: the name is too long ({limit}); choose a shorter one") from error
+        raise OutputError(f"{output}: cannot be written ({error.strerror}); choose another folder") from error
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{output}: a folder has this name; choose another name, or end it with / to write into it")
+    if not overwrite:
+        raise OutputError(f"{output}: exists already and is left as it is; pass --overwrite to replace it")
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(output, os.W_OK):
+        raise OutputError(f"{output}: is write-protected and is left as it is; unprotect it or choose another name")
+
+
 def _names_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+    try:
+        return output.endswith(("/", os.sep)) or Path(output).is_dir()
+    except OSError:  # no folder has such a name; the file is refused before it is written
+        return False
 
 
 def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Path:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rawkd.errors import OutputError
+from rawkd.files.naming import refuse_existing
 
 HINTS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -35,11 +36,11 @@ def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
 
     Raises
     ------
-    OutputError: if `path` exists and `overwrite` is false, or an OSError comes up (no permission, no space, ...).
+    OutputError: as `naming.refuse_existing`, or an OSError comes up (no permission, no space, ...).
     """
     target = path.resolve()
     try:
-        _refuse_existing(path, target, overwrite)
+        refuse_existing(path, overwrite=overwrite)
         temporary = target.with_name(f".rawkd-{secrets.token_hex(6)}.part")
         try:
             temporary.open("xb").close()
@@ -47,7 +48,7 @@ def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
             _flush(temporary)
             if target.exists():
                 shutil.copymode(target, temporary)
-            _refuse_existing(path, target, overwrite)
+            refuse_existing(path, overwrite=overwrite)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -57,13 +58,6 @@ def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
     if os.name == "posix":
         with suppress(OSError):
             _flush(target.parent)
-
-
-def _refuse_existing(path: Path, target: Path, overwrite: bool) -> None:
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if target.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already and is left as it is; pass --overwrite to replace it")
 
 
 def _flush(path: Path) -> None:
