@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
 
+from rawkd.cli import main  # noqa: E402
 from rawkd.errors import InputError, ModelError, OutputError, UsageError  # noqa: E402
 from rawkd.inference.card_file import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
@@ -30,6 +31,7 @@ from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from rawkd.training.saved.provenance import Provenance, data_of, learnt_by, origin_of, stages_of, stated  # noqa: E402
+from rawkd.training.saved.stages import stages_to_repeat  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 TINY = Recipe(
@@ -126,6 +128,28 @@ def test_a_models_weights_are_refined_and_its_data_stated(model: Path, pictures:
     held = {"file": "0.png", "use": "held out for validation"}
     assert after.data == [{"file": "1.png"}, held, {"file": "a.png"}]  # its own, and what the model was made of
     assert [stage["recipe"] for stage in after.recipe["stages"]] == ["tiny", "polish", "own-sensor"]
+
+
+def test_a_model_is_made_again_from_its_card(model: Path, pictures: Path, tmp_path: Path) -> None:
+    common = ["--data", str(pictures), "--threads", "1", "--validate-every", "6", "--out", str(tmp_path / "again")]
+    assert main(["train", "--like", str(model), *common]) == 0
+    again = load_checkpoint(tmp_path / "again" / "2-polish")
+    assert again is not None
+    weights = load_module(read_card(model)).state_dict()
+    for name, weight in again.average.items():
+        torch.testing.assert_close(weight, weights[name], atol=0, rtol=0)
+    assert main(["train", "--like", str(model), "--start-from", str(model), *common]) == 2
+    assert main(["train", *common]) == 2
+
+
+def test_a_card_without_settings_cannot_be_made_again(model: Path, tmp_path: Path) -> None:
+    older = shutil.copytree(model, tmp_path / "older")
+    document = json.loads((older / "card.json").read_text())
+    for stage in document["recipe"]["stages"]:
+        del stage["settings"]
+    (older / "card.json").write_text(json.dumps(document))
+    with pytest.raises(ModelError, match="does not hold the settings of its runs"):
+        stages_to_repeat(read_card(older))
 
 
 def test_a_folder_without_a_run_is_refused(pictures: Path, tmp_path: Path) -> None:

@@ -1,40 +1,90 @@
-"""`rawkd train`: train one student of a recipe (hidden: most users never train)."""
+"""`rawkd train`: train one student of a recipe, or make a model again (hidden: most users never train)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from rawkd.cli.exit_codes import OK
-from rawkd.cli.training.run_options import TrainingChoices, require_torch, run_training, training_options
+from rawkd.cli.training.run_options import TrainingChoices, require_torch, run_training, speaks, training_options
+from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from rawkd.training.config import Recipe
+    from rawkd.training.run.learner import MakeStrategy
+    from rawkd.training.saved.stages import Stage
     from rawkd.training.strategies import Strategy
 
 
 @click.command("train")
 @click.option(
-    "--recipe",
-    "recipe_name",
-    required=True,
-    metavar="NAME|FILE",
-    help="A recipe of rawkd/training/recipes.py, or its file.",
+    "--recipe", "recipe_name", metavar="NAME|FILE", help="A recipe of rawkd/training/recipes.py, or its file."
 )
+@click.option("--like", "model", metavar="MODEL", help="Repeat the runs that made a model, by its card, in --out.")
 @training_options
-def train_command(recipe_name: str, choices: TrainingChoices) -> int:
+def train_command(recipe_name: str | None, model: str | None, choices: TrainingChoices) -> int:
     """Train one student, or resume its training."""
     require_torch()
+    if (recipe_name is None) == (model is None):
+        raise UsageError("give either --recipe or --like")
+    if model is not None:
+        _repeat(model, choices)
+    elif recipe_name is not None:
+        recipe = choices.recipe(recipe_name)
+        run_training(recipe, choices, _supervised(recipe, choices))
+    return OK
+
+
+def _supervised(recipe: Recipe, choices: TrainingChoices) -> MakeStrategy:
     from rawkd.training.losses.terms import build_losses
     from rawkd.training.strategies.supervised import Supervised
 
-    recipe = choices.recipe(recipe_name)
-
-    def supervised(device: torch.device, _student: nn.Module) -> Strategy:
+    def make(device: torch.device, _student: nn.Module) -> Strategy:
         return Supervised(build_losses(recipe.losses, choices.vgg16, device))
 
-    run_training(recipe, choices, supervised)
-    return OK
+    return make
+
+
+def _repeat(model: str, choices: TrainingChoices) -> None:
+    """Every run of a model's card, each beginning with the weights of the one before."""
+    from rawkd.inference.card import ModelCard
+    from rawkd.training.saved.stages import shortened, stages_to_repeat
+    from rawkd.training.saved.trained import find_trained
+
+    if choices.start_from is not None or choices.asked_subrange is not None:
+        raise UsageError("--like takes start and subrange from the card: leave out --start-from and --subrange")
+    card = find_trained(model)
+    if not isinstance(card, ModelCard):
+        raise UsageError(f"{model} is a run, not a model: name an exported model for --like")
+    before = None
+    stages = shortened(stages_to_repeat(card), choices.steps)
+    for number, stage in enumerate(stages, 1):
+        folder = choices.folder / f"{number}-{stage.recipe.name}"
+        if speaks():
+            click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
+        mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange)
+        run_training(stage.recipe, mine, *_learns_by(stage, mine))
+        before = str(folder)
+
+
+def _learns_by(stage: Stage, choices: TrainingChoices) -> tuple[MakeStrategy, dict[str, object] | None]:
+    """The strategy of a stage, and what a resumed run must agree in besides its recipe."""
+    if stage.distillation is None:
+        return _supervised(stage.recipe, choices), None
+    from rawkd.training.distill.distillation import Distillation
+    from rawkd.training.saved.trained import find_trained
+
+    stated = dict(stage.distillation)
+    strategy, teachers = stated.pop("strategy"), stated.pop("teacher").split(" + ")
+    stated.pop("files")
+    distillation = Distillation.of(strategy, tuple(map(find_trained, teachers)), stated)
+
+    def make(device: torch.device, student: nn.Module) -> Strategy:
+        return distillation.build(stage.recipe, stage.subrange, student, choices.vgg16, device)
+
+    return make, distillation.identity()

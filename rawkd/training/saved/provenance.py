@@ -14,6 +14,7 @@ from rawkd.errors import InputError, ModelError
 from rawkd.inference.card import ModelCard
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
+from rawkd.training.saved.stages import stage_of
 from rawkd.training.saved.trained import find_trained
 
 COLUMNS = ("file", "repository", "path", "licence")
@@ -75,14 +76,14 @@ def refuse_other_pictures(checkpoint: Checkpoint, training: CleanSet | None, fol
 def stages_of(run: Path) -> list[dict[str, Any]]:
     """The runs that led to these weights, first to last, those of a model that they began with too.
 
-    Of each its recipe, steps, hours and last validation.
+    Of each its recipe, steps, hours, last validation and settings.
 
     Raises
     ------
     ModelError: if a run of before origins were kept began with what is gone, since a card without it would be untrue.
     """
     checkpoint = _checkpoint_of(run)
-    return [*_origin(checkpoint, run)["stages"], _stage(checkpoint)]
+    return [*_origin(checkpoint, run)["stages"], stage_of(checkpoint)]
 
 
 def data_of(run: Path, held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
@@ -159,18 +160,6 @@ def _before(start_from: str | None) -> dict[str, Any]:
         return {"stages": begun.recipe.get("stages", []), "data": begun.data, "learnt": []}
     run = Path(start_from)
     return {**_origin(_checkpoint_of(run), run), "stages": stages_of(run)}
-
-
-def _stage(checkpoint: Checkpoint) -> dict[str, Any]:
-    stage = {
-        "recipe": checkpoint.recipe["recipe"]["name"],
-        "steps": checkpoint.step,
-        "hours": round(checkpoint.seconds / 3600, 2),
-        "val_psnr_gain_db": round(checkpoint.history[-1]["val_psnr_gain_db"], 3),
-    }
-    if distillation := checkpoint.recipe.get("distillation"):
-        stage["distillation"] = distillation
-    return stage
 
 
 def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
