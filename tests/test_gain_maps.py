@@ -205,6 +205,14 @@ def test_a_damaged_map_is_a_warning(data: bytes) -> None:
     assert "gain map" in warnings[0]
 
 
+def test_a_list_of_countless_maps_costs_no_time() -> None:
+    one = map_data(np.ones((1, 1, 1)), (0, 0, 9, 9))
+    assert len(gain_maps({51009: tag(51009, *[(9, one)] * 64)}, Rect(0, 0, 30, 44))[0]) == 64
+    maps, warnings = gain_maps({51009: tag(51009, *[(9, one)] * 65)}, Rect(0, 0, 30, 44))
+    assert maps == ()
+    assert "more than 64" in warnings[0]
+
+
 def test_what_is_not_applied_is_named_once() -> None:
     lists = {
         51008: tag(51008, (5, b""), (10, b"")),

@@ -21,7 +21,8 @@ GAIN_MAP = 9
 HEADER = ">10I4dI"
 """Top, left, bottom, right, plane, planes, row and column pitch, points down and across; spacing and origin; planes."""
 COLOURS = "RGB"
-MOST_POINTS = 1 << 20
+MOST_POINTS, MOST_MAPS = 1 << 20, 64
+"""Limits on what a damaged file may cost; phones have one map for each Bayer site, of a few hundred points."""
 
 NAMES = {
     1: "lens distortion (WarpRectilinear)",
@@ -62,12 +63,9 @@ def gain_maps(tags: Mapping[int, Tag], area: Rect) -> tuple[tuple[GainMap, ...],
     warnings = []
     for number in (LIST_2, LIST_3):
         try:
-            opcodes = read_opcodes(tags[number].data) if number in tags else ()
-            maps = [one for opcode in opcodes if opcode.number == GAIN_MAP for one in _maps(opcode.data, number, area)]
+            found += _maps_of_list(tags[number].data, number, area) if number in tags else []
         except InputError as error:
             warnings.append(f"the file's gain maps are not used when rendering: it has {error}")
-            maps = []
-        found += maps
     return tuple(found), tuple(warnings)
 
 
@@ -84,6 +82,13 @@ def not_rendered(tags: Mapping[int, Tag]) -> tuple[str, ...]:
             if (number, opcode.number) not in APPLIED:
                 names[NAMES.get(opcode.number, f"opcode {opcode.number}")] = None
     return tuple(names)
+
+
+def _maps_of_list(data: bytes, number: int, area: Rect) -> list[GainMap]:
+    opcodes = [opcode for opcode in read_opcodes(data) if opcode.number == GAIN_MAP]
+    if len(opcodes) > MOST_MAPS:
+        raise InputError(f"more than {MOST_MAPS} of them in one list")
+    return [one for opcode in opcodes for one in _maps(opcode.data, number, area)]
 
 
 def _maps(data: bytes, number: int, area: Rect) -> Iterator[GainMap]:
