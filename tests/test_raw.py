@@ -256,7 +256,21 @@ def test_floating_point_is_refused(read, dtype: type) -> None:
         read(flat_frame(64, 64).astype(dtype) / 16383)
 
 
-@pytest.mark.parametrize(("code", "word"), [(9, "VC-5"), (52546, "JPEG-XL")])
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (5, "LZW"),
+        (8, "deflate"),
+        (9, "VC-5"),
+        (32773, "PackBits"),
+        (32946, "deflate"),
+        (34892, "lossy JPEG"),
+        (34925, "LZMA"),
+        (50000, "Zstandard"),
+        (52546, "JPEG XL"),
+        (12345, "code 12345"),
+    ],
+)
 def test_compressions_that_no_decoder_has_are_refused_by_name(tmp_path: Path, code: int, word: str) -> None:
     path = write_dng(tmp_path / "made.dng", flat_frame(64, 64))
     data = path.read_bytes()

@@ -26,7 +26,19 @@ from rawkd.files.tiff.dng_tags import (
 from rawkd.files.tiff.tags import Ifd, TagTree
 
 PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR = 32803, 34892
-COMPRESSION_VC5, COMPRESSION_JPEG_XL = 9, 52546
+COMPRESSIONS = frozenset({0, 1, 7})
+"""Those of mosaics that LibRaw decodes: none, which some files call 0, and lossless JPEG."""
+NAMES_OF_COMPRESSIONS = {
+    5: "LZW",
+    8: "deflate (ZIP)",
+    9: "VC-5 (GoPro GPR)",
+    32773: "PackBits",
+    32946: "deflate (ZIP)",
+    34892: "lossy JPEG",
+    34925: "LZMA",
+    50000: "Zstandard",
+    52546: "JPEG XL",
+}
 INTERLEAVE_FACTORS = (50975, 52547)
 """RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw passes over."""
 LEAST_PX = 22
@@ -94,11 +106,6 @@ def refuse_unsupported(raw: Ifd) -> None:
 
 
 def _refuse_encoding(raw: Ifd) -> None:
-    compression = raw.number(COMPRESSION)
-    if compression == COMPRESSION_VC5:
-        raise _unsupported("a GoPro GPR in VC-5 compression", "convert it to a DNG with GoPro's or Adobe's converter")
-    if compression == COMPRESSION_JPEG_XL:
-        raise _unsupported("a DNG in JPEG-XL compression", "convert it to a DNG in lossless JPEG")
     if any((raw.number(number) or 1) != 1 for number in INTERLEAVE_FACTORS):
         raise _unsupported("a DNG of interleaved rows or columns", "convert it to a DNG in lossless JPEG")
     if raw.number(SAMPLE_FORMAT) == 3:
@@ -107,6 +114,12 @@ def _refuse_encoding(raw: Ifd) -> None:
         raise _unsupported(f"a DNG of {bits:g} bits a sample", "convert it to 16 bits")
     if (raw.number(SAMPLES_PER_PIXEL) or 1) != 1:
         raise _unsupported("a mosaic of several samples a pixel", "denoise the camera's own raw file")
+    compression = int(raw.number(COMPRESSION) or 1)
+    if compression not in COMPRESSIONS:
+        name = NAMES_OF_COMPRESSIONS.get(compression, f"code {compression}")
+        raise UnsupportedRawError(
+            f"its samples are compressed as {name}, which rawkd cannot decode: convert it to a DNG in lossless JPEG"
+        )
 
 
 def _refuse_mosaic(raw: Ifd) -> None:
