@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from rawkd.batch import lock, queue, work
 from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions, fingerprint
-from rawkd.batch.store import LocalStore
-from rawkd.batch.task import Selection, Task, find_tasks
+from rawkd.batch.store import FileState, LocalStore
+from rawkd.batch.task import Selection, Task, find_states, find_tasks
 from rawkd.batch.watch import Arrivals, watch
 from rawkd.batch.workers import LocalWorkers
 from rawkd.cli import main
@@ -654,17 +654,21 @@ def test_a_file_counts_as_there_when_it_stopped_growing(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     task = Task(store, "a.dng", store, "a-denoised.dng")
     arrivals = Arrivals(settle_s=2.0)
-    assert arrivals.settled([task], 0.0) == []
+
+    def settled(now_s: float) -> list[Task]:
+        return arrivals.settled({task: store.state(task.name)}, now_s)
+
+    assert settled(0.0) == []
     (tmp_path / "a.dng").write_bytes(b"1")
-    assert arrivals.settled([task], 1.0) == []
+    assert settled(1.0) == []
     (tmp_path / "a.dng").write_bytes(b"12")
-    assert arrivals.settled([task], 4.0) == []
-    assert arrivals.settled([task], 5.9) == []
-    assert arrivals.settled([task], 6.0) == [task]
-    assert arrivals.settled([task], 99.0) == []
+    assert settled(4.0) == []
+    assert settled(5.9) == []
+    assert settled(6.0) == [task]
+    assert settled(99.0) == []
     (tmp_path / "a.dng").write_bytes(b"123")
-    assert arrivals.settled([task], 100.0) == []
-    assert arrivals.settled([task], 102.0) == [task]
+    assert settled(100.0) == []
+    assert settled(102.0) == [task]
 
 
 def test_watch_denoises_what_appears(family: Path, tmp_path: Path) -> None:
@@ -673,14 +677,14 @@ def test_watch_denoises_what_appears(family: Path, tmp_path: Path) -> None:
     names: set[str] = set()
     options = BatchOptions(ProcessOptions(DenoiseOptions(model=family)))
 
-    def find() -> tuple[Task, ...]:
+    def find() -> Mapping[Task, FileState | None]:
         if not heard:
             names.add("a.dng")
         else:
             names.add("b.dng")
         for name in names - {path.name for path in (tmp_path / "in").iterdir()}:
             write_photo(tmp_path / "in" / name)
-        return find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), "-denoised.dng")
+        return find_states([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), "-denoised.dng")
 
     workers = LocalWorkers(1)
     try:

@@ -15,8 +15,9 @@ from tiny_models import blur, make_model
 from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions
-from rawkd.batch.store import LocalStore
-from rawkd.batch.task import Selection, find_tasks
+from rawkd.batch.store import FileState, LocalStore
+from rawkd.batch.task import Selection, find_states, find_tasks
+from rawkd.batch.watch import Arrivals, poll_interval
 from rawkd.batch.work import WorkerContext
 from rawkd.cli import main
 from rawkd.errors import NoiseError
@@ -139,13 +140,86 @@ def test_a_url_store_keeps_the_sidecar_and_hides_what_is_hidden(tmp_path: Path) 
     for name in ("a.cr2", "a.xmp", "x/b.nef", ".hidden.dng"):
         (tmp_path / name).write_bytes(name.encode())
     store = UrlStore.at(tmp_path.as_uri() + "/")
-    assert list(store.names(recursive=False)) == ["a.cr2", "a.xmp"]
-    assert list(store.names(recursive=True)) == ["a.cr2", "a.xmp", "x/b.nef"]
+    assert [name for name, _ in store.files(recursive=False)] == ["a.cr2", "a.xmp"]
+    assert [name for name, _ in store.files(recursive=True)] == ["a.cr2", "a.xmp", "x/b.nef"]
+    assert dict(store.files(recursive=True))["x/b.nef"] == store.state("x/b.nef")
     with store.local("a.cr2") as path:
         assert path.read_bytes() == b"a.cr2"
         assert path.with_suffix(".xmp").read_bytes() == b"a.xmp"
     assert store.state("none.dng") is None
     assert store.read("none.dng") is None
+
+
+@pytest.fixture
+def without_stamps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that says nothing of a file but its size, as that of a plain server."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    info = LocalFileSystem.info
+
+    def plain(files: Any, path: Any, **words: Any) -> dict[str, Any]:
+        return {name: value for name, value in info(files, path, **words).items() if name in ("name", "size", "type")}
+
+    monkeypatch.setattr(LocalFileSystem, "info", plain)
+
+
+@pytest.mark.usefixtures("without_stamps")
+def test_another_file_of_equal_size_is_not_taken_for_done(family: Path, tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "in" / "a.dng")
+    size = photo.stat().st_size
+    command = ["batch", (tmp_path / "in").as_uri(), "-o", (tmp_path / "out").as_uri(), "--model", str(family), "-q"]
+    command += ["--report", str(tmp_path / "r.json"), "--jobs", "1"]
+
+    def ended() -> tuple[int, str]:
+        code = main(command)
+        (found,) = read_report(tmp_path / "r.json")["photos"]
+        return code, found["status"]
+
+    assert UrlStore.at((tmp_path / "in").as_uri()).state("a.dng") == FileState(size, "")
+    assert ended() == (0, "done")
+    assert ended() == (0, "skipped")
+    write_photo(photo, 5)
+    assert photo.stat().st_size == size
+    assert ended() == (1, "failed")
+    assert "another input" in read_report(tmp_path / "r.json")["photos"][0]["error"]["sentence"]
+
+
+def test_a_look_at_a_url_is_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    (tmp_path / "in" / "folder.dng").mkdir(parents=True)
+    for index in range(20):
+        (tmp_path / "in" / f"{index}.dng").write_bytes(b"photo")
+    asked: list[str] = []
+    listing, state = LocalFileSystem.ls, UrlStore.state
+    monkeypatch.setattr(LocalFileSystem, "ls", lambda *a, **k: asked.append("listing") or listing(*a, **k))
+    monkeypatch.setattr(LocalFileSystem, "isfile", lambda *_: asked.append("file"))
+    monkeypatch.setattr(UrlStore, "state", lambda *a: asked.append("state") or state(*a))
+    arrivals, given = Arrivals(settle_s=2.0), []
+    for look in range(5):
+        states = find_states([(tmp_path / "in").as_uri()], None, Selection(), ENDING, UrlStore.at)
+        given.append(len(arrivals.settled(states, 10.0 * look)))
+    assert given == [0, 20, 0, 0, 0]
+    assert asked == ["listing"] * 5
+    assert poll_interval(["photos", "s3://bucket/shoot"]) >= 5
+    assert poll_interval(["photos"]) < 1
+
+
+def test_files_that_a_listing_does_not_describe_are_asked_for_until_they_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web server's index names files and says neither size nor time."""
+    (tmp_path / "a.dng").write_bytes(b"photo")
+    monkeypatch.setattr(UrlStore, "files", lambda *_, **__: iter([("a.dng", None)]))
+    asked: list[str] = []
+    state = UrlStore.state
+    monkeypatch.setattr(UrlStore, "state", lambda store, name: asked.append(name) or state(store, name))
+    arrivals, given = Arrivals(settle_s=2.0), []
+    for look in range(5):
+        states = find_states([tmp_path.as_uri()], None, Selection(), ENDING, UrlStore.at)
+        given.append(len(arrivals.settled(states, 10.0 * look)))
+    assert given == [0, 1, 0, 0, 0]
+    assert asked == ["a.dng"] * 2
 
 
 def test_nobody_answers(family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:

@@ -107,11 +107,14 @@ def _difference(task: Task, settings: str, record: Record | None) -> str | None:
 
 
 def _same_input(task: Task, record: Record) -> bool:
-    """Whether the input is the recorded one: same size and time, or same size and bytes."""
+    """Whether the input is the recorded one: same size and stamp, else same bytes.
+
+    A store that has no stamps (some servers) says too little by a size alone, so the bytes are compared.
+    """
     state = task.source.state(task.name)
-    if state is None or state.size != record.size:
+    if state is None or (state.size != record.size and -1 not in (state.size, record.size)):
         return False
-    if state == FileState(record.size, record.stamp):
+    if state.stamp and state == FileState(record.size, record.stamp):
         return True
     return _hash(task.source, task.name) == record.sha256
 

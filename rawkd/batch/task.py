@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from rawkd.batch.store import LocalStore, Missed, Store, unheard
+from rawkd.batch.store import FileState, LocalStore, Missed, Store, unheard
 from rawkd.errors import InputError
 from rawkd.files.naming import RAW_SUFFIXES
 
@@ -77,7 +77,26 @@ def find_tasks(
     open_store: Callable[[str], Store] = LocalStore,
     missed: Missed = unheard,
 ) -> tuple[Task, ...]:
-    """The photos of folders and files, each once, in the order of their names.
+    """The photos of folders and files, each once, in the order of their names; parameters as in `find_states`.
+
+    Raises
+    ------
+    InputError: if there is no photo at all.
+    """
+    return tuple(find_states(inputs, output, selection, ending, open_store, missed))
+
+
+def find_states(
+    inputs: Sequence[str],
+    output: str | None,
+    selection: Selection,
+    ending: str,
+    open_store: Callable[[str], Store] = LocalStore,
+    missed: Missed = unheard,
+) -> Mapping[Task, FileState | None]:
+    """The photos of folders and files with their states, each once, in the order of their names.
+
+    A folder is listed once. A state is None where the listing does not say it, or the file is not there.
 
     Two spellings of a folder are one target, for a target is locked once, and has one pool a series.
 
@@ -93,19 +112,19 @@ def find_tasks(
     InputError: if there is no photo at all.
     """
     target = None if output is None else open_store(output)
-    found: dict[tuple[str, str], Task] = {}
+    found: dict[tuple[str, str], tuple[Task, FileState | None]] = {}
     beside: dict[str, Store] = {}
     for given in inputs:
-        for store, name in _photos(given, selection, open_store, missed):
+        for store, name, state in _photos(given, selection, open_store, missed):
             path = PurePosixPath(name)
             home = target or beside.setdefault(_folder(store), store)
             task = Task(store, name, home, str(path.with_name(path.stem + ending)))
-            found.setdefault(place(store, name), task)
+            found.setdefault(place(store, name), (task, state))
     if not found:
         searched = ", ".join(inputs)
         below = "" if selection.recursive else "; folders below are searched with --recursive"
         raise InputError(f"{searched}: there are no raw photos{below}")
-    return tuple(sorted(found.values(), key=lambda task: (task.source.root, task.name)))
+    return dict(sorted(found.values(), key=lambda one: (one[0].source.root, one[0].name)))
 
 
 def refuse_missing(inputs: Sequence[str]) -> None:
@@ -124,17 +143,20 @@ def refuse_missing(inputs: Sequence[str]) -> None:
 
 def _photos(
     given: str, selection: Selection, open_store: Callable[[str], Store], missed: Missed
-) -> Iterable[tuple[Store, str]]:
-    """Stores and names of what one argument names."""
+) -> Iterable[tuple[Store, str, FileState | None]]:
+    """Stores, names and states of what one argument names."""
+    folder, name = given, ""
     if "://" in given:
         head, _, last = given.rstrip("/").rpartition("/")
         if not given.endswith("/") and PurePosixPath(last).suffix:
-            return [(open_store(head), last)]
+            folder, name = head, last
     elif not Path(given).is_dir():
-        return [(open_store(str(Path(given).parent)), Path(given).name)]
-    store = open_store(given)
-    names = store.names(recursive=selection.recursive, missed=missed)
-    return [(store, name) for name in names if selection.wants(name)]
+        folder, name = str(Path(given).parent), Path(given).name
+    store = open_store(folder)
+    if name:
+        return [(store, name, store.state(name))]
+    files = store.files(recursive=selection.recursive, missed=missed)
+    return [(store, name, state) for name, state in files if selection.wants(name)]
 
 
 def place(store: Store, name: str) -> tuple[str, str]:

@@ -17,6 +17,12 @@ from rawkd.batch.store import OWN_FOLDER, FileState, Missed, unheard
 from rawkd.errors import InputError, OutputError, UsageError
 
 SIDECARS = (".xmp", ".XMP")
+STAMPS = (
+    "ETag", "etag", "LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified", "modify",
+    "last_write_time", "Content-MD5", "Digest",
+)  # fmt: skip
+"""What fsspec's drivers call the version, the time of the last change or a hash of a file, best first."""
+UNKNOWN = FileState(-1, "")
 
 
 @dataclass(frozen=True)
@@ -48,33 +54,30 @@ class UrlStore:
         """The URL of a file."""
         return f"{self.root}/{name}"
 
-    def names(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[str]:  # noqa: ARG002
-        """All files but those with a hidden part in their names; whether parts are left out, only the driver knows."""
+    def files(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[tuple[str, FileState | None]]:  # noqa: ARG002
+        """Names and states of all files but those with a hidden part in their names, by one listing.
+
+        Folders that cannot be read are left out by the driver, which does not report them.
+        """
         files, base = self._opened()
         try:
-            found = files.find(base) if recursive else files.ls(base, detail=False)
-            for path in sorted(found):
-                name = path[len(base) :].strip("/")
-                if (
-                    name
-                    and not any(part.startswith(".") for part in name.split("/"))
-                    and (recursive or files.isfile(path))
-                ):
-                    yield name
+            found = files.find(base, detail=True).values() if recursive else files.ls(base, detail=True)
         except OSError as error:
             raise InputError(f"{self.root}: it cannot be listed ({error}); check the address and its keys") from error
+        for info in sorted(found, key=lambda info: str(info["name"])):
+            name = str(info["name"])[len(base) :].strip("/")
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            if name and not hidden and info.get("type") != "directory":
+                state = _state(info)
+                yield name, None if state == UNKNOWN else state
 
     def state(self, name: str) -> FileState | None:
         """Size, and whatever the driver has for the version or the time of the last change."""
         files, base = self._opened()
         try:
-            info: dict[str, Any] = files.info(f"{base}/{name}")
+            return _state(files.info(f"{base}/{name}"))
         except OSError:
             return None
-        stamp = next(
-            (str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime", "updated") if key in info), ""
-        )
-        return FileState(int(info.get("size") or 0), stamp)
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
@@ -148,6 +151,12 @@ class UrlStore:
 
     def _unwritable(self, name: str, error: OSError) -> OutputError:
         return OutputError(f"{self.shown(name)}: cannot be written ({error}); check the address and its keys")
+
+
+def _state(info: dict[str, Any]) -> FileState:
+    """Size and stamp out of what a driver says of a file."""
+    size = info.get("size")
+    return FileState(-1 if size is None else int(size), next((str(info[key]) for key in STAMPS if info.get(key)), ""))
 
 
 def _fetch_if_there(files: Any, remote: str, copy: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rawkd.batch.queue import Batch, Listener
@@ -11,8 +11,10 @@ from rawkd.batch.store import FileState
 from rawkd.batch.task import Task
 
 SETTLE_S = 2.0
-"""A file that has not changed for so long is there (our choice)."""
-POLL_S = 0.5
+"""A file that has not changed for so long is complete (our choice)."""
+POLL_S, URL_POLL_S = 0.5, 10.0
+"""Seconds between two listings, of folders and where an input is a URL, whose every listing is a request (our choice).
+"""
 
 
 @dataclass
@@ -28,11 +30,19 @@ class Arrivals:
     _seen: dict[Task, tuple[FileState, float]] = field(default_factory=dict)
     _given: dict[Task, FileState] = field(default_factory=dict)
 
-    def settled(self, tasks: Sequence[Task], now_s: float) -> list[Task]:
-        """Those of `tasks` that have not changed since `settle_s`, without those that were given out before."""
+    def settled(self, states: Mapping[Task, FileState | None], now_s: float) -> list[Task]:
+        """The photos that have not changed since `settle_s`, without those that were given out before.
+
+        Parameters
+        ----------
+        states : as `find_states` returns them. A photo without a state there is asked for its own until it is given
+            out, and not after, so that a later change of it is not seen.
+        """
         ready = []
-        for task in tasks:
-            state = task.source.state(task.name)
+        for task, listed in states.items():
+            if listed is None and task in self._given:
+                continue
+            state = listed or task.source.state(task.name)
             if state is None or self._given.get(task) == state:
                 continue
             before = self._seen.get(task)
@@ -44,19 +54,30 @@ class Arrivals:
         return ready
 
 
+def poll_interval(inputs: Sequence[str]) -> float:
+    """Seconds between two looks at folders, files and URLs."""
+    return URL_POLL_S if any("://" in given for given in inputs) else POLL_S
+
+
 def watch(
-    find: Callable[[], Sequence[Task]],
+    find: Callable[[], Mapping[Task, FileState | None]],
     batch: Batch,
     listen: Listener,
     *,
+    poll_s: float = POLL_S,
     arrivals: Arrivals | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Do every photo that `find` finds once it has stopped growing, until `stopped` says so or a KeyboardInterrupt."""
+    """Denoise every photo that `find` returns once it has stopped growing, until `stopped` or a KeyboardInterrupt.
+
+    Parameters
+    ----------
+    find : photos and states, see `find_states`; called once a look. poll_s : seconds between two looks.
+    """
     arrivals = arrivals or Arrivals()
     while not stopped():
         ready = arrivals.settled(find(), time.monotonic())
         if ready:
             batch.run(ready, listen)
         else:
-            time.sleep(POLL_S)
+            time.sleep(poll_s)

@@ -150,7 +150,7 @@ def denoise(worker: WorkerContext, assignment: Assignment) -> Staged | Failure:
 
 
 def _state(task: Task) -> FileState:
-    """The state of an input; where it cannot be seen, one that no later look finds again."""
+    """The state of an input; an unknown one where it cannot be seen: the next run then compares the bytes."""
     return task.source.state(task.name) or FileState(-1, "")
 
 

@@ -17,11 +17,11 @@ from rawkd.cli.options import Choices, shared_options
 from rawkd.cores import available_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rawkd.batch.queue import Batch
     from rawkd.batch.settings import BatchOptions
-    from rawkd.batch.store import Store
+    from rawkd.batch.store import FileState, Store
     from rawkd.batch.task import Task
     from rawkd.batch.workers import Workers
 
@@ -77,7 +77,8 @@ def batch_command(
     from rawkd.batch.queue import Batch
     from rawkd.batch.report import check_place
     from rawkd.batch.settings import BatchOptions
-    from rawkd.batch.task import Selection, find_tasks, refuse_missing
+    from rawkd.batch.task import Selection, find_states, refuse_missing
+    from rawkd.batch.watch import poll_interval
     from rawkd.files.naming import ending_of
 
     _check(quiet=quiet, verbose=verbose, dry_run=dry_run, watching=watching, reporting=report is not None)
@@ -91,10 +92,10 @@ def batch_command(
     open_store = _stores(absolute=cluster is not None)
     display = BatchDisplay(Console(verbosity=verbose - quiet), None, as_json)
 
-    def find() -> tuple[Task, ...]:
-        return find_tasks(inputs, output, selection, ending, open_store, display.missed)
+    def find() -> Mapping[Task, FileState | None]:
+        return find_states(inputs, output, selection, ending, open_store, display.missed)
 
-    tasks = () if watching else find()
+    tasks = () if watching else tuple(find())
     display.total = None if watching else len(tasks)
     options, workers = _workers(cluster, jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS), options, display)
     with closing(workers):
@@ -105,7 +106,7 @@ def batch_command(
         try:
             with display:
                 if watching:
-                    _watch(find, batch, display)
+                    _watch(find, poll_interval(inputs), batch, display)
                 else:
                     batch.run(tasks, display.listen)
         finally:
@@ -150,20 +151,22 @@ def _workers(
     return fixed, ClusterWorkers(cluster, fixed)
 
 
-def _watch(find: Callable[[], Sequence[Task]], batch: Batch, display: BatchDisplay) -> None:
+def _watch(
+    find: Callable[[], Mapping[Task, FileState | None]], poll_s: float, batch: Batch, display: BatchDisplay
+) -> None:
     """Until Ctrl-C, which is how a watch ends and no failure."""
     from rawkd.batch.watch import watch
     from rawkd.errors import InputError
 
-    def found() -> Sequence[Task]:
+    def found() -> Mapping[Task, FileState | None]:
         try:
             return find()
         except InputError:  # none yet
-            return ()
+            return {}
 
     display.console.say("watching; Ctrl-C ends it")
     try:
-        watch(found, batch, display.listen)
+        watch(found, batch, display.listen, poll_s=poll_s)
     except KeyboardInterrupt:
         display.console.say("the watch has ended")
 
