@@ -27,8 +27,8 @@ from rawkd.inference.engines import load_engine
 from rawkd.inference.students import load_cards
 from rawkd.metrics import psnr
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
+from rawkd.restore.mosaic import restore_mosaic
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import restore_mosaic
 from rawkd.sensor.bayer import pack, unpack
 from rawkd.training.data.synthesize import add_noise, camera_at
 

@@ -19,8 +19,9 @@ from rawkd.photo import Rect
 from rawkd.render.demosaic import Method
 from rawkd.render.view import render, render_preview
 from rawkd.report import Clock, Report, camera_name
+from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, Progress, Restoration, no_progress, prepare, restore
+from rawkd.restore.pipeline import Context, Restoration, prepare, restore
 from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"

@@ -105,7 +105,7 @@ def test_noise_below_black_reaches_the_network_and_comes_back(keeping: Path, mon
         seen.append(rggb.min())
         return denoise_tiled(engine, rggb, ksigma, *others)
 
-    monkeypatch.setattr("rawkd.restore.pipeline.denoise_tiled", watched)
+    monkeypatch.setattr("rawkd.restore.mosaic.denoise_tiled", watched)
     result = denoise(photo, DenoiseOptions(model=keeping, noise=NOISE, device="cpu", ensemble=1))
     np.testing.assert_array_equal(result.photo.frame, photo.frame)
     assert seen == [photo.mosaic.data.min()]

@@ -28,7 +28,7 @@ from rawkd.photo import Capture, RawPhoto
 from rawkd.process import SOFTWARE
 from rawkd.report import camera_name
 from rawkd.restore.installed_calibration import profile_folder, profile_name
-from rawkd.restore.pipeline import Progress, no_progress
+from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile, profile_record
 

@@ -21,8 +21,9 @@ from rawkd.photo.region import sensor_rect
 from rawkd.process import SOFTWARE
 from rawkd.render.demosaic import Method
 from rawkd.render.view import render, render_preview
+from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, Progress, Restoration, no_progress, prepare, restore
+from rawkd.restore.pipeline import Context, Restoration, prepare, restore
 from rawkd.sensor.noise import NoiseModel
 
 Picture = NDArray[np.uint8]

@@ -12,8 +12,9 @@ from rawkd.inference.card import ModelCard
 from rawkd.inference.engines import Engines
 from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import Mosaic
+from rawkd.restore.mosaic import restore_mosaic
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import engine_of, restore_mosaic
+from rawkd.restore.pipeline import engine_of
 
 NOISY, BUILT_IN = "noisy", "built-in"
 

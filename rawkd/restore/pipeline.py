@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.engines import Engines
-from rawkd.inference.self_ensemble import self_ensemble
 from rawkd.inference.students import choose_student, load_family
-from rawkd.inference.tiling import denoise_tiled
-from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto, Rect
-from rawkd.restore.blend import blend
+from rawkd.photo import Mosaic, RawPhoto, Rect
 from rawkd.restore.installed_calibration import installed_profile, known_defects
-from rawkd.restore.local_mean import keep_local_mean
+from rawkd.restore.mosaic import Progress, no_progress, restore_mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.region import part_with_context
-from rawkd.sensor.bayer import unify_bayer
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.defects import with_known_defects, without_defects
-from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 from rawkd.sensor.rows import level_rows
-
-Progress = Callable[[float], None]
-"""Called with the part of the work that is done, 0..1."""
 
 FINE_BITS = 14
 """Sources of fewer bits are written in integers of this many, so that shadows are not posterised (our choice)."""
@@ -93,10 +82,6 @@ class Restoration:
     precision: str | None
     warnings: tuple[str, ...] = ()
     defects: int = 0
-
-
-def no_progress(_part: float) -> None:
-    """Ignore the progress."""
 
 
 def denoise(
@@ -210,61 +195,3 @@ def _without_defects_only(
     if defects.total or photo.row_offset_dn is not None:
         photo = photo.with_mosaic(sound)
     return Restoration(photo, sound, noise, None, None, None, warnings, defects.total)
-
-
-def restore_mosaic(
-    noisy: Mosaic,
-    noise: NoiseModel,
-    card: ModelCard,
-    engine: Engine,
-    options: DenoiseOptions,
-    progress: Progress = no_progress,
-    *,
-    floor: float,
-    saturation: float | DoubleArray,
-    neutral: DoubleArray | None = None,
-) -> Mosaic:
-    """A mosaic as a student restores it, as much of it as the options ask for.
-
-    Parameters
-    ----------
-    card, engine : the student and what runs it.
-    floor : signal of the file's smallest integer.
-    saturation : signal at which the sensor clips; (2, 2) of the sites of the CFA cell where they differ.
-    neutral : (3,) as-shot neutral, for luma and chroma; None takes the channels as they are.
-    """
-    unified, unification = unify_bayer(noisy)
-    ksigma = KSigma.between(noise, card.anchor)
-    rounds = _Rounds(progress, options.ensemble)
-
-    def denoise_once(rggb: FloatArray) -> FloatArray:
-        return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
-
-    clean = self_ensemble(denoise_once, unified, options.ensemble)
-    keep_local_mean(unified, clean, noise, floor=floor, saturation=float(np.min(saturation)))
-    restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
-    return blend(
-        noisy,
-        restored,
-        noise,
-        saturation=saturation,
-        strength=options.strength,
-        luma=options.luma,
-        chroma=options.chroma,
-        neutral=neutral,
-    )
-
-
-class _Rounds:
-    """Makes one rising progress out of the rounds of a self-ensemble."""
-
-    def __init__(self, progress: Progress, num_rounds: int) -> None:
-        self._progress = progress
-        self._num_rounds = num_rounds
-        self._begun = 0
-
-    def next_round(self) -> Callable[[int, int], None]:
-        """The progress of the next round, tiles done of tiles in all, as its share of the whole."""
-        before = self._begun
-        self._begun += 1
-        return lambda done, total: self._progress((before + done / total) / self._num_rounds)
