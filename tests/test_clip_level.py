@@ -110,6 +110,12 @@ def test_twelve_bits_and_combed_histograms() -> None:
     assert measured(4 * in_dn(fine / 4)).saturation_dn == 15500
 
 
+def test_of_large_frames_a_part_of_the_rows_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rawkd.files.read.clip_level.SAMPLES", 20_000)  # every third row of each colour
+    frame = in_dn(np.minimum(exposed(smooth_light() + lamp(60)), 15500))
+    assert measured(frame).saturation_dn == 15500
+
+
 def patches(light: np.ndarray, size: int, brightness: float) -> np.ndarray:
     """Evenly lit squares, sharp at their edges."""
     out = light.copy()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rawpy
 import tifffile
-from synthetic_dng import LONG, RATIONAL, SRATIONAL, write_dng
+from synthetic_dng import LONG, RATIONAL, SHORT, SRATIONAL, write_dng
 from tiny_models import even_blur, make_model
 
 from rawkd.files.read.decode import Decoder
@@ -88,6 +88,36 @@ def test_a_blown_patch_is_neutral_at_every_exposure(
     assert before < 6000, "ten stops less leave a dark grey"
     preview = render_preview(photo, max_px=WIDTH)
     assert preview[preview.shape[0] // 2, preview.shape[1] // 2].tolist() == [255, 255, 255]
+
+
+UNEVEN = {
+    "a black for each site": {50713: (SHORT, (2, 2)), 50714: (RATIONAL, (500.0, 516.0, 508.0, 524.0))},
+    "a black for each row and column": {
+        50715: (SRATIONAL, tuple(np.round(np.random.default_rng(0).normal(0, 3, WIDTH), 3))),
+        50716: (SRATIONAL, tuple(np.round(np.random.default_rng(1).normal(0, 3, HEIGHT), 3))),
+    },
+}
+
+
+@pytest.mark.parametrize("clips", [(16383, 16383, 16383), (15500, 15500, 15500), (16383, 15500, 14000)])
+@pytest.mark.parametrize("kind", UNEVEN)
+def test_uneven_blacks_and_clips_leave_no_tint(
+    tmp_path: Path, decoder: Decoder, blurring: Path, clips: tuple[int, int, int], kind: str
+) -> None:
+    """The integers of the blown patch come back as they are, whatever black each of them lies above."""
+    red, green, blue = clips
+    ends = np.tile([[red, green], [green, blue]], (HEIGHT // 2, WIDTH // 2))
+    frame = np.minimum(scene(512, 16383, 16383), ends).astype(np.uint16)
+    photo = read_raw(write_dng(tmp_path / "made.dng", frame, tags=UNEVEN[kind]), decoder=decoder)
+    assert photo.levels.saturation_dn == min(clips)
+    restoration = denoise(photo, DenoiseOptions(model=blurring, noise=(GAIN, READ), device="cpu"))
+    np.testing.assert_array_equal(restoration.photo.frame[INSIDE], ends[INSIDE])
+    for exposure_ev in (0.0, -1.0, -3.0):
+        picture = render(photo, mosaic=restoration.mosaic, exposure_ev=exposure_ev, dtype=np.uint16, threads=1)
+        patch = picture[INSIDE].astype(int)
+        # Grey may vary from cell to cell as the black levels do; the patch as a whole has no tint.
+        assert np.ptp(patch.mean(axis=(0, 1))) <= 1
+        assert exposure_ev < 0 or patch.min() == 65535
 
 
 def photos_of_both_blacks(tmp_path: Path, decoder: Decoder, numbers: tuple[int, ...]) -> tuple[RawPhoto, RawPhoto]:

@@ -168,7 +168,7 @@ def test_an_ensemble_multiplies_any_tier(tier: str | None, network: str, monkeyp
         rounds.append(given[3].name)
         return denoise_tiled(*given)
 
-    monkeypatch.setattr("rawkd.restore.pipeline.denoise_tiled", counted)
+    monkeypatch.setattr("rawkd.restore.mosaic.denoise_tiled", counted)
     photo = noisy_photo(64, 72)
     for ensemble in (1, 2, 8):
         rounds.clear()
