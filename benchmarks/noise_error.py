@@ -22,8 +22,8 @@ import numpy as np
 
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern, Mosaic, RawPhoto
+from rawkd.sensor.blind.estimate import estimate_noise
 from rawkd.sensor.choose_noise import noise_model_of
-from rawkd.sensor.estimate import estimate_noise
 
 CLOSE = np.log2(1.3)
 

@@ -16,10 +16,10 @@ from scipy.optimize import nnls
 from rawkd.errors import NoiseError
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern, Mosaic
-from rawkd.sensor.blocks import LUMA, NOISE, block_statistics
-from rawkd.sensor.clipping import unclipped
-from rawkd.sensor.estimate import estimate_noise
-from rawkd.sensor.fit import _non_negative, fit_line
+from rawkd.sensor.blind.blocks import LUMA, NOISE, block_statistics
+from rawkd.sensor.blind.clipping import unclipped
+from rawkd.sensor.blind.estimate import estimate_noise
+from rawkd.sensor.blind.fit import _non_negative, fit_line
 from rawkd.sensor.noise import read_variance_prior
 
 FLOOR = -512 / 15871

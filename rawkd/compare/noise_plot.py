@@ -11,7 +11,7 @@ from rawkd.errors import NoiseError
 from rawkd.files.write.chart import COLOURS, Axis, Series, chart, span
 from rawkd.files.write.drawing import Drawing
 from rawkd.photo import DoubleArray, Mosaic, RawPhoto
-from rawkd.sensor.blocks import block_statistics
+from rawkd.sensor.blind.blocks import block_statistics
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
 
 NUM_BLOCKS = 900

@@ -14,7 +14,7 @@ import numpy as np
 
 from rawkd.errors import NoiseError, UsageError
 from rawkd.photo import RawPhoto
-from rawkd.sensor.estimate import NoiseEstimate, estimate_noise
+from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
 from rawkd.sensor.iso_prior import IsoPrior, iso_prior
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
 from rawkd.sensor.profile import read_profile

@@ -17,7 +17,7 @@ from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.matlab import Blocks, open_blocks
 from rawkd.photo import CFAPattern, FloatArray, Mosaic
 from rawkd.sensor.bayer import Unification
-from rawkd.sensor.estimate import estimate_noise
+from rawkd.sensor.blind.estimate import estimate_noise
 from rawkd.sensor.noise import NoiseModel
 
 PHONE_PATTERNS = {

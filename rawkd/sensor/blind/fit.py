@@ -15,8 +15,8 @@ import numpy as np
 
 from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
-from rawkd.sensor.blocks import LUMA, NOISE, BlockStatistics
-from rawkd.sensor.clipping import unclipped
+from rawkd.sensor.blind.blocks import LUMA, NOISE, BlockStatistics
+from rawkd.sensor.blind.clipping import unclipped
 from rawkd.sensor.noise import READ_PRIOR_SLOPE, read_variance_prior
 
 MIN_BLOCKS = 24

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rawkd.photo import Mosaic
-from rawkd.sensor.blocks import block_statistics
-from rawkd.sensor.fit import MIN_BLOCKS, VarianceLine, fit_line
+from rawkd.sensor.blind.blocks import block_statistics
+from rawkd.sensor.blind.fit import MIN_BLOCKS, VarianceLine, fit_line
 from rawkd.sensor.noise import NoiseModel
 
 NUM_BLOCKS = 8192

@@ -1,0 +1,1 @@
+"""Noise parameters from the pixels of one photo alone."""
