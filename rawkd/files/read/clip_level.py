@@ -18,8 +18,8 @@ Counts = NDArray[np.int64]
 
 WIDTHS = (2.0**-14, 2.0**-12, 2.0**-10, 2.0**-8)
 """Widths of a spike that are tried, in parts of the range; the widest is still narrower than shot noise at white."""
-LEAST_SIGNAL = 0.5
-"""Signal below which no clipping is looked for."""
+LEAST_SIGNAL, LEAST_SIGNAL_ALONE = 0.5, 0.7
+"""Signal below which no clipping is looked for, and below which one colour alone is no proof of it."""
 COARSEST = 1 / 800
 """Largest distance of neighbouring integers, in parts of the range: 10 bits, but not 8, are fine enough."""
 OUTLIERS, OUTLIER_SHARE = 16, 1e-4
@@ -68,7 +68,7 @@ def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) ->
     clips = {
         colour: min(float(spike.foot), stated)
         for colour, spike in spikes.items()
-        if spike.deviation <= SURE * levels.range_dn
+        if spike.is_sure(levels)
         or any(abs(spike.foot - other.foot) <= same for other in spikes.values() if other is not spike)
     }
     if not clips:
@@ -94,6 +94,11 @@ class _Spike:
 
     foot: int
     deviation: float
+
+    def is_sure(self, levels: Levels) -> bool:
+        """Whether it shows clipping even if no other colour has a spike at the same DN."""
+        signal = (self.foot - levels.mean_black_dn) / levels.range_dn
+        return signal >= LEAST_SIGNAL_ALONE and self.deviation <= SURE * levels.range_dn
 
 
 def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spike | None:
