@@ -15,10 +15,11 @@ from threading import Lock
 
 from rawkd.errors import ModelError, RawkdError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.devices import DEVICES
 from rawkd.inference.engine import Engine
 from rawkd.inference.selftest import self_test
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+__all__ = ["DEVICES", "Engines", "gpu_in_sight", "load_engine"]
 
 
 def gpu_in_sight() -> str | None:
