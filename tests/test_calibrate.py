@@ -421,13 +421,8 @@ def test_a_file_that_says_nothing_of_the_iso_is_passed_over() -> None:
     assert installed_profile(photo.capture) == (farther, warnings[:1])
 
 
-def test_without_a_home_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    for name in ("XDG_CONFIG_HOME", "APPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_nothing_is_installed() -> None:
     photo = Camera(seed=20).take(wedge(), 50)
     assert installed_files() == []
     assert installed_profile(photo.capture) == (None, ())

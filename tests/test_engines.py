@@ -26,13 +26,14 @@ from rawkd.inference.selftest import check_golden, golden_input, make_golden
 from rawkd.inference.weights import WEIGHTS, sha256_of
 from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import Anchor
+from rawkd.user_folders import cache_folder
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the user's own record of self-tests."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(selftest, "cache_directory", lambda: folder)
+    monkeypatch.setattr(selftest, "cache_folder", lambda: folder)
     return folder
 
 
@@ -291,31 +292,12 @@ def test_a_cache_that_cannot_be_written_is_no_error(card: ModelCard, cache: Path
     assert (engine.device, warnings) == ("cpu", ())
 
 
-def test_cache_folders_follow_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert selftest.cache_directory() == tmp_path / "rawkd"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert selftest.cache_directory() == Path.home() / ".cache" / "rawkd"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert selftest.cache_directory() == Path.home() / "Library" / "Caches" / "rawkd"
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    assert selftest.cache_directory() == tmp_path / "rawkd" / "Cache"
-
-
+@pytest.mark.usefixtures("homeless")
 def test_a_user_without_a_home_has_no_cache(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", _nowhere)
-    assert selftest.cache_directory() is None
+    monkeypatch.setattr(selftest, "cache_folder", cache_folder)
+    assert selftest.cache_folder() is None
     engine, warnings = load_engine(card, device="cpu", threads=1)
     assert (engine.device, warnings) == ("cpu", ())
-
-
-def _nowhere() -> Path:
-    raise RuntimeError("Could not determine home directory.")
 
 
 def test_devices_and_inputs_that_do_not_exist(card: ModelCard) -> None:

@@ -11,7 +11,6 @@ import binascii
 import json
 import os
 import platform
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from rawkd.inference.engine import Engine
 from rawkd.inference.weights import sha256_of
 from rawkd.photo import DoubleArray, FloatArray
 from rawkd.sensor.ksigma import Anchor
+from rawkd.user_folders import cache_folder
 
 Run = Callable[[FloatArray], FloatArray]
 """A network: (1, 4, h, w) anchored values -> the same shape, float32."""
@@ -113,7 +113,7 @@ def self_test(card: ModelCard, engine: Engine) -> None:
     """
     model = json.dumps([card.files, asdict(card.golden)], sort_keys=True)
     key = sha256_of("\n".join([platform.node(), engine.identity, engine.precision, model]).encode())
-    folder = cache_directory()
+    folder = cache_folder()
     if folder is None:
         check_golden(card, engine)
         return
@@ -127,21 +127,6 @@ def self_test(card: ModelCard, engine: Engine) -> None:
         temporary = record.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps([*passed[-999:], key]), encoding="ascii")
         temporary.replace(record)
-
-
-def cache_directory() -> Path | None:
-    """The user's cache folder of rawkd by the system's custom; it may not exist. None for a user without a home."""
-    variable, custom, own = {
-        "win32": ("LOCALAPPDATA", "AppData/Local", "rawkd/Cache"),
-        "darwin": ("", "Library/Caches", "rawkd"),
-    }.get(sys.platform, ("XDG_CACHE_HOME", ".cache", "rawkd"))
-    configured = Path(os.environ.get(variable, ""))
-    if configured.is_absolute():
-        return configured / own
-    try:
-        return Path.home() / custom / own
-    except RuntimeError:
-        return None
 
 
 def _passed(record: Path) -> list[str]:

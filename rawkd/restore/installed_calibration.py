@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,39 +9,38 @@ from rawkd.errors import NoiseError, OutputError
 from rawkd.photo import Capture
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.profile import CameraProfile, read_profile
+from rawkd.user_folders import config_folder
 
 
 def profile_folder() -> Path:
-    """Where installed calibration files lie: rawkd/cameras in the user's configuration folder.
-
-    XDG_CONFIG_HOME or ~/.config on Linux, ~/Library/Application Support on macOS, APPDATA on Windows.
+    """Where installed calibration files lie: `cameras` in the user's `config_folder`.
 
     Raises
     ------
     OutputError: if the user has no home folder, as services and containers may not.
     """
-    try:
-        if sys.platform == "darwin":
-            home = Path.home() / "Library" / "Application Support"
-        elif sys.platform == "win32":
-            home = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-        else:
-            configured = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-            home = configured if configured.is_absolute() else Path.home() / ".config"
-    except RuntimeError as error:
+    folder = config_folder()
+    if folder is None:
         raise OutputError(
             "the folder of installed calibration files is not known, since the user has no home folder: set HOME, or"
             " name a calibration file (calibrate --out FILE.json, denoise --calibration FILE.json)"
-        ) from error
-    return home / "rawkd" / "cameras"
+        )
+    return folder / "cameras"
 
 
 def installed_files(folder: Path | None = None) -> list[Path]:
-    """The calibration files in a folder by name, None for `profile_folder`; without a home folder there are none."""
+    """The calibration files in a folder by name, None for `profile_folder`; without a home folder there are none.
+
+    On macOS, where `profile_folder` follows XDG_CONFIG_HOME, ~/Library/Application Support/rawkd/cameras is read too.
+    """
     try:
-        return sorted((folder or profile_folder()).glob("*.json"))
-    except OutputError:
+        folders = [folder or profile_folder()]
+        if folder is None and sys.platform == "darwin":
+            folders.append(Path.home() / "Library" / "Application Support" / "rawkd" / "cameras")
+    except (OutputError, RuntimeError):
         return []
+    found = {path.name: path for folder in reversed(folders) for path in folder.glob("*.json")}
+    return [found[name] for name in sorted(found)]
 
 
 def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Path | None, tuple[str, ...]]:
