@@ -610,21 +610,67 @@ def test_killed_at_the_worst_moments(
     assert not left_over(tmp_path / "out")
 
 
-def test_killed_at_random_moments(run: Run, family: Path, tmp_path: Path) -> None:
+HANG = (
+    "import itertools, sys, time\n"
+    "from pathlib import Path\n"
+    "from rawkd.batch import work\n"
+    "process_file, turns = work.process_file, itertools.count(1)\n"
+    "def hanging(path, output, *words, **named):\n"
+    "    def hang():\n"
+    "        Path({sign!r}).write_text(output.name)\n"
+    "        time.sleep(600)\n"
+    "    turn = next(turns)\n"
+    "    if turn > {turn} + 1: time.sleep(600)\n"
+    "    if turn == {turn} and not {after}: hang()\n"
+    "    report = process_file(path, output, *words, **named)\n"
+    "    if turn == {turn}: hang()\n"
+    "    return report\n"
+    "work.process_file = hanging\n"
+    "from rawkd.cli import main\n"
+    "sys.exit(main({words!r}))\n"
+)
+
+
+def test_killed_while_a_photo_is_in_work(run: Run, family: Path, tmp_path: Path) -> None:
+    """Four kills of one batch: a photo is certainly begun and not done, and the other thread may be anywhere in one."""
     write_shoot(tmp_path / "in", 8)
     assert run(target=tmp_path / "undisturbed") == 0
     words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family), "--jobs", "2"]
+    own = tmp_path / "out" / ".rawkd"
     rng = random.Random(1)
-    for _ in range(4):
+    done: set[str] = set()
+    for turn, after in [(1, False), (1, True), (3, False), (3, True)]:
+        sign = tmp_path / f"in-work-{turn}-{after}"
+        script = HANG.format(sign=str(sign), turn=turn, after=after, words=words)
         child = subprocess.Popen(
-            [sys.executable, "-m", "rawkd", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(rng.uniform(0.2, 1.2))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        try:
+            begun = appeared(sign, child)
+            time.sleep(rng.uniform(0, 0.3))
+        finally:
+            child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        assert (own / "work" / begun).exists() == after
+        records = {path.stem: json.loads(path.read_text()) for path in (own / "photos").glob("*.json")}
+        assert begun[:24] not in records  # the work file of a photo is named by its key, as its record
+        assert done <= {key for key, record in records.items() if record["done"]}
+        done = {key for key, record in records.items() if record["done"]}
+        assert len(done) < 8
     assert main(words) == 0
     assert outputs(tmp_path / "out") == outputs(tmp_path / "undisturbed")
     assert not left_over(tmp_path / "out")
+
+
+def appeared(sign: Path, child: subprocess.Popen[bytes]) -> str:
+    """What a child that still runs wrote into a file, awaited for a minute at most."""
+    end = time.monotonic() + 60
+    while not (sign.exists() and sign.read_text()):
+        assert child.poll() is None, "it ended before its photo was begun"
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert child.poll() is None
+    return sign.read_text()
 
 
 def test_ctrl_c_leaves_the_report_of_what_was_done(
