@@ -27,6 +27,7 @@ from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.export import export as exporting  # noqa: E402
 from rawkd.training.export.export import export  # noqa: E402
+from rawkd.training.export.readme import readme_of  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
@@ -98,6 +99,15 @@ def test_the_card_is_complete(model: Path) -> None:
     readme = (model / "README.md").read_text()
     assert f"{card.params:,} parameters" in readme
     assert sorted(path.name for path in model.iterdir()) == sorted([WEIGHTS, NETWORK, "card.json", "README.md"])
+
+
+def test_the_readme_names_the_teacher_of_a_run(model: Path) -> None:
+    card = read_card(model)
+    alone, taught = card.recipe["stages"]
+    taught = {**taught, "distillation": {"strategy": "response", "teacher": "teacher-fanet"}}
+    text = readme_of(replace(card, recipe={**card.recipe, "stages": [alone, taught]}))
+    assert "| tiny | 12 |" in text
+    assert "| polish, response by teacher-fanet | 2 |" in text
 
 
 def test_weights_load_strictly_and_agree_with_the_graph(model: Path) -> None:

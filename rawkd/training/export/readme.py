@@ -79,10 +79,17 @@ def _network(card: ModelCard) -> str:
 def _stages(card: ModelCard) -> str:
     """The runs that led to the weights, the first one first."""
     rows = [
-        (stage["recipe"], f"{stage['steps']:,}", str(stage["hours"]), str(stage["val_psnr_gain_db"]))
+        (_recipe_of(stage), f"{stage['steps']:,}", str(stage["hours"]), str(stage["val_psnr_gain_db"]))
         for stage in card.recipe["stages"]
     ]
     return _table(("recipe", "steps", "hours", "validation: dB above noisy"), rows)
+
+
+def _recipe_of(stage: dict[str, Any]) -> str:
+    """The recipe of a run, with strategy and teacher if it had one."""
+    if "distillation" not in stage:
+        return str(stage["recipe"])
+    return f"{stage['recipe']}, {stage['distillation']['strategy']} by {stage['distillation']['teacher']}"
 
 
 def _pictures(card: ModelCard) -> list[str]:
