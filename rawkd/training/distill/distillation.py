@@ -30,7 +30,7 @@ STRATEGIES: dict[str, Kind] = {
     "siamese": SIAMESE,
     "slkd": SLKD,
 }
-"""By name; a strategy is added here, and its numbers in `rawkd/cli/distill.py`."""
+"""By name; a strategy is added here, and its numbers in `rawkd/cli/training/distill.py`."""
 
 
 @dataclass(frozen=True)
