@@ -24,11 +24,14 @@ from tiny_models import blur, identity, make_model
 
 from rawkd.cli import main
 from rawkd.errors import ModelError, UsageError
+from rawkd.evaluation import report
 from rawkd.evaluation.baselines import BASELINES, PACKAGES, stabilise, unstabilise
 from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.methods import Noisy, method_named, methods_named
+from rawkd.evaluation.plots import bias_chart, psnr_chart
 from rawkd.evaluation.report import results_csv, results_json, summarise, write_results
-from rawkd.evaluation.scoring import run
+from rawkd.evaluation.scoring import Record, Results, run
+from rawkd.files.write.drawing import Dots, Text
 from rawkd.photo import CFAPattern, Mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import denoise
@@ -180,7 +183,6 @@ def test_a_result_that_cannot_be_scored_is_named() -> None:
 
 
 def test_the_command(pairs: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib", reason="needs matplotlib")
     command = ["bench", "pairs", str(pairs), "-m", str(model), "-m", "nlm", "-o", str(tmp_path / "out")]
     assert main(command) == 0
     printed = capfd.readouterr()
@@ -203,26 +205,70 @@ def test_the_command(pairs: Path, model: Path, tmp_path: Path, capfd: pytest.Cap
     assert json.loads(printed.out)["rules"]["limit"] == "only the first 1 of 2 cases"
 
 
-def test_plots_without_matplotlib_are_refused_before_the_run(
-    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    command = ["bench", "pairs", str(pairs), "-m", "noisy", "-o", str(tmp_path / "out")]
-    assert main(command) == 2
-    printed = capfd.readouterr()
-    assert printed.out == ""
-    assert "--no-plots" in printed.err
-    assert not (tmp_path / "out").exists()
-    assert main([*command, "--no-plots"]) == 0
+def test_plots_are_left_out_where_nobody_wants_them(pairs: Path, tmp_path: Path) -> None:
+    assert main(["bench", "pairs", str(pairs), "-m", "noisy", "-o", str(tmp_path / "out"), "-q", "--no-plots"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.json", "cases.csv"}
 
 
 def test_plots_that_cannot_be_drawn_cost_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UsageError, match="matplotlib"):
+    def broken(_: object) -> None:
+        raise ValueError("no font")
+
+    monkeypatch.setattr(report, "psnr_chart", broken)
+    with pytest.raises(ValueError, match="no font"):
         write_results(run(TwoCases(), [Noisy()]), tmp_path, overwrite=False)
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", "cases.csv"}
+
+
+def a_record(method: str, gain: float, psnr_db: float) -> Record:
+    return Record(f"{gain}", "g", method, gain, gain, 0.0, "given", 1.0, 1.0, {"psnr_db": psnr_db})
+
+
+def test_the_curves_of_a_plot(tmp_path: Path) -> None:
+    """Two methods at three gains of two cases each: the dots are the means, in the order of the gains."""
+    psnr = {"noisy": (20.0, 24.0, 28.0), "fast": (31.0, 33.0, np.inf)}
+    records = [
+        a_record(method, gain, value + step)
+        for method, values in psnr.items()
+        for gain, value in zip((1e-2, 1e-3, 1e-4), values, strict=True)
+        for step in (-1.0, 1.0)
+    ]
+    drawn = psnr_chart(Results("two", {}, [], records, {}, []))
+    noisy, fast = (item.points for item in drawn.items if isinstance(item, Dots) and len(item.points) > 1)
+    assert len(fast) == 2  # an infinite PSNR has no place
+    x, y = noisy.T
+    assert np.diff(x, 2) == pytest.approx(0, abs=1e-6)  # equal factors of gain are equal steps
+    assert x[0] < x[1] < x[2]
+    assert np.diff(y) == pytest.approx((y[2] - y[0]) / 2)
+    assert (fast[-1, 1] - noisy[-1, 1]) / (noisy[-1, 1] - noisy[0, 1]) == pytest.approx((31 - 20) / (20 - 28))
+    legend = [item for item in drawn.items if isinstance(item, Text) and item.text in psnr]
+    assert [item.text for item in legend] == ["noisy", "fast"]
+    assert max(item.y for item in legend) < min(fast[:, 1])
+
+
+def test_a_plot_of_nothing_but_equal_pictures_is_empty() -> None:
+    drawn = psnr_chart(Results("one", {}, [], [a_record("noisy", 1e-3, np.inf)], {}, []))
+    assert not [item for item in drawn.items if isinstance(item, Dots) and len(item.points)]
+    assert drawn.png().startswith(b"\x89PNG")
+
+
+def test_the_bias_of_a_shifted_picture_is_drawn_where_it_lies() -> None:
+    class Shifted(Identity):
+        name = "shifted"
+
+        def restore(self, case: Case) -> Mosaic:
+            assert case.reference is not None
+            return Mosaic(case.reference.data + np.float32(0.02), case.noisy.pattern)
+
+    results = run(TwoCases(), [Shifted()])
+    level, error, _ = np.array(results.curves["shifted"].points()).T
+    assert np.median(error) == pytest.approx(0.02, abs=1e-6)  # at both ends the picture is clipped
+    drawn = bias_chart(results)
+    (dots,) = (item.points for item in drawn.items if isinstance(item, Dots) and len(item.points))
+    for place, values, direction in ((dots[:, 0], level, 1), (dots[:, 1], error, -1)):
+        scale = np.ptp(place) / np.ptp(values) * direction
+        np.testing.assert_allclose(place, place[0] + scale * (values - values[0]), atol=1e-6)
+    assert any(isinstance(item, Text) and item.text == "20" for item in drawn.items)
 
 
 @pytest.mark.parametrize(

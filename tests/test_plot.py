@@ -31,6 +31,7 @@ def pixels(drawing: Drawing) -> np.ndarray:
         (Axis("", -3, 3), [-3, -2, -1, 0, 1, 2, 3]),
         (Axis("", 1e-6, 1e-2, log=True), [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]),
         (Axis("", 90, 700, log=True), [100, 200, 500]),
+        (Axis("", 1.36e-4, 1.64e-4, log=True), [1.4e-4, 1.45e-4, 1.5e-4, 1.55e-4, 1.6e-4]),  # one gain alone
     ],
 )
 def test_ticks(axis: Axis, ticks: list[float]) -> None:

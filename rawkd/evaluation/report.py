@@ -1,4 +1,4 @@
-"""What a run found, as a summary, JSON, CSV and plots."""
+"""The results of a benchmark as a summary, JSON, CSV and plots."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from rawkd import __version__
-from rawkd.errors import UsageError
 from rawkd.evaluation.datasets.case import Values
+from rawkd.evaluation.plots import bias_chart, psnr_chart
 from rawkd.evaluation.scoring import Record, Results
 from rawkd.files.naming import make_folder, refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
@@ -37,7 +36,6 @@ UNITS = (
 )
 """Names of values, in the order of tables."""
 TABLES, PLOTS = ("report.json", "cases.csv"), ("psnr.png", "bias.png")
-NO_MATPLOTLIB = "plots need matplotlib: install rawkd[bench], or say --no-plots"
 
 
 @dataclass(frozen=True)
@@ -134,15 +132,12 @@ def results_csv(results: Results) -> str:
 
 
 def prepare_folder(folder: Path, *, overwrite: bool, plots: bool) -> None:
-    """Create the folder for results, and find out before a run that they cannot be written.
+    """Create the folder for results, and refuse before a run what cannot be written after it.
 
     Raises
     ------
-    UsageError: if plots are asked for without matplotlib. OutputError: if one exists and `overwrite` is not set, or the
-    folder cannot be created or written.
+    OutputError: if one exists and `overwrite` is not set, or the folder cannot be created or written.
     """
-    if plots and find_spec("matplotlib") is None:
-        raise UsageError(NO_MATPLOTLIB)
     make_folder(f"{folder}/")
     for name in (*TABLES, *(PLOTS if plots else ())):
         refuse_to_overwrite(folder / name, overwrite=overwrite)
@@ -155,61 +150,17 @@ def write_results(results: Results, folder: Path, *, overwrite: bool, plots: boo
 
     Raises
     ------
-    OutputError: if one cannot be written. UsageError: if plots are asked for without matplotlib.
+    OutputError: if one cannot be written.
     """
     made: dict[str, Callable[[Results], bytes]] = {"report.json": lambda found: results_json(found).encode()}
     if results.records:
         made["cases.csv"] = lambda found: results_csv(found).encode()
         if plots:
-            made |= {"psnr.png": plot_psnr, "bias.png": plot_bias}
+            made |= {
+                "psnr.png": lambda found: psnr_chart(found).png(),
+                "bias.png": lambda found: bias_chart(found).png(),
+            }
     for name, content in made.items():
         with atomic_output(folder / name, overwrite) as temporary:
             temporary.write_bytes(content(results))
     return [folder / name for name in made]
-
-
-def plot_psnr(results: Results) -> bytes:
-    """PSNR against gain as PNG: the mean of the cases of each gain, or every case where each has its own."""
-    name = "psnr_db" if "psnr_db" in results.records[0].values else "srgb_psnr_db"
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for method in dict.fromkeys(r.method for r in results.records):
-        records = [r for r in results.records if r.method == method]
-        gains = sorted({r.gain for r in records})
-        curves[method] = [(g, float(np.mean([r.values[name] for r in records if r.gain == g]))) for g in gains]
-    return _plot(curves, "gain, signal units", "PSNR, dB", log=True)
-
-
-def plot_bias(results: Results) -> bytes:
-    """Mean error against the level of the reference as PNG, thousandths of white."""
-    curves = {
-        method: [(level, 1000 * error) for level, error, _ in curve.points()]
-        for method, curve in results.curves.items()
-    }
-    return _plot(curves, "level of the reference, share of white", "bias, thousandths of white", log=False)
-
-
-def _plot(curves: dict[str, list[tuple[float, float]]], across: str, up: str, *, log: bool) -> bytes:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(NO_MATPLOTLIB) from error
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for method, points in curves.items():
-        x, y = zip(*_finite(points), strict=True) if _finite(points) else ((), ())
-        axes.plot(x, y, marker="o", markersize=3, linewidth=1, label=method)
-    if log:
-        axes.set_xscale("log")
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend()
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=120)
-    return out.getvalue()
-
-
-def _finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [point for point in points if all(map(math.isfinite, point))]

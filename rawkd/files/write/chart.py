@@ -37,13 +37,15 @@ class Axis:
         return np.asarray((values - self.low) / (self.high - self.low))
 
     def ticks(self) -> list[float]:
-        """Round values along the axis, no more than about eight."""
+        """Round values along the axis, no more than about eight; at least two but of an axis without length."""
         if self.log:
             first, last = int(np.floor(np.log10(self.low))), int(np.ceil(np.log10(self.high)))
             times = (1, 2, 5) if last - first <= 2 else (1,)
             decades = range(first, last + 1, max(1, (last - first) // 8))
             values = [k * 10.0**power for power in decades for k in times]
-            return [value for value in values if self.low <= value <= self.high]
+            inside = [value for value in values if self.low <= value <= self.high]
+            if len(inside) > 1:
+                return inside
         rough = (self.high - self.low) / 6
         unit = 10 ** np.floor(np.log10(rough))
         step = float(unit * next(times for times in (1, 2, 5, 10) if unit * times >= rough * 0.999))
