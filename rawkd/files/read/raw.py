@@ -11,11 +11,12 @@ from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
 from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
-from rawkd.files.read.decode import DecodedFrame, Decoder, UnknownFormatError
+from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import OWN, SOFTWARE
 from rawkd.files.read.metadata import read_capture
+from rawkd.files.read.not_raw import what_it_is
 from rawkd.files.sanity import check_frame, sound_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
@@ -27,17 +28,6 @@ ORIENTATION = 274
 ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
 """EXIF orientation of LibRaw's flip: bit 0 mirrors columns, bit 1 rows, bit 2 transposes."""
 LEAST_CAMERA_WHITE = 0.5
-
-NOT_RAW = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"RIFF", "a WebP picture or a film"),
-    (b"8BPS", "a Photoshop picture"),
-    (b"%PDF", "a PDF document"),
-    (b"FOVb", "a Foveon raw (X3F)"),
-)
-"""How files begin that people mistake for raw files."""
 
 
 def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = None) -> RawPhoto:
@@ -93,22 +83,16 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
     raw = raw_ifd_of(tree) if tree is not None and is_dng(tree) else None
     try:
         decoded = decoder.decode(path, timeout_s)
-    except UnknownFormatError as error:
-        raise InputError(_what_it_is(head) or str(error)) from error
+    except UnsupportedRawError:
+        raise
+    except InputError as error:
+        raise InputError(what_it_is(head) or str(error)) from error
     if tree is not None and raw is not None:
         photo = _dng_photo(decoded, tree, raw)
     else:
         make_model = read_ciff_make_model(path) if tree is None else ("", "")
         photo = _other_photo(decoded, tree, make_model)
     return replace(photo, warnings=photo.warnings + decoded.warnings)
-
-
-def _what_it_is(head: bytes) -> str | None:
-    """A sentence for files that are no raw files at all."""
-    name = next((what for start, what in NOT_RAW if head.startswith(start)), None)
-    if name is None and head.isascii() and not any(byte < 9 for byte in head):
-        name = "a text"
-    return None if name is None else f"it is {name} and no raw file: give the camera's own raw file"
 
 
 def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:

@@ -1,0 +1,40 @@
+"""Files that people mistake for raw files, told by their first bytes."""
+
+from __future__ import annotations
+
+import codecs
+
+NOT_RAW = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"RIFF", "a WebP picture or a film"),
+    (b"8BPS", "a Photoshop picture"),
+    (b"%PDF", "a PDF document"),
+    (b"FOVb", "a Foveon raw (X3F)"),
+)
+"""How such files begin."""
+
+
+def what_it_is(head: bytes) -> str | None:
+    """Return a sentence that says what a file is and what to do, or None where it may be a raw file.
+
+    Parameters
+    ----------
+    head : the first 64 bytes, fewer of a shorter file.
+    """
+    name = next((what for start, what in NOT_RAW if head.startswith(start)), None)
+    if name is None and _is_text(head):
+        name = "a text"
+    return None if name is None else f"it is {name} and no raw file: give the camera's own raw file"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the beginning of a file is UTF-8 without control codes, or UTF-16 with its byte-order mark."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # may end within a character
+    except UnicodeDecodeError:
+        return False
+    return not any(byte < 9 for byte in head)
