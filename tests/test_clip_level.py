@@ -148,6 +148,19 @@ def test_no_clipping_is_made_up(kind: str) -> None:
     assert measured(in_dn(WITHOUT_CLIPPING[kind]()), levels) is levels
 
 
+def lossy(values: np.ndarray) -> np.ndarray:
+    """As lossy curves leave them: steps of 28 DN in the highlights, where shot noise hides them."""
+    return np.where(values > 4000, 28 * np.rint(values / 28), values)
+
+
+def test_lossy_curves() -> None:
+    frame = in_dn(lossy(np.minimum(exposed(smooth_light() + lamp(60)), 15500)))
+    assert measured(frame).saturation_dn == frame.max()
+    levels = levels_of()
+    for kind in ("a scene", "a flat field", "a bright wall", "a small bright patch", "a tiny bright patch"):
+        assert measured(in_dn(lossy(WITHOUT_CLIPPING[kind]())), levels) is levels, kind
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_bright_patches_of_every_size_are_no_clipping(seed: int, bits: int) -> None:

@@ -20,8 +20,11 @@ WIDTHS = (2.0**-14, 2.0**-12, 2.0**-10, 2.0**-8)
 """Widths of a spike that are tried, in parts of the range; the widest is still narrower than shot noise at white."""
 LEAST_SIGNAL, LEAST_SIGNAL_ALONE = 0.5, 0.7
 """Signal below which no clipping is looked for, and below which one colour alone is no proof of it."""
-COARSEST = 1 / 800
-"""Largest distance of neighbouring integers, in parts of the range: 10 bits, but not 8, are fine enough."""
+COARSEST = 1 / 400
+"""Largest distance of neighbouring integers, in parts of the range: 10 bits and lossy curves, but not 8 bits, are fine
+enough."""
+LEAST_SAMPLES = 4
+"""Samples of a usual integer from which the gaps between those that occur are no chance."""
 OUTLIERS, OUTLIER_SHARE = 16, 1e-4
 """Samples that may lie above a spike, such as defects: in number, or in parts of the colour's samples if those are more
 and the spike holds four times as many."""
@@ -35,12 +38,14 @@ SURE, WIDEST = 0.0005, 0.002
 """Standard deviations of a spike in parts of the range: up to the first one colour is proof enough, up to the second
 two that agree. Shot noise of 0.0005 would take a pixel of four million electrons."""
 ROUNDING = 12**-0.5
-"""Standard deviation of rounding to integers, DN."""
+"""Standard deviation of rounding to integers, in parts of their distance."""
 NOISY_FROM, LEAST_PLACES = 0.25, 64
 """The noise is taken from 3x3 samples of one colour above this part of the spike's DN, or from all below it."""
 SIGMA_OF_MAD = 1.4826
 FOOT_SHARE = 0.01
 """Part of a spike's samples in an eighth of its width from which that still belongs to it."""
+WHOLE = 0.95
+"""Part of a wider spike's samples that a narrower one holds if both are the same: its foot is the sharper one."""
 SAMPLES = 1 << 21
 """Samples of each site that are looked at, about; whole rows of them."""
 
@@ -117,26 +122,29 @@ def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spik
         spacing = _spacing(counts, top)
         if spacing > COARSEST * levels.range_dn:
             return None
-        for part in WIDTHS:
+        best = None
+        for part in reversed(WIDTHS):
             width = max(1, round(part * levels.range_dn))
             if width < spacing:
-                continue
+                break
             foot = _foot(counts, above, top, width, max(LEAST_MASS, 4 * outliers))
-            if foot is None:
+            if foot is None or (best is not None and above[foot] < WHOLE * above[best.foot]):
                 continue
-            deviation = max(_deviation_above(counts, foot), ROUNDING)
+            deviation = max(_deviation_above(counts, foot), ROUNDING * spacing)
             if deviation > WIDEST * levels.range_dn:
                 continue
             if deviation < NARROW * _noise_below(planes, foot - 2 * width):
-                return _Spike(foot, deviation)
+                best = _Spike(foot, deviation)
+        if best is not None:
+            return best
     return None
 
 
 def _spacing(counts: Counts, top: int) -> int:
     """Distance of neighbouring integers that occur below `top`; 1 where they are too few to tell."""
-    first = 3 * top // 4
-    occupied = np.flatnonzero(counts[first:top])
-    if len(occupied) < 2 or counts[first:top].sum() < 4 * len(occupied):
+    below = counts[3 * top // 4 : top]
+    occupied = np.flatnonzero(below)
+    if len(occupied) < 2 or np.median(below[occupied]) < LEAST_SAMPLES:
         return 1
     return int(np.median(np.diff(occupied)))
 
