@@ -127,9 +127,10 @@ def main() -> None:
         print(f"  stars of {PEAKS} deviations: " + " ".join(f"{part:.2f}" for part in kept_of_stars(card, gain)))
         after, greens, before, greens_before = flat_field(card, gain)
         print(f"  flat field: {after:.2f} % ({before:.2f}), Gr - Gb {greens:.2f} % ({greens_before:.2f})", flush=True)
+    lowest = min(cards, key=lambda card: (card.tier != "fast", card.subrange.low))
     for gain in BELOW:
-        after, before = blown_edges(cards[0], gain)
-        print(f"blown edges, {cards[0].name} at gain {gain:g}: {after:.1f} dB ({before:.1f})", flush=True)
+        after, before = blown_edges(lowest, gain)
+        print(f"blown edges, {lowest.name} at gain {gain:g}: {after:.1f} dB ({before:.1f})", flush=True)
 
 
 if __name__ == "__main__":
