@@ -1,13 +1,14 @@
-# rawkd: `make demo` shows what it does, `make test` proves it, `make lint` reads it.
+# rawkd: `make demo` shows what it does, `make test` proves it, `make lint` reads it, `make docs` builds the site.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 DEMO := demo-output
 EXAMPLES := $(wildcard examples/*.dng examples/*.crw examples/*.cr2 examples/*.nef examples/*.arw)
 
-.PHONY: all demo test lint format bench wheel clean
+.PHONY: all demo test lint format docs reference bench wheel clean
 
 all: lint test
 
@@ -21,7 +22,7 @@ $(VENV)/plain.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 # What the tests and the tools need: everything.
 $(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[torch,cluster,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,cluster,docs,dev]'
 	touch $@ $(VENV)/plain.stamp
 
 # exiftool judges our DNGs; without it those tests are skipped.
@@ -50,10 +51,19 @@ lint: $(VENV)/full.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(MKDOCS) build --strict --quiet
 
 format: $(VENV)/full.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site in build/site; nothing is loaded from elsewhere.
+docs: $(VENV)/full.stamp
+	$(MKDOCS) build --strict
+
+# The option tables of docs/reference.md, from the commands themselves.
+reference: $(VENV)/full.stamp
+	$(BIN)/python scripts/reference.py
 
 bench: $(VENV)/full.stamp
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
