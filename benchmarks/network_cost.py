@@ -1,0 +1,87 @@
+"""What networks cost: parameters, multiply-accumulates, seconds of a training step, milliseconds of a tile.
+
+    python benchmarks/network_cost.py RECIPE... [--threads 2] [--batch 16]
+
+RECIPE is a name of `rawkd/training/recipes.py` or a recipe's file; the weights are freshly drawn. One tile of 512 x 512
+packed pixels (1.05 MP of mosaic) runs in OpenVINO in bf16 and in float32, best of eight; a training step of crops of 64
+packed pixels runs in bf16 autocast, median of eight, in parts: forward, backward, optimiser. Needs an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from rawkd.inference.openvino_engine import import_openvino
+from rawkd.networks import build_network
+from rawkd.networks.count import macs_per_mp, num_parameters
+from rawkd.training.recipes import recipe_named
+from rawkd.training.run.muon import MuonAndAdam
+
+TILE_PX, CROP_PX = 512, 64
+ROUNDS = 8
+
+
+def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall time of a call, and what it returns."""
+    begin = time.perf_counter()
+    result = call()
+    return time.perf_counter() - begin, result
+
+
+def tile_ms(network: Any, precision: str, threads: int) -> float:
+    """Best time of one tile in OpenVINO, milliseconds."""
+    planes, graph = torch.rand(1, 4, TILE_PX, TILE_PX) * 0.1, io.BytesIO()
+    torch.onnx.export(network.eval(), (planes,), graph, dynamo=False, opset_version=17)
+    openvino = import_openvino()
+    core = openvino.Core()
+    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(core.read_model(graph.getvalue()), "CPU", options).create_infer_request()
+    return 1e3 * min(seconds_of(lambda: request.infer([planes.numpy()]))[0] for _ in range(ROUNDS))
+
+
+def step_ms(network: Any, rates: tuple[float, ...], batch: int) -> list[float]:
+    """Median time of forward, backward and optimiser, milliseconds."""
+    optimiser = MuonAndAdam(network.train(), rates[0], rates[-1])
+    planes = (torch.rand(batch, 4, CROP_PX, CROP_PX) * 0.1).to(memory_format=torch.channels_last)
+    times = []
+    for _ in range(ROUNDS + 1):
+        optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            forward, loss = seconds_of(lambda: (network(planes) - planes).abs().mean())
+        times.append((forward, seconds_of(loss.backward)[0], seconds_of(optimiser.step)[0]))
+    return [1e3 * statistics.median(column) for column in zip(*times[1:], strict=True)]
+
+
+def main() -> None:
+    """Measure and print one row a network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="+")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(
+        "| network | parameters | GMAC/MP | tile bf16, ms | tile float32, ms | forward | backward | optimiser | s/MP |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name in options.recipes:
+        recipe = recipe_named(name)
+        torch.manual_seed(recipe.seed)
+        network: Any = build_network(recipe.network, recipe.network_config(0)).to(memory_format=torch.channels_last)
+        gmac = macs_per_mp(network, network.stride)["1e6"]
+        tiles = [f"{tile_ms(network, precision, options.threads):.0f}" for precision in ("bf16", "f32")]
+        parts = step_ms(network, recipe.rates, options.batch)
+        pace = sum(parts) / 1e3 / (4 * options.batch * CROP_PX**2 / 1e6)
+        cells = [name, f"{num_parameters(network):,}", f"{gmac:.2f}", *tiles, *(f"{part:.0f}" for part in parts)]
+        print("| " + " | ".join([*cells, f"{pace:.2f}"]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
