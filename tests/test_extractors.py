@@ -11,11 +11,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
+import reference_extractors as reference  # noqa: E402
+from reference_extractors import brisque_features, luma, piqe_of  # noqa: E402
+
 from rawkd.training.losses import blockiness, naturalness, no_reference  # noqa: E402
-from rawkd.training.losses.blockiness import block_maps_of_luma, block_tests  # noqa: E402
+from rawkd.training.losses.blockiness import block_tests  # noqa: E402
 from rawkd.training.losses.mscn import LEAST_VARIANCE, half_size, mscn, standardise, whole_blocks  # noqa: E402
-from rawkd.training.losses.naturalness import brisque_of_luma, natural_statistics, shape_of  # noqa: E402
-from rawkd.training.losses.no_reference import brisque_features, luma, piqe_of, shape_table  # noqa: E402
+from rawkd.training.losses.naturalness import natural_statistics, statistics  # noqa: E402
+from rawkd.training.losses.no_reference import BlockMaps, shape_table  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,6 +53,28 @@ def tensor(values: np.ndarray) -> Any:
     return torch.from_numpy(values)[None, None]
 
 
+def brisque_of_luma(values: Any) -> Any:
+    """(n, 1, H, W) luma 0..255 -> (n, 36), shapes looked up by their ratios of moments."""
+    features = statistics(values, 1.0)[:, 0]
+    columns = [shape_of(column) if index in SHAPES else column for index, column in enumerate(features.unbind(-1))]
+    return torch.stack(columns, -1)
+
+
+def shape_of(ratio: Any) -> Any:
+    """The shape whose E[|x|]^2 / E[x^2] is `ratio`, by linear interpolation; beyond the table its ends."""
+    shapes, ratios = (torch.as_tensor(column).to(ratio) for column in shape_table())
+    ratio = ratio.clamp(ratios[0], ratios[-1])
+    upper = torch.searchsorted(ratios, ratio.detach().contiguous()).clamp(1, len(ratios) - 1)
+    share = (ratio - ratios[upper - 1]) / (ratios[upper] - ratios[upper - 1])
+    return shapes[upper - 1] + share * (shapes[upper] - shapes[upper - 1])
+
+
+def block_maps_of_luma(values: Any) -> BlockMaps:
+    """(n, 1, H, W) luma 0..255 -> maps of (n, rows, columns)."""
+    maps = blockiness.block_maps(values, 1.0, reference.BLOCK_PX, reference.SEGMENT_PX)
+    return BlockMaps(*(part[:, 0] for part in maps))
+
+
 def narrow(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Make every sigmoid so many times steeper: in the limit they are the definitions' tests."""
     monkeypatch.setattr(naturalness, "SIGN_WIDTH", naturalness.SIGN_WIDTH * factor)
@@ -76,7 +101,7 @@ def test_steep_features_are_the_definitions(picture: np.ndarray, monkeypatch: py
 def test_features_as_they_are_used_stay_within_their_bounds(picture: np.ndarray) -> None:
     """A sigmoid differs from the sign by at most itself, so sums over a side err by no more than those of its tails."""
     exact, found = brisque_features(picture), brisque_of_luma(tensor(picture))[0].numpy()
-    coefficients = no_reference._mscn(picture, "constant")
+    coefficients = reference.mscn_coefficients(picture, "constant")
     for index, shift in enumerate(no_reference.SHIFTS):
         product = coefficients * np.roll(coefficients, shift, (0, 1))
         product = product[product != 0]
@@ -107,7 +132,7 @@ def test_single_precision_is_enough(picture: np.ndarray) -> None:
 
 def test_steep_blocks_are_the_definitions(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch, 1e-4)
-    exact, found = no_reference.block_maps(picture), block_maps_of_luma(tensor(picture))
+    exact, found = reference.block_maps(picture), block_maps_of_luma(tensor(picture))
     for theirs, ours in zip(exact[:3], found[:3], strict=True):
         undecided = np.abs(ours[0].numpy() - 0.5) < 0.49  # within 5e-5 of a threshold
         assert undecided.mean() < 0.01
@@ -118,7 +143,7 @@ def test_steep_blocks_are_the_definitions(picture: np.ndarray, monkeypatch: pyte
 
 def test_blocks_as_they_are_used_decide_alike(picture: np.ndarray) -> None:
     """Where a test is decided by more than its width; the soft minimum of 44 lies up to 0.02 log 44 too low."""
-    exact, found = no_reference.block_maps(picture), block_maps_of_luma(tensor(picture))
+    exact, found = reference.block_maps(picture), block_maps_of_luma(tensor(picture))
     ours = [values[0].numpy() for values in found[:3]]
     np.testing.assert_array_equal(ours[0] > 0.5, exact.activity > 0.5)
     active = exact.variance > no_reference.ACTIVE + 3 * blockiness.VARIANCE_WIDTH

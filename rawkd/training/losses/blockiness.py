@@ -1,7 +1,7 @@
-"""PIQE's block maps with gradients, for feature maps and luma.
+"""PIQE's block maps with gradients.
 
-Definition: `rawkd.training.losses.no_reference.block_maps`. What has no gradient there is replaced (our choices): every
-test by a sigmoid, and the least deviation among a block's segments by a soft minimum.
+Source: Venkatanath et al., NCC 2015. What has no gradient there is replaced (our choices): every test by a sigmoid, and
+the least deviation among a block's segments by a soft minimum.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rawkd.training.losses.mscn import FEATURE_CONSTANT, LUMA_CONSTANT, mscn, standardise, whole_blocks
-from rawkd.training.losses.no_reference import ACTIVE, BLOCK_PX, IMPAIRED, NOISY, SEGMENT_PX, BlockMaps
+from rawkd.training.losses.mscn import FEATURE_CONSTANT, mscn, standardise, whole_blocks
+from rawkd.training.losses.no_reference import ACTIVE, IMPAIRED, NOISY, BlockMaps
 
 VARIANCE_WIDTH, SEGMENT_WIDTH, NOISE_WIDTH = 0.02, 0.02, 0.1
 """Of the sigmoids that stand for the tests of a block's variance, of its segments, and of its noise."""
@@ -19,19 +19,17 @@ NO_VARIANCE = 1e-8
 """Added to variances under roots, so that flat blocks have finite gradients."""
 
 
-def block_maps_of_luma(luma: Tensor) -> BlockMaps:
-    """(n, 1, H, W) luma 0..255 -> maps of (n, rows, columns), as by definition."""
-    maps = _maps(luma, LUMA_CONSTANT, BLOCK_PX, SEGMENT_PX)
-    return BlockMaps(*(values[:, 0] for values in maps))
-
-
 def block_tests(features: Tensor) -> Tensor:
     """(n, c, h, w) feature maps -> (n, 3, c, rows, columns) activity, impairment and noise of blocks, 0..1."""
-    maps = _maps(standardise(features), FEATURE_CONSTANT, FEATURE_BLOCK_PX, FEATURE_SEGMENT_PX)
+    maps = block_maps(standardise(features), FEATURE_CONSTANT, FEATURE_BLOCK_PX, FEATURE_SEGMENT_PX)
     return torch.stack(maps[:3], 1)
 
 
-def _maps(maps: Tensor, constant: float, block_px: int, segment_px: int) -> BlockMaps:
+def block_maps(maps: Tensor, constant: float, block_px: int, segment_px: int) -> BlockMaps:
+    """(n, c, h, w) -> tests and variance of blocks, (n, c, rows, columns) each, 0..1 but the variance.
+
+    PIQE itself is luma 0..255 with a constant of 1, blocks of 16 and segments of 6 pixels.
+    """
     coefficients = mscn(whole_blocks(maps, block_px), constant, "edge")
     blocks = coefficients.unfold(2, block_px, block_px).unfold(3, block_px, block_px)
     variance = blocks.var((-2, -1))

@@ -1,7 +1,7 @@
-"""MSCN coefficients of feature maps and luma, with gradients: what both no-reference extractors begin with.
+"""MSCN coefficients with gradients: what both no-reference extractors begin with.
 
-Sources and definition: `rawkd.training.losses.no_reference`. For feature maps, channels are standardised first and the
-constant beside the deviation is `FEATURE_CONSTANT` (our choice). Filters are matrices along rows and columns, which is
+Sources: `rawkd.training.losses.no_reference`. Of feature maps, channels are standardised first and the constant beside
+the deviation is `FEATURE_CONSTANT` (our choice). Filters are matrices along rows and columns, which is
 faster than convolutions of single channels.
 """
 
@@ -22,8 +22,8 @@ Places = NDArray[np.signedinteger]
 Border = Literal["zero", "edge", "mirror"]
 """What lies beyond the border: nothing, its value again and again, or the picture mirrored with its edge repeated."""
 
-LUMA_CONSTANT, FEATURE_CONSTANT = 1.0, 0.05
-"""Added to local deviations: of luma 0..255, as published, and of standardised features."""
+FEATURE_CONSTANT = 0.05
+"""Added to local deviations of standardised features; published is 1, of luma 0..255."""
 LEAST_VARIANCE = 1e-6
 """Added to variances under roots: of channels, and of windows in units of the constant squared."""
 

@@ -1,8 +1,8 @@
-"""BRISQUE's features with gradients, for feature maps and luma.
+"""BRISQUE's features with gradients.
 
-Definition: `rawkd.training.losses.no_reference.brisque_features`. What has no gradient there is replaced (our choices):
-the table of shapes is interpolated linearly instead of searched, and a product counts to the left and to the right by a
-sigmoid of its value instead of its sign.
+Source: Mittal, Moorthy and Bovik, TIP 2012. What has no gradient there is replaced (our choices): the ratio of moments
+stands for the shape of a distribution, which BRISQUE looks up in a table by it, and a product counts to the left and to
+the right by a sigmoid of its value instead of its sign.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rawkd.training.losses.mscn import FEATURE_CONSTANT, LUMA_CONSTANT, half_size, mscn, standardise
+from rawkd.training.losses.mscn import FEATURE_CONSTANT, half_size, mscn, standardise
 from rawkd.training.losses.no_reference import SHIFTS, shape_table
 
 SIGN_WIDTH = 0.01
@@ -25,42 +25,28 @@ GROUP = 8
 """Channels whose features are averaged."""
 
 
-def brisque_of_luma(luma: Tensor) -> Tensor:
-    """(n, 1, H, W) luma 0..255 -> (n, 36), as by definition."""
-    features = _features(luma, LUMA_CONSTANT, shapes=True)
-    return features[:, 0]
-
-
 def natural_statistics(features: Tensor) -> Tensor:
     """(n, c, h, w) feature maps -> (n, ceil(c / 8), 36), averaged over groups of channels; float32 or more.
 
-    In place of a shape stands the ratio of moments that it is found by, which grows with it: the shape itself runs away
-    as a distribution nears the uniform one, and a distance of features would be a distance of shapes alone.
+    The ratio of moments grows with the shape. The shape itself has no bound as a distribution nears the uniform one,
+    and would alone decide a distance of features.
     """
-    numbers = _features(standardise(features), FEATURE_CONSTANT, shapes=False)
+    numbers = statistics(standardise(features), FEATURE_CONSTANT)
     return torch.stack([group.mean(1) for group in torch.split(numbers, GROUP, 1)], 1)
 
 
-def shape_of(ratio: Tensor) -> Tensor:
-    """The shape whose E[|x|]^2 / E[x^2] is `ratio`, by linear interpolation; beyond the table its ends."""
-    shapes, ratios = (torch.as_tensor(column).to(ratio) for column in shape_table())
-    ratio = ratio.clamp(ratios[0], ratios[-1])
-    upper = torch.searchsorted(ratios, ratio.detach().contiguous()).clamp(1, len(ratios) - 1)
-    lower = upper - 1
-    share = (ratio - ratios[lower]) / (ratios[upper] - ratios[lower])
-    return shapes[lower] + share * (shapes[upper] - shapes[lower])
+def statistics(maps: Tensor, constant: float) -> Tensor:
+    """(n, c, h, w) -> (n, c, 36) features of each channel and of its half size: BRISQUE's, but ratios for shapes.
 
-
-def _features(maps: Tensor, constant: float, *, shapes: bool) -> Tensor:
-    """(n, c, h, w) -> (n, c, 36)."""
+    BRISQUE itself is luma 0..255 with a constant of 1.
+    """
     numbers: list[Tensor] = []
     for _ in range(2):
         coefficients = mscn(maps, constant, "zero")
         coefficients = coefficients * (coefficients.abs() > FLAT * torch.finfo(maps.dtype).eps)
         products = [coefficients * coefficients.roll(shift, (2, 3)) for shift in SHIFTS]
         columns = [_symmetric(coefficients), *(_asymmetric(product) for product in products)]
-        for ratio, *others in columns:
-            numbers += [shape_of(ratio) if shapes else ratio, *others]
+        numbers += [number for column in columns for number in column]
         maps = half_size(maps)
     return torch.stack(numbers, -1)
 
