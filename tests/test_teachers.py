@@ -179,7 +179,7 @@ def test_a_siamese_of_dense_blocks() -> None:
     assert num_parameters(dense) - num_parameters(rcab) == 5 * (densely - attention)
     planes = torch.rand(1, 4, 8, 8)
     assert shaken(dense)(planes).shape == planes.shape
-    with pytest.raises(ModelError, match="the network mwrcanet has no block 'cubic': choose one of rcab, dense"):
+    with pytest.raises(ModelError, match=r"the network mwrcanet has no block 'cubic'\. Choose one of rcab, dense"):
         build_network("mwrcanet", TINY["mwrcanet"] | {"block": "cubic"})
 
 

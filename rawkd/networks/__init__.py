@@ -1,4 +1,4 @@
-"""Network architectures, one a file, and the names by which cards and recipes know them."""
+"""Network architectures, one per file, and the names that cards and recipes use for them."""
 
 from __future__ import annotations
 
@@ -40,30 +40,34 @@ NETWORKS = {
     "mdrn": Architecture(MDRN, MDRNConfig),
     "nafnet": Architecture(NAFNet, NAFNetConfig),
 }
-"""Every network states its `stride` (packed pixels), `in_channels` (4: planes, 8: planes and their variance) and `taps`
-(the modules whose features a strategy looks at, finest first) and `decoder_taps` (the same of the way back, finest
-last; those of `taps` that stand there too count as decoder)."""
+"""Network and configuration class by name. Every network has these attributes:
+
+stride : input height and width must be multiples of it, packed pixels.
+in_channels : 4 (planes) or 8 (planes and their variance); pictures have 1 or 3.
+taps : names of the modules whose features a distillation strategy may use, finest first.
+decoder_taps : the same for the decoder, finest last. A name in both tuples counts as decoder.
+"""
 
 
 def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network `name` with freshly drawn weights.
+    """Return the network `name` with randomly initialised weights.
 
     Parameters
     ----------
-    name : a key of `NETWORKS`. config : its configuration's fields, as a card's JSON has them.
+    name : a key of `NETWORKS`. config : fields of its configuration, as in a card's JSON.
 
     Raises
     ------
-    ModelError: if the name or a field is unknown, missing or of another type.
+    ModelError: if the name is unknown, or a field is unknown, missing or of the wrong type.
     """
     architecture = NETWORKS.get(name)
     if architecture is None:
-        raise ModelError(f"there is no network {name!r}: choose one of {', '.join(NETWORKS)}")
+        raise ModelError(f"there is no network {name!r}. Choose one of {', '.join(NETWORKS)}.")
     known = {field.name for field in fields(architecture.config)}
     if unknown := sorted(set(config) - known):
-        raise ModelError(f"the network {name} knows no {', '.join(unknown)}")
+        raise ModelError(f"the network {name} has no configuration field {', '.join(unknown)}. Remove it.")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
     try:
         return architecture.network(architecture.config(**values))
     except TypeError as error:
-        raise ModelError(f"the network {name} cannot be made of this configuration: {error}") from error
+        raise ModelError(f"the network {name} cannot be built from this configuration ({error}): correct it") from error

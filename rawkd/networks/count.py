@@ -1,7 +1,7 @@
-"""Parameters and multiply-accumulates of a network, counted as the Feature-Align paper does.
+"""Count the parameters and multiply-accumulates (MACs) of a network, as in the Feature-Align paper.
 
-The paper's two tables mean two things by a megapixel of mosaic, 10^6 and 2^20 pixels; both are stated. Convolutions and
-the feature-align product count; biases and activations do not.
+Convolutions and the feature-align product count; biases and activations do not. A megapixel of mosaic is 10^6 pixels in
+one table of the paper and 2^20 in the other, so we report both.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ MEGAPIXELS = {"1e6": 1_000_000, "2^20": 1 << 20}
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Trained numbers, biases included."""
+    """Return the number of trained parameters, biases included."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def macs_per_packed_px(network: nn.Module, stride: int, in_channels: int = 4) -> float:
-    """Multiply-accumulates per packed pixel: convolutions and the feature-align product (see above)."""
+    """Return the multiply-accumulates per packed pixel: convolutions and the feature-align product."""
     size = 8 * stride
     count = 0
 
@@ -41,6 +41,11 @@ def macs_per_packed_px(network: nn.Module, stride: int, in_channels: int = 4) ->
 
 
 def macs_per_mp(network: nn.Module, stride: int, in_channels: int = 4, *, packed: bool = True) -> dict[str, float]:
-    """GMAC per megapixel in both conventions: of mosaic, or of the picture where its pixels are not `packed`."""
+    """Return the GMACs per megapixel, keys "1e6" and "2^20".
+
+    Parameters
+    ----------
+    packed : whether an input pixel is a packed cell of 4 mosaic pixels; False for pictures.
+    """
     count = macs_per_packed_px(network, stride, in_channels) / (4 if packed else 1)
     return {name: count * pixels / 1e9 for name, pixels in MEGAPIXELS.items()}

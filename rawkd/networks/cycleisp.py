@@ -1,8 +1,8 @@
 """CycleISP's raw denoiser: recursive groups of dual attention blocks.
 
-Source: Zamir et al., CVPR 2020 (arXiv 2003.07761), section 3.3; the counts of its published network and of the
-Feature-Align paper's CycleISP-Lite decide what the paper leaves open (a 3x3 spatial attention without bias). Written
-anew: its code may be used for research only.
+Source: Zamir et al., CVPR 2020 (arXiv 2003.07761), section 3.3. The paper leaves details open; we chose them to match
+the parameter counts of its published network and of the Feature-Align paper's CycleISP-Lite (a 3x3 spatial attention
+without bias). Our own implementation, because the licence of the authors' code allows research only.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from rawkd.networks.blocks import ChannelAttention, with_variance
 
 REDUCTION = 16
 CELL_PX = 8
-"""Of channel attention."""
+"""Side of a cell of the channel attention, packed pixels."""
 
 
 @dataclass(frozen=True)
 class CycleISPConfig:
-    """Width; groups; dual attention blocks a group; planes in; anchor as in `UPIUNetConfig`."""
+    """Size of a CycleISP network.
+
+    Attributes
+    ----------
+    width : channels. groups : number of groups. blocks : dual attention blocks per group.
+    in_channels, anchor : as in `UPIUNetConfig`.
+    """
 
     width: int = 16
     groups: int = 1
@@ -31,10 +37,10 @@ class CycleISPConfig:
 
 
 class CycleISP(nn.Module):
-    """(n, in_channels, h, w) -> (n, 4, h, w), denoised; 11,063 parameters by default, the paper's CycleISP-Lite."""
+    """Denoises (n, in_channels, h, w) to (n, 4, h, w). The default is CycleISP-Lite with 11,063 parameters."""
 
     stride = CELL_PX
-    """Packed pixels that height and width are multiples of."""
+    """Height and width must be multiples of it, packed pixels."""
     decoder_taps = ("merge",)
 
     def __init__(self, config: CycleISPConfig) -> None:
@@ -51,11 +57,11 @@ class CycleISP(nn.Module):
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """The groups' outputs."""
+        """Names of the modules whose outputs are the features of the groups."""
         return tuple(f"groups.{index}" for index in range(self.config.groups))
 
     def forward(self, planes: Tensor) -> Tensor:
-        """The first four planes, denoised."""
+        """Return the first four planes, denoised."""
         if self.config.anchor and self.config.in_channels == 8:
             planes = with_variance(planes, *self.config.anchor)
         features = self.head(planes)
@@ -66,7 +72,7 @@ class CycleISP(nn.Module):
 
 
 class _Group(nn.Module):
-    """Dual attention blocks and a 3x3 convolution, plus identity."""
+    """Dual attention blocks and a 3x3 convolution, plus an identity shortcut."""
 
     def __init__(self, width: int, num_blocks: int, activation: nn.Module) -> None:
         super().__init__()
@@ -74,13 +80,13 @@ class _Group(nn.Module):
         self.leave = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         out: Tensor = features + self.leave(self.blocks(features))
         return out
 
 
 class _DualAttention(nn.Module):
-    """Two 3x3 convolutions, spatial and channel attention side by side, mixed; plus identity."""
+    """Two 3x3 convolutions, parallel spatial and channel attention, a 1x1 that merges them, and a shortcut."""
 
     def __init__(self, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -92,7 +98,7 @@ class _DualAttention(nn.Module):
         self.mix = nn.Conv2d(2 * width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         out = self.body(features)
         summary = torch.cat((out.amax(1, keepdim=True), out.mean(1, keepdim=True)), 1)
         by_place = out * torch.sigmoid(self.spatial(summary))

@@ -1,7 +1,7 @@
-"""FA-Net, the student: a small U-Net of ARNet blocks, each followed by a feature-align layer, with shrunk skips.
+"""FA-Net, the student network: a small U-Net whose blocks are each followed by a feature-align layer.
 
-Source: the Feature-Align paper (arXiv 2103.01524, section 3.1 and figures 2-4). Widths, block counts, groups and the
-fusion by addition are not stated there and are our choice.
+Its skip connections are narrowed. Source: the Feature-Align paper (arXiv 2103.01524, section 3.1 and figures 2-4). The
+paper does not state widths, block counts, groups or how skips are fused; these, and fusion by addition, are our choice.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, Gat
 
 @dataclass(frozen=True)
 class FANetConfig:
-    """What a FA-Net is made of.
+    """Size and options of a FA-Net.
 
     Attributes
     ----------
     widths : channels per level, finest first.
-    encoder_blocks : ARNet blocks per level. decoder_blocks : the same, for every level but the coarsest.
-    shrink : factor by which a skip is narrowed before it is kept and tiled again; 0 leaves the skips out.
-    groups : groups of every 3x3 convolution; 0 for groups of `group_width` channels.
-    align_hidden : hidden width of the feature-align layers; 0 leaves them out.
-    patch : level 0 sees patches of 2x2 packed pixels (stem 4x4 with stride 2, head with pixel shuffle): fewer, wider
-        layers, which a CPU runs faster. False: level 0 is the packed mosaic itself, as in the paper.
-    guide_limit : in units of four deviations of noise, where the guide's structure is cut off, since each feature-align
-        layer multiplies by it: far below the gains of training, deep networks overflow without; None for no limit.
-    block : "arnet", as in the paper; "gated", NAFNet's (`GatedBlock`); "dense-gated" (`DenseGatedBlock`). The last two
-        stand behind a 1x1 convolution where the width changes.
-    anchor : (gain, read variance) of the k-sigma anchor, and the network works in units of noise; None: it works on
+    encoder_blocks : blocks per level. decoder_blocks : the same, for every level but the coarsest.
+    shrink : factor by which a skip connection is narrowed; it is repeated to full width when it is added. 0 removes the
+        skips.
+    groups : groups of every 3x3 convolution of ARNet blocks; 0 for groups of `group_width` channels.
+    align_hidden : hidden width of the feature-align layers; 0 removes them.
+    patch : whether level 0 works on patches of 2x2 packed pixels (4x4 stem with stride 2, head with pixel shuffle).
+        Fewer, wider layers run faster on a CPU. False: level 0 is the packed mosaic, as in the paper.
+    guide_limit : limit of the structure in the guide, in units of four noise standard deviations; None for no limit.
+        Every feature-align layer multiplies by the guide, so deep networks overflow without a limit at gains far below
+        the training range.
+    block : "arnet" as in the paper, "gated" (`GatedBlock`, from NAFNet) or "dense-gated" (`DenseGatedBlock`). The gated
+        ones follow a 1x1 convolution where the width changes.
+    anchor : (gain, read variance) of the k-sigma anchor: the network works in units of noise. None: it works on
         anchored values, as in the paper.
     """
 
@@ -49,25 +51,25 @@ class FANetConfig:
     anchor: tuple[float, float] | None = None
 
 
-KEEPING_WIDTH: dict[str, type[nn.Module]] = {"gated": GatedBlock, "dense-gated": DenseGatedBlock}
-"""Blocks that keep the width of their features."""
+GATED_BLOCKS: dict[str, type[nn.Module]] = {"gated": GatedBlock, "dense-gated": DenseGatedBlock}
+"""Block classes with equal input and output width."""
 
 FANET_239K = FANetConfig(widths=(16, 32, 48, 80, 192), encoder_blocks=(1, 2, 1, 1, 2), decoder_blocks=(2, 2, 1, 1))
-"""The paper's 239,304 parameters (its Table 5) exactly."""
+"""Has exactly the 239,304 parameters of Table 5 of the paper."""
 FANET_90K = FANetConfig(widths=(16, 24, 64, 144), encoder_blocks=(1, 1, 2, 1), decoder_blocks=(2, 1, 2), shrink=2)
-"""The paper's 89,696 parameters (text of its Table 4) exactly."""
+"""Has exactly the 89,696 parameters that the paper's text states for Table 4."""
 
 
 class FANet(nn.Module):
-    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; h and w multiples of `stride`."""
+    """Denoises an anchored packed mosaic, (n, 4, h, w); h and w must be multiples of `stride`."""
 
     in_channels = 4
 
     def __init__(self, config: FANetConfig) -> None:
-        """Raises ModelError for a block that does not exist."""
+        """Create the network; raise ModelError for an unknown block."""
         super().__init__()
-        if config.block not in ("arnet", *KEEPING_WIDTH):
-            raise ModelError(f"a FA-Net has no block {config.block!r}: choose arnet, {', '.join(KEEPING_WIDTH)}")
+        if config.block not in ("arnet", *GATED_BLOCKS):
+            raise ModelError(f"FA-Net has no block {config.block!r}. Choose arnet, {', '.join(GATED_BLOCKS)}.")
         self.config = config
         widths, levels = config.widths, range(len(config.widths))
         self.noise_units = NoiseUnits(*config.anchor, config.guide_limit) if config.anchor else None
@@ -107,17 +109,17 @@ class FANet(nn.Module):
         if config.block == "arnet":
             return [ARNetBlock(in_channels, out_channels, config.groups or max(1, in_channels // config.group_width))]
         change = [nn.Conv2d(in_channels, out_channels, 1)] if in_channels != out_channels else []
-        return [*change, KEEPING_WIDTH[config.block](out_channels)]
+        return [*change, GATED_BLOCKS[config.block](out_channels)]
 
     @property
     def stride(self) -> int:
-        """Packed pixels that height and width are multiples of."""
+        """Height and width must be multiples of it, packed pixels."""
         pooled = 1 << (len(self.config.widths) - 1 + self.config.patch)
         return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """The last block of every encoder level (the stem where a level has none), finest first, at most four."""
+        """Names of the last block of every encoder level, finest first, at most four; "stem" for a level without."""
         return tuple(
             f"encoder.{level}.{len(blocks) - 1}" if len(blocks) else "stem"  # type: ignore[arg-type]
             for level, blocks in enumerate(self.encoder)
@@ -125,14 +127,14 @@ class FANet(nn.Module):
 
     @property
     def decoder_taps(self) -> tuple[str, ...]:
-        """The last block of every decoder level (what comes from below where a level has none), coarsest first."""
+        """Names of the last block of every decoder level, coarsest first; "up" of that level where it has none."""
         return tuple(
             f"decoder.{level}.{len(blocks) - 1}" if len(blocks) else f"up.{level}"  # type: ignore[arg-type]
             for level, blocks in reversed(list(enumerate(self.decoder)))
         )
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
+        """Return the denoised anchored values, (n, 4, h, w)."""
         if self.noise_units is None:
             return planes + self._restore(planes, planes)
         structure, guide, stabilised = self.noise_units(planes)

@@ -1,4 +1,4 @@
-"""What U-Nets have alike: halvings, and features that a teacher can be compared by."""
+"""Properties that all our U-Nets share: the stride, and the layers whose features distillation compares."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from torch import nn
 
 
 class LevelledNetwork(nn.Module):
-    """A network whose lists `encoder` and `decoder` hold one module a level, finest first.
+    """A network whose lists `encoder` and `decoder` hold one module per level, finest first.
 
-    A subclass sets `config` (with `widths`, one a level), `encoder` and `decoder` (of every level but the coarsest).
+    A subclass sets `config` (with one entry of `widths` per level), `encoder`, and `decoder` (without the coarsest
+    level).
     """
 
     config: Any
@@ -18,15 +19,15 @@ class LevelledNetwork(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Packed pixels that height and width are multiples of."""
+        """Height and width must be multiples of it, packed pixels."""
         return 1 << (len(self.config.widths) - 1)
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """The encoder's levels, finest first, at most four."""
+        """Names of the encoder levels, finest first, at most four."""
         return tuple(f"encoder.{level}" for level in range(min(4, len(self.config.widths))))
 
     @property
     def decoder_taps(self) -> tuple[str, ...]:
-        """The decoder's levels, coarsest first."""
+        """Names of the decoder levels, coarsest first."""
         return tuple(f"decoder.{level}" for level in reversed(range(len(self.decoder))))

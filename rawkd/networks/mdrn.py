@@ -1,7 +1,7 @@
-"""MDRN: noise removed in groups that each degrade to half size, aggregate scales, and reconstruct.
+"""MDRN: groups that each downsample to half size, aggregate several scales, and reconstruct.
 
-Source: MDRN's paper states the idea and two sizes (770 K and 2.38 M parameters); number of groups, widths and the
-aggregation block are our choice, made to meet both.
+Source: MDRN, arXiv 2204.13873. The paper gives the idea and two sizes (770 K and 2.38 M parameters). The number of
+groups, the widths and the aggregation block are our choice; they match both sizes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from rawkd.networks.haar import ConvIWT, DWTConv
 
 REDUCTION = 16
 CELL_PX = 4
-"""Of channel attention, at half size."""
+"""Side of a cell of the channel attention, pixels of the half-size features."""
 
 
 @dataclass(frozen=True)
 class MDRNConfig:
-    """Planes in and out (1 grey, 3 colour, 4 packed mosaic); aggregation blocks a group; widths; groups.
+    """Size of an MDRN network.
 
-    2 blocks make 778,084 parameters for a mosaic and 774,625 for grey, 7 make 2,380,724 and 2,377,265.
+    With 2 blocks it has 778,084 parameters for a mosaic and 774,625 for grey; with 7 blocks 2,380,724 and 2,377,265.
+
+    Attributes
+    ----------
+    channels : of input and output: 1 grey, 3 colour, 4 packed mosaic. blocks : aggregation blocks per group.
+    width, branch_width : channels of the features and of a branch. groups : number of groups.
     """
 
     channels: int = 4
@@ -34,10 +39,10 @@ class MDRNConfig:
 
 
 class MDRN(nn.Module):
-    """Anchored packed mosaic (n, 4, h, w), or a picture of 1 or 3 channels -> the same, denoised; by 8 pixels."""
+    """Denoises an anchored packed mosaic, (n, 4, h, w), or a picture of 1 or 3 channels."""
 
     stride = 2 * CELL_PX
-    """Packed pixels that height and width are multiples of."""
+    """Height and width must be multiples of it, packed pixels (or pixels of a picture)."""
 
     def __init__(self, config: MDRNConfig) -> None:
         super().__init__()
@@ -49,17 +54,17 @@ class MDRN(nn.Module):
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """The groups' outputs."""
+        """Names of all groups."""
         return tuple(f"groups.{index}" for index in range(self.config.groups))
 
     @property
     def decoder_taps(self) -> tuple[str, ...]:
-        """The second half of the groups' outputs: there are no levels."""
+        """Names of the second half of the groups, since the network has no decoder levels."""
         groups = self.config.groups
         return tuple(f"groups.{index}" for index in range(groups // 2, groups))
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, channels, h, w) -> (n, channels, h, w), anchored values."""
+        """Return the denoised values, (n, channels, h, w); anchored values for a mosaic."""
         features = self.head(planes)
         for group in self.groups:
             features = group(features)
@@ -68,7 +73,7 @@ class MDRN(nn.Module):
 
 
 class _Group(nn.Module):
-    """To half size by wavelets, aggregation blocks, back; plus identity."""
+    """Wavelet transform to half size, aggregation blocks, inverse transform, and an identity shortcut."""
 
     def __init__(self, config: MDRNConfig) -> None:
         super().__init__()
@@ -78,13 +83,13 @@ class _Group(nn.Module):
         self.reconstruct = ConvIWT(width, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         out: Tensor = features + self.reconstruct(self.blocks(self.degrade(features)))
         return out
 
 
 class _Aggregation(nn.Module):
-    """Fields of 1, 3, 5 and 7 pixels side by side, mixed, weighted by channel attention; plus identity."""
+    """Branches with receptive fields of 1, 3, 5 and 7 pixels, merged, with channel attention and a shortcut."""
 
     def __init__(self, width: int, branch_width: int) -> None:
         super().__init__()
@@ -96,7 +101,7 @@ class _Aggregation(nn.Module):
         self.attention = ChannelAttention(width, max(1, width // REDUCTION), CELL_PX)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         scales, wider = [], features
         for branch in self.branches:
             wider = torch.relu(branch(wider))

@@ -1,7 +1,7 @@
-"""MLEFGN: an image branch and an edge branch, fused three times; MDRN's published teacher.
+"""MLEFGN: an image branch and an edge branch that are fused three times. MDRN's paper uses it as teacher.
 
-Source: Fang et al., TNNLS 2020, and the layer list of its code (research only, so written anew). The edge network is
-trained through the image alone here; its own edge loss is left out.
+Source: Fang et al., TNNLS 2020, and the layer list of its code. Our own implementation, because that code is licensed
+for research only. We leave out the separate edge loss: the edge network is trained through the denoised image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from rawkd.networks.blocks import DenseBlock, ResidualBlock
 
 @dataclass(frozen=True)
 class MLEFGNConfig:
-    """Planes in and out (1 grey, 3 colour, 4 packed mosaic); width; layers of a dense block; blocks of a group."""
+    """Size of an MLEFGN network.
+
+    Attributes
+    ----------
+    channels : of input and output: 1 grey, 3 colour, 4 packed mosaic. width : channels of the features.
+    dense_layers : layers of a dense block. group_blocks : residual blocks per group.
+    """
 
     channels: int = 4
     width: int = 64
@@ -25,10 +31,10 @@ class MLEFGNConfig:
 
 
 class MLEFGN(nn.Module):
-    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 6,862,792 parameters (6,859,910 for colour)."""
+    """Denoises an anchored packed mosaic, (n, 4, h, w): 6,862,792 parameters (6,859,910 for colour pictures)."""
 
     stride = 1
-    """Packed pixels that height and width are multiples of."""
+    """Height and width must be multiples of it, packed pixels."""
     taps = ("fuse.0", "fuse.1", "fuse.2")
     decoder_taps = ("fuse.2",)
 
@@ -58,7 +64,7 @@ class MLEFGN(nn.Module):
         return nn.ModuleList((dense, _ResidualGroup(width, blocks), _ResidualGroup(width, blocks)))
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, channels, h, w) -> (n, channels, h, w), anchored values; no shortcut around the network."""
+        """Return the denoised values, (n, channels, h, w); the network has no global shortcut."""
         image = self.enter_image(planes)
         edge = self.enter_edge(planes - self.edge_net(planes))
         levels = []
@@ -72,13 +78,13 @@ class MLEFGN(nn.Module):
 
 
 class _ResidualGroup(nn.Module):
-    """Residual blocks, plus identity."""
+    """Residual blocks, plus an identity shortcut."""
 
     def __init__(self, width: int, num_blocks: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(num_blocks)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         out: Tensor = features + self.blocks(features)
         return out

@@ -1,8 +1,8 @@
-"""MWRCANet: residual channel attention between wavelet transforms, winner of the NTIRE 2020 raw track.
+"""MWRCANet: residual channel attention blocks between wavelet transforms. It won the NTIRE 2020 raw track.
 
-Source: the published network's layers, described in its repository (there is no paper). It was found by a search over
-the number of blocks, their kind and the channels; those three are the configuration. What a dense block was there is
-not stated: ours is RDN's.
+Source: the layer list in the authors' repository; there is no paper. The authors found the network by a search over
+the number of blocks, the kind of block and the channels, which are our configuration fields. They do not describe their
+dense block; ours is RDN's.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from rawkd.networks.wavelet_network import WaveletNetwork
 
 REDUCTION = 16
 DENSE_LAYERS = 3
-"""Of a dense block, each half as wide as the block: a quarter dearer than channel attention of the same width."""
+"""Layers of a dense block, each half as wide as the block. It costs a quarter more than an attention block."""
 BLOCKS = ("rcab", "dense")
 CELLS_PX = (8, 4, 2)
-"""Of channel attention, by level: as many pixels of the finest."""
+"""Side of a cell of the channel attention by level. A cell covers the same area of the picture at every level."""
 
 
 @dataclass(frozen=True)
 class MWRCANetConfig:
-    """What a network of this kind is made of.
+    """Size and options of an MWRCANet.
 
     Attributes
     ----------
-    widths : channels per level, finest first. blocks : blocks in every group of a level.
+    widths : channels per level, finest first. blocks : blocks per group, by level.
     block : "rcab" (residual channel attention) or "dense".
-    channels : 4 for a packed mosaic; otherwise those of a picture: 3 for sRGB, 1 for grey.
-    anchor : (gain, read variance) of the k-sigma anchor of a packed mosaic, and the network works in units of noise
-        (`NoiseUnits`, our choice); None: it works on the values as they are, as published.
+    channels : 4 for a packed mosaic, 3 for sRGB pictures, 1 for grey ones.
+    anchor : (gain, read variance) of the k-sigma anchor of a packed mosaic: the network works in units of noise
+        (`NoiseUnits`, our choice). None: it works on the input values, as published.
     """
 
     widths: tuple[int, int, int] = (96, 128, 128)
@@ -45,7 +45,7 @@ class MWRCANetConfig:
 
 
 class MWRCANet(WaveletNetwork):
-    """(n, channels, h, w) -> the same, denoised; 27,215,965 parameters as published, for a mosaic."""
+    """Denoises (n, channels, h, w). For a mosaic it has 27,215,965 parameters, as published."""
 
     taps = ("down.0", "down.1", "middle")
     decoder_taps = ("up.1", "up.0")
@@ -53,7 +53,7 @@ class MWRCANet(WaveletNetwork):
     def __init__(self, config: MWRCANetConfig) -> None:
         super().__init__(config.channels, config.anchor)
         if config.block not in BLOCKS:
-            raise ModelError(f"the network mwrcanet has no block {config.block!r}: choose one of {', '.join(BLOCKS)}")
+            raise ModelError(f"the network mwrcanet has no block {config.block!r}. Choose one of {', '.join(BLOCKS)}.")
         self.config = config
         fine, mid, coarse = config.widths
         self.enter = nn.ModuleList(
@@ -77,11 +77,11 @@ class MWRCANet(WaveletNetwork):
 
     @property
     def stride(self) -> int:
-        """Packed pixels, or pixels of a picture, that height and width are multiples of, for a cell of attention."""
+        """Height and width must be multiples of it, packed pixels or pixels of a picture: one attention cell."""
         return CELLS_PX[0] if self.in_channels == 4 else 2 * CELLS_PX[0]
 
     def correction(self, bands: Tensor) -> Tensor:
-        """(n, bands, h/2, w/2) -> the same."""
+        """Return what to add to the bands of the first transform, (n, bands, h/2, w/2)."""
         fine = self.down[0](self.enter[0](bands))
         mid = self.down[1](self.enter[1](dwt(fine)))
         features = self.middle(self.enter[2](dwt(mid)))
@@ -92,7 +92,7 @@ class MWRCANet(WaveletNetwork):
 
 
 class _Group(nn.Module):
-    """Blocks of one kind and a 3x3 convolution, plus identity."""
+    """Blocks of one kind and a 3x3 convolution, plus an identity shortcut."""
 
     def __init__(self, width: int, num_blocks: int, block: str, cell_px: int) -> None:
         super().__init__()
@@ -104,13 +104,13 @@ class _Group(nn.Module):
         self.leave = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         out: Tensor = features + self.leave(self.blocks(features))
         return out
 
 
 class _AttentionBlock(nn.Module):
-    """3x3, PReLU, 3x3, channel attention, plus identity."""
+    """3x3, PReLU, 3x3, channel attention, plus an identity shortcut."""
 
     def __init__(self, width: int, cell_px: int) -> None:
         super().__init__()
@@ -122,6 +122,6 @@ class _AttentionBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same."""
+        """Return features of the same shape as the input, (n, width, h, w)."""
         out: Tensor = features + self.body(features)
         return out

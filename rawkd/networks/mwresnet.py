@@ -1,6 +1,6 @@
-"""MWResNet: residual blocks between wavelet transforms, the network that the NTIRE 2020 raw winner began with.
+"""MWResNet: residual blocks between wavelet transforms, the first network of the NTIRE 2020 raw winner.
 
-Source: the figure of MWRCANet's repository. Widths are not stated there; those of MWRCANet are our choice.
+Source: the figure in MWRCANet's repository. It does not state widths; we use those of MWRCANet.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from rawkd.networks.wavelet_network import WaveletNetwork
 
 @dataclass(frozen=True)
 class MWResNetConfig:
-    """Widths per level, finest first; residual blocks in every group (two groups at the coarsest level).
+    """Size and options of an MWResNet.
 
-    `channels` and `anchor` as in `MWRCANetConfig`.
+    Attributes
+    ----------
+    widths : channels per level, finest first. blocks : residual blocks per group (the coarsest level has two groups).
+    channels, anchor : as in `MWRCANetConfig`.
     """
 
     widths: tuple[int, int, int] = (96, 128, 128)
@@ -29,7 +32,7 @@ class MWResNetConfig:
 
 
 class MWResNet(WaveletNetwork):
-    """(n, channels, h, w) -> the same, denoised; 8,123,876 parameters by default, for a mosaic."""
+    """Denoises (n, channels, h, w). By default it has 8,123,876 parameters (mosaic)."""
 
     taps = ("down.0", "down.1", "middle.0")
     decoder_taps = ("up.1", "up.0")
@@ -56,7 +59,7 @@ class MWResNet(WaveletNetwork):
         return nn.Sequential(*(ResidualBlock(width) for _ in range(self.config.blocks)))
 
     def correction(self, bands: Tensor) -> Tensor:
-        """(n, bands, h/2, w/2) -> the same."""
+        """Return what to add to the bands of the first transform, (n, bands, h/2, w/2)."""
         fine = self.down[0](torch.relu(self.enter[0](bands)))
         mid = self.down[1](torch.relu(self.enter[1](dwt(fine))))
         features = self.middle(torch.relu(self.enter[2](dwt(mid))))

@@ -1,6 +1,6 @@
-"""A plain U-Net without activation functions, in units of noise: our teacher.
+"""NAFNet, a U-Net without activation functions. It is our main teacher network.
 
-Source: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), written anew from the paper; its block is `GatedBlock`.
+Source: NAFNet, Chen et al., ECCV 2022 (arXiv 2204.04676), implemented from the paper; its block is `GatedBlock`.
 Patches and units of noise are our choice.
 """
 
@@ -17,14 +17,14 @@ from rawkd.networks.levels import LevelledNetwork
 
 @dataclass(frozen=True)
 class NAFNetConfig:
-    """What a network of this kind is made of.
+    """Size and options of a NAFNet.
 
     Attributes
     ----------
-    widths : channels per level, finest first. encoder_blocks : blocks per level; the coarsest level's is the middle.
+    widths : channels per level, finest first. encoder_blocks : blocks per level; the last entry is the middle.
     decoder_blocks : the same, for every level but the coarsest.
-    patch : level 0 sees patches of 2x2 packed pixels, as in `FANetConfig`.
-    anchor : (gain, read variance) of the k-sigma anchor, and the network works in units of noise; None: it works on
+    patch : whether level 0 works on patches of 2x2 packed pixels, as in `FANetConfig`.
+    anchor : (gain, read variance) of the k-sigma anchor: the network works in units of noise. None: it works on
         anchored values.
     """
 
@@ -36,7 +36,7 @@ class NAFNetConfig:
 
 
 class NAFNet(LevelledNetwork):
-    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; h and w multiples of `stride`."""
+    """Denoises an anchored packed mosaic, (n, 4, h, w); h and w must be multiples of `stride`."""
 
     in_channels = 4
 
@@ -66,12 +66,12 @@ class NAFNet(LevelledNetwork):
 
     @property
     def stride(self) -> int:
-        """Packed pixels that height and width are multiples of."""
+        """Height and width must be multiples of it, packed pixels."""
         pooled: int = super().stride << self.config.patch
         return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
+        """Return the denoised anchored values, (n, 4, h, w)."""
         if self.noise_units is None:
             return planes + self._restore(planes)
         _, guide, stabilised = self.noise_units(planes)

@@ -1,7 +1,7 @@
-"""The U-Net of unprocessing (UPI), the Feature-Align paper's teacher.
+"""The U-Net of "Unprocessing Images" (UPI), the teacher of the Feature-Align paper.
 
-Source: Brooks et al., CVPR 2019 (arXiv 1811.11127), network.py of its code (Apache-2.0): three 3x3 convolutions with
-leaky ReLU 0.2 a block, max pooling, bilinear upsampling and concatenation, residual output.
+Source: Brooks et al., CVPR 2019 (arXiv 1811.11127), network.py of its code (Apache-2.0). Each block has three 3x3
+convolutions with leaky ReLU 0.2; max pooling, bilinear upsampling, concatenation, residual output.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rawkd.networks.levels import LevelledNetwork
 
 @dataclass(frozen=True)
 class UPIUNetConfig:
-    """What a UPI U-Net is made of.
+    """Size and options of a UPI U-Net.
 
     Attributes
     ----------
-    widths : channels per level, finest first. convolutions : of every block.
-    in_channels : of the first convolution; 8 with the variance map, 4 without.
-    anchor : (gain, read variance) of the k-sigma anchor, from which the network makes the variance map of anchored
-        planes itself; None: the map is handed in beside the planes, as published.
+    widths : channels per level, finest first. convolutions : per block.
+    in_channels : of the first convolution: 8 with the variance map, 4 without.
+    anchor : (gain, read variance) of the k-sigma anchor: the network computes the variance map from anchored planes.
+        None: the variance map is part of the input, as published.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -35,11 +35,14 @@ class UPIUNetConfig:
 
 
 UPI_LITE = UPIUNetConfig(widths=(9, 19, 38, 76, 153), convolutions=1)
-"""The Feature-Align paper's UPI-Lite (its Table 5), 347,733 parameters exactly: widths times 0.3, one convolution."""
+"""UPI-Lite of the Feature-Align paper (Table 5): widths times 0.3, one convolution, exactly 347,733 parameters."""
 
 
 class UPIUNet(LevelledNetwork):
-    """(n, 4 or 8, h, w) -> (n, 4, h, w); h and w multiples of `stride`. 11,776,708 parameters as published."""
+    """Denoises (n, 4 or 8, h, w) to (n, 4, h, w); h and w must be multiples of `stride`.
+
+    It has 11,776,708 parameters, as published.
+    """
 
     def __init__(self, config: UPIUNetConfig) -> None:
         super().__init__()
@@ -59,7 +62,7 @@ class UPIUNet(LevelledNetwork):
         return nn.Sequential(*layers)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """The first four planes, denoised."""
+        """Return the first four planes, denoised."""
         if self.config.anchor and self.config.in_channels == 8:
             planes = with_variance(planes, *self.config.anchor)
         features, kept = planes, []

@@ -1,4 +1,4 @@
-"""What MWResNet and MWRCANet have alike: they work on the wavelet bands of a picture or of a mosaic."""
+"""Base class of MWResNet and MWRCANet, which work on the wavelet bands of a picture or a mosaic."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rawkd.networks.haar import dwt, iwt
 
 
 class WaveletNetwork(nn.Module):
-    """(n, channels, h, w) -> the same, denoised; a subclass says what is added to the bands of the first transform.
+    """Denoises (n, channels, h, w); the subclass computes what to add to the bands of the first transform.
 
     Parameters
     ----------
-    channels : 4 for a packed mosaic, which is one picture and not four; otherwise those of a picture: 3 for sRGB, 1 for
-        grey. anchor : (gain, read variance) of the k-sigma anchor of a packed mosaic, and the network works in units of
-        noise (`NoiseUnits`, our choice); None: it works on the values as they are, as published.
+    channels : 4 for a packed mosaic (which is treated as one full-size picture), 3 for sRGB pictures, 1 for grey ones.
+    anchor : (gain, read variance) of the k-sigma anchor of a packed mosaic: the network works in units of noise
+        (`NoiseUnits`, our choice). None: it works on the input values, as published.
     """
 
     def __init__(self, channels: int, anchor: tuple[float, float] | None) -> None:
@@ -26,23 +26,23 @@ class WaveletNetwork(nn.Module):
 
     @property
     def bands(self) -> int:
-        """Of the first transform."""
+        """Number of bands of the first transform."""
         return 4 if self.in_channels == 4 else 4 * self.in_channels
 
     @property
     def stride(self) -> int:
-        """Packed pixels, or pixels of a picture, that height and width are multiples of, for three transforms."""
+        """Height and width must be multiples of it, packed pixels or pixels of a picture, for three transforms."""
         return 4 if self.in_channels == 4 else 8
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, channels, h, w) -> the same; anchored values where it is a mosaic."""
+        """Return the denoised values, (n, channels, h, w); anchored values for a mosaic."""
         if self.noise_units is None:
             return self._restore(planes)
         structure, _, stabilised = self.noise_units(planes)
         return self.noise_units.subtract(stabilised, structure - self._restore(structure))
 
     def correction(self, bands: Tensor) -> Tensor:
-        """(n, bands, h/2, w/2) of the first transform -> what is added to them."""
+        """Return what to add to the (n, bands, h/2, w/2) bands of the first transform."""
         raise NotImplementedError
 
     def _restore(self, planes: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""The Feature-Align paper's ablation: its U-Net without feature alignment, resampling by wavelets.
+"""The U-Net without feature alignment from the Feature-Align paper's ablation; it resamples with wavelets.
 
-Source: arXiv 2103.01524, section 4.1 and Table 1 (1.98 GMACs a megapixel); widths are our choice.
+Source: arXiv 2103.01524, section 4.1 and Table 1 (1.98 GMACs per megapixel); widths are our choice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rawkd.networks.levels import LevelledNetwork
 
 @dataclass(frozen=True)
 class WaveletUNetConfig:
-    """As `FANetConfig`: widths and blocks per level, skip shrink, groups."""
+    """Size of a wavelet U-Net; the fields mean the same as in `FANetConfig`."""
 
     widths: tuple[int, ...] = (16, 24, 40, 72, 144)
     encoder_blocks: tuple[int, ...] = (1, 1, 1, 1, 1)
@@ -26,7 +26,7 @@ class WaveletUNetConfig:
 
 
 class WaveletUNet(LevelledNetwork):
-    """Anchored packed mosaic (n, 4, h, w) -> the same, denoised; 235,330 parameters by default."""
+    """Denoises an anchored packed mosaic, (n, 4, h, w). By default it has 235,330 parameters."""
 
     in_channels = 4
 
@@ -47,7 +47,7 @@ class WaveletUNet(LevelledNetwork):
         return nn.Sequential(*(ARNetBlock(width, width, self.config.groups) for _ in range(num_blocks)))
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, 4, h, w) -> (n, 4, h, w), anchored values."""
+        """Return the denoised anchored values, (n, 4, h, w)."""
         features, kept = self.stem(planes), []
         for level, blocks in enumerate(self.encoder):
             if level:
