@@ -51,7 +51,7 @@ lint: $(VENV)/full.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(MKDOCS) build --strict --quiet
+	$(MKDOCS) build --strict
 
 format: $(VENV)/full.stamp
 	$(BIN)/ruff check --fix .
