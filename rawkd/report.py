@@ -22,7 +22,7 @@ class Report:
     ----------
     width, height : of the written picture: of a DNG its default crop, of a rendered one its pixels.
     student, device, precision : None where nothing was to be removed. seconds : wall time of each step.
-    defects : number of hot and dead pixels that were replaced; in the record, `warnings` tell it.
+    defects : number of hot and dead pixels that were replaced; the record says it in its warnings.
     """
 
     input: Path
@@ -67,11 +67,14 @@ class Report:
 
 
 def camera_name(capture: Capture) -> str:
-    """Make and model, the make left out where the model begins with a word of it; empty where the file does not say."""
+    """Return make and model, without the make where the model begins with a word of it.
+
+    UniqueCameraModel (tag 50708) where the file holds neither; empty where it holds none of the three.
+    """
     make, model = capture.make.split(), capture.model.split()
     if model and model[0].lower() in [word.lower() for word in make]:
         make = []
-    return " ".join(make + model)
+    return " ".join(make + model) or " ".join(capture.unique_camera_model.split())
 
 
 class Clock:

@@ -207,7 +207,7 @@ def test_colour_models_take_colour(tmp_path: Path, capsys: pytest.CaptureFixture
         (("same", "same", "50"), 3, "same holds no picture"),
         (("same", "middle", "50,50"), 2, "a sigma is named twice"),
         (("same", "middle", "0"), 2, "sigma 0: name some above 0 and up to 255"),
-        (("same", "middle", "x"), 2, "'x' is no list of sigmas"),
+        (("same", "middle", "x"), 2, "'x' is not a list of sigmas"),
     ],
 )
 def test_what_is_refused(

@@ -19,6 +19,7 @@ from tiny_models import blur, make_model
 from rawkd import errors
 from rawkd.cli import main
 from rawkd.cli.app import COMMANDS, app
+from rawkd.cli.exit_codes import exit_code_of_kind
 from rawkd.files.write.dng import write_dng
 
 SNAPSHOT = ROOT / "tests" / "snapshots" / "command_line.txt"
@@ -44,6 +45,16 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     raw = noisy_photo()
     write_dng(path, raw, preview=None, software="test", noise_profile=raw.noise_profile)
     return path
+
+
+def without_root(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run rawkd as a user who may not read every file: root without the two capabilities to do so."""
+    drop = "import ctypes, os, sys\nlibc = ctypes.CDLL(None)\n"
+    drop += "assert all(libc.prctl(24, one, 0, 0, 0) == 0 for one in (1, 2))\n" if os.geteuid() == 0 else ""
+    drop += "os.execv(sys.executable, [sys.executable, '-m', 'rawkd', *sys.argv[1:]])"
+    return subprocess.run(
+        [sys.executable, "-c", drop, *command], capture_output=True, text=True, check=False, cwd=ROOT, timeout=120
+    )
 
 
 def contents(folder: Path) -> set[str]:
@@ -109,6 +120,13 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         ["denoise", "a.dng", "--crop", "1,2,0,4"],
         ["denoise", "a.dng", "--threads", "0"],
         ["denoise", "a.dng", "-q", "-v"],
+        ["batch", "shoot", "-q", "-v"],
+        ["compare", "a.dng", "-q", "-v"],
+        ["calibrate", "a.dng", "-q", "-v"],
+        ["batch", "shoot", "--crop", "0,0,8,8"],
+        ["inspect", "a.dng", "b.dng", "--plot", "noise.svg"],
+        ["denoise", "a.dng", "--format", "gif"],
+        ["denoise", "a.dng", "-o", "a.tif", "--format", "jpg"],
         ["denoise", "a.dng", "-o", "a.gif"],
         ["denoise", "a.dng", "-o", "a.png", "--format", "dng"],
         ["denoise", "a.dng", "--crop", "0,0,8,8", "--format", "dng"],
@@ -251,9 +269,9 @@ def test_programs_without_a_console_or_a_home(photo: Path, family: Path, tmp_pat
 
 def test_a_name_cannot_draw_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["denoise", str(tmp_path / "a\x1b[2J\nerror: b.dng")]) == 3
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "a\\x1b[2J\\nerror: b.dng" in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "a\\x1b[2J\\nerror: b.dng" in printed
 
 
 def test_a_loop_of_links_is_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,11 +314,122 @@ def test_inspect(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -
 
 def test_models(family: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--model", str(family)]) == 0
-    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == ["tiny-low", "tiny-high"]
+    title, *rows = capfd.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in rows] == [["-", "tiny-low"], ["-", "tiny-high"]]
+    ends = [title.index(name) + len(name) for name in ("gain or sigma", "parameters", "GMAC/MP", "dB")]
+    for row in rows:  # numbers end where the title of their column ends
+        assert all(row[end - 1] != " " and row[end : end + 1] in ("", " ") for end in ends), row
+    assert "ISO 83 to 4 200" in rows[0]  # gains 1e-5 to 5e-4 over 1.2e-5 a full frame has at ISO 100
+    assert "1e-05 .. 0.0005" in rows[0]
     assert main(["models", "--model", str(family), "--verbose"]) == 0
     assert "Apache-2.0" in capfd.readouterr().out
     assert main(["models", "--model", str(family), "--json"]) == 0
     assert [json.loads(line)["name"] for line in capfd.readouterr().out.splitlines()] == ["tiny-low", "tiny-high"]
+
+
+@pytest.mark.parametrize("name", ["dng", "DNG", "tif", "tiff", "png", "jpg", "JPG", "jpeg"])
+def test_every_spelling_of_a_format(photo: Path, family: Path, tmp_path: Path, name: str) -> None:
+    assert main(["denoise", str(photo), "--model", str(family), "--format", name, "-q"]) == 0
+    suffix = {"dng": "dng", "tif": "tif", "tiff": "tif", "png": "png", "jpg": "jpg", "jpeg": "jpg"}[name.lower()]
+    assert contents(tmp_path) == {"photo.dng", f"photo-denoised.{suffix}"}
+    place = str(tmp_path / "out")
+    assert main(["batch", str(photo), "-o", place, "--format", name, "--dry-run", "-q"]) == 0
+
+
+def test_a_folder_points_to_batch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shoot").mkdir()
+    assert main(["denoise", str(tmp_path / "shoot")]) == 3
+    printed = capfd.readouterr()
+    assert printed.err == f"error: {tmp_path}/shoot: this is a folder. Run: rawkd batch {tmp_path}/shoot\n"
+    assert printed.out == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops capabilities as Linux has them")
+@pytest.mark.parametrize("command", ["denoise", "inspect", "compare", "batch", "calibrate"])
+def test_a_file_that_may_not_be_read(command: str, photo: Path, tmp_path: Path) -> None:
+    photo.chmod(0)
+    words = {"denoise": ["-o", f"{tmp_path}/a.dng"], "batch": ["-o", f"{tmp_path}/a"], "calibrate": [str(photo)]}
+    done = without_root([command, str(photo), *words.get(command, [])])
+    assert done.returncode == (1 if command == "batch" else 3), done.stderr
+    assert photo.name in done.stderr
+    assert "ermission" in done.stderr
+    assert "unexpected" not in done.stderr
+    assert "Usage:" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops capabilities as Linux has them")
+def test_a_file_in_a_folder_that_may_not_be_entered(photo: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    hidden = photo.rename(locked / "photo.dng")
+    locked.chmod(0)
+    try:
+        there, out = str(hidden), f"{tmp_path}/a.dng"
+        for command in (["inspect", there], ["denoise", there, "-o", out], ["batch", there, "-o", f"{tmp_path}/a"]):
+            done = without_root(command)
+            assert done.returncode == (1 if "batch" in command else 3), done.stderr
+            assert "Permission denied" in done.stderr
+    finally:
+        locked.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".dng", "ä" * 130 + ".dng"])
+def test_an_output_name_beyond_255_bytes(
+    name: str, photo: Path, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for output in (tmp_path / name, tmp_path / name / "photo.dng"):
+        assert main(["denoise", str(photo), "--model", str(family), "-o", str(output)]) == 6
+        err = capfd.readouterr().err
+        assert "too long" in err
+        assert "unexpected" not in err
+    long_stem = photo.rename(tmp_path / ("b" * 245 + ".dng"))  # 249 bytes: the default name of the output has 258
+    assert main(["denoise", str(long_stem), "--model", str(family)]) == 6
+    assert contents(tmp_path) == {long_stem.name}
+
+
+def failure_of(line: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(line)
+    return record
+
+
+def test_json_of_a_photo_that_failed(
+    photo: Path, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.dng"
+    bad.write_bytes(b"no photo")
+    words = ["--model", str(family), "--json"]
+    for command in (["denoise"], ["inspect"], ["batch", "-q", "-o", str(tmp_path / "out")]):
+        assert main([*command, str(bad), str(photo), *words]) == 1
+        printed = capfd.readouterr()
+        records = sorted(map(failure_of, printed.out.splitlines()), key=lambda record: str(record["input"]))
+        assert [record["input"] for record in records] == [str(bad), str(photo)]
+        failed, done = records
+        assert failed["exit_code"] == 3
+        assert failed["error"]["kind"] == "InputError"
+        assert failed["error"]["sentence"].startswith(f"{bad}: it is a text")
+        assert not done.get("error")
+        assert "exit_code" not in done
+    assert main(["inspect", str(bad), *words]) == 3
+    assert failure_of(capfd.readouterr().out)["exit_code"] == 3
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES, ids=[type(error).__name__ for error, _ in FAILURES])
+def test_the_exit_code_of_an_error_known_by_name(error: Exception, code: int) -> None:
+    assert exit_code_of_kind(type(error).__name__) == code
+    assert exit_code_of_kind("NoSuchError") == 1
+
+
+def test_inspect_takes_several_photos(
+    photo: Path, family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.dng"
+    other.write_bytes(photo.read_bytes())
+    assert main(["inspect", str(photo), str(other), "--model", str(family)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line for line in lines if line in (str(photo), str(other))] == [str(photo), str(other)]
+    assert main(["inspect", str(photo), str(other), "--model", str(family), "--json"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [record["input"] for record in records] == [str(photo), str(other)]
 
 
 def test_shell_completion_offers_commands_and_options() -> None:

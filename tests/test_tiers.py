@@ -134,6 +134,16 @@ def test_every_command_says_it_alike(command: str, photo: Path, capfd: pytest.Ca
     assert told.out == ""
 
 
+@pytest.mark.usefixtures("only_fast")
+def test_an_unknown_model_lists_the_tiers_and_no_internal_names(photo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for command in ("denoise", "inspect"):
+        assert main([command, str(photo), "--model", "turbo"]) == 5
+        err = capfd.readouterr().err
+        assert "turbo: there is no tier, model or folder of this name" in err
+        assert "Choose a tier (fast), or list all models with: rawkd models" in err
+        assert "quick" not in err
+
+
 def test_a_network_that_needs_more_than_planes_is_no_tier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card_module, "models_directory", lambda: tmp_path)
     write_card(tmp_path / "wide", card_document("wide", role="teacher", tier="best", input="planes+variance"))
@@ -210,9 +220,10 @@ def test_a_cluster_is_sent_the_tier_that_was_named() -> None:
 
 def test_models_are_listed_with_their_tier(shipped: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--model", str(shipped)]) == 0
-    lines = {line.split()[0]: line for line in capfd.readouterr().out.splitlines()}
-    assert lines["teacher-large"].startswith("teacher-large  tier best  teacher  gain")
-    assert lines["quick-0"].startswith("quick-0  tier fast  student  gain")
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows[1:]] == [
+        ["fast", "quick-0"], ["fast", "quick-1"], ["balanced", "middle-0"], ["best", "teacher-large"]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["denoise", "batch", "inspect"])
@@ -221,7 +232,8 @@ def test_help_names_the_tiers_and_the_default(command: str) -> None:
     assert loaded is not None
     (option,) = (param for param in loaded.params if param.name == "model")
     assert isinstance(option, click.Option)
-    assert option.help == f"Tier {TIERS[0]}, {TIERS[1]} or {TIERS[2]}, or another model; default: {DEFAULT_TIER}."
+    tiers = ", ".join(TIERS)
+    assert option.help == f"Choose a tier ({tiers}) or another model.  [default: {DEFAULT_TIER}]"
 
 
 def test_the_default_tier_is_shipped() -> None:

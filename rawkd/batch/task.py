@@ -1,4 +1,4 @@
-"""Which photos a batch has to do, and where each goes."""
+"""Tasks: the photos of a batch and where each is written."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rawkd.files.naming import RAW_SUFFIXES
 
 @dataclass(frozen=True)
 class Task:
-    """One photo and its place.
+    """One photo and its output.
 
     Attributes
     ----------
-    source, name : the store and name of the input. target, output : those of what is written.
+    source, name : store and name of the input. target, output : store and name of the output.
     """
 
     source: Store
@@ -30,28 +30,28 @@ class Task:
 
     @property
     def input_shown(self) -> str:
-        """The input as the user knows it."""
+        """The input in messages and reports."""
         return self.source.shown(self.name)
 
     @property
     def output_shown(self) -> str:
-        """The output as the user knows it."""
+        """The output in messages and reports."""
         return self.target.shown(self.output)
 
     @property
     def key(self) -> str:
-        """A name for files about the output: hexadecimal, the same in every run."""
+        """Name of the record and work files of the output: hexadecimal, the same in every run."""
         return hashlib.sha256(os.fsencode(self.output)).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of a folder are wanted.
+    """Which files of a folder are photos to denoise.
 
     Attributes
     ----------
-    recursive : whether folders below are searched.
-    include, exclude : globs of names, or of paths below the folder; with `include` a file has to match one of them.
+    recursive : also search the folders below.
+    include, exclude : globs of names, or of paths below the folder; if there is an `include`, a file has to match one.
     """
 
     recursive: bool = False
@@ -59,7 +59,7 @@ class Selection:
     exclude: tuple[str, ...] = ()
 
     def wants(self, name: str) -> bool:
-        """Whether a file of a folder is a photo that was asked for."""
+        """Whether a file is a raw photo that passes the globs."""
         if PurePosixPath(name).suffix.lower() not in RAW_SUFFIXES:
             return False
         return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
@@ -76,40 +76,23 @@ def find_tasks(
     ending: str,
     open_store: Callable[[str], Store] = LocalStore,
     missed: Missed = unheard,
-) -> tuple[Task, ...]:
-    """The photos of folders and files, each once, in the order of their names; parameters as in `find_states`.
-
-    Raises
-    ------
-    InputError: if there is no photo at all.
-    """
-    return tuple(find_states(inputs, output, selection, ending, open_store, missed))
-
-
-def find_states(
-    inputs: Sequence[str],
-    output: str | None,
-    selection: Selection,
-    ending: str,
-    open_store: Callable[[str], Store] = LocalStore,
-    missed: Missed = unheard,
 ) -> Mapping[Task, FileState | None]:
     """The photos of folders and files with their states, each once, in the order of their names.
 
-    A folder is listed once. A state is None where the listing does not say it, or the file is not there.
+    A folder is listed once. A state is None if the listing does not say it, or the file does not exist.
 
-    Two spellings of a folder are one target, for a target is locked once, and has one pool a series.
+    Two spellings of one folder become one target, because a target is locked once and has one pool for each series.
 
     Parameters
     ----------
-    inputs : folders, files, URLs. A file is taken whatever its name, one that does not exist too.
-    output : folder or URL below which the tree of each input folder is mirrored; None writes beside each photo.
-    ending : what follows the stem of a photo in the name of its output.
-    missed : called with a sentence for every folder below that cannot be searched.
+    inputs : folders, files, URLs. A named file is taken whatever its suffix, even if it does not exist.
+    output : folder or URL below which the tree of each input folder is repeated; None writes beside each photo.
+    ending : follows the stem of a photo in the name of its output.
+    missed : called with a sentence for every folder that cannot be searched.
 
     Raises
     ------
-    InputError: if there is no photo at all.
+    InputError: if there is no photo.
     """
     target = None if output is None else open_store(output)
     found: dict[tuple[str, str], tuple[Task, FileState | None]] = {}
@@ -128,14 +111,14 @@ def find_states(
 
 
 def refuse_missing(inputs: Sequence[str]) -> None:
-    """Find out before any work that a folder has been mistyped; a raw that has gone costs only itself.
+    """Refuse inputs that do not exist, before any work; a missing raw file fails later and alone.
 
     Raises
     ------
-    InputError: if there is nothing of a name that is not a raw's.
+    InputError: if an input does not exist and does not have the suffix of a raw file.
     """
     for given in inputs:
-        if "://" in given or Path(given).exists():
+        if "://" in given or os.path.exists(given):  # noqa: PTH110 -- no error where a folder above may not be entered
             continue
         if given.endswith(("/", os.sep)) or Path(given).suffix.lower() not in RAW_SUFFIXES:
             raise InputError(f"{given}: there is no such folder or file; check the name")
@@ -144,13 +127,13 @@ def refuse_missing(inputs: Sequence[str]) -> None:
 def _photos(
     given: str, selection: Selection, open_store: Callable[[str], Store], missed: Missed
 ) -> Iterable[tuple[Store, str, FileState | None]]:
-    """Stores, names and states of what one argument names."""
+    """Stores, names and states of the photos of one argument."""
     folder, name = given, ""
     if "://" in given:
         head, _, last = given.rstrip("/").rpartition("/")
         if not given.endswith("/") and PurePosixPath(last).suffix:
             folder, name = head, last
-    elif not Path(given).is_dir():
+    elif not os.path.isdir(given):  # noqa: PTH112 -- no error where a folder above may not be entered
         folder, name = str(Path(given).parent), Path(given).name
     store = open_store(folder)
     if name:
@@ -160,7 +143,7 @@ def _photos(
 
 
 def place(store: Store, name: str) -> tuple[str, str]:
-    """What is the same for two ways to the same file."""
+    """An identifier of a file, equal for two spellings of its path."""
     if isinstance(store, LocalStore):
         path = Path(store.root, name)
         return str(path.parent.resolve()), path.name
@@ -168,12 +151,12 @@ def place(store: Store, name: str) -> tuple[str, str]:
 
 
 def _folder(store: Store) -> str:
-    """What is the same for two ways to the same folder."""
+    """An identifier of a folder, equal for two spellings of its path."""
     return str(Path(store.root).resolve()) if isinstance(store, LocalStore) else store.root.rstrip("/")
 
 
 def collisions(tasks: Sequence[Task]) -> dict[Task, str]:
-    """Why tasks cannot be done beside the others: one output name for two photos, or an output that is a photo."""
+    """Tasks whose output collides, with the reason: two photos of one output name, or an output that is an input."""
     by_output: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
         by_output.setdefault(place(task.target, task.output), []).append(task)

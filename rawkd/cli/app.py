@@ -1,4 +1,4 @@
-"""The program `rawkd`: its commands, loaded when they are called, and the way every run ends."""
+"""The program `rawkd`: its commands, imported when they are called, and the exit code of every run."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class LazyCommand:
 
 
 COMMANDS = (
-    LazyCommand("denoise", "rawkd.cli.denoise", "Denoise raw photos, to DNG or rendered."),
+    LazyCommand("denoise", "rawkd.cli.denoise", "Denoise raw photos, to a DNG or a rendered picture."),
     LazyCommand("batch", "rawkd.cli.batch", "Denoise folders of raw photos, several at a time."),
-    LazyCommand("inspect", "rawkd.cli.inspect", "Show what is known about a raw photo and its noise."),
+    LazyCommand("inspect", "rawkd.cli.inspect.command", "Show what is known about raw photos and their noise."),
     LazyCommand("compare", "rawkd.cli.compare", "Show a photo before and after, as one page."),
     LazyCommand("bench", "rawkd.cli.bench.command", "Score models on a data set by the set's own rules."),
     LazyCommand("calibrate", "rawkd.cli.calibrate", "Measure the noise of a camera from bursts of a still scene."),
@@ -74,9 +74,10 @@ class LazyGroup(click.Group):
 HELP = """Denoise raw photos on a plain CPU, offline.
 
 \b
-rawkd denoise photo.dng              writes photo-denoised.dng
-rawkd batch shoot/ -o clean/         a whole folder
-rawkd denoise photo.nef -o photo.jpg a finished picture
+rawkd denoise photo.dng              write photo-denoised.dng
+rawkd denoise photo.nef -o photo.jpg write a rendered picture
+rawkd batch shoot/ -o clean/         denoise a whole folder
+rawkd inspect photo.nef              show camera, exposure and noise
 """
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -84,7 +85,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(cls=LazyGroup, help=HELP, context_settings=CONTEXT)
 @click.version_option(__version__, message="rawkd %(version)s")
 def app() -> None:
-    """The program; what a run does is in its commands."""
+    """Run one of the commands."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing half-written was left behind", err=True)
+        click.echo("interrupted; no partial file was left behind", err=True)
         return INTERRUPTED
     except Exception as error:  # the end of every run: the code and one sentence instead of a traceback
         click.echo(f"error: {sentence_of(error)}", err=True)

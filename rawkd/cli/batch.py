@@ -13,7 +13,16 @@ import click
 from rawkd.cli.batch_progress import BatchDisplay
 from rawkd.cli.console import Console, one_line
 from rawkd.cli.exit_codes import FAILED, OK
-from rawkd.cli.options import Choices, shared_options
+from rawkd.cli.option_values import PATH
+from rawkd.cli.options import (
+    DenoiseChoices,
+    OutputChoices,
+    console_options,
+    denoise_options,
+    json_option,
+    output_options,
+)
+from rawkd.cli.without_effect import warn_of_options_without_effect
 from rawkd.cores import available_cores
 
 if TYPE_CHECKING:
@@ -32,26 +41,31 @@ SPARE_JOBS = 1
 
 
 @click.command("batch")
-@click.argument("inputs", metavar="DIR|FILE...", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", metavar="DIR", help="Mirror the tree of each DIR below this one; default: beside.")
+@click.argument("inputs", metavar="DIR|FILE...", nargs=-1, required=True, type=click.Path(readable=False))
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="Write here, in the same tree as below each DIR.  [default: beside each photo]",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Search folders below, too.")
-@click.option("--include", multiple=True, metavar="GLOB", help="Only raws of such names or paths; repeatable.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="No raws of such names or paths; repeatable.")
-@click.option("--per-photo-noise", is_flag=True, help="Let each photo have its own noise, not that of its series.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Take only raws of such names or paths; repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Skip raws of such names or paths; repeatable.")
+@click.option("--per-photo-noise", is_flag=True, help="Measure the noise of each photo instead of each series.")
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
-    help="Photos at a time; bounds memory. Default: one more than cores, at most 8.",
+    help="Work on N photos at a time; bounds memory.  [default: one more than cores, at most 8]",
 )
-@click.option("--watch", "watching", is_flag=True, help="Go on with what appears, until Ctrl-C.")
-@click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler that has the work done: tcp://HOST:8786.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
-@click.option("--report", metavar="FILE", type=click.Path(path_type=Path), help="What became of each: .json or .csv.")
-@shared_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a photo on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks.")
+@click.option("--watch", "watching", is_flag=True, help="Keep going with photos that appear, until Ctrl-C.")
+@click.option("--cluster", metavar="ADDRESS", help="Use the workers of a Dask scheduler: tcp://HOST:8786.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
+@click.option("--report", metavar="FILE", type=PATH, help="Write what became of each photo, to .json or .csv.")
+@output_options
+@denoise_options
+@json_option("one JSON object a photo, also for one that failed")
+@console_options
 def batch_command(
     inputs: tuple[str, ...],
     output: str | None,
@@ -64,36 +78,37 @@ def batch_command(
     cluster: str | None,
     dry_run: bool,
     report: Path | None,
-    choices: Choices,
+    result: OutputChoices,
+    choices: DenoiseChoices,
     as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    console: Console,
 ) -> int:
     """Denoise all raw photos of folders, several at a time.
 
-    What is done already with the same settings is skipped, so the same command resumes a run that was interrupted. A
-    file that cannot be denoised is named and costs nothing but itself.
+    Photos that are done with the same settings are skipped, so the same command resumes an interrupted run. A photo
+    that cannot be denoised is named, and the others are done.
     """
     from rawkd.batch.queue import Batch
     from rawkd.batch.report import check_place
     from rawkd.batch.settings import BatchOptions
-    from rawkd.batch.task import Selection, find_states, refuse_missing
+    from rawkd.batch.task import Selection, find_tasks, refuse_missing
     from rawkd.batch.watch import poll_interval
-    from rawkd.files.naming import ending_of
+    from rawkd.files.naming import ending_of, format_of
 
-    _check(quiet=quiet, verbose=verbose, dry_run=dry_run, watching=watching, reporting=report is not None)
+    _refuse_contradictions(dry_run=dry_run, watching=watching, reporting=report is not None)
     if report is not None:
         check_place(report, None if output is None else Path(output))
     if not watching:
         refuse_missing(inputs)
-    ending = ending_of(choices.file_format, cropped=choices.crop is not None)
-    options = BatchOptions(choices.process_options(), ending, per_photo_noise)
+    ending = ending_of(result.file_format)
+    warn_of_options_without_effect(console, format_of(Path(ending)))
+    options = BatchOptions(result.process_options(choices.options()), ending, per_photo_noise)
     selection = Selection(recursive, include, exclude)
     open_store = _stores(absolute=cluster is not None)
-    display = BatchDisplay(Console(verbosity=verbose - quiet), None, as_json)
+    display = BatchDisplay(console, None, as_json)
 
     def find() -> Mapping[Task, FileState | None]:
-        return find_states(inputs, output, selection, ending, open_store, display.missed)
+        return find_tasks(inputs, output, selection, ending, open_store, display.missed)
 
     tasks = () if watching else tuple(find())
     display.total = None if watching else len(tasks)
@@ -114,17 +129,15 @@ def batch_command(
     return FAILED if display.failed else OK
 
 
-def _check(*, quiet: bool, verbose: bool, dry_run: bool, watching: bool, reporting: bool) -> None:
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose contradict each other")
+def _refuse_contradictions(*, dry_run: bool, watching: bool, reporting: bool) -> None:
     if dry_run and watching:
-        raise click.UsageError("--dry-run and --watch contradict each other")
+        raise click.UsageError("--dry-run and --watch contradict each other: leave one out")
     if dry_run and reporting:
         raise click.UsageError("--dry-run and --report contradict each other: --dry-run writes nothing")
 
 
 def _stores(*, absolute: bool) -> Callable[[str], Store]:
-    """What opens a folder or URL; workers elsewhere need the whole path of a folder."""
+    """Return a function that opens a folder or URL; workers on other machines need the whole path of a folder."""
     from rawkd.batch.store import LocalStore
 
     def open_store(place: str) -> Store:
@@ -140,7 +153,7 @@ def _stores(*, absolute: bool) -> Callable[[str], Store]:
 def _workers(
     cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay
 ) -> tuple[BatchOptions, Workers]:
-    """Who does the work, and the options fixed for all of them."""
+    """Return the options fixed for all workers, and the workers."""
     if cluster is None:
         from rawkd.batch.workers import LocalWorkers
 
@@ -154,7 +167,7 @@ def _workers(
 def _watch(
     find: Callable[[], Mapping[Task, FileState | None]], poll_s: float, batch: Batch, display: BatchDisplay
 ) -> None:
-    """Until Ctrl-C, which is how a watch ends and no failure."""
+    """Work until Ctrl-C, which ends a watch and is no failure."""
     from rawkd.batch.watch import watch
     from rawkd.errors import InputError
 
@@ -172,7 +185,7 @@ def _watch(
 
 
 def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> None:
-    """Say what a run would do."""
+    """Print what a run would do."""
     survey = batch.survey(tasks)
     for outcome in survey.settled:
         display.listen(outcome)
@@ -185,7 +198,7 @@ def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> Non
 
 
 def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
-    """The pools, the count and the report, of an interrupted run too."""
+    """Print the noise of each series and the counts, and write the report, also of an interrupted run."""
     from rawkd.batch.report import write_report
 
     console = display.console

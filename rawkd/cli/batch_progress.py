@@ -1,4 +1,4 @@
-"""What the user sees while a batch runs: a bar where stderr is a terminal, a line a photo elsewhere."""
+"""Progress of a batch: a bar where stderr is a terminal, a line a photo elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from rawkd.cli.console import Console, on_terminal, one_line
+from rawkd.cli.exit_codes import exit_code_of_kind
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class BatchDisplay:
-    """Tells of every outcome; a context manager around the work.
+    """Prints every outcome; a context manager around the work.
 
     Attributes
     ----------
     total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
-    outcomes : all that were heard of. megapixels : written so far.
+    outcomes : of all photos so far. megapixels : written so far.
     left_out : a sentence for every folder that could not be searched.
     """
 
@@ -62,38 +63,38 @@ class BatchDisplay:
 
     @property
     def seconds(self) -> float:
-        """Since the work began."""
+        """Seconds since the work began."""
         return time.monotonic() - self._begin_s
 
     @property
     def failed(self) -> bool:
-        """Whether anything was not done that was asked for."""
+        """Whether a photo or a folder could not be done."""
         return bool(self.left_out) or any(outcome.failure for outcome in self.outcomes)
 
     def missed(self, sentence: str) -> None:
-        """A folder cannot be searched; told once, though a watch searches it again and again."""
+        """Print once that a folder cannot be searched, although a watch searches it again and again."""
         if sentence not in self.left_out:
             self.left_out.append(sentence)
             self.console.error("error: ", one_line(sentence))
 
     def begun(self, item: Any) -> None:
-        """A worker takes up a photo."""
+        """Show the photo that a worker begins with."""
         if self._bar is not None and self._bar_task is not None:
             self._bar.update(self._bar_task, description=one_line(getattr(item, "task", item).name))
 
     def listen(self, outcome: Outcome) -> None:
-        """A photo has ended."""
+        """Take the outcome of a photo."""
         self.outcomes.append(outcome)
         self.megapixels += outcome.megapixels
         if self._bar is not None and self._bar_task is not None:
             speed = f"{self.megapixels / max(self.seconds, 1e-3):.1f} MP/s"
             self._bar.update(self._bar_task, completed=len(self.outcomes), speed=speed)
-        self._tell(outcome)
+        self._to_stderr(outcome)
         if outcome.report is not None or outcome.failure is not None:
             self._to_stdout(outcome)
 
-    def _tell(self, outcome: Outcome) -> None:
-        """The photo's line on stderr; successes are left to the bar where there is one."""
+    def _to_stderr(self, outcome: Outcome) -> None:
+        """Print the photo's line; successes are left to the bar where there is one."""
         task = outcome.task
         count = f"[{len(self.outcomes)}/{self.total}] " if self.total is not None else ""
         if outcome.failure is not None:
@@ -110,7 +111,9 @@ class BatchDisplay:
 
     def _to_stdout(self, outcome: Outcome) -> None:
         if self.as_json:
-            click.echo(json.dumps(outcome.record()))
+            failure = outcome.failure
+            code = {} if failure is None else {"exit_code": exit_code_of_kind(failure.kind)}
+            click.echo(json.dumps(outcome.record() | code))
         elif outcome.status == "done":
             click.echo(os.fsencode(outcome.task.output_shown))
 

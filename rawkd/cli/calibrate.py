@@ -10,54 +10,53 @@ import click
 
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import OK, exit_code_of
+from rawkd.cli.option_values import PATH
+from rawkd.cli.options import OVERWRITE, console_options
+from rawkd.cli.without_effect import warn_of_options_without_effect
 
 if TYPE_CHECKING:
     from rawkd.calibration.frames import Calibration
 
 
 @click.command("calibrate")
-@click.argument("frames", metavar="FRAME...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("frames", metavar="FRAME...", nargs=-1, required=True, type=PATH)
 @click.option(
     "-o",
     "--out",
     metavar="FILE.json",
     default="camera.json",
     show_default=True,
-    type=click.Path(path_type=Path),
-    help="The calibration file to write.",
+    type=PATH,
+    help="Write this calibration file.",
 )
-@click.option("--install", is_flag=True, help="Write it where `rawkd denoise` finds it for this camera, instead.")
+@click.option("--install", is_flag=True, help="Write where `rawkd denoise` finds it for this camera, instead.")
 @click.option(
     "--plot",
     "plots",
     metavar="FILE",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Also plot points, fits and residuals, to .svg or .png; repeatable.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
+@OVERWRITE
+@console_options
 def calibrate_command(
     frames: tuple[Path, ...],
     out: Path,
     install: bool,
     plots: tuple[Path, ...],
     overwrite: bool,
-    quiet: bool,
-    verbose: bool,
+    console: Console,
 ) -> int:
     """Measure the noise of a camera from raw FRAMEs: pairs or bursts of a still scene, at one ISO or several.
 
     Take two or more frames of each setting from a tripod, of something grey at several exposures, and two with the cap
     on. Frames that moved, are clipped or mislabelled are found and named.
     """
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose contradict each other")
-    console = Console(verbosity=verbose - quiet)
+    warn_of_options_without_effect(console)
     try:
         _calibrate(frames, None if install else out, plots, console, overwrite=overwrite)
-    except Exception as error:  # said in a sentence; the code tells which kind
+    except Exception as error:  # printed as a sentence; the exit code says which kind
         console.fail(error)
         return exit_code_of(error)
     return OK
@@ -66,7 +65,7 @@ def calibrate_command(
 def _calibrate(
     frames: tuple[Path, ...], out: Path | None, plots: tuple[Path, ...], console: Console, *, overwrite: bool
 ) -> None:
-    """Measure, write, and name what was written on stdout."""
+    """Measure, write, and print the names of written files."""
     from rawkd.calibration.frames import calibrate, install_path, write_calibration
     from rawkd.calibration.plot import calibration_chart
     from rawkd.files.naming import refuse_to_overwrite
@@ -91,7 +90,7 @@ def _calibrate(
 
 
 def _summary(calibration: Calibration) -> list[str]:
-    """A line an ISO, and one a map of defects."""
+    """Return a line an ISO, and one a map of defects."""
     lines = [
         f"ISO {one.iso:g}: gain {one.gain[1]:.4g} +- {one.gain_error[1]:.1g}, read variance {one.read_variance[1]:.4g}"
         f" +- {one.read_error[1]:.1g}, {one.num_frames} frames, {one.kept_share:.0%} of the blocks on the line"

@@ -1,4 +1,4 @@
-"""What the user sees while photos are worked on; everything here goes to stderr."""
+"""Messages on stderr: lines, warnings, errors, progress bars."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from rawkd.cli.exit_codes import FAILED, OK
 from rawkd.errors import sentence_of
 
 Progress = Callable[[float], None]
@@ -19,42 +20,50 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Console:
-    """How much is said.
+    """Prints as much as the user asked for.
 
     Attributes
     ----------
-    verbosity : -1 errors alone, 0 warnings and one line a photo, 1 also details and tracebacks.
+    verbosity : -1 errors alone, 0 also warnings and one line a photo, 1 also details and tracebacks.
     """
 
     verbosity: int = 0
 
     def say(self, text: str) -> None:
-        """A line for everyone who did not ask for quiet."""
+        """Print a line unless `-q` was given."""
         if self.verbosity >= 0:
             click.echo(text, err=True)
 
     def detail(self, text: str) -> None:
-        """A line for who asked for more."""
+        """Print a line if `-v` was given."""
         if self.verbosity > 0:
             click.echo(text, err=True)
 
     def warn(self, photo: Path, warnings: tuple[str, ...]) -> None:
-        """One line a warning."""
+        """Print one line a warning."""
         for warning in warnings:
             self.say(_coloured(one_line(f"warning: {photo.name}: {warning}"), "yellow"))
 
     def fail(self, error: Exception, photo: Path | None = None) -> None:
-        """One sentence, and the traceback for who asked for more."""
+        """Print an error as one sentence, and with `-v` its traceback."""
         click.echo(_coloured(one_line(f"error: {sentence_of(error, photo)}"), "red"), err=True)
         self.detail("".join(traceback.format_exception(error)))
 
     def error(self, head: str, text: str) -> None:
-        """A line for everyone; the head is coloured."""
+        """Print an error whatever the verbosity; the head is coloured."""
         click.echo(_coloured(head.strip(), "red") + f" {text}", err=True)
+
+    def code_of_all(self, codes: list[int]) -> int:
+        """Return the exit code of several photos: of one its own; of more 0, or 1 and a line that counts failures."""
+        failed = [code for code in codes if code != OK]
+        if len(codes) > 1 and failed:
+            self.say(f"{len(failed)} of {len(codes)} photos failed")
+            return FAILED
+        return failed[0] if failed else OK
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
-        """A bar from 0 to 1 where stderr is a terminal, else nothing."""
+        """Show a bar from 0 to 1 where stderr is a terminal, else nothing."""
         if self.verbosity < 0 or not on_terminal():
             yield _unseen
             return
@@ -69,12 +78,12 @@ class Console:
 
 
 def one_line(text: str) -> str:
-    """The text with line ends and the like written as escapes, so that a name cannot draw on the terminal."""
+    """Return the text with control characters as escapes, so that a name cannot draw on the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches stderr, which a program without a console may not even have."""
+    """Whether stderr is a terminal; a program without a console may have no stderr at all."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from rawkd.cli.console import Console
-from rawkd.cli.exit_codes import FAILED, OK, exit_code_of
-from rawkd.cli.options import Choices, shared_options
+from rawkd.cli.exit_codes import OK, exit_code_of, failure_record
+from rawkd.cli.option_values import PATH
+from rawkd.cli.options import (
+    DenoiseChoices,
+    OutputChoices,
+    console_options,
+    denoise_options,
+    json_option,
+    output_options_with_crop,
+)
+from rawkd.cli.without_effect import warn_of_options_without_effect
 
 if TYPE_CHECKING:
     from rawkd.files.read.decode import Decoder
@@ -21,48 +30,45 @@ if TYPE_CHECKING:
 
 
 @click.command("denoise")
-@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=PATH)
 @click.option(
-    "-o", "--output", metavar="FILE|DIR", help="Where to write; default: photo-denoised.dng beside each photo."
+    "-o",
+    "--output",
+    metavar="FILE|DIR",
+    help="Write here; a name ending in / is a folder.  [default: photo-denoised.dng beside each photo]",
 )
-@shared_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a photo on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks.")
+@output_options_with_crop
+@denoise_options
+@json_option("one JSON object a photo, also for one that failed")
+@console_options
 def denoise_command(
     photos: tuple[Path, ...],
     output: str | None,
-    choices: Choices,
+    result: OutputChoices,
+    choices: DenoiseChoices,
     as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    console: Console,
 ) -> int:
     """Denoise raw PHOTOs.
 
-    Every photo becomes a DNG with the same colours, crop and metadata, or a finished picture. Paths of what was written
-    go to stdout, everything else to stderr.
+    Every photo becomes a DNG with the same colours, crop and metadata, or a rendered picture. Paths of written files go
+    to stdout, everything else to stderr.
     """
-    from rawkd.files.naming import make_folder, plan_outputs
+    from rawkd.files.naming import format_of, make_folder, plan_outputs
     from rawkd.files.read.decode import Decoder
     from rawkd.restore.pipeline import Context
 
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose contradict each other")
-    options = choices.process_options()
-    outputs = plan_outputs(photos, output, choices.file_format, cropped=choices.crop is not None)
+    options = result.process_options(choices.options())
+    outputs = plan_outputs(photos, output, result.file_format, cropped=result.crop is not None)
+    warn_of_options_without_effect(console, format_of(outputs[0]))
     make_folder(output)
-    console = Console(verbosity=verbose - quiet)
     context = Context()
     with Decoder() as decoder:
         codes = [
             _denoise_one(photo, target, options, (decoder, context), console, as_json=as_json)
             for photo, target in zip(photos, outputs, strict=True)
         ]
-    failed = [code for code in codes if code != OK]
-    if len(codes) > 1 and failed:
-        console.say(f"{len(failed)} of {len(codes)} photos failed")
-        return FAILED
-    return failed[0] if failed else OK
+    return console.code_of_all(codes)
 
 
 def _denoise_one(
@@ -74,20 +80,36 @@ def _denoise_one(
     *,
     as_json: bool,
 ) -> int:
-    """One photo; its errors are said and become its exit code, so that the other photos are done."""
+    """Denoise one photo; an error is printed and becomes its exit code, so that the other photos are done."""
     from rawkd.process import process_file
 
     try:
+        refuse_folder(photo)
         with console.progress(photo.name) as progress:
             report = process_file(photo, output, options, progress, decoder=tools[0], context=tools[1])
     except Exception as error:  # one bad photo must not cost the others
         console.fail(error, photo)
+        if as_json:
+            click.echo(json.dumps(failure_record(error, photo)))
         return exit_code_of(error)
     console.warn(photo, report.warnings)
     console.say(_summary(report))
     console.detail("  ".join(f"{step} {value:.2f} s" for step, value in report.seconds.items()))
     click.echo(json.dumps(report.record()) if as_json else os.fsencode(output))
     return OK
+
+
+def refuse_folder(photo: Path) -> None:
+    """Point to `rawkd batch` where a folder is given for a photo.
+
+    Raises
+    ------
+    InputError: if it is a folder.
+    """
+    from rawkd.errors import InputError
+
+    if os.path.isdir(photo):  # noqa: PTH112 -- Path.is_dir raises where the folder above may not be entered
+        raise InputError(f"{photo}: this is a folder. Run: rawkd batch {photo}")
 
 
 def _summary(report: Report) -> str:

@@ -1,58 +1,118 @@
-"""`rawkd models`: the installed models and their cards."""
+"""`rawkd models`: the installed models as a table, their cards with `-v`, or JSON."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from rawkd.cli.exit_codes import OK
+from rawkd.cli.option_values import PATH
+from rawkd.cli.options import json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawkd.inference.card import ModelCard
+
+PLAIN_WIDTH = 200
+"""Columns of the table where stdout is no terminal: enough that nothing is cut off."""
 
 
 @click.command("models")
 @click.option(
-    "--model",
-    "directory",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A folder of models; default: the installed ones.",
+    "--model", "directory", metavar="DIR", type=PATH, help="List the models of this folder.  [default: the installed]"
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a model on stdout.")
-@click.option("-v", "--verbose", is_flag=True, help="Also licence, data, limits and measures.")
+@json_option("one JSON object a model")
+@click.option("-v", "--verbose", is_flag=True, help="Also print licence, data, limits and measured quality.")
 def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
-    """List the installed models: tier, the gains that each was trained for, its size and its cost."""
+    """List the installed models: tier, name, range of noise, size, cost and quality.
+
+    PSNR is the mean over the gains at which a model was measured: compare it between models of one range only.
+    """
     from rawkd.inference.card_file import card_json
     from rawkd.inference.students import load_cards
 
-    for card in load_cards(directory):
-        if as_json:
+    cards = load_cards(directory)
+    if as_json:
+        for card in cards:
             click.echo(json.dumps(json.loads(card_json(card))))
-        else:
-            click.echo(_line(card))
-            if verbose:
-                click.echo("\n".join(f"    {line}" for line in _details(card)))
+        return OK
+    _print_table(cards)
+    if verbose:
+        for card in cards:
+            click.echo("\n".join([f"\n{card.name}", *(f"    {line}" for line in _details(card))]))
     return OK
 
 
-def _line(card: ModelCard) -> str:
-    """One line a model."""
-    cost = card.macs_per_mp.get("1e6")
-    work = "" if cost is None else f"  {cost:.2f} GMAC/MP"
-    tier = f"  tier {card.tier}" if card.tier else ""
+def _print_table(cards: Sequence[ModelCard]) -> None:
+    """One row a model, the quickest tier first; without lines where stdout is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from rawkd.inference.card import TIERS
+
+    on_terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False)
+    for title in ("tier", "name"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("noise as of a full frame at")
+    for title in ("gain or sigma", "parameters", "GMAC/MP", "PSNR (noisy), dB"):
+        table.add_column(title, justify="right", no_wrap=True)
+    order = {tier: number for number, tier in enumerate(TIERS)}
+    for card in sorted(
+        cards, key=lambda card: (order.get(card.tier or "", len(TIERS)), card.family, card.subrange.low)
+    ):
+        table.add_row(*_cells(card))
+    Console(file=sys.stdout, width=None if on_terminal else PLAIN_WIDTH, highlight=False).print(table)
+
+
+def _cells(card: ModelCard) -> tuple[str, ...]:
+    """The row of a model."""
     low, high = card.subrange.low, card.subrange.high
-    gains = f"{card.input} sigma {low:g} .. {high:g}" if card.is_for_pictures else f"gain {low:.2e} .. {high:.2e}"
-    return f"{card.name}{tier}  {card.role}  {gains}  {card.params:,} parameters{work}"
+    gains = f"sigma {low:g} .. {high:g}" if card.is_for_pictures else f"{low:.2g} .. {high:.2g}"
+    cost = card.macs_per_mp.get("1e6")
+    return (
+        card.tier or "-",
+        card.name,
+        f"{card.input} pictures" if card.is_for_pictures else _in_words(low, high),
+        gains,
+        f"{card.params / 1e6:.2f} M",
+        "-" if cost is None else f"{cost:.2f}",
+        _quality(card),
+    )
+
+
+def _in_words(low: float, high: float) -> str:
+    """The ISO range of a full-frame camera with such noise."""
+    from rawkd.sensor.iso_prior import FULL_FRAME_GAIN
+
+    first, last = (_rounded(100 * gain / FULL_FRAME_GAIN) for gain in (low, high))
+    return f"ISO {first:,} to {last:,}".replace(",", " ")
+
+
+def _rounded(iso: float) -> int:
+    """Two significant digits."""
+    return int(float(f"{iso:.1e}"))
+
+
+def _quality(card: ModelCard) -> str:
+    """Mean PSNR over the measured strengths of noise, that of the noisy pictures in brackets."""
+    measured = [one for one in card.metrics.values() if "psnr" in one and "psnr_noisy" in one]
+    if not measured:
+        return "-"
+    clean, noisy = (sum(one[name] for one in measured) / len(measured) for name in ("psnr", "psnr_noisy"))
+    return f"{clean:.2f} ({noisy:.2f})"
 
 
 def _details(card: ModelCard) -> list[str]:
     """What else the card says, a fact a line."""
     lines = [
-        f"family   {card.family}, network {card.network}",
+        f"family   {card.family}, {card.role}, network {card.network}",
         f"anchor   gain {card.anchor.gain:g}, read variance {card.anchor.read_variance:g}",
         f"tile     {card.tile} packed pixels, halo {card.halo}, stride {card.stride}",
         f"licence  {card.licence}",

@@ -1,71 +1,108 @@
-"""The options that `denoise` and `batch` share, and values that click does not know: noise parameters, a rectangle."""
+"""Every option that several commands have, defined once, and the groups of them that become one argument."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from click import BadParameter, Context, Parameter
 
-from rawkd.cli.option_groups import gathered
+from rawkd.cli.console import Console
+from rawkd.cli.option_groups import Decorator, gathered
+from rawkd.cli.option_values import FORMAT, PART, PATH, STOPS, format_name, noise_pair, region
+from rawkd.inference.devices import DEVICES
 
 if TYPE_CHECKING:
     from rawkd.process import ProcessOptions
     from rawkd.render.demosaic import Method
+    from rawkd.restore.options import DenoiseOptions
 
-PART = click.FloatRange(0, 1)
+ENSEMBLES = ("1", "2", "4", "8")
+NOISE_SOURCES = ("auto", "calibration", "profile", "blind", "iso")
+"""As `rawkd.sensor.choose_noise.SOURCES`, which is too heavy to import for a help text."""
+METHODS = ("bilinear", "malvar", "menon")
+"""As `rawkd.render.demosaic.Method`."""
+
+MODEL = click.option(
+    "--model", metavar="TIER|NAME|DIR", help="Choose a tier (fast, balanced, best) or another model.  [default: fast]"
+)
+STRENGTH = click.option("--strength", type=PART, default=1.0, show_default=True, help="Remove this part of the noise.")
+LUMA = click.option(
+    "--luma", type=PART, default=1.0, show_default=True, help="Remove this part of the luminance noise (grain)."
+)
+CHROMA = click.option(
+    "--chroma", type=PART, default=1.0, show_default=True, help="Remove this part of the colour noise."
+)
+ENSEMBLE = click.option(
+    "--ensemble",
+    type=click.Choice(ENSEMBLES),
+    default="1",
+    show_default=True,
+    help="Average this many flipped and turned copies: slightly better, that many times slower.",
+)
+NOISE = click.option(
+    "--noise", metavar="A,B", callback=noise_pair, help="Set gain and read variance of the greens yourself."
+)  # fmt: skip
+NOISE_SOURCE = click.option(
+    "--noise-source",
+    type=click.Choice(NOISE_SOURCES),
+    default="auto",
+    show_default=True,
+    help="Choose where noise parameters come from.",
+)
+CALIBRATION = click.option(
+    "--calibration", metavar="FILE", type=PATH, help="Use the noise and hot pixels of this calibration file."
+)  # fmt: skip
+DEFECTS = click.option(
+    "--defects",
+    type=click.Choice(["map", "auto"]),
+    default="map",
+    show_default=True,
+    help="Fix hot and dead pixels that the file or calibration lists (map), or also search for others (auto).",
+)
+ROWS = click.option("--rows", is_flag=True, help="Remove the offset of each row where masked pixels show it.")
+THREADS = click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N CPU threads.  [default: all]")
+DEMOSAIC = click.option(
+    "--demosaic",
+    type=click.Choice(METHODS),
+    default="malvar",
+    show_default=True,
+    help="Choose the demosaicing of a rendered picture.",
+)
+EXPOSURE = click.option(
+    "--exposure",
+    type=STOPS,
+    default=0.0,
+    show_default=True,
+    metavar="EV",
+    help="Brighten a rendered picture by this many stops.",
+)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print more, and tracebacks of errors.")
 
 
-class Stops(click.FloatRange):
-    """Exposure in stops, a number: click's range lets "nan" through."""
-
-    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
-        """The number, or a complaint."""
-        stops = float(super().convert(value, param, ctx))
-        if math.isnan(stops):
-            self.fail(f"{value!r} is no number", param, ctx)
-        return stops
-
-
-STOPS = Stops(-10, 10)
+def device_option(default: str = "auto") -> Decorator:
+    """The option that chooses the device: auto for photos, cpu where numbers are compared."""
+    return click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default=default,
+        show_default=True,
+        help="Choose the device that runs the network.",
+    )
 
 
-def noise_pair(ctx: Context, param: Parameter, value: str | None) -> tuple[float, float] | None:
-    """GAIN,READ_VARIANCE in signal units: the first positive, the second not negative."""
-    if value is None:
-        return None
-    try:
-        gain, read_variance = (float(part) for part in value.split(","))
-    except ValueError:
-        raise BadParameter(f"{value!r} is no pair of numbers such as 1e-3,2e-6", ctx, param) from None
-    if not (0 < gain < 1 and 0 <= read_variance < 1):
-        text = f"{value!r} is no noise: the gain lies between 0 and 1, the read variance from 0 up to 1"
-        raise BadParameter(text, ctx, param)
-    return gain, read_variance
-
-
-def region(ctx: Context, param: Parameter, value: str | None) -> tuple[int, int, int, int] | None:
-    """X,Y,WIDTH,HEIGHT in pixels of the upright picture."""
-    if value is None:
-        return None
-    try:
-        left, top, width, height = (int(part) for part in value.split(","))
-    except ValueError:
-        raise BadParameter(f"{value!r} is no region such as 1200,800,640,480", ctx, param) from None
-    if min(left, top) < 0 or min(width, height) < 1:
-        text = f"{value!r} is no region: x and y are not negative, width and height at least 1"
-        raise BadParameter(text, ctx, param)
-    return left, top, width, height
+def json_option(what: str) -> Decorator:
+    """The option that asks for JSON on stdout; `what` is the object of "Print"."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what}.")
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What was chosen of the options that `denoise` and `batch` share, as click gives it."""
+class DenoiseChoices:
+    """Values of the options that change pixels, as click gives them; `denoise`, `batch` and `compare` share them."""
 
-    file_format: str | None
     strength: float
     luma: float
     chroma: float
@@ -73,40 +110,40 @@ class Choices:
     noise: tuple[float, float] | None
     noise_source: str
     calibration: Path | None
+    defects: str
+    rows: bool
     device: str
+    threads: int | None
+    model: str | None = None
+
+    def options(self) -> DenoiseOptions:
+        """The values that the program works with."""
+        from rawkd.restore.options import DenoiseOptions
+
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return DenoiseOptions(**{**given, "ensemble": int(self.ensemble)})
+
+
+@dataclass(frozen=True)
+class OutputChoices:
+    """Values of the options about the written file, as click gives them; `denoise` and `batch` share them."""
+
+    file_format: str | None
     demosaic: Method
     exposure: float
     jpeg_quality: int
     strip_location: bool
-    model: str | None
-    crop: tuple[int, int, int, int] | None
-    threads: int | None
     overwrite: bool
-    defects: str
-    rows: bool
+    crop: tuple[int, int, int, int] | None = None
 
-    def process_options(self) -> ProcessOptions:
+    def process_options(self, denoise: DenoiseOptions) -> ProcessOptions:
         """The values that the program works with."""
         from rawkd.photo import Rect
         from rawkd.process import ProcessOptions
-        from rawkd.restore.options import DenoiseOptions
 
         crop = self.crop
         return ProcessOptions(
-            denoise=DenoiseOptions(
-                strength=self.strength,
-                luma=self.luma,
-                chroma=self.chroma,
-                ensemble=int(self.ensemble),
-                noise=self.noise,
-                noise_source=self.noise_source,
-                calibration=self.calibration,
-                model=self.model,
-                device=self.device,
-                threads=self.threads,
-                defects=self.defects,
-                rows=self.rows,
-            ),
+            denoise=denoise,
             demosaic=self.demosaic,
             exposure_ev=self.exposure,
             jpeg_quality=self.jpeg_quality,
@@ -116,84 +153,63 @@ class Choices:
         )
 
 
-_OPTIONS = (
-    click.option(
+_PIXELS = {
+    "strength": STRENGTH,
+    "luma": LUMA,
+    "chroma": CHROMA,
+    "ensemble": ENSEMBLE,
+    "noise": NOISE,
+    "noise_source": NOISE_SOURCE,
+    "calibration": CALIBRATION,
+    "defects": DEFECTS,
+    "rows": ROWS,
+    "device": device_option(),
+    "threads": THREADS,
+}
+_WITH_MODEL = {"model": MODEL} | _PIXELS
+_OUTPUT = {
+    "file_format": click.option(
         "--format",
         "file_format",
-        type=click.Choice(["dng", "tiff", "png", "jpeg"]),
-        help="Default: by the name of the output, else dng.",
+        type=FORMAT,
+        callback=format_name,
+        help="Choose the output format.  [default: by the name of the output, else dng]",
     ),
-    click.option("--strength", type=PART, default=1.0, show_default=True, help="Part of the noise to remove."),
-    click.option("--luma", type=PART, default=1.0, show_default=True, help="Part of the brightness noise to remove."),
-    click.option("--chroma", type=PART, default=1.0, show_default=True, help="Part of the colour noise to remove."),
-    click.option(
-        "--ensemble",
-        type=click.Choice(["1", "2", "4", "8"]),
-        default="1",
-        show_default=True,
-        help="Symmetries to average: a little better, so many times slower.",
+    "demosaic": DEMOSAIC,
+    "exposure": EXPOSURE,
+    "jpeg_quality": click.option(
+        "--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="Set the quality of a JPEG."
     ),
-    click.option(
-        "--noise", metavar="A,B", callback=noise_pair, help="Gain and read variance of the greens, if you know them."
-    ),
-    click.option(
-        "--noise-source",
-        type=click.Choice(["auto", "calibration", "profile", "blind", "iso"]),
-        default="auto",
-        show_default=True,
-        help="Where noise parameters come from.",
-    ),
-    click.option(
-        "--calibration",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="The camera's calibration file, for its noise.",
-    ),
-    click.option(
-        "--defects",
-        type=click.Choice(["map", "auto"]),
-        default="map",
-        show_default=True,
-        help="Hot and dead pixels: replace those that the file or the calibration names, or find others, too.",
-    ),
-    click.option("--rows", is_flag=True, help="Remove the offset of each row where masked pixels show it."),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-        default="auto",
-        show_default=True,
-        help="Where the network runs.",
-    ),
-    click.option(
-        "--demosaic",
-        type=click.Choice(["bilinear", "malvar", "menon"]),
-        default="malvar",
-        show_default=True,
-        help="For tiff, png and jpeg.",
-    ),
-    click.option(
-        "--exposure",
-        type=STOPS,
-        default=0.0,
-        show_default=True,
-        metavar="EV",
-        help="Stops to add; for tiff, png and jpeg.",
-    ),
-    click.option("--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="For jpeg."),
-    click.option("--strip-location", is_flag=True, help="Leave GPS and named places out of the output."),
-    click.option(
-        "--model", metavar="TIER|NAME|DIR", help="Tier fast, balanced or best, or another model; default: fast."
-    ),
-    click.option(
-        "--crop",
-        metavar="X,Y,W,H",
-        callback=region,
-        help="Denoise only this region of the upright picture, to a rendered file.",
-    ),
-    click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all."),
-    click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
+    "strip_location": click.option("--strip-location", is_flag=True, help="Leave GPS and place names out."),
+    "overwrite": OVERWRITE,
+}
+_CROP = click.option(
+    "--crop",
+    metavar="X,Y,W,H",
+    callback=region,
+    help="Denoise only this region of the upright picture, to a rendered file.",
 )
 
 
-shared_options = gathered("choices", _OPTIONS, (field.name for field in fields(Choices)), Choices)
-"""Give a command all options of a denoise; it receives them as one argument `choices`."""
+def _console(*, quiet: bool, verbose: bool) -> Console:
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose contradict each other: leave one out")
+    return Console(verbosity=verbose - quiet)
+
+
+denoise_options = gathered("choices", tuple(_WITH_MODEL.values()), _WITH_MODEL, DenoiseChoices)
+"""Give a command the options that change pixels; it receives them as one argument `choices`."""
+
+pixel_options = gathered("choices", tuple(_PIXELS.values()), _PIXELS, DenoiseChoices)
+"""The same without `--model`."""
+
+output_options = gathered("result", tuple(_OUTPUT.values()), _OUTPUT, OutputChoices)
+"""Give a command the options about the written file; it receives them as one argument `result`."""
+
+output_options_with_crop = gathered(
+    "result", (*_OUTPUT.values(), _CROP), (*_OUTPUT, "crop"), OutputChoices
+)  # fmt: skip
+"""The same and `--crop`, for commands that take single photos."""
+
+console_options = gathered("console", (QUIET, VERBOSE), ("quiet", "verbose"), _console)
+"""Give a command `-q` and `-v`; it receives a `Console` as its argument `console`."""

@@ -1,4 +1,4 @@
-"""The family of a tier or name, and the choice among its networks by the photo's noise.
+"""Find the models of a tier or name, and choose among them by the photo's noise.
 
 Source: the noise subrange model array of the Feature-Align paper (arXiv 2103.01524, section 3.3). A family tiles its
 range of gains without gap or overlap; what is done outside is our choice, written at `choose_student`.
@@ -24,7 +24,7 @@ there (docs/accuracy.md). Our choice between the two."""
 
 
 def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
-    """Every model in `directory` (one, or a folder of several), or the shipped ones; by family and subrange.
+    """Return every model in `directory` (one, or a folder of several), or the shipped ones; by family and subrange.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
 
 
 def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
-    """The family among `cards` that denoises, lowest gain first.
+    """Return the family among `cards` that denoises, lowest gain first.
 
     Those of the default tier, where there are any; else the students; else, where there are none, the teacher.
 
@@ -70,7 +70,7 @@ def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
 
 
 def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
-    """The shipped family of a tier, the shipped family or model of a name, that of a folder, or (None) the default.
+    """Return the models of a tier, of a family or model by its name, of a folder, or (None) of the default tier.
 
     Tiers go before the names of shipped models, and these before folders; a single model is a family of one.
 
@@ -86,19 +86,21 @@ def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
     for field in ("tier", "family", "name"):
         if matches := [card for card in shipped if getattr(card, field) == name_or_directory]:
             return one_family(matches)
+    tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
     if name_or_directory in TIERS:
-        tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
         raise ModelError(
             f"the tier {name_or_directory} is not shipped with this version (shipped: {tiers}): name another"
         )
     if Path(name_or_directory).is_dir():
         return one_family(load_cards(Path(name_or_directory)))
-    known = ", ".join(sorted({card.family for card in shipped} | {card.name for card in shipped})) or "none"
-    raise ModelError(f"{name_or_directory} is neither a folder nor a shipped model ({known}): name one of them")
+    raise ModelError(
+        f"{name_or_directory}: there is no tier, model or folder of this name. Choose a tier ({tiers}), or list all"
+        " models with: rawkd models"
+    )
 
 
 def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard | None, tuple[str, ...]]:
-    """The network of a family, be it a student or a teacher, whose subrange holds the photo's green gain; warnings.
+    """Return the network of a family whose subrange holds the photo's green gain, and warnings.
 
     Below the family's range the first one serves, with a warning only below half of it: less noise is the easier
     case, and k-sigma brings it to the anchor. Farther below than `LEFT_ALONE_BELOW` none does, and the photo is best

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.bench.options import FILE
+from rawkd.cli.bench.options import LIMIT, REPORT_JSON
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import OK
+from rawkd.cli.option_values import PATH
+from rawkd.cli.options import OVERWRITE, QUIET, THREADS, device_option
+from rawkd.cli.without_effect import warn_of_options_without_effect
 
 if TYPE_CHECKING:
     from rawkd.evaluation.awgn_published import Published
@@ -23,24 +26,33 @@ def _sigmas(ctx: click.Context, param: click.Parameter, value: str) -> tuple[flo
     try:
         return tuple(float(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of sigmas such as 15,25,50", ctx, param) from None
+        raise click.BadParameter(f"{value!r} is not a list of sigmas such as 15,25,50", ctx, param) from None
 
 
 @click.command("awgn")
 @click.option("--model", "names", multiple=True, required=True, metavar="NAME|DIR",
-              help="A model of grey or colour pictures, or a folder of one for each sigma; repeatable.")  # fmt: skip
-@click.option("--set", "folder", required=True, metavar="DIR", type=FILE, help="Clean pictures: Set12, BSD68, ...")
-@click.option("--sigma", "sigmas", required=True, metavar="S,...", callback=_sigmas, help="White is 255: 15,25,50.")
+              help="Score this model of pictures, or a folder of one for each sigma; repeatable.")  # fmt: skip
+@click.option(
+    "--set", "folder", required=True, metavar="DIR", type=PATH, help="Read clean pictures here: Set12, BSD68, ..."
+)
+@click.option(
+    "--sigma",
+    "sigmas",
+    required=True,
+    metavar="S,...",
+    callback=_sigmas,
+    help="Add noise of these sigmas (white is 255): 15,25,50.",
+)
 @click.option("--ensemble", type=click.Choice(["1", "8"]), default="1", show_default=True,
-              help="8: the mean over all symmetries, the + of the tables.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the noise.")
-@click.option("-o", "--output", metavar="DIR", type=FILE, help="Folder for report.json and cases.csv.")
-@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON on stdout, instead of a table.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N pictures; nothing published then.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads; default: all.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+              help="Average 8 flipped and turned copies, the + of the tables.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Set the seed of the noise.")
+@click.option("-o", "--output", metavar="DIR", type=PATH, help="Write report.json and cases.csv here.")
+@REPORT_JSON
+@OVERWRITE
+@LIMIT
+@device_option("cpu")
+@THREADS
+@QUIET
 def awgn_command(
     names: tuple[str, ...],
     folder: Path,
@@ -55,7 +67,7 @@ def awgn_command(
     threads: int | None,
     quiet: bool,
 ) -> int:
-    """White Gaussian noise on clean pictures: ours beside the published tables."""
+    """Score on clean pictures with white Gaussian noise, beside the published tables."""
     from rawkd.evaluation.awgn import AwgnOptions, run_awgn
     from rawkd.evaluation.awgn_models import PictureModels
     from rawkd.evaluation.awgn_published import published
@@ -63,6 +75,7 @@ def awgn_command(
     from rawkd.evaluation.report import prepare_folder
 
     console = Console(verbosity=-int(quiet))
+    warn_of_options_without_effect(console)
     options = AwgnOptions(sigmas, seed, limit)
     models = [PictureModels(name, members=int(ensemble), device=device, threads=threads) for name in names]
     if output is not None:

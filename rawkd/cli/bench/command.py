@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from rawkd.cli.bench.awgn import awgn_command
-from rawkd.cli.bench.options import FILE, FOLDER, Settings, common, noise_options
+from rawkd.cli.bench.options import FOLDER, Settings, common, noise_options
 from rawkd.cli.bench.table import print_results
 from rawkd.cli.exit_codes import OK
+from rawkd.cli.option_values import PATH
 
 if TYPE_CHECKING:
     from rawkd.evaluation.datasets.case import Benchmark
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group("bench")
 def bench_command() -> None:
-    """Score models, the noisy input and classical baselines on a data set, by the set's own rules.
+    """Score models, the noisy input and classical baselines on a data set by the set's own rules.
 
     docs/benchmarks.md says how to get each set.
     """
@@ -31,24 +32,24 @@ bench_command.add_command(awgn_command)
 
 
 @bench_command.command("sidd")
-@click.option("--noisy", required=True, type=FILE, help="ValidationNoisyBlocksRaw.mat")
-@click.option("--gt", required=True, type=FILE, help="ValidationGtBlocksRaw.mat")
-@click.option("--scenes", type=FILE, help="Names of the scenes in order, a line each, if not the validation set's.")
+@click.option("--noisy", required=True, type=PATH, help="Read ValidationNoisyBlocksRaw.mat.")
+@click.option("--gt", required=True, type=PATH, help="Read ValidationGtBlocksRaw.mat.")
+@click.option("--scenes", type=PATH, help="Read the names of the scenes, one a line.  [default: the validation set's]")
 @common
 def sidd_command(settings: Settings, noisy: Path, gt: Path, scenes: Path | None) -> int:
-    """SIDD validation blocks."""
+    """Score on the SIDD validation blocks."""
     from rawkd.evaluation.datasets.sidd import SIDD
 
     return _run(SIDD(noisy, gt, scenes=scenes), settings)
 
 
 @bench_command.command("siddplus")
-@click.option("--noisy", required=True, type=FILE, help="siddplus_valid_noisy_raw.mat")
-@click.option("--gt", required=True, type=FILE, help="siddplus_valid_gt_raw.mat")
-@click.option("--scenes", type=FILE, help="Names and phases of the pictures in order, if not the validation set's.")
+@click.option("--noisy", required=True, type=PATH, help="Read siddplus_valid_noisy_raw.mat.")
+@click.option("--gt", required=True, type=PATH, help="Read siddplus_valid_gt_raw.mat.")
+@click.option("--scenes", type=PATH, help="Read names and CFA phases of the pictures.  [default: the validation set's]")
 @common
 def siddplus_command(settings: Settings, noisy: Path, gt: Path, scenes: Path | None) -> int:
-    """SIDD+ validation blocks (NTIRE 2020)."""
+    """Score on the SIDD+ validation blocks (NTIRE 2020)."""
     from rawkd.evaluation.datasets.sidd import SIDD
 
     return _run(SIDD(noisy, gt, plus=True, scenes=scenes), settings)
@@ -58,7 +59,7 @@ def siddplus_command(settings: Settings, noisy: Path, gt: Path, scenes: Path | N
 @FOLDER
 @common
 def dnd_command(settings: Settings, folder: Path) -> int:
-    """Darmstadt Noise Dataset: write a submission of each method to the folder of -o."""
+    """Write a submission to the Darmstadt Noise Dataset for each method, to the folder of -o."""
     from rawkd.evaluation.datasets.dnd import DND
 
     if settings.output is None:
@@ -71,7 +72,7 @@ def dnd_command(settings: Settings, folder: Path) -> int:
 @FOLDER
 @common
 def pmrid_command(settings: Settings, folder: Path) -> int:
-    """The set of PMRID: benchmark.json and raw dumps."""
+    """Score on the set of PMRID: benchmark.json and raw dumps."""
     from rawkd.evaluation.datasets.pmrid import PMRID
 
     return _run(PMRID(folder), settings)
@@ -79,12 +80,12 @@ def pmrid_command(settings: Settings, folder: Path) -> int:
 
 @bench_command.command("sid")
 @FOLDER
-@click.option("--list", "listed", type=FILE, help="Pairs of file names, a line each, if not the test set's.")
-@click.option("--full", is_flag=True, help="The whole frame (PMN's rule) instead of the centre (ELD's).")
+@click.option("--list", "listed", type=PATH, help="Read pairs of file names, one a line.  [default: the test set's]")
+@click.option("--full", is_flag=True, help="Score the whole frame (PMN's rule) instead of the centre (ELD's).")
 @noise_options
 @common
 def sid_command(settings: Settings, choice: NoiseChoice, folder: Path, listed: Path | None, full: bool) -> int:
-    """See-in-the-Dark, Sony: a folder with short/ and long/."""
+    """Score on See-in-the-Dark, Sony: a folder with short/ and long/."""
     from rawkd.evaluation.datasets.sid_eld import ExposurePairs, find_sid
 
     return _run(ExposurePairs("sid", find_sid(folder, listed), choice, centre=not full), settings)
@@ -95,7 +96,7 @@ def sid_command(settings: Settings, choice: NoiseChoice, folder: Path, listed: P
 @noise_options
 @common
 def eld_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
-    """ELD: a folder of CAMERA/scene-N/IMG_nnnn."""
+    """Score on ELD: a folder of CAMERA/scene-N/IMG_nnnn."""
     from rawkd.evaluation.datasets.sid_eld import ExposurePairs, find_eld
 
     return _run(ExposurePairs("eld", find_eld(folder), choice, centre=False), settings)
@@ -106,7 +107,7 @@ def eld_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
 @noise_options
 @common
 def pairs_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
-    """Your own pairs: noisy/X.dng and clean/X.dng, or X-noisy.dng and X-clean.dng."""
+    """Score on your own pairs: noisy/X.dng and clean/X.dng, or X-noisy.dng and X-clean.dng."""
     from rawkd.evaluation.datasets.pairs import Pairs
 
     return _run(Pairs(folder, choice), settings)
@@ -117,7 +118,7 @@ def pairs_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
 @noise_options
 @common
 def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
-    """A burst from a tripod: its first frame against the mean of the others."""
+    """Score on a burst from a tripod: its first frame against the mean of the others."""
     from rawkd.evaluation.datasets.burst import Burst
 
     return _run(Burst(folder, choice), settings)
@@ -125,14 +126,20 @@ def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
 
 @bench_command.command("synthetic")
 @FOLDER
-@click.option("--gains", metavar="A,...", help="Gains in signal units.  [default: 5e-5,3e-4,1.5e-3,6e-3,2.5e-2]")
-@click.option("--phases", metavar="P,...", help="CFA phases that the pictures take in turn.  [default: all four]")
-@click.option("--seed", type=click.IntRange(0), default=1000, show_default=True)
 @click.option(
-    "--side", type=click.IntRange(64), default=640, show_default=True, help="Pixels a side, about the centre."
+    "--gains", metavar="A,...", help="Add noise of these gains (signal units).  [default: 5e-5,3e-4,1.5e-3,6e-3,2.5e-2]"
+)
+@click.option("--phases", metavar="P,...", help="Give the pictures these CFA phases in turn.  [default: all four]")
+@click.option("--seed", type=click.IntRange(0), default=1000, show_default=True, help="Set the seed of the noise.")
+@click.option(
+    "--side",
+    type=click.IntRange(64),
+    default=640,
+    show_default=True,
+    help="Use this many pixels a side, about the centre.",
 )
 @click.option("--tagged", type=click.Choice(["half", "all", "none"]), default="half", show_default=True,
-              help="Which pictures have a NoiseProfile.")  # fmt: skip
+              help="Choose which pictures have a NoiseProfile.")  # fmt: skip
 @noise_options
 @common
 def synthetic_command(
@@ -145,7 +152,7 @@ def synthetic_command(
     side: int,
     tagged: str,
 ) -> int:
-    """Clean pictures or raws, made noisy with fixed seeds."""
+    """Score on clean pictures or raws, made noisy with fixed seeds."""
     from rawkd.evaluation.datasets.synthetic import GAINS, PHASES, Synthetic, SyntheticOptions
     from rawkd.photo import CFAPattern
 
@@ -153,12 +160,12 @@ def synthetic_command(
         numbers = GAINS if gains is None else tuple(float(part) for part in gains.split(","))
         patterns = PHASES if phases is None else tuple(CFAPattern(part.upper()) for part in phases.split(","))
     except ValueError as error:
-        raise click.UsageError(f"no list of gains or phases: {error}") from error
+        raise click.UsageError(f"--gains or --phases: {error}; give numbers or phases with commas between") from error
     return _run(Synthetic(folder, SyntheticOptions(numbers, patterns, seed, side, tagged), choice), settings)
 
 
 def _run(benchmark: Benchmark, settings: Settings) -> int:
-    """Score, say, write."""
+    """Score, print, write."""
     from rawkd.evaluation.methods import methods_named
     from rawkd.evaluation.report import prepare_folder, results_json, write_results
     from rawkd.evaluation.scoring import run

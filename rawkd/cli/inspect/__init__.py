@@ -1,0 +1,1 @@
+"""`rawkd inspect`: what is known about raw photos, as text or JSON."""

@@ -1,0 +1,118 @@
+"""What is known about a photo in plain values: the JSON of `rawkd inspect`, from which its text is made, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rawkd.files.read.camera_settings import CameraSettings, read_settings
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.raw import read_raw
+from rawkd.files.write.drawing import refuse_plot, write_drawing
+from rawkd.inference.students import choose_student, load_family
+from rawkd.photo import RawPhoto
+from rawkd.report import camera_name
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import Prepared, prepare
+from rawkd.sensor.rows import measure_rows
+
+Record = dict[str, Any]
+
+
+def facts_of(
+    path: Path, model: str | None, decoder: Decoder, *, plot: Path | None = None, overwrite: bool = False
+) -> tuple[Record, tuple[str, ...]]:
+    """Return everything that is known about a photo, in plain values, and warnings.
+
+    Parameters
+    ----------
+    model : tier, name or folder, None for the default. plot : where the noise is drawn, None for nowhere.
+
+    Raises
+    ------
+    RawkdError: if the photo cannot be read, has no noise parameters, there is no such model, or the plot exists.
+    """
+    if plot is not None:
+        refuse_plot(plot, overwrite=overwrite)
+    photo = read_raw(path, decoder=decoder)
+    prepared = prepare(photo, DenoiseOptions())
+    if plot is not None:
+        from rawkd.compare.noise_plot import noise_chart
+
+        write_drawing(plot, noise_chart(photo, prepared.noise), overwrite=overwrite)
+    card, choice_warnings = choose_student(load_family(model), prepared.noise)
+    settings = read_settings(path)
+    record = {
+        **_camera(path, photo, settings),
+        **_sensor(photo),
+        "noise": _noise(prepared, photo),
+        "row_noise": _row_noise(photo),
+        "known_defects": len(prepared.photo.defects),
+        "student": None if card is None else card.name,
+    }
+    return record, prepared.warnings + prepared.noise_warnings + settings.warnings + choice_warnings
+
+
+def _camera(path: Path, photo: RawPhoto, settings: CameraSettings) -> Record:
+    """Who took it and how."""
+    capture = photo.capture
+    return {
+        "input": str(path),
+        "camera": camera_name(capture),
+        "lens": settings.lens or None,
+        "shutter_count": settings.shutter_count,
+        "iso": capture.iso,
+        "real_iso": settings.real_iso,
+        "exposure_s": capture.exposure_s,
+        "aperture": capture.aperture,
+        "focal_length_mm": capture.focal_length_mm,
+        "datetime": capture.datetime,
+        "noise_reduction": settings.noise_reduction or None,
+        "long_exposure_noise_reduction": settings.long_exposure_noise_reduction or None,
+    }
+
+
+def _sensor(photo: RawPhoto) -> Record:
+    """What the samples mean; arrays row by row."""
+    levels, color, area, crop = photo.levels, photo.color, photo.active_area, photo.default_crop
+    site_saturation = levels.site_saturation_dn
+    return {
+        "cfa": photo.pattern.value,
+        "frame": [photo.frame.shape[1], photo.frame.shape[0]],
+        "active_area": [area.left, area.top, area.width, area.height],
+        "default_crop": [crop.left, crop.top, crop.width, crop.height],
+        "orientation": photo.orientation,
+        "pixel_aspect": photo.pixel_aspect,
+        "bits": levels.bits,
+        "black_dn": levels.black_dn.tolist(),
+        "effective_black_dn": levels.effective_black_dn.tolist(),
+        "white_dn": levels.white_dn,
+        "saturation_dn": levels.saturation_dn,
+        "site_saturation_dn": None if site_saturation is None else site_saturation.tolist(),
+        "as_shot_neutral": color.as_shot_neutral.tolist(),
+        "camera_from_xyz": color.camera_from_xyz.tolist(),
+        "baseline_exposure": color.baseline_exposure,
+        "noise_profile": list(photo.noise_profile),
+    }
+
+
+def _noise(prepared: Prepared, photo: RawPhoto) -> Record:
+    """Noise parameters of R, Gr, Gb, B, and what they mean."""
+    noise = prepared.noise
+    return {
+        "gain": noise.gain.tolist(),
+        "read_variance": noise.read_variance.tolist(),
+        "read_noise_dn": (np.sqrt(noise.read_variance) * photo.levels.range_dn).tolist(),
+        "source": noise.source,
+        "confidence": noise.confidence,
+    }
+
+
+def _row_noise(photo: RawPhoto) -> Record | None:
+    """Noise that whole rows share; None where it cannot be measured."""
+    rows = measure_rows(photo)
+    if rows is None:
+        return None
+    return {"sd_dn": rows.row_sd_dn, "share_of_noise": rows.share, "source": rows.source, "shown": rows.shown}

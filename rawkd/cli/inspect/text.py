@@ -1,0 +1,162 @@
+"""The text of `rawkd inspect`: facts in groups, rounded, with units."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rawkd.cli.console import one_line
+
+Record = dict[str, Any]
+Rows = list[tuple[str, str]]
+Matrix = Sequence[Sequence[float]]
+UNKNOWN = "unknown"
+SURE, UNSURE = 0.8, 0.3
+"""Confidence from which it is called high, and below which low: as `rawkd.sensor.choose_noise` acts on it."""
+UPRIGHT = {
+    1: "upright", 2: "mirrored", 3: "turned by 180°", 4: "mirrored and turned by 180°",
+    5: "mirrored and turned by 270°", 6: "turned by 90°", 7: "mirrored and turned by 90°", 8: "turned by 270°",
+}  # fmt: skip
+"""What a viewer does by the EXIF orientation, clockwise."""
+
+
+def text_of(record: Record) -> str:
+    """Return the facts of `rawkd.cli.inspect.facts.facts_of` in groups of aligned lines."""
+    groups = {
+        "Camera": _camera(record),
+        "Exposure": _exposure(record),
+        "Sensor": _sensor(record),
+        "Colour": _color(record),
+        "Noise": _noise(record),
+        "Model": [("would be used", record["student"] or "none: nothing would be removed")],
+    }
+    width = max(len(name) for rows in groups.values() for name, _ in rows)
+    lines = [_heading(record["input"])]
+    for title, rows in groups.items():
+        lines.append(_heading(title))
+        lines += [f"  {name:<{width}}  {one_line(value) or UNKNOWN}" for name, value in rows]
+    return "\n".join(lines)
+
+
+def _heading(text: str) -> str:
+    """The text, bold on a terminal unless NO_COLOR is set."""
+    is_shown_bold = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(text, bold=True) if is_shown_bold else text
+
+
+def _camera(record: Record) -> Rows:
+    rows = [("camera", record["camera"]), ("lens", record["lens"] or "")]
+    if record["shutter_count"]:
+        rows.append(("shutter count", f"{record['shutter_count']}"))
+    return rows
+
+
+def _exposure(record: Record) -> Rows:
+    iso, real = record["iso"], record["real_iso"]
+    shown = f"{iso:g}" if iso else UNKNOWN
+    if real and (not iso or abs(real / iso - 1) > 0.05):
+        shown += f" (the camera used {real:g})"
+    rows = [
+        ("ISO", shown),
+        ("exposure time", shutter(record["exposure_s"]) if record["exposure_s"] else ""),
+        ("aperture", f"f/{record['aperture']:.2g}" if record["aperture"] else ""),
+        ("focal length", f"{record['focal_length_mm']:.3g} mm" if record["focal_length_mm"] else ""),
+        ("taken", record["datetime"] or ""),
+    ]
+    if record["noise_reduction"]:
+        rows.append(("NR in camera", record["noise_reduction"]))
+    if record["long_exposure_noise_reduction"]:
+        rows.append(("long-exposure NR", record["long_exposure_noise_reduction"]))
+    return rows
+
+
+def shutter(exposure_s: float) -> str:
+    """Return an exposure time as photographers write it: 1/100 s, 2.5 s."""
+    return f"{exposure_s:.3g} s" if exposure_s >= 0.3 else f"1/{1 / exposure_s:.0f} s"
+
+
+def _sensor(record: Record) -> Rows:
+    shown, active, frame = record["default_crop"], record["active_area"], record["frame"]
+    rows = [
+        ("picture", f"{_size(shown)} pixels at {shown[0]}, {shown[1]} of the active area"),
+        ("active area", f"{_size(active)} pixels at {active[0]}, {active[1]} of the frame"),
+        ("frame", f"{frame[0]} x {frame[1]} pixels"),
+        ("CFA", record["cfa"]),
+        ("orientation", UPRIGHT[record["orientation"]]),
+        ("bits", f"{record['bits']}"),
+        ("black", _black(record)),
+        ("white", f"{record['white_dn']:g} DN"),
+        ("clipping", _clipping(record)),
+        ("known defects", f"{record['known_defects']} pixels"),
+    ]
+    if record["pixel_aspect"] != 1:
+        rows.insert(5, ("pixel aspect", f"{record['pixel_aspect']:.3g} (width / height)"))
+    return rows
+
+
+def _size(rect: Sequence[int]) -> str:
+    return f"{rect[2]} x {rect[3]}"
+
+
+def _black(record: Record) -> str:
+    """The black level, and the effective one where row or column deltas change it."""
+    stated, effective = _sites(record["black_dn"]), _sites(record["effective_black_dn"])
+    if stated == effective or len(record["black_dn"]) * len(record["black_dn"][0]) > 4:
+        return f"{effective} DN"
+    return f"{effective} DN effective ({stated} DN and deltas of rows or columns)"
+
+
+def _clipping(record: Record) -> str:
+    sites = record["site_saturation_dn"]
+    value = f"{record['saturation_dn']:g}" if sites is None else _sites(sites)
+    share = record["saturation_dn"] / record["white_dn"]
+    return f"{value} DN" + (f" ({share:.1%} of white)" if share < 1 else "")
+
+
+def _sites(values: Matrix) -> str:
+    """One number where all are alike, else those of the sites of the CFA cell, row by row."""
+    flat = [f"{value:.6g}" for row in values for value in row]
+    return flat[0] if len(set(flat)) == 1 else " ".join(flat)
+
+
+def _color(record: Record) -> Rows:
+    return [
+        ("as-shot neutral", _numbers(record["as_shot_neutral"])),
+        ("camera from XYZ", "; ".join(_numbers(row) for row in record["camera_from_xyz"])),
+        ("baseline exposure", f"{record['baseline_exposure']:+.2g} EV" if record["baseline_exposure"] else "0 EV"),
+    ]
+
+
+def _numbers(values: Sequence[float], digits: int = 4) -> str:
+    return " ".join(f"{value:.{digits}g}" for value in values)
+
+
+def _noise(record: Record) -> Rows:
+    noise = record["noise"]
+    gain, read = noise["gain"], noise["read_noise_dn"]
+    read_signal = [value**0.5 for value in noise["read_variance"]]
+    alike = len(set(gain)) == 1 and len(set(noise["read_variance"])) == 1
+    planes = slice(1, 2) if alike else slice(None)
+    channels = "" if alike else " (R Gr Gb B)"
+    confidence = noise["confidence"]
+    word = "high" if confidence >= SURE else "medium" if confidence >= UNSURE else "low"
+    return [
+        ("gain", f"{_numbers(gain[planes], 3)}{channels}"),
+        ("read noise", f"{_numbers(read[planes], 3)} DN, {_numbers(read_signal[planes], 3)} of white{channels}"),
+        ("source", noise["source"]),
+        ("confidence", f"{word} ({confidence:.2f})"),
+        ("NoiseProfile", _numbers(record["noise_profile"], 3) or "none"),
+        ("row noise", _row_noise(record["row_noise"])),
+    ]
+
+
+def _row_noise(rows: Record | None) -> str:
+    if rows is None:
+        return "cannot be measured"
+    if not rows["shown"]:
+        return f"none seen in the {rows['source']}"
+    return f"{rows['sd_dn']:.2g} DN, {rows['share_of_noise']:.0%} of the noise of one pixel ({rows['source']})"

@@ -1,0 +1,103 @@
+"""Options that were given and change nothing, each with a warning that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from rawkd.cli.console import Console
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Options that have no effect under a condition.
+
+    Attributes
+    ----------
+    parameters : names of click parameters. when : takes the values of all parameters of the command and
+        `output_format`. why : the end of the warning: the reason, and what to do.
+    """
+
+    parameters: tuple[str, ...]
+    when: Callable[[Values], bool]
+    why: str
+
+
+def _removes_nothing(values: Values) -> bool:
+    return values.get("strength") == 0
+
+
+def _keeps_luma_and_chroma(values: Values) -> bool:
+    return values.get("luma") == 0 and values.get("chroma") == 0
+
+
+def _noise_is_settled(values: Values) -> bool:
+    known = values.get("noise") is not None or values.get("calibration") is not None
+    return known or values.get("noise_source") in ("calibration", "iso")
+
+
+def _no_folder(values: Values) -> bool:
+    inputs = values.get("inputs", ())
+    return all(Path(name).is_file() for name in inputs)
+
+
+def _prints_only(values: Values) -> bool:
+    is_benchmark = "methods" in values or "sigmas" in values
+    return is_benchmark and values.get("output") is None
+
+
+_OF_A_NETWORK = ("ensemble", "model", "models", "rows", "defects", "device")
+
+RULES = (
+    Rule(
+        ("demosaic", "exposure"),
+        lambda values: values.get("output_format") == "dng",
+        "a DNG is not rendered; give --format tiff, png or jpeg",
+    ),
+    Rule(
+        ("jpeg_quality",),
+        lambda values: values.get("output_format") in ("dng", "tiff", "png"),
+        "the output is no JPEG; give --format jpeg",
+    ),
+    Rule(("luma", "chroma", *_OF_A_NETWORK), _removes_nothing, "--strength 0 removes nothing"),
+    Rule(("strength", *_OF_A_NETWORK), _keeps_luma_and_chroma, "--luma 0 --chroma 0 removes nothing"),
+    Rule(("noise_source",), lambda values: values.get("noise") is not None, "--noise gives the noise; leave one out"),
+    Rule(("per_photo_noise",), _noise_is_settled, "the noise is not measured in the photos"),
+    Rule(("recursive", "include", "exclude"), _no_folder, "it selects files of folders, and no folder is given"),
+    Rule(("jobs",), lambda values: values.get("cluster") is not None, "the workers of --cluster decide"),
+    Rule(("out",), lambda values: bool(values.get("install")), "--install chooses the file; leave one out"),
+    Rule(("overwrite",), lambda values: values.get("plot", "") is None, "nothing is written without --plot"),
+    Rule(("overwrite",), _prints_only, "nothing is written without -o"),
+    Rule(("no_plots",), _prints_only, "no plots are drawn without -o"),
+)
+"""All conditions, each in one place; the first that holds for an option is said."""
+
+
+def warn_of_options_without_effect(console: Console, output_format: str | None = None) -> None:
+    """Print a warning for every option of the command line that changes nothing.
+
+    Call it inside a command: the values are those of click's current context.
+
+    Parameters
+    ----------
+    output_format : dng | tiff | png | jpeg, where the command writes photos.
+    """
+    context = click.get_current_context()
+    values = context.params | {"output_format": output_format}
+    given = {
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }  # fmt: skip
+    spelling = {option.name: option.opts[-1] for option in context.command.params}
+    told: set[str] = set()
+    for rule in RULES:
+        for name in rule.parameters:
+            if name in given and name not in told and rule.when(values):
+                told.add(name)
+                console.say(f"warning: {spelling[name]} has no effect: {rule.why}")
