@@ -17,8 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT
+from small_photos import GAIN, READ_VARIANCE
 from small_shoots import left_over, outputs, read_report, write_calibration, write_photo, write_shoot
 from tiny_models import blur, make_model
 
@@ -27,18 +29,22 @@ from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import FileState, LocalStore
-from rawkd.batch.task import Selection, Task, find_states, find_tasks
+from rawkd.batch.task import Selection, Task, find_tasks
 from rawkd.batch.watch import Arrivals, watch
 from rawkd.batch.workers import LocalWorkers
 from rawkd.cli import main
 from rawkd.errors import OutputError
 from rawkd.files.read import decode, decode_child
+from rawkd.files.read.identify import Identity
 from rawkd.files.read.raw import read_raw
+from rawkd.files.write.dng import write_dng
 from rawkd.inference.card import ModelCard
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.installed_calibration import profile_folder
 from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import prepare
+from rawkd.sensor.noise import NoiseModel
 
 Run = Callable[..., int]
 
@@ -148,6 +154,32 @@ def test_neighbours_get_the_same_noise_and_student_in_any_order_of_work(run: Run
     assert len({photo["noise"]["gain"] for photo in own["photos"]}) == 12
     assert {photo["student"] for photo in own["photos"]} == {"tiny-low", "tiny-high"}
     assert own["series"] == []
+
+
+def test_warnings_of_the_noise_are_the_series_and_all_others_the_photos(
+    run: Run, family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo with pooled noise has the warnings of a single call with that noise; its series those of measuring."""
+    photos = write_shoot(tmp_path / "in", 3)
+    original = read_raw(photos[1])
+    write_dng(
+        photos[1], original, preview=None, software="rawkd 0.0.1", noise_profile=(GAIN, READ_VARIANCE), overwrite=True
+    )
+    monkeypatch.setattr(Identity, "is_own_output", False)  # denoise it again, which is a warning of the photo alone
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    report = read_report(tmp_path / "r.json")
+    options = DenoiseOptions(model=family)
+    prepared = [prepare(read_raw(path), options) for path in photos]
+    (series,) = report["series"]
+    assert series["warnings"] == sorted({warning for one in prepared for warning in one.noise_warnings}) != []
+    pooled = NoiseModel(np.array(series["gain"]), np.array(series["read_variance"]), series["source"])
+    for path, found in zip(photos, report["photos"], strict=True):
+        single = process_file(path, tmp_path / "single.dng", ProcessOptions(options, overwrite=True), noise=pooled)
+        assert found["warnings"] == list(single.warnings)
+        assert not set(found["warnings"]) & set(series["warnings"])
+    assert [any("rawkd wrote this file" in warning for warning in found["warnings"]) for found in report["photos"]] == [
+        False, True, False,
+    ]  # fmt: skip
 
 
 def test_a_photo_that_comes_later_joins_its_series(run: Run, tmp_path: Path) -> None:
@@ -730,7 +762,7 @@ def test_watch_denoises_what_appears(family: Path, tmp_path: Path) -> None:
             names.add("b.dng")
         for name in names - {path.name for path in (tmp_path / "in").iterdir()}:
             write_photo(tmp_path / "in" / name)
-        return find_states([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), "-denoised.dng")
+        return find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), "-denoised.dng")
 
     workers = LocalWorkers(1)
     try:

@@ -16,7 +16,7 @@ from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions
 from rawkd.batch.store import FileState, LocalStore
-from rawkd.batch.task import Selection, find_states, find_tasks
+from rawkd.batch.task import Selection, find_tasks
 from rawkd.batch.watch import Arrivals, poll_interval
 from rawkd.batch.work import WorkerContext
 from rawkd.cli import main
@@ -68,7 +68,7 @@ def test_a_worker_that_dies_costs_nothing(
     count = 12
     write_shoot(tmp_path / "in", count)
     (tmp_path / "in" / "broken.dng").write_bytes(b"no photo")
-    tasks = find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING)
+    tasks = tuple(find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING))
     heard: list[Outcome] = []
     published: list[str] = []
 
@@ -197,7 +197,7 @@ def test_a_look_at_a_url_is_one_listing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(UrlStore, "state", lambda *a: asked.append("state") or state(*a))
     arrivals, given = Arrivals(settle_s=2.0), []
     for look in range(5):
-        states = find_states([(tmp_path / "in").as_uri()], None, Selection(), ENDING, UrlStore.at)
+        states = find_tasks([(tmp_path / "in").as_uri()], None, Selection(), ENDING, UrlStore.at)
         given.append(len(arrivals.settled(states, 10.0 * look)))
     assert given == [0, 20, 0, 0, 0]
     assert asked == ["listing"] * 5
@@ -216,13 +216,13 @@ def test_files_that_a_listing_does_not_describe_are_asked_for_until_they_rest(
     monkeypatch.setattr(UrlStore, "state", lambda store, name: asked.append(name) or state(store, name))
     arrivals, given = Arrivals(settle_s=2.0), []
     for look in range(5):
-        states = find_states([tmp_path.as_uri()], None, Selection(), ENDING, UrlStore.at)
+        states = find_tasks([tmp_path.as_uri()], None, Selection(), ENDING, UrlStore.at)
         given.append(len(arrivals.settled(states, 10.0 * look)))
     assert given == [0, 1, 0, 0, 0]
     assert asked == ["a.dng"] * 2
 
 
-def test_nobody_answers(family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+def test_no_scheduler_answers(family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     monkeypatch.setattr(cluster_module, "TIMEOUT_S", 0.5)
     write_photo(tmp_path / "a.dng")
     command = ["batch", str(tmp_path / "a.dng"), "--model", str(family), "--cluster", "tcp://127.0.0.1:9"]
@@ -259,7 +259,7 @@ def test_other_versions_are_refused(
     assert "scheduler has distributed 2020.1" in capfd.readouterr().err
 
 
-def test_the_luggage_is_named_by_what_it_holds(family: Path, tmp_path: Path) -> None:
+def test_worker_files_are_identified_by_their_contents(family: Path, tmp_path: Path) -> None:
     one, two = pack_worker_files(options_for(family)), pack_worker_files(options_for(family, jpeg_quality=50))
     assert one.sha256 == two.sha256
     names = {f"models/{name}/{file}" for name in ("tiny-low", "tiny-high") for file in ("card.json", "network.onnx")}
@@ -275,7 +275,7 @@ def test_calibrations_are_those_of_the_machine_that_sends(
         monkeypatch.setenv(name, str(tmp_path / "home"))
     installed = write_calibration(profile_folder() / "one.json", gain=2e-3)
     write_shoot(tmp_path / "in", 2)
-    tasks = find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING)
+    tasks = tuple(find_tasks([str(tmp_path / "in")], str(tmp_path / "out"), Selection(), ENDING))
     options = options_for(family)
     workers = ClusterWorkers(dask.scheduler_address, options)
     outcomes: list[Outcome] = []

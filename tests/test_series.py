@@ -75,7 +75,7 @@ def test_a_guess_counts_only_where_there_is_nothing_else() -> None:
     assert guessed.source == "iso"
 
 
-def test_nothing_told_is_an_error() -> None:
+def test_no_estimate_is_an_error() -> None:
     with pytest.raises(NoiseError, match="--noise"):
         pool_noise([])
 

@@ -1,1 +1,1 @@
-"""Many photos: found, pooled into series, denoised side by side on one machine or many, each exactly once."""
+"""Batches: find photos, pool the noise of each series, denoise several photos at a time, resume a stopped run."""

@@ -1,7 +1,7 @@
-"""The workers of a Dask cluster as `Workers`.
+"""`Workers` that are the workers of a Dask cluster.
 
-Every worker gets the weights once, named by their hash. Workers only stage results; names are given by the one process
-that runs the batch, so a photo whose worker is lost is done again by another and still written once.
+Each worker receives models and calibrations once, identified by their hash. Workers only write work files; the process
+that runs the batch renames them. So another worker can repeat the photo of one that died, and it is still written once.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 10.0
 RETRIES = 2
-"""How often a photo is tried again where a worker fails otherwise than by dying; Dask itself sees to dead ones."""
+"""How often Dask repeats a photo after an exception in a worker; for dead workers it has a setting of its own."""
 
 
 def fixed_for_cluster(options: BatchOptions) -> BatchOptions:
-    """Options that give the same pixels on every worker: a device and a precision by name.
+    """Options that give the same pixels on every worker: a fixed device and precision.
 
-    `auto` is the CPU in float32, which every worker has; of the GPU the user says that all have it, and it computes
-    in float32 too.
+    `auto` becomes the CPU, which every worker has; the default precision becomes float32, also on a GPU that the user
+    names.
     """
     denoise = options.process.denoise
     device = "cpu" if denoise.device == "auto" else denoise.device
@@ -43,14 +43,14 @@ def fixed_for_cluster(options: BatchOptions) -> BatchOptions:
 
 
 class ClusterWorkers:
-    """The workers behind a scheduler."""
+    """The workers of a Dask scheduler."""
 
     def __init__(self, address: str, options: BatchOptions) -> None:
-        """Connect, compare versions, and send every worker, those to come too, what it needs.
+        """Connect, compare versions, and send models and calibrations to every worker, also to those that join later.
 
         Raises
         ------
-        UsageError: if the extra is not installed, nobody answers, or versions differ.
+        UsageError: if the extra is not installed, no scheduler answers, or versions differ.
         ModelError, NoiseError: if models or calibration cannot be read here.
         """
         if find_spec("distributed") is None:
@@ -77,7 +77,7 @@ class ClusterWorkers:
     def each(
         self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Exception]]:
-        """Items and results as they come; a photo that took several workers with it comes back as an exception."""
+        """Items and results in the order in which they finish; an exception for a photo that killed several workers."""
         from distributed import as_completed
 
         from rawkd.batch.cluster_worker import on_worker
@@ -90,23 +90,23 @@ class ClusterWorkers:
             for future in as_completed(list(futures), loop=self._client.loop):
                 item = futures.pop(future)
                 error = future.exception()
-                yield item, (future.result() if error is None else _told(error))
+                yield item, (future.result() if error is None else _reason(error))
                 future.release()
         finally:
             self._client.cancel(list(futures), force=True)
 
     def close(self) -> None:
-        """Take the files back and hang up."""
+        """Remove the files from the workers and disconnect."""
         try:
             self._client.unregister_worker_plugin(self._plugin)
         except (OSError, TimeoutError, ValueError, KeyError):
-            pass  # the scheduler has gone, and the workers' memory with it
+            pass  # the scheduler has ended, and the workers with it
         finally:
             self._client.close()
 
 
 def pack_worker_files(options: BatchOptions) -> WorkerFiles:
-    """The files of models and calibrations that workers need, those that are installed here included.
+    """The files that workers need: models, and the calibration that is named or all that are installed here.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def pack_worker_files(options: BatchOptions) -> WorkerFiles:
 
 
 def _check_security(address: str) -> None:
-    """Refuse an address that does not go with this machine's TLS settings, before Dask stumbles over it."""
+    """Refuse an address that this machine's TLS settings do not allow, with a clearer message than Dask's."""
     from distributed import Security
 
     settings = Security().get_connection_args("client")  # type: ignore[no-untyped-call, unused-ignore]
@@ -143,7 +143,7 @@ def _check_security(address: str) -> None:
 
 
 def _compare_versions(address: str, client: Any) -> None:
-    """Refuse a scheduler or workers of another version: what they unpickle and compute may differ."""
+    """Refuse a scheduler or workers of another version: they may unpickle or compute something else."""
     from rawkd.batch.cluster_worker import installed_version
 
     versions = client.get_versions(check=False)
@@ -165,12 +165,12 @@ def _compare_versions(address: str, client: Any) -> None:
 
 
 def _minor(version: object) -> str:
-    """The version without its patch level, as Dask's versions by date and Python's are compatible."""
+    """The version without its patch level, which makes no difference to compatibility in Dask and Python."""
     return ".".join(str(version).split(".")[:2])
 
 
-def _told(error: BaseException) -> Exception:
-    """Why Dask gave a photo up."""
+def _reason(error: BaseException) -> Exception:
+    """Why Dask gave up a photo, as an exception of ours where its own says too little."""
     if type(error).__name__ == "KilledWorker":
         return RawkdError("several workers ended while they had it: look for what kills them (memory?) in their logs")
     return error if isinstance(error, Exception) else RawkdError(f"a worker ended: {error}")

@@ -1,4 +1,4 @@
-"""What runs in the workers of a Dask cluster; the only module that is unpickled there by name."""
+"""Code that runs in the workers of a Dask cluster; they unpickle references to this module."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rawkd.errors import RawkdError, UsageError
 
 @dataclass(frozen=True, eq=False)
 class WorkerFiles:
-    """What a worker needs and may not have.
+    """Files that a worker needs and may not have.
 
     Attributes
     ----------
-    files : contents by name, `models/<model>/<file>`, `calibration.json` and `cameras/<file>`. sha256 : of all that.
-    version : the rawkd that packed it.
+    files : contents by name: `models/<model>/<file>`, `calibration.json`, `cameras/<file>`.
+    sha256 : of all names and contents. version : of the rawkd that packed them.
     """
 
     files: dict[str, bytes]
@@ -33,14 +33,14 @@ class WorkerFiles:
 
 
 class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
-    """Unpacks the files once a worker, and keeps engines and decoders from photo to photo."""
+    """Unpacks the files once on each worker, and keeps its engines and decoders for the next photo."""
 
     def __init__(self, worker_files: WorkerFiles) -> None:
         self.worker_files = worker_files
         self.worker: WorkerContext | None = None
 
     def setup(self, worker: Any) -> None:
-        """Unpack to the worker's own folder."""
+        """Unpack the files below the worker's local directory."""
         self._folder = Path(tempfile.mkdtemp(prefix="rawkd-", dir=worker.local_directory))
         for name, data in self.worker_files.files.items():
             path = self._folder / name
@@ -50,11 +50,11 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         self.worker = WorkerContext(
             models if models.is_dir() else None,
             calibration if calibration.is_file() else None,
-            self._folder / "cameras",  # also where none was sent: the worker's own ones are no part of the batch
+            self._folder / "cameras",  # even if empty, so that calibrations installed on the worker are not used
         )
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002
-        """End decoders and remove what was unpacked."""
+        """End the decoders and remove the unpacked files."""
         if self.worker is not None:
             self.worker.stopped.set()
             self.worker.close()
@@ -62,16 +62,16 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
 
 
 def installed_version() -> str:
-    """The rawkd of a worker."""
+    """The version of rawkd on this worker."""
     return __version__
 
 
 def on_worker(function: Callable[[WorkerContext, Item], Result], item: Item, plugin: str) -> Result:
-    """Do one item with what the worker keeps.
+    """Apply `function` to one item in the context of this worker.
 
     Raises
     ------
-    UsageError: if the worker has another rawkd than the one that sent the item.
+    UsageError: if this worker has another version of rawkd than the batch. RawkdError: if its files are missing.
     """
     found = cast(RawkdPlugin, get_worker().plugins[plugin])
     if found.worker_files.version != __version__:

@@ -1,4 +1,4 @@
-"""One batch at a time in a folder: two would do every photo twice and clear each other's work files away."""
+"""A lock for one batch at a time in a folder: two would repeat photos and delete each other's work files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import IO
 from rawkd.errors import OutputError
 
 NO_LOCKS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
-"""What a file system without locks answers."""
+"""Error numbers of a file system that has no locks."""
 
 
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that exists; the system releases it with the process, however that ends.
+    """Hold the lock of an existing folder; the system releases it when the process ends, even by a kill.
 
-    Where the folder's file system knows no locks (Lustre without them, some network drives) nothing is held.
+    On a file system without locks (some network drives, Lustre mounted without them) nothing is locked.
 
     Raises
     ------

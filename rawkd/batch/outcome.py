@@ -1,4 +1,4 @@
-"""What became of each photo of a batch."""
+"""Outcomes: what became of each photo of a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rawkd.errors import sentence_of
 
 
 class Status(StrEnum):
-    """How a photo ended; `OWN` is an output of rawkd, which is no input."""
+    """How a photo ended. `OWN` is a file that rawkd wrote, which is not denoised again."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -24,11 +24,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a photo was not done.
+    """Why a photo was not denoised.
 
     Attributes
     ----------
-    kind : name of the exception's class. sentence : for the user. trace : for who asks for more.
+    kind : name of the exception's class. sentence : for the user. trace : the traceback.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception, shown: str) -> Failure:
-        """The failure of the photo that the user knows as `shown`."""
+        """The failure of the photo that messages call `shown`."""
         return cls(type(error).__name__, sentence_of(error, shown), "".join(traceback.format_exception(error)))
 
 
@@ -47,8 +47,8 @@ class Outcome:
 
     Attributes
     ----------
-    report : `Report.record` of what was done, now or in an earlier run; None where nothing was.
-    series : the series whose noise it was given, empty where its own was taken.
+    report : `Report.record` of this run or of the earlier one that wrote the output; None if there is no output.
+    series : the series whose noise was used; empty if the photo's own was.
     """
 
     task: Task
@@ -59,13 +59,13 @@ class Outcome:
 
     @property
     def megapixels(self) -> float:
-        """Size of what was written now."""
+        """Size of what this run wrote, 0 if nothing."""
         if self.status is not Status.DONE or self.report is None:
             return 0.0
         return float(self.report["width"] * self.report["height"]) / 1e6
 
     def record(self) -> dict[str, Any]:
-        """All of it in plain values."""
+        """The outcome as plain values, for JSON."""
         known = self.report or {}
         return {
             **known,

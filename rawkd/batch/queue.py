@@ -1,4 +1,4 @@
-"""The story of a batch: judge what is done, look who took the rest, pool the noise of series, denoise, publish."""
+"""The story of a batch: find what is done, identify the rest, pool the noise of each series, denoise, publish."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Listener = Callable[[Outcome], None]
 
 @dataclass(frozen=True)
 class Survey:
-    """What is to be done.
+    """The photos to denoise and those that need nothing.
 
     Attributes
     ----------
-    todo : photos with who took them. settled : outcomes that are certain already.
+    todo : photos to denoise, with their camera. settled : outcomes that are known already.
     """
 
     todo: dict[Task, Identity]
@@ -39,11 +39,11 @@ class Survey:
 
 @dataclass
 class Batch:
-    """Photos, choices, and who works on them.
+    """Denoises photos with workers, by one set of options.
 
     Attributes
     ----------
-    pools : the noise of every series that was met, by the root of its outputs and the series.
+    pools : the noise of every series so far, by the root of its outputs and the series.
     """
 
     options: BatchOptions
@@ -54,7 +54,7 @@ class Batch:
         self.settings = fingerprint(self.options)
 
     def run(self, tasks: Sequence[Task], listen: Listener) -> None:
-        """Do what is to be done; `listen` hears of each photo once.
+        """Denoise the photos that are not done yet; `listen` is called once for each photo.
 
         Raises
         ------
@@ -67,24 +67,24 @@ class Batch:
             for store in sorted({task.target for task in survey.todo}, key=lambda store: store.root):
                 stack.enter_context(store.session())
             todo = dict(survey.todo)
-            for outcome in self._done_meanwhile(survey.todo):
+            for outcome in self._settled_before_the_lock(survey.todo):
                 listen(outcome)
                 del todo[outcome.task]
             for outcome in self._work(todo):
                 listen(outcome)
 
     def recall(self, outcomes: Iterable[Outcome]) -> None:
-        """Read the pools again that photos done before were given, so that a report can name them all."""
+        """Read the pools of photos that an earlier run denoised, so that the report of this run lists them too."""
         done = {(o.task.target.root, o.series): o.task for o in outcomes if o.status is Status.SKIPPED and o.series}
         for key in done.keys() - {(root, str(series)) for root, series in self.pools}:
             task = done[key]
-            series = Series.of(look(WorkerContext(), task))  # the photos of a series are alike: one is asked
+            series = Series.of(look(WorkerContext(), task))  # any photo of a series identifies it
             pool = None if series is None else load_pool(task.target, series, self.settings)
             if series is not None and pool is not None:
                 self.pools[key[0], series] = pool
 
     def survey(self, tasks: Sequence[Task]) -> Survey:
-        """Find out what is to be done; nothing is written."""
+        """Find out which photos are to be denoised; writes nothing."""
         settled, rest = [], []
         overwrite = self.options.process.overwrite
         judged = {task: judge(task, self.settings, overwrite=overwrite) for task in tasks}
@@ -112,8 +112,8 @@ class Batch:
         rank = {task: index for index, task in enumerate(tasks)}
         return Survey(in_order, tuple(sorted(settled, key=lambda outcome: rank[outcome.task])))
 
-    def _done_meanwhile(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Outcomes of photos that another batch has done, or that got in the way, before this one got the lock."""
+    def _settled_before_the_lock(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Outcomes of photos that another batch wrote, or whose output appeared, between the survey and the lock."""
         for task in tasks:
             state, reason, record = judge(task, self.settings, overwrite=self.options.process.overwrite)
             if state is TaskState.DONE and record is not None:
@@ -122,20 +122,20 @@ class Batch:
                 yield _failed(task, OutputError(reason))
 
     def _work(self, todo: dict[Task, Identity]) -> Iterator[Outcome]:
-        """Outcomes of photos, as they come."""
+        """Outcomes in the order in which photos finish."""
         series = self._series(todo)
-        lost: set[Task] = set()
+        unreadable: set[Task] = set()
         for outcome in self._pool(series):
-            lost.add(outcome.task)
+            unreadable.add(outcome.task)
             yield outcome
-        assignments = [self._assigned(task, series.get(task)) for task in todo if task not in lost]
+        assignments = [self._assigned(task, series.get(task)) for task in todo if task not in unreadable]
         for assignment, staged in self.workers.each(denoise, assignments):
             yield self._published(assignment, staged)
 
     def _series(self, todo: dict[Task, Identity]) -> dict[Task, Series | None]:
-        """The series that photos share their noise with; None where it is a photo's own or an installed calibration's.
+        """The series of each photo, whose noise it shares; None if the photo uses its own or an installed calibration.
 
-        Such a calibration says the same for all photos of a series, and knows better than their pixels.
+        A calibration gives the same noise for all photos of a series, and a better one than their pixels.
         """
         if not self.options.pools_noise:
             return {}
@@ -151,13 +151,13 @@ class Batch:
         return {task: None if of in calibrated else of for task, of in series.items()}
 
     def _assigned(self, task: Task, series: Series | None) -> Assignment:
-        """A photo with the noise of its series, or none of it."""
+        """A photo with the noise of its series, if that has one."""
         pool = None if series is None else self.pools.get((task.target.root, series))
         noise = None if pool is None else pool.noise
         return Assignment(task, self.options.process, noise, "" if pool is None else str(series))
 
     def _pool(self, series: dict[Task, Series | None]) -> Iterator[Outcome]:
-        """Find or make the pools of all series; outcomes of photos that turn out to be unreadable."""
+        """Load or measure the pools of all series; the outcomes of photos that cannot be read."""
         groups: dict[tuple[str, Series], list[Task]] = {}
         stores: dict[str, Store] = {}
         for task, of in series.items():
@@ -171,22 +171,22 @@ class Batch:
                 waiting[key] = sampling_order(members)
             else:
                 self.pools[key] = known
-        told: dict[Task, Measured] = {}
-        while chosen := [task for key in waiting for task in _wanted(waiting[key], told)]:
+        measured: dict[Task, Measured] = {}
+        while chosen := [task for key in waiting for task in _wanted(waiting[key], measured)]:
             for assignment, found in self.workers.each(measure, [Assignment(t, self.options.process) for t in chosen]):
                 if isinstance(found, Measured):
-                    told[assignment.task] = found
+                    measured[assignment.task] = found
                 else:
                     waiting[assignment.task.target.root, _series_of(series, assignment.task)].remove(assignment.task)
                     yield _failed(assignment.task, found)
         for (root, of), members in waiting.items():
-            pool = _pooled([(task, told[task]) for task in members if task in told])
+            pool = _pooled([(task, measured[task]) for task in members if task in measured])
             if pool is not None:
                 save_pool(stores[root], of, self.settings, pool)
                 self.pools[root, of] = pool
 
     def _published(self, assignment: Assignment, staged: object) -> Outcome:
-        """Give a result its name, exactly once; see `record`."""
+        """Rename a work file to its output and record it, in the order that `record` describes."""
         task = assignment.task
         if not isinstance(staged, Staged):
             return _failed(task, staged)
@@ -202,7 +202,7 @@ class Batch:
         )
         try:
             if not self.options.process.overwrite and task.target.state(task.output) is not None:
-                raise OutputError(f"{task.output_shown} has come up while its photo was denoised; it is left as it is")
+                raise OutputError(f"{task.output_shown} appeared while its photo was denoised; it is left as it is")
             save(task, record)
             task.target.publish(staged.name, task.output)
             save(task, Record(**{**vars(record), "done": True}))
@@ -211,10 +211,10 @@ class Batch:
         return Outcome(task, Status.DONE, staged.report, series=assignment.series)
 
 
-def _wanted(order: Sequence[Task], told: dict[Task, Measured]) -> list[Task]:
-    """The next photos of a series to measure; none where enough have told, or all were asked."""
-    useful = sum(1 for task in order if task in told and told[task].noise is not None)
-    left = [task for task in order if task not in told]
+def _wanted(order: Sequence[Task], measured: dict[Task, Measured]) -> list[Task]:
+    """The next photos of a series to measure; none if enough have given their noise or all were measured."""
+    useful = sum(1 for task in order if task in measured and measured[task].noise is not None)
+    left = [task for task in order if task not in measured]
     return left[: max(SAMPLES - useful, 0)]
 
 
@@ -225,10 +225,10 @@ def _series_of(series: dict[Task, Series | None], task: Task) -> Series:
     return of
 
 
-def _pooled(told: Iterable[tuple[Task, Measured]]) -> PooledNoise | None:
-    """The pool of what photos of one series told; None where none told anything."""
+def _pooled(measured: Iterable[tuple[Task, Measured]]) -> PooledNoise | None:
+    """The pooled noise of measured photos of one series; None if none gave its noise."""
     useful: list[tuple[Task, NoiseModel, tuple[str, ...]]] = [
-        (task, found.noise, found.warnings) for task, found in told if found.noise is not None
+        (task, found.noise, found.warnings) for task, found in measured if found.noise is not None
     ]
     if not useful:
         return None
@@ -244,5 +244,5 @@ def _skipped(task: Task, record: Record) -> Outcome:
 def _failed(task: Task, cause: object) -> Outcome:
     if isinstance(cause, Failure):
         return Outcome(task, Status.FAILED, failure=cause)
-    error = cause if isinstance(cause, Exception) else TypeError(f"a worker answered {cause!r}")
+    error = cause if isinstance(cause, Exception) else TypeError(f"a worker returned {cause!r}")
     return Outcome(task, Status.FAILED, failure=Failure.of(error, task.input_shown))

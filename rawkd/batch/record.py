@@ -1,11 +1,10 @@
-"""What was done already: one small JSON file a photo in the folder `.rawkd` beside the outputs.
+"""Records of finished photos: one small JSON file for each, in the folder `.rawkd` beside the outputs.
 
-Beside and not in the outputs, so that a batch writes the same bytes as a single call, in every format; a file each and
-not a journal, so that a killed run tears none, several workers and object stores can hold them, and throwing one away
-means doing its photo again.
+Records are not part of the outputs, so a batch writes the same bytes as `rawkd denoise`. Each photo has its own file: a
+kill damages none of the others, object stores can hold them, and to repeat a photo you delete its record.
 
-A result is staged, its record written as *pending* with the result's hash, the result renamed to its final name, the
-record written as *done*. Whatever comes in between, the next run knows which of the two it finds.
+The order of writing: a work file, a record marked *pending* with the work file's hash, the rename to the output, the
+record marked *done*. After a kill at any point the next run can tell whether the output is the new one.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """How an output came about.
+    """What an output was made from.
 
     Attributes
     ----------
     output : its name. settings : see `settings.fingerprint`.
     size, stamp, sha256 : of the input. written : sha256 of the output as it was written.
-    done : whether the output certainly stands under its name. report : `Report.record`.
+    done : False while the output may still be an older file. report : `Report.record`.
     """
 
     output: str
@@ -46,7 +45,7 @@ class Record:
 
 
 class TaskState(Enum):
-    """What is to be done about a photo."""
+    """Whether a photo is to be denoised (NEW), is done, or its output must not be replaced (REFUSED)."""
 
     NEW = "new"
     DONE = "done"
@@ -66,7 +65,7 @@ def save(task: Task, record: Record) -> None:
 
 
 def load(task: Task) -> Record | None:
-    """The record of a photo; None where there is none, or none that this version understands."""
+    """The record of a photo; None if it is missing, damaged or of another version."""
     data = task.target.read(_name(task))
     if data is None:
         return None
@@ -80,7 +79,7 @@ def load(task: Task) -> Record | None:
 
 
 def judge(task: Task, settings: str, *, overwrite: bool) -> tuple[TaskState, str, Record | None]:
-    """Whether a photo is to be done, is done with these settings and this input, or stands in the way, and why."""
+    """The state of a photo under these settings, the reason if it is refused, and its record if it is done."""
     if task.target.state(task.output) is None:
         return TaskState.NEW, "", None
     record = load(task)
@@ -94,7 +93,7 @@ def judge(task: Task, settings: str, *, overwrite: bool) -> tuple[TaskState, str
 
 
 def _difference(task: Task, settings: str, record: Record | None) -> str | None:
-    """What an output that exists lacks to be the wanted one; None where it lacks nothing."""
+    """Why an existing output is not the wanted one; None if it is."""
     if record is None:
         return "and no record says how it was made"
     if record.settings != settings:
@@ -120,7 +119,7 @@ def _same_input(task: Task, record: Record) -> bool:
 
 
 def _hash(store: Store, name: str) -> str | None:
-    """sha256 of a file, None where it cannot be read: then it is not known to be what was recorded."""
+    """sha256 of a file; None if it cannot be read."""
     try:
         with store.local(name) as path:
             return sha256_of_file(path) if path.is_file() else None

@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def check_place(path: Path, outputs: Path | None = None) -> None:
-    """Find out before any work that a report cannot be written; one may lie in the folder `outputs` that is to come.
+    """Refuse before any work a report that cannot be written; its folder may be `outputs`, which the batch creates.
 
     Raises
     ------
@@ -47,9 +47,9 @@ def _check_name(path: Path) -> None:
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], PooledNoise]) -> None:
-    """Write the report of a batch; a report that exists is replaced. Photos stand in the order of their names.
+    """Write the report of a batch, photos by name; an existing report is replaced.
 
-    The folder is created where no photo has done so, for `check_place` lets a report lie in the one of the outputs.
+    The folder is created if no photo was written to it.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[s
 
 
 def in_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Sorted by input, so that a report does not tell who was faster."""
+    """Sorted by input, so that the order of a report does not depend on timing."""
     return sorted(outcomes, key=lambda outcome: (outcome.task.source.root, outcome.task.name))
 
 

@@ -1,11 +1,11 @@
-"""One noise for a whole series: photos of one camera, ISO and bit depth differ in what they show, not in their noise.
+"""One noise model for a series: photos of one camera, ISO and bit depth differ in content, not in noise.
 
-So that neighbours get the same student and strength, up to `SAMPLES` photos of a series are measured, and what they say
-is pooled. Which ones is a matter of their names alone, so the pool does not depend on the order of work; it is written
-down before the first photo of the series is denoised, and stays when the run is resumed or photos come later.
+Up to `SAMPLES` photos of a series are measured and their estimates pooled, so that all photos of the series get the
+same student and strength. The names alone choose the photos, so the pool does not depend on the order of work. It is
+saved before the first photo of the series is denoised, and used again when the run is resumed or photos are added.
 
-Rather a sample that is read twice than all of them: eight estimates determine a series better than its cameras differ
-from each other, and a long series then costs less than single calls, which estimate the noise of every photo.
+Measuring a sample means reading these photos twice. Eight estimates are more accurate than cameras of one model are
+alike, and a long series takes less time than one estimate for every photo.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from rawkd.sensor.noise import NoiseModel
 SAMPLES = 8
 """Photos of a series that are measured (our choice)."""
 MIDDLE_SIGNAL = 0.1
-"""Signal where the estimates of a series are compared: a middle grey."""
+"""Signal at which the estimates of a series are compared: a middle grey."""
 SPREAD = 1.5
-"""Factor from the median variance beyond which an estimate is put down to texture and left out (our choice)."""
+"""Factor from the median variance beyond which an estimate is left out as texture (our choice)."""
 LEAST_WEIGHT = 0.05
-"""Weight of an estimate of no confidence, so that a series of such ones has a pool too."""
+"""Least weight of an estimate, so that a series of estimates without confidence still has a pool."""
 GUESSED = "iso"
-"""The source of noise parameters that no pixel and no tag supports."""
+"""The source of noise parameters that are guessed from the ISO alone."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """What photos of one series have in common; ISO is known."""
+    """Camera, ISO and bit depth that the photos of a series share."""
 
     make: str
     model: str
@@ -49,7 +49,7 @@ class Series:
 
     @classmethod
     def of(cls, identity: Identity) -> Series | None:
-        """The series of a photo; None where the file does not say its ISO or its camera, for unknown is never equal."""
+        """The series of a photo; None if its ISO or camera is unknown, since unknown is never equal."""
         if identity.iso is None or not (identity.make or identity.model):
             return None
         return cls(identity.make, identity.model, identity.iso, identity.bits)
@@ -65,8 +65,8 @@ class PooledNoise:
 
     Attributes
     ----------
-    noise : what every photo of it is denoised with. measured : names of the photos that were measured.
-    used : how many of them agree. warnings : what was remarkable about them, each sentence once.
+    noise : for every photo of the series. measured : names of the photos that were measured.
+    used : number of estimates that agree and were averaged. warnings : of the estimates, each sentence once.
     """
 
     noise: NoiseModel
@@ -75,7 +75,7 @@ class PooledNoise:
     warnings: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """All of it in plain values."""
+        """The pool as plain values, for JSON."""
         return {
             "gain": self.noise.gain.tolist(),
             "read_variance": self.noise.read_variance.tolist(),
@@ -88,30 +88,30 @@ class PooledNoise:
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> PooledNoise:
-        """Undo `record`. Raises KeyError, TypeError, ValueError or NoiseError for what is none."""
+        """The pool of a `record`. Raises KeyError, TypeError, ValueError or NoiseError if it is damaged."""
         gain, read = (np.array(record[name], np.float64) for name in ("gain", "read_variance"))
         noise = NoiseModel(gain, read, str(record["source"]), float(record["confidence"]))
         return cls(noise, tuple(record["measured"]), int(record["used"]), tuple(record["warnings"]))
 
 
 def sampling_order(tasks: Sequence[Task]) -> list[Task]:
-    """Photos in the order in which they are measured: that of a hash of their names, so spread over the series."""
+    """Photos in the order of measuring: by a hash of their names, which spreads them over the series."""
     return sorted(tasks, key=lambda task: task.key)
 
 
 def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
-    """The noise that photos of one series share, and how many of them support it.
+    """The pooled noise of one series, and the number of estimates it averages.
 
-    The mean of the variance lines, weighted by confidence, of those within a factor 1.5 of the weighted median at a
-    middle grey. The lower median, since texture only adds; sources that are no measurement only count where there is
-    no other (our choice). The order of `models` does not matter, to the last bit.
+    It is the mean, weighted by confidence, of the variance lines within a factor of 1.5 of the weighted median at a
+    middle grey. The median is the lower one, since texture only adds variance; guesses count only if there is nothing
+    else (our choice). The result does not depend on the order of `models`, to the last bit.
 
     Raises
     ------
     NoiseError: if there are none.
     """
     if not models:
-        raise NoiseError("no photo of the series tells its noise: give it with --noise A,B")
+        raise NoiseError("the noise of no photo of the series can be measured: give it with --noise A,B")
     known = [model for model in models if model.source != GUESSED] or list(models)
     weights = [max(model.confidence, LEAST_WEIGHT) for model in known]
     levels = [model.green_gain * MIDDLE_SIGNAL + model.green_read_variance for model in known]
@@ -146,7 +146,7 @@ def _lower_median(values: Sequence[float], weights: Sequence[float]) -> float:
 
 
 def load_pool(store: Store, series: Series, settings: str) -> PooledNoise | None:
-    """The pool that an earlier run wrote down; None where there is none that can be read."""
+    """The pool that an earlier run saved; None if it is missing or damaged."""
     data = store.read(_name(series, settings))
     try:
         return None if data is None else PooledNoise.of_record(json.loads(data)["noise"])
@@ -155,7 +155,7 @@ def load_pool(store: Store, series: Series, settings: str) -> PooledNoise | None
 
 
 def save_pool(store: Store, series: Series, settings: str, pool: PooledNoise) -> None:
-    """Write the pool of a series down. Raises OutputError."""
+    """Save the pool of a series. Raises OutputError."""
     text = json.dumps({"series": asdict(series), "noise": pool.record()}, indent=1)
     store.write(_name(series, settings), text.encode())
 

@@ -1,4 +1,4 @@
-"""The choices of a batch, and a fingerprint of all that outputs depend on."""
+"""The options of a batch, and a fingerprint of everything that its outputs depend on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rawkd.inference.students import load_family
 from rawkd.process import ProcessOptions
 
 POOLED_SOURCES = frozenset({"auto", "profile", "blind"})
-"""Noise sources that look at each photo; the others say the same for all photos of a camera and ISO already."""
+"""Noise sources that depend on the photo; the others give the same noise for all photos of a camera and ISO."""
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What the user may choose about many photos.
+    """Options of a batch.
 
     Attributes
     ----------
-    process : the choices about each of them. ending : what follows the stem in the name of an output.
-    per_photo_noise : whether each photo has the noise that it seems to have itself.
+    process : options for each photo. ending : follows the stem of a photo in the name of its output.
+    per_photo_noise : use the noise of each photo instead of its series'.
     """
 
     process: ProcessOptions = field(default_factory=ProcessOptions)
@@ -66,7 +66,7 @@ def _model_hashes(options: BatchOptions) -> list[object]:
 
 
 def calibration_bytes(path: Path) -> bytes:
-    """The bytes of a calibration file. Raises NoiseError where it cannot be read."""
+    """The bytes of a calibration file. Raises NoiseError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Where photos lie and outputs go: a folder of this machine; `rawkd.batch.url_store` has the others.
+"""Stores: where photos are read and outputs are written. Here a local folder; `rawkd.batch.url_store` has URLs.
 
-Names within a store are relative and written with ``/``. What a batch writes for itself lies in its folder `.rawkd`.
+Names within a store are relative, with ``/``. Records and work files of a batch are in the store's folder `.rawkd`.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ class FileState:
 
 
 class Store(Protocol):
-    """A folder of photos; may be sent to another process."""
+    """A folder of photos; it can be pickled."""
 
     @property
     def root(self) -> str:
-        """Where it is."""
+        """Path or URL of the folder."""
         ...
 
     def shown(self, name: str) -> str:
-        """The name as the user knows it."""
+        """The name of a file in messages and reports."""
         ...
 
     def files(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[tuple[str, FileState | None]]:
@@ -66,54 +66,54 @@ class Store(Protocol):
         ...
 
     def state(self, name: str) -> FileState | None:
-        """The state of a file, None where there is none that can be seen."""
+        """The state of a file; None if it does not exist or cannot be seen."""
         ...
 
     def local(self, name: str) -> AbstractContextManager[Path]:
-        """The file as one of this machine, its sidecar beside it, for reading."""
+        """The path of a local copy for reading, with its sidecar beside it."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a small file, None where there is none."""
+        """The bytes of a small file; None if it cannot be read."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file, whole or not at all. Raises OutputError."""
+        """Write a small file atomically. Raises OutputError."""
         ...
 
     def session(self) -> AbstractContextManager[None]:
-        """Around a batch: outputs can be written, and no other batch writes here. Raises OutputError."""
+        """Hold the store for one batch, after a check that it can be written. Raises OutputError."""
         ...
 
     def staging(self, name: str) -> AbstractContextManager[Path]:
-        """A file of this machine to write the work file `name` to. Raises OutputError."""
+        """The local path under which to write the work file `name`. Raises OutputError."""
         ...
 
     def publish(self, staged: str, name: str) -> None:
-        """Give a work file its final name, in one step, replacing what has it. Raises OutputError."""
+        """Rename a work file to its final name atomically, replacing an existing file. Raises OutputError."""
         ...
 
 
 def work_name(key: str, suffix: str) -> str:
-    """A new name for a work file: two workers with one photo never write to one file."""
+    """A new name for a work file, with a random part: two workers never write to the same file."""
     return f"{WORK}/{key}-{secrets.token_hex(4)}{suffix}"
 
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A folder of this machine, or one that every worker sees under the same path."""
+    """A local folder, or a shared one that every worker has under the same path."""
 
     root: str
 
     def shown(self, name: str) -> str:
-        """The path below the root as it was typed."""
+        """The path below the root as the user typed it."""
         return str(Path(self.root, name))
 
     def files(self, *, recursive: bool, missed: Missed = unheard) -> Iterator[tuple[str, FileState | None]]:
         """Names and states of all files but hidden ones; links to folders are not followed."""
 
         def skipped(error: OSError) -> None:
-            if not isinstance(error, FileNotFoundError):  # one that has gone meanwhile holds nothing
+            if not isinstance(error, FileNotFoundError):  # deleted since it was listed
                 text = f"the folder cannot be read ({error.strerror}) and is left out; check its permissions"
                 missed(f"{error.filename or self.root}: {text}")
 
@@ -136,14 +136,14 @@ class LocalStore:
         return nullcontext(Path(self.root, name))
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a small file, None where there is none."""
+        """The bytes of a small file; None if it cannot be read."""
         try:
             return Path(self.root, name).read_bytes()
         except OSError:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a work file and rename it, so that a kill leaves nothing elsewhere."""
+        """Write a work file and rename it, so that a kill leaves no partial file outside the work folder."""
         staged = work_name("record", ".part")
         try:
             with self.staging(staged) as work, work.open("xb") as stream:
@@ -156,7 +156,7 @@ class LocalStore:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """An empty folder for work files, which a killed run may have left full, and the lock of the store."""
+        """Hold the lock of the store, with an empty work folder: files of a killed run are deleted."""
         own, work = Path(self.root, OWN_FOLDER), Path(self.root, WORK)
         _make_folder(own)
         with sole_use(own):
@@ -168,12 +168,12 @@ class LocalStore:
                 shutil.rmtree(work, ignore_errors=True)
 
     def staging(self, name: str) -> AbstractContextManager[Path]:
-        """The work file itself: it lies on the disk of its final place."""
+        """The work file itself, which is on the disk of its output."""
         _make_folder(Path(self.root, WORK))
         return nullcontext(Path(self.root, name))
 
     def publish(self, staged: str, name: str) -> None:
-        """Rename the work file; copy it first where its place is on another disk."""
+        """Rename the work file; copy it first if the output is on another disk."""
         source, path = Path(self.root, staged), Path(self.root, name)
         _make_folder(path.parent)
         try:

@@ -1,6 +1,6 @@
-"""Photos and outputs at any address that fsspec knows: s3://, gs://, sftp://, https:// (for reading), file:// ...
+"""A store at any URL that fsspec can open: s3://, gs://, sftp://, https:// (read only), file:// ...
 
-Whatever keys an address needs are taken from where its fsspec driver looks for them, on every machine by itself.
+Each machine takes the keys of a URL from where its fsspec driver looks for them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNKNOWN = FileState(-1, "")
 
 @dataclass(frozen=True)
 class UrlStore:
-    """A folder at an fsspec URL, without a slash at its end. Files are fetched to this machine to be worked on."""
+    """A folder at an fsspec URL without a slash at its end. Files are copied to this machine while they are used."""
 
     root: str
 
@@ -72,7 +72,7 @@ class UrlStore:
                 yield name, None if state == UNKNOWN else state
 
     def state(self, name: str) -> FileState | None:
-        """Size, and whatever the driver has for the version or the time of the last change."""
+        """Size, and the version or time of the last change if the driver has one."""
         files, base = self._opened()
         try:
             return _state(files.info(f"{base}/{name}"))
@@ -81,7 +81,7 @@ class UrlStore:
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
-        """A copy of the file and of its sidecar, for the length of the block."""
+        """A temporary copy of the file and of its sidecar, deleted after the block."""
         files, base = self._opened()
         path = PurePosixPath(name)
         with tempfile.TemporaryDirectory(prefix="rawkd-") as folder:
@@ -97,7 +97,7 @@ class UrlStore:
             yield copy
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a small file, None where there is none."""
+        """The bytes of a small file; None if it cannot be read."""
         files, base = self._opened()
         try:
             data: bytes = files.cat_file(f"{base}/{name}")
@@ -106,7 +106,7 @@ class UrlStore:
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a small file; object stores show it whole or not at all."""
+        """Upload a small file; object stores do so atomically."""
         files, base = self._opened()
         try:
             files.makedirs(str(PurePosixPath(base, name).parent), exist_ok=True)
@@ -116,13 +116,13 @@ class UrlStore:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Try to write. Work files that a killed run left are not touched: they may be another run's."""
+        """Check that the store can be written. Work files of a killed run stay: they may belong to another run."""
         self.write(f"{OWN_FOLDER}/writable", b"")
         yield
 
     @contextmanager
     def staging(self, name: str) -> Iterator[Path]:
-        """A file of this machine that is put to the address at the end of the block."""
+        """A temporary local file that is uploaded at the end of the block."""
         files, base = self._opened()
         with tempfile.TemporaryDirectory(prefix="rawkd-") as folder:
             copy = Path(folder, PurePosixPath(name).name)
@@ -134,7 +134,7 @@ class UrlStore:
                 raise self._unwritable(name, error) from error
 
     def publish(self, staged: str, name: str) -> None:
-        """Move the work file to its name, where the store can in one step, else by a copy of the whole."""
+        """Move the work file to its final name; stores without a rename copy the whole file."""
         files, base = self._opened()
         try:
             files.makedirs(str(PurePosixPath(base, name).parent), exist_ok=True)
@@ -143,7 +143,7 @@ class UrlStore:
             raise self._unwritable(name, error) from error
 
     def _opened(self) -> tuple[Any, str]:
-        """The driver, without its cache of listings, and the root as it calls it."""
+        """The fsspec driver, without its cache of listings, and the root in its notation."""
         import fsspec
 
         files, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
@@ -154,7 +154,7 @@ class UrlStore:
 
 
 def _state(info: dict[str, Any]) -> FileState:
-    """Size and stamp out of what a driver says of a file."""
+    """Size and stamp from a driver's description of a file."""
     size = info.get("size")
     return FileState(-1 if size is None else int(size), next((str(info[key]) for key in STAMPS if info.get(key)), ""))
 

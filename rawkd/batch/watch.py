@@ -1,4 +1,4 @@
-"""Denoise what appears in a folder, as a tethered camera fills it."""
+"""Denoise photos as they appear in a folder, such as that of a tethered camera."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ POLL_S, URL_POLL_S = 0.5, 10.0
 
 @dataclass
 class Arrivals:
-    """Which files have stopped growing, each named once for every state that it comes to rest in.
+    """Tells which files have stopped changing; each is returned once, and again after it has changed.
 
     Attributes
     ----------
-    settle_s : how long a file has to stay as it is, seconds.
+    settle_s : how long a file must stay unchanged, seconds.
     """
 
     settle_s: float = SETTLE_S
@@ -31,12 +31,12 @@ class Arrivals:
     _given: dict[Task, FileState] = field(default_factory=dict)
 
     def settled(self, states: Mapping[Task, FileState | None], now_s: float) -> list[Task]:
-        """The photos that have not changed since `settle_s`, without those that were given out before.
+        """The photos that have not changed for `settle_s`, without those that were returned before.
 
         Parameters
         ----------
-        states : as `find_states` returns them. A photo without a state there is asked for its own until it is given
-            out, and not after, so that a later change of it is not seen.
+        states : from `find_tasks`. For a photo without a state the store is asked until it is returned, and not
+            after, so a later change of it is missed.
         """
         ready = []
         for task, listed in states.items():
@@ -55,7 +55,7 @@ class Arrivals:
 
 
 def poll_interval(inputs: Sequence[str]) -> float:
-    """Seconds between two looks at folders, files and URLs."""
+    """Seconds between two listings of folders, files and URLs."""
     return URL_POLL_S if any("://" in given for given in inputs) else POLL_S
 
 
@@ -72,7 +72,7 @@ def watch(
 
     Parameters
     ----------
-    find : photos and states, see `find_states`; called once a look. poll_s : seconds between two looks.
+    find : `find_tasks` of the inputs; called every `poll_s` seconds.
     """
     arrivals = arrivals or Arrivals()
     while not stopped():

@@ -1,4 +1,4 @@
-"""What a worker does to one photo, in a thread of this process or on another machine: look, measure, denoise."""
+"""The work on one photo, in a thread of this process or on another machine: look, measure, denoise."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rawkd.sensor.noise import NoiseModel
 
 
 class StoppedError(RawkdError):
-    """The run was interrupted while a photo was worked on."""
+    """The run was interrupted while a photo was in work."""
 
 
 class WorkerContext:
-    """What a worker keeps from photo to photo: engines for all its threads, a decoder for each.
+    """State that a worker keeps between photos: engines for all its threads, a decoder for each thread.
 
     Parameters
     ----------
-    models : folder of the models, where the worker was sent its own; None where the options say it.
-    calibration : likewise the calibration file.
-    calibrations : likewise the folder of installed calibration files.
+    models : folder of models that were sent to this worker; None to use those of the options.
+    calibration : calibration file that was sent; None to use that of the options.
+    calibrations : folder of installed calibration files that were sent; None to use the user's own.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WorkerContext:
 
     @property
     def decoder(self) -> Decoder:
-        """The decoder of this thread; its process starts with the first photo."""
+        """The decoder of the calling thread; its process starts with the first photo."""
         if not hasattr(self._of_thread, "decoder"):
             self._of_thread.decoder = Decoder()
             self._decoders.append(self._of_thread.decoder)
@@ -53,7 +53,7 @@ class WorkerContext:
         return decoder
 
     def localised(self, options: ProcessOptions) -> ProcessOptions:
-        """The options with the paths of this machine."""
+        """The options with the paths of the files that were sent to this worker."""
         denoise = options.denoise
         if self._models is not None:
             denoise = replace(denoise, model=self._models)
@@ -62,19 +62,19 @@ class WorkerContext:
         return replace(options, denoise=denoise)
 
     def check(self, _part: float = 0.0) -> None:
-        """Raise StoppedError after the run was interrupted."""
+        """Raise StoppedError if the run was interrupted."""
         if self.stopped.is_set():
             raise StoppedError("interrupted")
 
     def close(self) -> None:
-        """End the decoders' processes."""
+        """End the processes of all decoders."""
         for decoder in self._decoders:
             decoder.close()
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a photo says about its own noise; `noise` is None where it does not tell."""
+    """The noise of one photo and warnings about it; `noise` is None if it could not be measured."""
 
     noise: NoiseModel | None
     warnings: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """A photo and how to denoise it; `noise` is that of its series, None to find its own."""
+    """A photo and how to denoise it; `noise` is that of its series, None to measure its own."""
 
     task: Task
     options: ProcessOptions
@@ -92,7 +92,7 @@ class Assignment:
 
 @dataclass(frozen=True, eq=False)
 class Staged:
-    """A denoised photo that waits for its final name.
+    """A denoised photo in a work file, before it is renamed to its output.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Staged:
 
 
 def look(worker: WorkerContext, task: Task) -> Identity:
-    """Who took a photo and who wrote it; nothing known where that cannot be read, for denoising says why best."""
+    """Camera, ISO and software of a photo; an empty identity if it cannot be read, since `denoise` reports why."""
     worker.check()
     try:
         with task.source.local(task.name) as path:
@@ -117,7 +117,7 @@ def look(worker: WorkerContext, task: Task) -> Identity:
 
 
 def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure:
-    """The noise of one photo; a photo that cannot be read has failed for good."""
+    """The noise of one photo, or the failure of a photo that cannot be read."""
     task = assignment.task
     try:
         worker.check()
@@ -133,7 +133,7 @@ def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure
 
 
 def denoise(worker: WorkerContext, assignment: Assignment) -> Staged | Failure:
-    """Denoise one photo to a work file."""
+    """Denoise one photo into a work file."""
     task = assignment.task
     try:
         worker.check()
@@ -150,12 +150,12 @@ def denoise(worker: WorkerContext, assignment: Assignment) -> Staged | Failure:
 
 
 def _state(task: Task) -> FileState:
-    """The state of an input; an unknown one where it cannot be seen: the next run then compares the bytes."""
+    """The state of an input; an unknown state if it cannot be seen, so that the next run compares the bytes."""
     return task.source.state(task.name) or FileState(-1, "")
 
 
 def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Path) -> tuple[dict[str, Any], str]:
-    """The report and the hash of what was written to `work`, whose name no message holds."""
+    """Report and hash of the work file; messages name the output in its place."""
     options = replace(worker.localised(assignment.options), overwrite=True)
     try:
         report = process_file(

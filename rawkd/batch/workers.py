@@ -1,4 +1,4 @@
-"""Who does the work: threads of this process here, workers of a cluster in `rawkd.batch.cluster`."""
+"""Workers of a batch: threads of this process; `rawkd.batch.cluster` has those of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ Result = TypeVar("Result")
 
 
 class Workers(Protocol):
-    """Does the same to many items, several at a time."""
+    """Applies a function to many items, several at a time."""
 
     def each(
         self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Exception]]:
-        """Items and results as they come, in any order; an exception where an item's worker was lost for good.
+        """Items and results in the order in which they finish; an exception for an item that no worker could finish.
 
-        Whoever stops listening stops the work.
+        Closing the iterator stops the work.
         """
         ...
 
     def close(self) -> None:
-        """Let everything go."""
+        """Stop all work and free its resources."""
         ...
 
 
 class LocalWorkers:
-    """Threads that take a photo each from reading to writing, so that one reads or writes while another computes.
+    """Threads, each of which takes one photo from reading to writing, so that one reads while another computes.
 
-    The heavy parts (decoder process, OpenVINO, numpy, JPEG) leave the interpreter free, and threads share the engines,
-    which processes could not. Memory is bounded by `jobs` photos.
+    The slow parts (decoder process, OpenVINO, numpy, JPEG) release the interpreter lock, and threads share engines, as
+    processes could not. Memory is bounded by `jobs` photos.
     """
 
     def __init__(self, jobs: int, begun: Callable[[object], None] | None = None) -> None:
-        """Start nothing yet; `begun` is called with every item that a thread takes up, in that thread."""
+        """Start no thread yet; `begun` is called with each item when a thread takes it, in that thread."""
         self._worker = WorkerContext()
         self._begun = begun
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="photo")
@@ -45,7 +45,7 @@ class LocalWorkers:
     def each(
         self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Exception]]:
-        """Items and results as they come."""
+        """Items and results in the order in which they finish."""
 
         def take_up(item: Item) -> Result:
             if self._begun is not None:
@@ -65,7 +65,7 @@ class LocalWorkers:
             wait(futures)
 
     def close(self) -> None:
-        """End threads after the photo's tile they are at, and their decoders."""
+        """Stop the threads after their current tile, and end their decoders."""
         self._worker.stopped.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._worker.close()

@@ -79,10 +79,10 @@ class Students:
         if card is None:
             return warnings
         engine, more = engine_of(card, case.noise, self._options, self._engines)
-        told, used = f"{engine.device} {engine.precision} {engine.identity}", self._used.setdefault(card.name, set())
-        if told in used:
+        line, used = f"{engine.device} {engine.precision} {engine.identity}", self._used.setdefault(card.name, set())
+        if line in used:
             return warnings
-        used.add(told)
+        used.add(line)
         return warnings + more
 
     def restore(self, case: Case) -> Mosaic:
