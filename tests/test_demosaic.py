@@ -52,7 +52,7 @@ def test_samples_are_kept_and_turning_commutes(
     colours = np.array(["RGB".index(c) for c in pattern.value]).reshape(2, 2)
     site = colours[np.arange(height)[:, None] % 2, np.arange(width) % 2]
     np.testing.assert_array_equal(np.take_along_axis(rgb, site[..., None], -1)[..., 0], mosaic.data)
-    turned = Mosaic(np.ascontiguousarray(mosaic.data.T), pattern.transposed())
+    turned = Mosaic(np.ascontiguousarray(mosaic.data.T), CFAPattern(pattern[0] + pattern[2] + pattern[1] + pattern[3]))
     np.testing.assert_allclose(demosaic(turned, method), rgb.swapaxes(0, 1), atol=1e-6)
     flipped = Mosaic(np.ascontiguousarray(mosaic.data[::-1]), pattern.shifted(height - 1, 0))
     if min(height, width) > 1:  # one row has no colour of the other to be reflected from

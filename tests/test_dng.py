@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from rawkd.errors import OutputError
 from rawkd.files.read.raw import read_raw
-from rawkd.files.tiff.tags import Ifd, TagTree, read_ifds
+from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
 from rawkd.files.write.dng import tile_shape, write_dng
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
 
@@ -73,7 +73,8 @@ def write(folder: Path, photo: RawPhoto, preview: NDArray[np.uint8] | None = PRE
 
 
 def tree_of(path: Path) -> TagTree:
-    tree = read_ifds(path)
+    with path.open("rb") as stream:
+        tree = read_tiff(stream)
     assert tree is not None
     return tree
 

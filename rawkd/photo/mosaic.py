@@ -33,10 +33,6 @@ class CFAPattern(StrEnum):
         """The pattern seen when the origin moves by `rows` and `columns` pixels."""
         return CFAPattern("".join(self[2 * ((r + rows) % 2) + (c + columns) % 2] for r in (0, 1) for c in (0, 1)))
 
-    def transposed(self) -> CFAPattern:
-        """The pattern of the transposed mosaic."""
-        return CFAPattern(self[0] + self[2] + self[1] + self[3])
-
     @property
     def plane_of_site(self) -> tuple[int, int, int, int]:
         """Plane index (R, Gr, Gb, B = 0..3) of the sites (0,0), (0,1), (1,0), (1,1).

@@ -12,7 +12,6 @@ import struct
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from rawkd.errors import InputError, UnsupportedRawError
@@ -109,26 +108,20 @@ def tag_numbers(tag: Tag) -> tuple[float, ...]:
     return tuple(a / b for a, b in zip(values[::2], values[1::2], strict=True))
 
 
-def read_ifds(path: Path) -> TagTree | None:
-    """The directories of a TIFF-based file, or None where the file is no TIFF.
+def read_tiff(stream: BinaryIO) -> TagTree | None:
+    """The directories of a stream that begins with the TIFF header, or None if it is no TIFF.
 
     Raises
     ------
     InputError: a TIFF without a readable first directory, or one whose tags claim more than any camera writes.
     UnsupportedRawError: a BigTIFF.
-    OSError: the file cannot be read.
+    OSError: the stream cannot be read.
     """
-    with path.open("rb") as stream:
-        return read_tiff(stream)
-
-
-def read_tiff(stream: BinaryIO) -> TagTree | None:
-    """As `read_ifds`, of a stream that begins with the TIFF header."""
     return _TiffReader(stream).read()
 
 
 def read_tiff_bytes(data: bytes) -> TagTree | None:
-    """As `read_ifds`, of a TIFF structure in memory (an EXIF block)."""
+    """As `read_tiff`, of a TIFF structure in memory (an EXIF block)."""
     return read_tiff(io.BytesIO(data))
 
 
