@@ -1,0 +1,136 @@
+"""`rawkd inspect`: groups with units, what the file says and what it means, warnings, and JSON that keeps its keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_photos import GAIN, READ_VARIANCE, noisy_photo
+from synthetic_dng import ASCII, LONG, RATIONAL, SRATIONAL, flat_frame
+from synthetic_dng import write_dng as write_with_tags
+from tiny_models import blur, make_model
+
+from rawkd.cli import main
+from rawkd.files.read.camera_settings import CameraSettings
+from rawkd.files.write.dng import write_dng
+from rawkd.photo import Capture
+from rawkd.report import camera_name
+
+OLD_KEYS = [
+    "input", "camera", "iso", "exposure_s", "aperture", "datetime", "cfa", "frame", "active_area", "default_crop",
+    "orientation", "pixel_aspect", "bits", "black_dn", "white_dn", "saturation_dn", "as_shot_neutral",
+    "camera_from_xyz", "baseline_exposure", "noise_profile", "noise", "row_noise", "known_defects", "student", "warnings",
+]  # fmt: skip
+"""Keys that scripts read: more may come, none may go."""
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Path:
+    make_model(tmp_path / "models" / "tiny", blur, subrange=[1e-6, 1e-1])
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    raw = noisy_photo()
+    write_dng(tmp_path / "photo.dng", raw, preview=None, software="test", noise_profile=raw.noise_profile)
+    return tmp_path / "photo.dng"
+
+
+def shown(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """The lines of the text by their names."""
+    assert main(["inspect", str(photo), "--model", str(family)]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("  ")]
+    width = max(len(line[2:].partition("  ")[0]) for line in lines) + 4
+    return {line[:width].strip(): line[width:] for line in lines}
+
+
+def record_of(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert main(["inspect", str(photo), "--model", str(family), "--json"]) == 0
+    record: dict[str, object] = json.loads(capfd.readouterr().out)
+    return record
+
+
+def test_groups_and_units(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(photo), "--model", str(family)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == str(photo)
+    heads = [line for line in lines[1:] if not line.startswith(" ")]
+    assert heads == ["Camera", "Exposure", "Sensor", "Colour", "Noise", "Model"]
+    found = shown(photo, family, capfd)
+    assert found["camera"] == "Rawkd One"
+    assert (found["ISO"], found["exposure time"]) == ("1600", "1/100 s")
+    assert found["lens"] == found["taken"] == "unknown"
+    assert found["picture"] == "296 x 200 pixels at 4, 2 of the active area"
+    assert found["active area"].startswith("301 x 203 pixels at ")
+    assert (found["black"], found["white"], found["bits"]) == ("512 DN", "16000 DN", "14")
+    assert found["would be used"] == "tiny"
+    gain = float(found["gain"].split()[0])
+    read_dn = float(found["read noise"].split()[0])
+    assert gain == pytest.approx(GAIN, rel=0.3)
+    # text and JSON round the same numbers
+    noise = record_of(photo, family, capfd)["noise"]
+    assert isinstance(noise, dict)
+    assert gain == pytest.approx(noise["gain"][1], rel=5e-3)
+    assert read_dn == pytest.approx(np.sqrt(noise["read_variance"][1]) * (16000 - 512), rel=5e-3)
+    assert noise["read_variance"][1] == pytest.approx(READ_VARIANCE, rel=1)
+
+
+def test_json_keeps_its_keys(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record = record_of(photo, family, capfd)
+    assert set(OLD_KEYS) <= set(record)
+    assert {"gain", "read_variance", "source", "confidence"} <= set(record["noise"])  # type: ignore[call-overload]
+
+
+def test_only_a_unique_camera_model(tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tags = {271: None, 272: None, 50708: (ASCII, "Maker Model X")}
+    path = write_with_tags(tmp_path / "a.dng", flat_frame(128, 128), tags=tags)
+    assert shown(path, family, capfd)["camera"] == "Maker Model X"
+    assert camera_name(Capture(unique_camera_model=" A  B ")) == "A B"
+    assert camera_name(Capture(model="B", unique_camera_model="A B")) == "B"
+    assert camera_name(Capture()) == ""
+
+
+def test_the_effective_black_level(tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """BlackLevel 0 with 256 in every BlackLevelDeltaV is a black level of 256."""
+    deltas = {50714: (RATIONAL, (0.0,)), 50716: (SRATIONAL, (256.0,) * 128), 50717: (LONG, 4095)}
+    path = write_with_tags(tmp_path / "a.dng", flat_frame(128, 128, dn=2000), tags=deltas)
+    found = shown(path, family, capfd)
+    assert found["black"] == "256 DN effective (0 DN and deltas of rows or columns)"
+    assert record_of(path, family, capfd)["effective_black_dn"] == [[256.0, 256.0], [256.0, 256.0]]
+
+
+def test_a_low_clipping_level(tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The sensor clips below WhiteLevel: shown in DN and as a share of white."""
+    frame = flat_frame(256, 256, dn=3000)
+    frame[:96] = np.random.default_rng(1).normal(17000, 2000, (96, 256)).clip(3000, 15000)
+    path = write_with_tags(tmp_path / "a.dng", frame)
+    assert shown(path, family, capfd)["clipping"] == f"15000 DN ({15000 / 16383:.1%} of white)"
+
+
+def test_settings_of_the_camera(
+    photo: Path, family: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = CameraSettings("A 50\x1b[2J", "Normal", "On", real_iso=1000, shutter_count=12)
+    monkeypatch.setattr("rawkd.cli.inspect.facts.read_settings", lambda _: settings)
+    assert main(["inspect", str(photo), "--model", str(family)]) == 0
+    printed = capfd.readouterr()
+    assert "noise reduction was on (Normal)" in printed.err
+    assert "long-exposure noise reduction was on (On)" in printed.err
+    assert "\x1b" not in printed.out
+    found = shown(photo, family, capfd)
+    assert found["ISO"] == "1600 (the camera used 1000)"
+    assert (found["NR in camera"], found["long-exposure NR"], found["shutter count"]) == ("Normal", "On", "12")
+    record = record_of(photo, family, capfd)
+    assert (record["real_iso"], record["shutter_count"], record["noise_reduction"]) == (1000, 12, "Normal")
+
+
+def test_a_real_photo(data: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = data / "raw" / "canon-g2-chart.crw"
+    if not path.is_file():
+        pytest.skip("needs the raw files of ../shared/data")
+    found = shown(path, family, capfd)
+    assert (found["camera"], found["ISO"], found["exposure time"]) == ("Canon PowerShot G2", "50", "1/50 s")
+    assert found["focal length"] == "7 mm"
