@@ -1,7 +1,7 @@
 """Line drawings, written as SVG or as PNG.
 
-An own handful of primitives instead of matplotlib: plots need lines, dots and labels only, and a photographer who asks
-for one should not have to install fifty megabytes for it. PNGs are drawn by Pillow, which is there anyway.
+Plots need lines, dots and labels only, so these few primitives replace matplotlib (75 MB with its dependencies). Pillow,
+a dependency already, draws the PNGs.
 """
 
 from __future__ import annotations
