@@ -1,4 +1,4 @@
-"""How many threads make sense here."""
+"""Number of CPU cores for worker threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import os
 
 
 def available_cores() -> int:
-    """Cores that this process may use: those of its affinity where the system tells it, else all; at least 1."""
+    """Return the number of cores that this process may use, at least 1: its CPU affinity if known, else all cores."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

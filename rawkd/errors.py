@@ -1,56 +1,56 @@
-"""What can go wrong, by whose hand it can be mended.
+"""Error classes, grouped by who can fix the problem.
 
-Every message is one sentence: which file, what happened, what to do. Exit codes are chosen by the command line.
+A message says which file, what is wrong, and what to do. The command line maps classes to exit codes.
 """
 
 from __future__ import annotations
 
 
 class RawkdError(Exception):
-    """Any failure that rawkd expects and can name."""
+    """Base class of all expected errors."""
 
 
 class UsageError(RawkdError):
-    """The options contradict each other or name something that does not exist."""
+    """Options contradict each other or refer to something that does not exist."""
 
 
 class InputError(RawkdError):
-    """A file cannot be read, is damaged, or holds values that no camera writes."""
+    """A file cannot be read, is damaged, or contains impossible values."""
 
 
 class UnsupportedRawError(InputError):
-    """The file is sound but of a kind that rawkd does not denoise (X-Trans, linear, four colours, ...)."""
+    """The file is intact but of a kind that rawkd cannot denoise (X-Trans, linear, four colours, ...)."""
 
 
 class NoiseError(RawkdError):
-    """No noise parameters can be found, or the given ones make no sense."""
+    """No noise parameters were found, or the given ones are invalid."""
 
 
 class ModelError(RawkdError):
-    """A model is missing, altered, or unfit for the device."""
+    """A model is missing or damaged, or does not fit the device."""
 
 
 class OutputError(RawkdError):
-    """The result cannot be written."""
+    """An output file cannot be written."""
 
 
 class MemoryLimitError(RawkdError):
-    """The photo does not fit into memory."""
+    """There is not enough memory for a photo or a training step."""
 
 
 def sentence_of(error: Exception, photo: object = None) -> str:
-    """One line for the user: which file, what happened, what to do.
+    """Return an error as one line for the user: which file, what is wrong, what to do.
 
     Parameters
     ----------
-    photo : its name, put before a sentence that does not hold it; None where the error is of no photo.
+    photo : name of the photo, put before a message that does not contain it; None if no photo is involved.
     """
     if isinstance(error, MemoryError):
-        text = "there is not enough memory for this photo; close other programs or denoise it on a larger machine"
+        text = "there is not enough memory for this photo. Close other programs, or use a machine with more memory."
     elif isinstance(error, RawkdError):
         text = " ".join(str(error).split())
     else:
-        text = f"something unexpected happened ({type(error).__name__}: {error}); rawkd -v shows the traceback"
+        text = f"unexpected error ({type(error).__name__}: {error}). Run rawkd -v to see the traceback."
         text = " ".join(text.split())
     if photo is None or str(photo) in text:
         return text

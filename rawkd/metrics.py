@@ -1,7 +1,6 @@
-"""How near a restored picture comes to its reference: PSNR, SSIM, bias, and the noise left in flat areas.
+"""Compare a restored picture with its reference: PSNR, SSIM, GMSD, bias, and the noise left in flat areas.
 
-Nothing here clips: domain, clip, crop and data range are a benchmark's own rules and stand where it is read
-(`rawkd.evaluation`).
+Nothing is clipped here. Each benchmark sets its own domain, clipping, crop and data range (`rawkd.evaluation`).
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ Floats = NDArray[np.floating[Any]]
 Window = Literal["gaussian", "uniform"]
 
 GMSD_C = 170.0
-"""Keeps GMSD calm where both pictures are flat; on the scale of 0 to 255."""
+"""Constant c of GMSD, which stabilises it where both pictures are flat; on the scale of 0 to 255."""
 
 FLAT_SIDE_PX = 16
 FLATTEST = 0.1
-"""Side of a flat area in mosaic pixels, and the share of all areas that counts as flat (our choice)."""
+"""Side of an area in mosaic pixels, and the fraction of all areas that counts as flat (our choice)."""
 
 LEVEL_BINS = 24
-"""Bins of a bias curve, evenly spaced in the root of the signal, as shot noise is (our choice)."""
+"""Bins of a bias curve. They are evenly spaced in the square root of the signal, like shot noise (our choice)."""
 
 
 def psnr(restored: Floats, reference: Floats, data_range: float = 1.0) -> float:
-    """Peak signal-to-noise ratio, 10 log10(range^2 / mean squared error), dB; infinite for equal arrays.
+    """Return the peak signal-to-noise ratio, 10 log10(range^2 / mean squared error), dB; infinite for equal arrays.
 
     Parameters
     ----------
-    restored, reference : of one shape and at least one element, in one unit. data_range : the peak in that unit.
+    restored, reference : arrays of the same shape and unit, not empty. data_range : the peak in that unit.
 
     Raises
     ------
@@ -43,7 +42,7 @@ def psnr(restored: Floats, reference: Floats, data_range: float = 1.0) -> float:
     """
     error = float(np.mean(np.square(_difference(restored, reference))))
     if not np.isfinite(error):
-        raise InputError("values that are not finite cannot be scored")
+        raise InputError("the pictures have values that are not finite, so they cannot be scored")
     return float("inf") if error == 0 else float(10 * np.log10(data_range**2 / error))
 
 
@@ -55,24 +54,26 @@ def ssim(
     window: Window = "gaussian",
     channel_axis: int | None = None,
 ) -> float:
-    """Mean structural similarity (Wang et al., TIP 2004) as scikit-image computes it.
+    """Return the mean structural similarity (SSIM), at most 1, computed by scikit-image.
+
+    Source: Wang et al., TIP 2004.
 
     Parameters
     ----------
-    restored, reference : of one shape, both axes of a picture at least 11 long. data_range : the peak.
-    window : "gaussian" is the paper's own, 11 x 11 of sigma 1.5; "uniform" is scikit-image's default, 7 x 7.
-    channel_axis : the axis over whose channels the result is averaged.
+    restored, reference : arrays of the same shape; height and width at least 11. data_range : the peak.
+    window : "gaussian", 11 x 11 with sigma 1.5 as in the paper, or "uniform", 7 x 7 as by default in scikit-image.
+    channel_axis : axis of the channels, over which the result is averaged; None for one channel.
 
     Raises
     ------
-    InputError: if the shapes differ or are smaller than the window. UsageError: if scikit-image is not installed.
+    InputError: if the shapes differ or the picture is smaller than the window. UsageError: if scikit-image is missing.
     """
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:
-        raise UsageError("SSIM needs scikit-image: install rawkd[bench]") from error
+        raise UsageError("SSIM needs scikit-image. Install rawkd[bench].") from error
     if restored.shape != reference.shape:
-        raise InputError(f"a result of {restored.shape} cannot be scored against a reference of {reference.shape}")
+        raise InputError(f"a result of {restored.shape} cannot be compared with a reference of {reference.shape}")
     kind: dict[str, Any] = {"win_size": 7}
     if window == "gaussian":
         kind = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -90,29 +91,29 @@ def ssim(
 
 
 def gmsd(restored: Floats, reference: Floats, data_range: float = 1.0) -> float:
-    """Gradient magnitude similarity deviation: 0 for equal pictures, larger where edges are lost or made.
+    """Return the gradient magnitude similarity deviation (GMSD): 0 for equal pictures, larger if edges change.
 
-    A perceptual figure that needs no trained weights and follows human scores about as well as those that do.
-    Source: Xue et al., "Gradient Magnitude Similarity Deviation", TIP 2014 (arXiv 1308.3052), eq. 2 to 7 and c = 170
-    of 255 squared; pictures are averaged 2x2 and halved first, as there.
+    GMSD is a perceptual metric. It needs no trained weights and agrees with human scores about as well as metrics that
+    do. Source: Xue et al., "Gradient Magnitude Similarity Deviation", TIP 2014 (arXiv 1308.3052), eq. 2 to 7, with
+    c = 170 for pictures of 0 to 255. As in the paper, pictures are first halved by 2x2 averages.
 
     Parameters
     ----------
-    restored, reference : (H, W) grey, both at least 4. data_range : the peak.
+    restored, reference : (H, W) grey, H and W at least 4. data_range : the peak.
 
     Raises
     ------
-    InputError: if the shapes differ, or are no pictures of that size.
+    InputError: if the shapes differ, or are not (H, W) of at least 4 x 4.
     """
     if restored.shape != reference.shape or restored.ndim != 2 or min(restored.shape) < 4:
-        raise InputError(f"a result of {restored.shape} cannot be scored against a reference of {reference.shape}")
+        raise InputError(f"a result of {restored.shape} cannot be compared with a reference of {reference.shape}")
     of_restored, of_reference = (_gradients(picture * (255 / data_range)) for picture in (restored, reference))
     similarity = (2 * of_restored * of_reference + GMSD_C) / (of_restored**2 + of_reference**2 + GMSD_C)
     return float(np.std(similarity))
 
 
 def _gradients(picture: Floats) -> DoubleArray:
-    """Prewitt's gradient magnitudes of a picture halved by means of 2x2, as if black lay around it."""
+    """Return the Prewitt gradient magnitudes of a picture that is halved by 2x2 averages and padded with black."""
     rows, columns = (size // 2 * 2 for size in picture.shape)
     small = picture[:rows, :columns].astype(np.float64).reshape(rows // 2, 2, columns // 2, 2).mean((1, 3))
     wide = np.pad(small, 1)
@@ -125,34 +126,34 @@ def _gradients(picture: Floats) -> DoubleArray:
 
 
 def bias_permille(restored: Floats, reference: Floats) -> float:
-    """Mean of restored - reference in thousandths of the reference's mean.
+    """Return the mean of restored - reference, in thousandths of the mean of the reference.
 
     Raises
     ------
-    InputError: if the shapes differ, or the reference is black altogether.
+    InputError: if the shapes differ, or the reference is entirely black.
     """
     mean = float(np.mean(reference, dtype=np.float64))
     if mean == 0:
-        raise InputError("a reference that is black altogether knows no bias")
+        raise InputError("the reference is entirely black, so the relative bias is undefined")
     return 1000 * float(np.mean(_difference(restored, reference))) / mean
 
 
 def noise_left(restored: Mosaic, reference: Mosaic) -> float:
-    """Standard deviation of restored - reference in the flattest areas of the reference, signal units.
+    """Return the standard deviation of restored - reference in the flattest areas of the reference, signal units.
 
-    The areas are blocks of 16 x 16 mosaic pixels, 8 x 8 a plane; the tenth of them with the least relative variance in
-    the reference counts. A block's mean error is bias and is left out. (Our choice.)
+    The areas are blocks of 16 x 16 mosaic pixels (8 x 8 per plane). The tenth of them with the smallest variance
+    relative to the level of the reference counts. The mean error of a block is bias and does not count. (Our choice.)
 
     Raises
     ------
-    InputError: if shape or phase differ, or there is no whole block.
+    InputError: if shape or CFA phase differ, or there is no whole block.
     """
     clean = _plane_blocks(reference)
     error = _plane_blocks(restored) - clean if restored.data.shape == reference.data.shape else np.empty((0, 4, 64))
     if restored.pattern != reference.pattern or not len(error):
         raise InputError(
-            f"no area of {restored.data.shape} {restored.pattern} can be scored against {reference.data.shape} "
-            f"{reference.pattern}"
+            f"a mosaic of {restored.data.shape} {restored.pattern} cannot be compared with a reference of "
+            f"{reference.data.shape} {reference.pattern}: both need the same shape and phase and whole areas"
         )
     level = np.maximum(clean.mean(axis=2), 1e-3)
     activity = (clean.var(axis=2) / level).mean(axis=1)
@@ -161,7 +162,7 @@ def noise_left(restored: Mosaic, reference: Mosaic) -> float:
 
 
 def _plane_blocks(mosaic: Mosaic) -> DoubleArray:
-    """(n, 4, 64) float64 samples of the planes of every whole block that begins on a red site."""
+    """Return the samples of every whole block by plane, (n, 4, 64) float64; blocks start at a red pixel."""
     padding = Unification.of((0, 0), mosaic.pattern)
     data = mosaic.data[padding.top :, padding.left :]
     side, half = FLAT_SIDE_PX, FLAT_SIDE_PX // 2
@@ -172,11 +173,11 @@ def _plane_blocks(mosaic: Mosaic) -> DoubleArray:
 
 @dataclass
 class BiasCurve:
-    """Mean error by the level of the reference, added up picture by picture.
+    """Mean error as a function of the level of the reference, accumulated over pictures.
 
     Attributes
     ----------
-    error, level : (LEVEL_BINS,) sums of restored - reference and of the reference. count : samples of each bin.
+    error, level : (LEVEL_BINS,) sums of restored - reference and of the reference. count : samples per bin.
     """
 
     error: DoubleArray = field(default_factory=lambda: np.zeros(LEVEL_BINS))
@@ -184,7 +185,7 @@ class BiasCurve:
     count: DoubleArray = field(default_factory=lambda: np.zeros(LEVEL_BINS))
 
     def add(self, restored: Floats, reference: Floats) -> None:
-        """Add the samples of a picture; those of a reference outside 0..1 go to the bins at the ends."""
+        """Add the samples of a picture; reference values outside 0..1 count in the first or last bin."""
         error = _difference(restored, reference).ravel()
         clean = np.asarray(reference, np.float64).ravel()
         place = np.minimum((np.sqrt(np.clip(clean, 0, 1)) * LEVEL_BINS).astype(np.intp), LEVEL_BINS - 1)
@@ -193,7 +194,7 @@ class BiasCurve:
         self.count += np.bincount(place, minlength=LEVEL_BINS)
 
     def points(self) -> list[tuple[float, float, int]]:
-        """(mean level, mean error, samples) of every bin that holds any."""
+        """Return (mean level, mean error, number of samples) of every bin that is not empty."""
         return [
             (float(level / count), float(error / count), int(count))
             for error, level, count in zip(self.error, self.level, self.count, strict=True)
@@ -202,7 +203,7 @@ class BiasCurve:
 
 
 def _difference(restored: Floats, reference: Floats) -> DoubleArray:
-    """Restored - reference in float64."""
+    """Return restored - reference in float64; raise InputError for different shapes or empty arrays."""
     if restored.shape != reference.shape or restored.size == 0:
-        raise InputError(f"a result of {restored.shape} cannot be scored against a reference of {reference.shape}")
+        raise InputError(f"a result of {restored.shape} cannot be compared with a reference of {reference.shape}")
     return np.subtract(restored, reference, dtype=np.float64)

@@ -268,7 +268,7 @@ def test_it_is_no_raw_model(model: Path, tmp_path: Path, capsys: pytest.CaptureF
     raw = noisy_photo()
     (tmp_path / "in").mkdir()
     write_dng(tmp_path / "in" / "a.dng", raw, preview=None, software="test", noise_profile=raw.noise_profile)
-    refused = "the model tiny-grey-50 takes grey pictures with white Gaussian noise and is no raw model"
+    refused = "the model tiny-grey-50 is for grey pictures with white Gaussian noise, not for raw photos"
     for arguments in (
         ["denoise", tmp_path / "in" / "a.dng", "--model", model],
         ["batch", tmp_path / "in", "-o", tmp_path / "out", "--model", model],

@@ -258,7 +258,7 @@ def test_values_that_are_not_finite_are_refused(identity: Path, middle: Path) ->
 
 def test_no_raw_photo_is_given_to_such_a_model(identity: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        ModelError, match="the model same-15 takes grey pictures with white Gaussian noise and is no raw"
+        ModelError, match="the model same-15 is for grey pictures with white Gaussian noise, not for raw"
     ):
         load_family(identity)
     make_model(tmp_path / "fine", blur)
@@ -279,7 +279,10 @@ def test_a_card_of_pictures_proves_itself_and_its_twin_does_not(identity: Path, 
     ("changes", "message"),
     [
         ({"subrange": [50.0, 15.0]}, "field subrange"),
-        ({"anchor": {"gain": 1e-3, "read_variance": 1e-6}}, "field anchor is no noise of grey"),
+        (
+            {"anchor": {"gain": 1e-3, "read_variance": 1e-6}},
+            r"field anchor \(gain 0\.001\) does not fit the input grey",
+        ),
         ({"anchor": {"gain": 0.0, "read_variance": 0.0}}, "field anchor"),
     ],
 )

@@ -73,5 +73,5 @@ def test_the_mosaic_is_not_changed() -> None:
 
 @pytest.mark.parametrize("members", [0, 3, 16])
 def test_other_numbers_are_refused(members: int) -> None:
-    with pytest.raises(UsageError, match="choose one of 1, 2, 4, 8"):
+    with pytest.raises(UsageError, match="Choose one of 1, 2, 4, 8"):
         self_ensemble(lambda view: view, random_mosaic(4, 4), members)

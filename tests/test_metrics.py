@@ -60,7 +60,7 @@ def test_ssim_of_channels_and_windows() -> None:
 
 @pytest.mark.parametrize("function", [psnr, ssim, bias_permille])
 def test_other_shapes_are_refused(function: object) -> None:
-    with pytest.raises(InputError, match="cannot be scored"):
+    with pytest.raises(InputError, match="cannot be compared"):
         function(np.ones((16, 16)), np.ones((16, 18)))  # type: ignore[operator]
 
 
@@ -94,7 +94,7 @@ def test_noise_left_is_that_of_flat_areas(pattern: CFAPattern) -> None:
     assert noise_left(noisy, reference) == pytest.approx(0.01, rel=0.03)
     biased = Mosaic(noisy.data + np.float32(0.05), pattern)
     assert noise_left(biased, reference) == pytest.approx(noise_left(noisy, reference), rel=1e-4)
-    with pytest.raises(InputError, match="can be scored"):
+    with pytest.raises(InputError, match="cannot be compared"):
         noise_left(noisy, Mosaic(reference.data[:-2], pattern))
 
 
@@ -141,5 +141,5 @@ def test_gmsd_of_equal_pictures_is_nothing_and_grows_with_blur() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 3), (3, 16, 16), (16, 15)])
 def test_gmsd_refuses_what_is_no_pair_of_pictures(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="cannot be scored"):
+    with pytest.raises(InputError, match="cannot be compared"):
         gmsd(np.zeros(shape), np.zeros((16, 16)))

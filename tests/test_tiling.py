@@ -103,7 +103,7 @@ def test_even_tiles_are_no_more_than_needed(axis: TileAxis) -> None:
 
 @pytest.mark.parametrize("wrong", [{"length": 0}, {"tile": 30}, {"overlap": 10}, {"overlap": 32}, {"blend": 17}])
 def test_impossible_axes_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="cannot be laid"):
+    with pytest.raises(InputError, match="cannot cover the picture"):
         replace(TileAxis(100, 32, 16, 16), **wrong)
 
 

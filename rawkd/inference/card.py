@@ -1,4 +1,4 @@
-"""The card of a model: what it is, what it was made from, and where it holds; `card_file` reads and writes it."""
+"""The model card: what a model is, how it was made, and which noise it is for. `card_file` reads and writes it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from rawkd.errors import ModelError
 from rawkd.sensor.ksigma import Anchor
 
 BF16_COST_LIMIT_DB = 0.05
-"""A network runs in bf16 where that costs less at the photo's gain, for a third fewer seconds; our choice."""
+"""A network runs in bf16 if that costs less PSNR than this at the photo's gain. bf16 is a third faster. Our choice."""
 
 TIERS = ("fast", "balanced", "best")
-"""What users choose among, the quickest first; a card says which of them its family is."""
+"""The tiers that users choose from, fastest first. A card states the tier of its family."""
 DEFAULT_TIER = "fast"
-"""Without `--model`: the best tier that keeps 24 MP under 6 s on 2 cores on every processor, with bf16 or without
-(docs/performance.md). Decided here, by measuring, and not where it runs: one version gives one picture everywhere."""
+"""The tier without `--model`: the best one that takes under 6 s for 24 MP on 2 cores of every processor, with or
+without bf16 (docs/performance.md). It is a constant, so that one version gives the same picture on every machine."""
 
 ROUNDING = 1 + 1e-9
-"""By which edges of subranges may differ that are the same."""
+"""Edges of subranges that differ by less than this factor are equal."""
 
 CHANNELS = {"planes": 4, "planes+variance": 8, "grey": 1, "rgb": 3}
-"""What a network takes by the input kind of its card."""
+"""Input channels of a network by the `input` field of its card."""
 PICTURES = ("grey", "rgb")
-"""The kinds of finished pictures, with additive white Gaussian noise: no raw photo is denoised by such a network."""
+"""Input kinds of networks for finished pictures with additive white Gaussian noise. They cannot denoise raw photos."""
 
 
 @dataclass(frozen=True)
 class NoiseSubrange:
-    """Gains low <= gain < high, in signal units; of a network for pictures, sigma from low to high, white being 255."""
+    """The noise that a network is for: gains low <= gain < high, signal units.
+
+    For a network for pictures: sigma from low to high (inclusive), white 255.
+    """
 
     low: float
     high: float
@@ -43,19 +46,19 @@ class NoiseSubrange:
         return self.low <= gain < self.high
 
     def covers(self, low: float, high: float) -> bool:
-        """Whether all from low to high lies within, but for rounding."""
+        """Return whether the range low to high lies within this one, apart from rounding."""
         return self.low <= low * ROUNDING and high <= self.high * ROUNDING
 
 
 @dataclass(frozen=True)
 class Golden:
-    """What the exported network answers to an input that every machine can make again.
+    """Reference output of the exported network for a synthetic input that every machine can reproduce.
 
     Attributes
     ----------
     seed, size : of `selftest.golden_input`; size in packed pixels.
-    gain, read_variance : the noise of that input.
-    patch : packed pixels along the edge of the central patch that is compared.
+    gain, read_variance : noise of that input.
+    patch : side of the central patch that is compared, packed pixels.
     residual : base64 of the patch's output - input, (4, patch, patch) little-endian float32.
     """
 
@@ -69,26 +72,26 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything that is known of one model; `card.json` with its folder.
+    """All facts about one model: the contents of `card.json`, and its folder.
 
     Attributes
     ----------
-    family, name : a family is a set of networks that share out a range of gains; name is the folder's.
-    role : student | teacher. tier : fast | balanced | best, None for a family that is none of them.
-    network, config : how `networks.NETWORKS` builds it.
+    family, name : a family is a set of networks that together cover a range of gains; name is that of the folder.
+    role : student | teacher. tier : fast | balanced | best, or None.
+    network, config : name and configuration for `networks.build_network`.
     input : planes | planes+variance | grey | rgb; the last two are finished pictures with white Gaussian noise.
-    subrange : gains that it was trained for; of pictures sigma, low and high included, white being 255.
-    anchor : the noise it sees; of pictures with gain 0.
-    stride : input sizes are multiples of it, packed pixels. halo : packed pixels from a tile's inner edge whose
-        output is not exact; half a tile or more says that no tile is exact anywhere (global pooling).
+    subrange : gains that it was trained for; for pictures, sigma from low to high inclusive, white 255.
+    anchor : noise of its input after k-sigma; for pictures, gain 0.
+    stride : input sizes are multiples of it, packed pixels. halo : distance from a tile's inner edge within which the
+        output is not exact, packed pixels; half a tile or more means that no tile is exact anywhere (global pooling).
     tile : the largest tile, packed pixels, a multiple of stride.
-    params : number of parameters. macs_per_mp : GMAC per megapixel by convention, "1e6" and "2^20".
-    files : sha256 by file name. golden : for the self-test.
-    data, licence, recipe, commit, seeds, created : where the weights come from.
-    metrics : by gain (of pictures by sigma), psnr, psnr_noisy (dB) and ssim. bf16_cost_db : dB lost, likewise, or None
-        where unmeasured.
-    limits : what it is known not to do, one sentence each.
-    directory : where the card lies.
+    params : number of parameters. macs_per_mp : GMAC per megapixel, keys "1e6" and "2^20" (`networks.count`).
+    files : sha256 by file name. golden : reference output for the self-test.
+    data, licence, recipe, commit, seeds, created : origin of the weights.
+    metrics : psnr, psnr_noisy (dB) and ssim by gain (for pictures by sigma). bf16_cost_db : PSNR that bf16 loses, dB,
+        by the same keys; None if not measured.
+    limits : known limitations, one sentence each.
+    directory : the folder of the card.
     """
 
     family: str
@@ -120,51 +123,57 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
-            raise ModelError(f"model {self.name}: a tile of {self.tile} is no multiple of the stride {self.stride}")
+            raise self._error(f"a tile of {self.tile} is not a multiple of the stride {self.stride}")
         if 2 * self.halo < self.tile <= -(-2 * self.halo // self.stride) * self.stride:
-            raise ModelError(f"model {self.name}: a tile of {self.tile} leaves nothing beside a halo of {self.halo}")
+            raise self._error(f"a tile of {self.tile} is too small for a halo of {self.halo}")
         if not self.is_for_pictures and self.subrange.low == self.subrange.high:
-            raise ModelError(f"{self.directory / 'card.json'}: the field subrange is empty: install the model again")
+            raise self._error("the field subrange is empty")
         if (self.anchor.gain == 0) != self.is_for_pictures:
-            raise ModelError(
-                f"{self.directory / 'card.json'}: the field anchor is no noise of {self.input} (gain "
-                f"{self.anchor.gain:g}): install the model again"
-            )
+            raise self._error(f"the field anchor (gain {self.anchor.gain:g}) does not fit the input {self.input}")
+
+    def _error(self, fault: str) -> ModelError:
+        return ModelError(f"{self.directory / 'card.json'}: {fault}. Install the model again.")
 
     @property
     def is_for_pictures(self) -> bool:
-        """Whether it takes finished pictures, grey or colour, and no raw photo."""
+        """Whether the network takes finished pictures (grey or colour) instead of raw photos."""
         return self.input in PICTURES
 
     @property
     def channels(self) -> int:
-        """Planes of its answer."""
+        """Number of channels of the output."""
         return 4 if self.input == "planes+variance" else CHANNELS[self.input]
 
     def check_denoises(self) -> None:
-        """Refuse a network that needs more than a photo's planes, or something else.
+        """Refuse a network that cannot denoise raw photos.
 
         Raises
         ------
-        ModelError: if it takes a variance map besides: such a network can teach, and be no tier; or takes pictures.
+        ModelError: if the network takes finished pictures, or needs a variance map (it can then only be a teacher).
         """
         if self.is_for_pictures:
             raise ModelError(
-                f"the model {self.name} takes {self.input} pictures with white Gaussian noise and is no raw model: "
-                "choose another with --model"
+                f"the model {self.name} is for {self.input} pictures with white Gaussian noise, not for raw photos. "
+                "Choose another one with --model."
             )
         if self.input != "planes":
             raise ModelError(
-                f"the model {self.name} takes {self.input} and can only teach: choose another with --model"
+                f"the model {self.name} needs {self.input} as input, so it can only be a teacher. "
+                "Choose another one with --model."
             )
 
     @property
     def exact_tiles(self) -> bool:
-        """Whether a tile's output is exact beyond the halo, so that tiles may be cropped and set side by side."""
+        """Whether a tile's output is exact beyond the halo, so that cropped tiles can be joined without blending."""
         return 2 * self.halo < self.tile
 
     def allows_bf16(self, gain: float | None = None) -> bool:
-        """Whether bf16 was measured to cost less than `BF16_COST_LIMIT_DB`, at every gain or at those about `gain`."""
+        """Return whether the measured cost of bf16 is below `BF16_COST_LIMIT_DB`.
+
+        Parameters
+        ----------
+        gain : the nearest measured gains below and above it count; None for all measured gains.
+        """
         cost = {float(at): value for at, value in (self.bf16_cost_db or {}).items()}
         if gain is not None:
             about = {

@@ -1,4 +1,4 @@
-"""The strict file `card.json` of a model: nothing is guessed and nothing ignored."""
+"""Read and write `card.json` of a model. The reader is strict: every field must be present, known and valid."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rawkd.sensor.ksigma import Anchor
 CARD = "card.json"
 ROLES = ("student", "teacher")
 OPTIONAL = frozenset({"tier"})
-"""What older cards lack, and null stands for."""
+"""Fields that older cards do not have; a missing one is read as null."""
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("is no text")
+        raise ValueError("is not a text")
     return value
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
-            raise ValueError(f"is none of {', '.join(choices)}")
+            raise ValueError(f"is not one of {', '.join(choices)}")
         return str(value)
 
     return parse
@@ -37,20 +37,20 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
 
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("is no whole number")
+        raise ValueError("is not a whole number of at least 0")
     return value
 
 
 def _number(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError("is no number")
+        raise ValueError("is not a finite number")
     return float(value)
 
 
 def _object(parse: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
     def parse_object(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise TypeError("is no object")
+            raise TypeError("is not a JSON object")
         return {key: parse(item) for key, item in value.items()}
 
     return parse_object
@@ -61,27 +61,30 @@ def _or_null(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _same_keys(value: Any, keys: Iterable[str], optional: frozenset[str] = frozenset()) -> None:
-    """Refuse an object with other fields than `keys`, of which the optional ones may be missing."""
+    """Raise ValueError or TypeError unless `value` is an object with the fields `keys`; `optional` may be missing."""
     if not isinstance(value, dict):
-        raise TypeError("is no object")
+        raise TypeError("is not a JSON object")
     known = set(keys)
     if unknown := sorted(set(value) - known):
         raise ValueError(f"has unknown fields: {', '.join(unknown)}")
     if missing := sorted(known - optional - set(value)):
-        raise ValueError(f"lacks fields: {', '.join(missing)}")
+        raise ValueError(f"misses fields: {', '.join(missing)}")
 
 
 def _subrange(value: Any) -> NoiseSubrange:
     if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("is no pair [low, high]")
-    return NoiseSubrange(_number(value[0]), _number(value[1]))
+        raise ValueError("is not a pair [low, high]")
+    low, high = _number(value[0]), _number(value[1])
+    if not 0 < low <= high:
+        raise ValueError("is empty or not positive")
+    return NoiseSubrange(low, high)
 
 
 def _anchor(value: Any) -> Anchor:
     _same_keys(value, ("gain", "read_variance"))
     anchor = Anchor(_number(value["gain"]), _number(value["read_variance"]))
     if anchor.gain < 0 or anchor.read_variance < 0 or anchor == Anchor(0.0, 0.0):
-        raise ValueError("is no noise: gain and read variance are not negative, and not both zero")
+        raise ValueError("is not valid: gain and read variance must not be negative, and not both zero")
     return anchor
 
 
@@ -91,7 +94,7 @@ def _golden(value: Any) -> Golden:
     seed, size, patch = (_whole(value[key]) for key in ("seed", "size", "patch"))
     golden = Golden(seed, size, patch, noise.gain, noise.read_variance, _text(value["residual"]))
     if not 0 < golden.patch <= golden.size:
-        raise ValueError("has a patch that is larger than its input")
+        raise ValueError("has a patch that is empty or larger than its input")
     return golden
 
 
@@ -99,13 +102,13 @@ def _hashes(value: Any) -> dict[str, str]:
     hashes = _object(_text)(value)
     for name, digest in hashes.items():
         if Path(name).name != name or not re.fullmatch(r"[0-9a-f]{64}", digest):
-            raise ValueError(f"states no file and sha256: {name}")
+            raise ValueError(f"has an invalid file name or sha256: {name}")
     return hashes
 
 
 def _sentences(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise TypeError("is no list")
+        raise TypeError("is not a list")
     return tuple(_text(item) for item in value)
 
 
@@ -145,38 +148,40 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once."""
+    """Return a JSON object as a dict; raise ValueError for a repeated key."""
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("names a field twice")
+        raise ValueError("has a field twice")
     return dict(pairs)
 
 
 def read_card(directory: Path) -> ModelCard:
-    """The card of the model in `directory`; nothing is guessed and nothing ignored.
+    """Read the card of the model in `directory`.
 
     Raises
     ------
-    ModelError: naming the file and the field that is unknown, missing or of the wrong kind.
+    ModelError: with the file and the field that is unknown, missing or invalid.
     """
     path = directory / CARD
     try:
         document = json.loads(path.read_bytes(), object_pairs_hook=_once)
         _same_keys(document, _PARSERS, OPTIONAL)
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): name a folder that holds a model") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror}). Give the folder of a model.") from error
     except (ValueError, TypeError) as error:
-        raise ModelError(f"{path} is no model card of this version ({error}): install a matching model") from error
+        raise ModelError(
+            f"{path}: not a model card of this version ({error}). Install a model that fits this version."
+        ) from error
     values: dict[str, Any] = {"directory": directory}
     for name, parse in _PARSERS.items():
         try:
             values[name] = parse(document.get(name))
-        except (ValueError, TypeError, ModelError) as error:
-            raise ModelError(f"{path}: the field {name} {error}: install the model again") from error
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{path}: the field {name} {error}. Install the model again.") from error
     return ModelCard(**values)
 
 
 def card_json(card: ModelCard) -> str:
-    """The text of `card.json`; `read_card` gives the same card back."""
+    """Return the text of `card.json`; `read_card` restores the same card from it."""
     document = {name: getattr(card, name) for name in _PARSERS}
     document["subrange"] = [card.subrange.low, card.subrange.high]
     document["anchor"] = asdict(card.anchor)

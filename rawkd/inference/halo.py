@@ -1,4 +1,4 @@
-"""How far a network looks, measured on the trained network rather than counted from its layers."""
+"""Measure the halo of a trained network: how far from a tile's edge its output depends on what lies beyond the edge."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import Anchor
 
 THRESHOLD = 1e-2
-"""Change of the output that counts, in standard deviations of the input's noise: 40 dB below it at the pixel
-that changes most, about 60 dB in the root mean square of that distance (our choice)."""
+"""Smallest change of the output that counts, in standard deviations of the input's noise. It is 40 dB below the noise
+at the pixel that changes most, and about 60 dB in the root mean square at that distance (our choice)."""
 
 
 def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR, channels: int = 4) -> int:
-    """Packed pixels from a tile's edge at which the output no longer depends on what lies beyond the edge.
+    """Return the halo in packed pixels: beyond it, the output does not depend on what lies outside the tile.
 
-    A noisy picture is computed once as it is and four times with all pixels of one half replaced by others (the edge
-    of the half at a multiple of the stride, where tiles have theirs); the halo is the farthest pixel in the kept half
-    whose output moves by more than 1/100 of the noise's deviation. One changed pixel alone would understate it: a
-    tile's edge changes them all, and global pooling shows only then.
+    We run a noisy input once as it is and four times with all pixels of one half replaced (the cut lies at a multiple
+    of the stride, like the edges of tiles). The halo is the distance to the farthest pixel in the kept half whose
+    output changes by more than 1/100 of the noise standard deviation. Changing a single pixel would give too small a
+    halo: at a tile's edge all pixels change, and only that reveals global pooling.
 
     Parameters
     ----------
-    run : (1, channels, h, w) -> the same shape, float32, on multiples of `stride`.
-    tile : edge of the input, packed pixels. anchor : the noise that the network sees.
+    run : the network, (1, channels, h, w) float32 -> the same shape; h and w are multiples of `stride`.
+    tile : side of the input, packed pixels. anchor : noise of the network's input.
 
     Returns
     -------
-    0 .. tile // 2; half a tile says that the network looks farther than the tile can show.
+    0 .. tile // 2; half a tile means that the network's receptive field is larger than the tile can show.
     """
     planes, deviation = golden_input(1, tile, anchor, channels)
     other = golden_input(2, tile, anchor, channels)[0][:, :, ::-1, ::-1]
@@ -49,5 +49,5 @@ def measure_halo(run: Run, stride: int, tile: int, anchor: Anchor = ANCHOR, chan
 
 
 def _largest(planes: FloatArray, axis: int) -> FloatArray:
-    """The largest value of every row (axis 2) or column (axis 3) of (1, c, h, w)."""
+    """Return the largest value of every row (axis 2) or column (axis 3) of (1, c, h, w)."""
     return planes.max(axis=tuple(other for other in range(4) if other != axis))  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""Finished pictures, grey or sRGB, through a network that was trained on additive white Gaussian noise.
+"""Denoise finished pictures, grey or sRGB, with a network for additive white Gaussian noise (AWGN).
 
-Nothing of a sensor here: no mosaic and no k-sigma. Cards state such noise as that of a sensor with gain 0.
+There is no mosaic and no k-sigma. A card states this noise as an anchor with gain 0.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry
 from rawkd.sensor.ksigma import Anchor
 
 WHITE = 255.0
-"""White in the unit in which sigma is counted."""
+"""White level in the unit of sigma."""
 
 
 def anchor_of_sigma(sigma: float) -> Anchor:
-    """White Gaussian noise of a standard deviation, white being 255, as an anchor: gain 0."""
+    """Return the anchor (gain 0) of white Gaussian noise with standard deviation `sigma`, white 255."""
     return Anchor(0.0, (sigma / WHITE) ** 2)
 
 
 def values_of(picture: NDArray[Any], channels: int) -> FloatArray:
-    """(H, W, 3) sRGB, uint8 or uint16 -> (1, H, W) grey or (3, H, W) sRGB, white 1.
+    """Return a picture as float32 in 0..1: (1, H, W) grey or (3, H, W) sRGB.
 
-    Grey is BT.601's luma rounded to the picture's own levels, as grey pictures are files of 8 bits.
+    Grey is BT.601 luma, rounded to the levels of the picture, as in an 8-bit grey file.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) sRGB, uint8 or uint16. channels : 1 or 3.
     """
     white = np.float32(np.iinfo(picture.dtype).max)
     wide = picture.astype(np.float32)
@@ -38,25 +42,26 @@ def values_of(picture: NDArray[Any], channels: int) -> FloatArray:
 
 
 def turned(picture: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
-    """(..., h, w) picture transposed, then flipped: one of the eight symmetries, without any padding."""
+    """Return an (..., h, w) picture transposed and then flipped (one of eight symmetries), without padding."""
     out = picture.swapaxes(-2, -1) if symmetry.transpose else picture
     return out[..., :: -1 if symmetry.flip_rows else 1, :: -1 if symmetry.flip_columns else 1]
 
 
 def turned_back(picture: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
-    """The inverse of `turned`."""
+    """Return the picture before `turned`: its inverse."""
     out = picture[..., :: -1 if symmetry.flip_rows else 1, :: -1 if symmetry.flip_columns else 1]
     return out.swapaxes(-2, -1) if symmetry.transpose else out
 
 
 def restore_picture(engine: Engine, noisy: FloatArray, card: ModelCard, members: int = 1) -> FloatArray:
-    """A noisy picture as the network restores it, whole and unclipped, (c, h, w) float32, white 1.
+    """Return the denoised picture, (c, h, w) float32, white 1, not clipped.
 
-    Height and width that are no multiples of the card's stride are continued by reflection and cut again.
+    The picture is run whole, without tiles. It is padded by reflection to multiples of the card's stride.
 
     Parameters
     ----------
-    members : symmetries whose mean is the answer, a key of `SYMMETRIES`; 8 is the "+" of the field's tables.
+    noisy : (c, h, w) float32, white 1. members : number of symmetries to average, a key of `SYMMETRIES`; published
+        tables mark 8 with "+".
     """
     restored = [turned_back(_restored(engine, turned(noisy, way), card), way) for way in SYMMETRIES[members]]
     mean: FloatArray = np.mean(restored, axis=0, dtype=np.float32)

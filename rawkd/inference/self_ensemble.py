@@ -1,7 +1,7 @@
-"""Self-ensemble: the mean of what the student says of the mosaic's symmetric views.
+"""Self-ensemble: average the results for flipped and transposed copies of the mosaic.
 
-Source: the x8 ensemble of the NTIRE 2020 raw winner, here with re-unification after every flip, since our students know
-RGGB alone.
+Source: the x8 ensemble of the NTIRE 2020 raw winner. After every flip we shift the mosaic back to RGGB, because our
+networks are trained on RGGB only.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ ROWS = 512
 
 
 def self_ensemble(denoise: Callable[[FloatArray], FloatArray], rggb: FloatArray, members: int) -> FloatArray:
-    """The running mean of `denoise` over the first 1, 2, 4 or 8 exact symmetries of the mosaic.
+    """Return the mean of `denoise` over the first 1, 2, 4 or 8 symmetries of the mosaic, (H, W) float32.
 
-    The transpose swaps the two greens; their noise parameters are equal, so `denoise` need not be told.
+    The transpose swaps the two greens. Their noise parameters are equal, so `denoise` needs no change.
 
     Parameters
     ----------
-    denoise : (H, W) -> (H, W) float32 on even-sized RGGB; H and W may grow by 2 where a flip moves the phase.
+    denoise : (H, W) -> (H, W) float32 for even-sized RGGB; H and W grow by 2 where a flip shifts the CFA phase.
     rggb : (H, W) float32, even-sized RGGB; not changed.
-    members : 1, 2, 4 or 8; the cost is that many calls.
+    members : 1, 2, 4 or 8: the number of calls of `denoise`.
 
     Raises
     ------
     UsageError: for another number of members.
     """
     if members not in SYMMETRIES:
-        raise UsageError(f"an ensemble of {members}: choose one of {', '.join(map(str, SYMMETRIES))}")
+        raise UsageError(f"an ensemble of {members} is not possible. Choose one of {', '.join(map(str, SYMMETRIES))}.")
     first, *others = SYMMETRIES[members]
     view, padding = first.apply(rggb)
     mean = first.undo(denoise(view), padding).copy()

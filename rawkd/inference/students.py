@@ -1,7 +1,7 @@
 """Find the models of a tier or name, and choose among them by the photo's noise.
 
-Source: the noise subrange model array of the Feature-Align paper (arXiv 2103.01524, section 3.3). A family tiles its
-range of gains without gap or overlap; what is done outside is our choice, written at `choose_student`.
+Source: the noise subrange model array of the Feature-Align paper (arXiv 2103.01524, section 3.3). The subranges of a
+family cover its range of gains without gap or overlap. What happens outside the range is our choice (`choose_student`).
 """
 
 from __future__ import annotations
@@ -18,37 +18,39 @@ from rawkd.inference.weights import models_directory
 from rawkd.sensor.noise import NoiseModel
 
 LEFT_ALONE_BELOW = 4.0
-"""A photo with this many times less noise than a family's range begins with stays as it is. At less than half as much
-students harm blown edges, and ever more so, since their products of features grow without bound; texture still gains
-there (docs/accuracy.md). Our choice between the two."""
+"""A photo is not denoised if its gain is more than this factor below the family's range. Below half the lowest gain the
+networks damage blown edges, and more so the lower the gain is, because products of features grow without bound. Texture
+still gains there (docs/accuracy.md). The factor is our choice between the two."""
 
 
 def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
-    """Return every model in `directory` (one, or a folder of several), or the shipped ones; by family and subrange.
+    """Return the cards in `directory` (one model, or a folder of several), or (None) the shipped ones.
+
+    They are sorted by family and lowest gain.
 
     Raises
     ------
-    ModelError: if there is none, a card is wrong, or two models have one name.
+    ModelError: if there is none, a card is invalid, or two models have the same name.
     """
     root = models_directory() if directory is None else directory
     folders = [root] if (root / CARD).exists() else sorted(path.parent for path in root.glob(f"*/{CARD}"))
     if not folders:
-        raise ModelError(f"{root} holds no model: name a folder with a card.json, or a folder of such folders")
+        raise ModelError(f"{root}: contains no model. Give a folder with a card.json, or a folder of such folders.")
     cards = sorted((read_card(folder) for folder in folders), key=lambda card: (card.family, card.subrange.low))
     names = [card.name for card in cards]
     if len(set(names)) != len(names):
-        raise ModelError(f"{root} holds two models of one name: {', '.join(names)}")
+        raise ModelError(f"{root}: two models have the same name ({', '.join(names)}). Rename one of them.")
     return tuple(cards)
 
 
 def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
-    """Return the family among `cards` that denoises, lowest gain first.
+    """Return the one family of `cards` to denoise with, lowest gain first.
 
-    Those of the default tier, where there are any; else the students; else, where there are none, the teacher.
+    These are the cards of the default tier if there are any, else the students, else the teachers.
 
     Raises
     ------
-    ModelError: if they are of several families or none, take more than planes, or leave a gap or overlap of gains.
+    ModelError: if these are no card or several families, cannot denoise raw photos, or have a gap or overlap of gains.
     """
     found = tuple(cards)
     default = [card for card in found if card.tier == DEFAULT_TIER]
@@ -56,15 +58,15 @@ def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
     family = sorted(default or students or found, key=lambda card: card.subrange.low)
     names = sorted({card.family for card in family})
     if len(names) != 1:
-        what = f"several families ({', '.join(names)})" if names else "no model"
-        raise ModelError(f"the models hold {what}: name one family with --model")
+        what = f"the models belong to several families ({', '.join(names)})" if names else "there is no model"
+        raise ModelError(f"{what}. Choose one family with --model.")
     for card in family:
         card.check_denoises()
     for lower, upper in pairwise(family):
         if not math.isclose(lower.subrange.high, upper.subrange.low, rel_tol=1e-9):
             raise ModelError(
                 f"the models {lower.name} and {upper.name} leave a gap or overlap between the gains "
-                f"{lower.subrange.high:g} and {upper.subrange.low:g}: install the family again"
+                f"{lower.subrange.high:g} and {upper.subrange.low:g}. Install the family again."
             )
     return tuple(family)
 
@@ -72,11 +74,11 @@ def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
 def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
     """Return the models of a tier, of a family or model by its name, of a folder, or (None) of the default tier.
 
-    Tiers go before the names of shipped models, and these before folders; a single model is a family of one.
+    A name is looked up as a tier first, then among the shipped families and models, then as a folder.
 
     Raises
     ------
-    ModelError: if the tier is not shipped or nothing of that name is found, or as `load_cards` and `one_family`.
+    ModelError: if the tier is not shipped or nothing has that name; also as `load_cards` and `one_family`.
     """
     if name_or_directory is None:
         return one_family(load_cards(None))
@@ -89,7 +91,7 @@ def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
     tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
     if name_or_directory in TIERS:
         raise ModelError(
-            f"the tier {name_or_directory} is not shipped with this version (shipped: {tiers}): name another"
+            f"the tier {name_or_directory} is not shipped with this version. Choose one of the shipped tiers: {tiers}."
         )
     if Path(name_or_directory).is_dir():
         return one_family(load_cards(Path(name_or_directory)))
@@ -102,9 +104,9 @@ def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
 def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard | None, tuple[str, ...]]:
     """Return the network of a family whose subrange holds the photo's green gain, and warnings.
 
-    Below the family's range the first one serves, with a warning only below half of it: less noise is the easier
-    case, and k-sigma brings it to the anchor. Farther below than `LEFT_ALONE_BELOW` none does, and the photo is best
-    left as it is. From the end of the range on the last one serves, with a warning that it has seen no such noise.
+    Below the range of the family the first network is used: less noise is easier, and k-sigma scales it to the anchor.
+    Below half of the range a warning says so, and more than `LEFT_ALONE_BELOW` times below it the network is None: do
+    not denoise the photo. Above the range the last network is used, with a warning.
 
     Raises
     ------
@@ -114,12 +116,12 @@ def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[Model
     gain, name = noise.green_gain, family[0].family
     low, high = family[0].subrange.low, family[-1].subrange.high
     if gain < low:
-        far = f"the noise (gain {gain:.3g}) is far below what {name} was trained for (from {low:.3g})"
+        far = f"the noise (gain {gain:.3g}) is far below the training range of {name} (from {low:.3g})"
         if gain * LEFT_ALONE_BELOW < low:
             return None, (f"{far}: nothing was removed",)
         return family[0], (f"{far}: fine detail may be lost",) if gain < low / 2 else ()
     if gain >= high:
         return family[-1], (
-            f"the noise (gain {gain:.3g}) is stronger than {name} has seen (up to {high:.3g}): expect leftovers",
+            f"the noise (gain {gain:.3g}) is above the training range of {name} (up to {high:.3g}): noise may stay",
         )
     return next(card for card in reversed(family) if gain >= card.subrange.low), ()

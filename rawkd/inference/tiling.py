@@ -1,10 +1,10 @@
-"""A mosaic of any size through a network, tile by tile, with memory bounded apart from the mosaics themselves.
+"""Denoise a mosaic of any size tile by tile, so that memory beyond the mosaics themselves is bounded.
 
-Output nearer than the halo to a tile's inner edge is wrong, for the network saw zeros where the picture goes on; at the
-picture's own border it is what the student was trained on. So neighbouring tiles overlap by two halos and are cut in
-the middle of their overlap: exact to a hundredth of the noise (`halo.THRESHOLD`), and every pixel has one writer. A
-network with global pooling is exact nowhere (its card's halo is half a tile or more): its tiles have one size, overlap
-by half and fade into each other.
+Within one halo of a tile's inner edge the output is wrong, because the network saw zeros where the picture continues.
+(At the border of the picture it is right: the network was trained with that border.) So neighbouring tiles overlap by
+two halos and are cut in the middle of the overlap. The result is exact to a hundredth of the noise (`halo.THRESHOLD`),
+and every pixel comes from one tile. A network with global pooling is exact nowhere (the halo in its card is half a tile
+or more): its tiles all have the same size, overlap by half, and are blended.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class TileSpan:
 
     Attributes
     ----------
-    origin, size : what is read; it may reach beyond the picture, where it is padded.
-    start, stop : what is written, within the picture.
-    weight : (stop - start,) float32, the window; the weights of all spans over a pixel sum to 1.
+    origin, size : the pixels that are read; outside the picture they are padded.
+    start, stop : the pixels that are written, within the picture.
+    weight : (stop - start,) float32 blending window; the weights of all spans at a pixel sum to 1.
     """
 
     origin: int
@@ -50,10 +50,10 @@ class TileAxis:
 
     Attributes
     ----------
-    length : of the picture. tile : the largest tile. overlap : the least overlap of neighbours.
+    length : of the picture. tile : the largest tile. overlap : the smallest overlap of neighbours.
     stride : tile, overlap and every origin are multiples of it.
-    blend : how much of the overlap's middle is faded over, 0 for a cut; at most the overlap.
-    even : whether tiles may be smaller than `tile` so that they share out the picture without waste.
+    blend : width of the blending zone in the middle of the overlap, 0 for a hard cut; at most the overlap.
+    even : whether tiles may be smaller than `tile`, so that they cover the picture with little padding.
     """
 
     length: int
@@ -66,11 +66,11 @@ class TileAxis:
     def __post_init__(self) -> None:
         multiples = self.tile % self.stride == 0 and self.overlap % self.stride == 0
         if self.length < 1 or not multiples or not 0 <= self.blend <= self.overlap < self.tile:
-            raise InputError(f"tiles that cannot be laid: {self}")
+            raise InputError(f"these tiles cannot cover the picture: {self}")
 
     @cached_property
     def size(self) -> int:
-        """Edge of every tile: the least that covers the picture with as many tiles as `tile` needs."""
+        """Side of every tile: the smallest that needs no more tiles than `tile` does."""
         padded = _round_up(self.length, self.stride)
         if padded <= self.tile:
             return padded
@@ -81,7 +81,7 @@ class TileAxis:
 
     @cached_property
     def origins(self) -> tuple[int, ...]:
-        """First pixel of every tile, evenly spaced to within a stride."""
+        """First pixel of every tile; the spacing is even to within a stride."""
         last = _round_up(self.length, self.stride) - self.size
         steps = -(-last // (self.size - self.overlap)) if last else 0
         return (0, *(i * (last // self.stride) // steps * self.stride for i in range(1, steps + 1)))
@@ -107,14 +107,14 @@ class TileAxis:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """The tiles of a picture of `height` x `width` packed pixels; the window is the product of the two axes'."""
+    """The tiles of a picture; the blending window of a tile is the product of those of its row and column."""
 
     rows: TileAxis
     columns: TileAxis
 
     @classmethod
     def of(cls, height: int, width: int, card: ModelCard) -> TileGrid:
-        """The grid that a model's halo, tile and stride ask for."""
+        """Return the grid for a picture of `height` x `width` packed pixels and a model's halo, tile and stride."""
         if card.exact_tiles:
             overlap, blend = _round_up(2 * card.halo, card.stride), 0
         else:
@@ -132,14 +132,14 @@ class TileGrid:
 
 
 def _round_up(value: int, multiple: int) -> int:
-    """The least multiple that is not below `value`."""
+    """Return `value` rounded up to a multiple of `multiple`."""
     return -(-value // multiple) * multiple
 
 
 def _read(rggb: FloatArray, row: TileSpan, column: TileSpan) -> FloatArray:
-    """The tile's (2 size, 2 size) mosaic; what lies beyond the picture is reflected, again and again if need be.
+    """Return the tile's mosaic, (2 size, 2 size); pixels outside the picture are reflected, repeatedly if needed.
 
-    Reflection without repeating the edge has the even period 2 (n - 1) of an even n: the CFA phase is kept.
+    Reflection without repeating the edge has the period 2 (n - 1), which is even, so the CFA phase is kept.
     """
     bottom, right = 2 * (row.origin + row.size), 2 * (column.origin + column.size)
     block = rggb[2 * row.origin : bottom, 2 * column.origin : right]
@@ -156,31 +156,31 @@ def denoise_tiled(
     card: ModelCard,
     progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
-    """The mosaic as the student restores it.
+    """Return the denoised mosaic.
 
-    Tiles are computed `engine.streams` at a time and added up in order, so that the result does not depend on timing.
+    `engine.streams` tiles run at a time. They are added in a fixed order, so the result does not depend on timing.
 
     Parameters
     ----------
-    rggb : (H, W) float32 signal, even-sized RGGB, finite, at least 2x2. It is not changed.
-    ksigma : from the photo's noise to the card's anchor; equal for the two greens.
-    progress : called with tiles done and tiles in all.
+    rggb : (H, W) float32 signal, even-sized RGGB, finite, at least 2x2; not changed.
+    ksigma : transform from the photo's noise to the card's anchor; equal for the two greens.
+    progress : called with the number of finished tiles and of all tiles.
 
     Returns
     -------
-    (H, W) float32 signal, unclipped.
+    (H, W) float32 signal, not clipped.
 
     Raises
     ------
-    InputError: if the mosaic has another shape or type. ModelError: if the engine fails.
+    InputError: if the mosaic has the wrong shape or type. ModelError: if the engine fails.
     """
     if rggb.ndim != 2 or rggb.dtype != np.float32 or min(rggb.shape) < 2 or rggb.shape[0] % 2 or rggb.shape[1] % 2:
-        raise InputError(f"tiles are cut from an even-sized (H, W) float32 mosaic, not {rggb.dtype} {rggb.shape}")
+        raise InputError(f"the mosaic must be an even-sized (H, W) float32 array, not {rggb.dtype} {rggb.shape}")
     grid = TileGrid.of(rggb.shape[0] // 2, rggb.shape[1] // 2, card)
     out = np.zeros_like(rggb)
 
     def restore(row: TileSpan, column: TileSpan) -> FloatArray:
-        """The weighted mosaic of what the tile writes."""
+        """Return the part of the mosaic that the tile writes, times its blending window."""
         planes = engine.run(ksigma.apply(pack(_read(rggb, row, column)))[None])[0]
         rows = slice(row.start - row.origin, row.stop - row.origin)
         columns = slice(column.start - column.origin, column.stop - column.origin)

@@ -1,6 +1,6 @@
-"""Where models lie, and their bytes, read once and used only when the hash agrees.
+"""Find the shipped models and read the files of a model; every file is checked against its sha256 before use.
 
-Weights are safetensors and ONNX: nothing that is unpickled, nothing that runs code of the file.
+Weights are safetensors and ONNX files. Neither format is unpickled or can run code.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 NETWORK = "network.onnx"
 WEIGHTS = "weights.safetensors"
 SHARD_PREFIX = "weights-"
-"""Weights in several files, `weights-1-of-2.safetensors`: the graph `network.onnx` then has none of its own."""
+"""Prefix of weights that are split into several files (`weights-1-of-2.safetensors`). `network.onnx` then contains
+the graph without weights."""
 
 
 def models_directory() -> Path:
-    """The folder of the shipped models: `rawkd/_models` of an installed wheel, or `models/` of a checkout.
+    """Return the folder of the shipped models: `rawkd/_models` of an installed wheel, or `models/` of a checkout.
 
     Raises
     ------
@@ -36,44 +37,49 @@ def models_directory() -> Path:
     for directory in (packaged, checkout):
         if directory.is_dir():
             return directory
-    raise ModelError(f"no models at {packaged} or {checkout}: install rawkd again, or name a folder with --model")
+    raise ModelError(
+        f"there are no models in {packaged} or {checkout}. Install rawkd again, or give a folder with --model."
+    )
 
 
 def sha256_of(data: bytes) -> str:
-    """Hexadecimal sha256, as a card states it."""
+    """Return the sha256 as lower-case hexadecimal digits, as in a card."""
     return hashlib.sha256(data).hexdigest()
 
 
 def verified_bytes(card: ModelCard, name: str) -> bytes:
-    """The bytes of a model's file, checked against the card before anything reads them.
+    """Return the bytes of a model's file after checking their sha256 against the card.
 
     Raises
     ------
-    ModelError: if the card does not name the file, the file is missing, or its sha256 is another.
+    ModelError: if the card does not list the file, the file cannot be read, or its sha256 differs.
     """
     path = card.directory / name
     if name not in card.files:
-        raise ModelError(f"{card.directory / 'card.json'} names no {name}: the model cannot run on this device")
+        raise ModelError(
+            f"{card.directory / 'card.json'}: lists no {name}, so the model cannot run on this device. Choose another "
+            "device or model."
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): install the model again") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror}). Install the model again.") from error
     if sha256_of(data) != card.files[name]:
-        raise ModelError(f"{path} is not the file that its card names (its sha256 differs): install the model again")
+        raise ModelError(f"{path}: its sha256 differs from the one in the model card. Install the model again.")
     return data
 
 
 def shard_names(card: ModelCard) -> list[str]:
-    """The files among which a model's weights are shared out, in order; none where they are one file."""
+    """Return the names of the weight files of a model with split weights, in order; empty for a single file."""
     return sorted(name for name in card.files if name.startswith(SHARD_PREFIX))
 
 
 def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
-    """The tensors of `weights.safetensors` or of its shards by name; 16-bit floats widened to float32.
+    """Return the tensors of `weights.safetensors` or of its shards by name; 16-bit floats become float32.
 
     Raises
     ------
-    ModelError: as `verified_bytes`, if a file is no safetensors, or two shards hold one tensor.
+    ModelError: as `verified_bytes`; if a file is not a safetensors file, or two shards contain the same tensor.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -83,9 +89,13 @@ def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
         try:
             part: dict[str, NDArray[np.generic]] = load(verified_bytes(card, file))
         except SafetensorError as error:
-            raise ModelError(f"{card.directory / file} is no safetensors file ({error}): export it again") from error
+            raise ModelError(
+                f"{card.directory / file}: not a valid safetensors file ({error}). Export the model again."
+            ) from error
         if doubled := tensors.keys() & part.keys():
-            raise ModelError(f"{card.directory / file} holds {min(doubled)} a second time: export the model again")
+            raise ModelError(
+                f"{card.directory / file}: the tensor {min(doubled)} is also in another file. Export the model again."
+            )
         tensors |= {
             name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in part.items()
         }
