@@ -1,7 +1,7 @@
 """Line drawings, written as SVG or as PNG.
 
-Plots need lines, dots and labels only, so these few primitives replace matplotlib (75 MB with its dependencies). Pillow,
-a dependency already, draws the PNGs.
+Plots need lines, dots and labels only, so these few primitives replace matplotlib (75 MB with its dependencies).
+Pillow, a dependency already, draws the PNGs.
 """
 
 from __future__ import annotations
