@@ -50,7 +50,7 @@ def sentence_of(error: Exception, photo: object = None) -> str:
     elif isinstance(error, RawkdError):
         text = " ".join(str(error).split())
     else:
-        text = f"unexpected error ({type(error).__name__}: {error}). Run rawkd -v to see the traceback."
+        text = f"unexpected error ({type(error).__name__}: {error}). Add -v to see the traceback."
         text = " ".join(text.split())
     if photo is None or str(photo) in text:
         return text

@@ -1,4 +1,4 @@
-"""One file, from the raw to the written result: reading, the story of the pipeline, rendering, writing."""
+"""Denoise one file: read it, run the pipeline, render, write."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ LEAST_VARIANCE_LEFT = 0.01
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """What the user may choose about one file.
+    """Options of one file.
 
     Attributes
     ----------
-    denoise : the choices about the pixels.
+    denoise : options that change pixel values.
     demosaic : bilinear | malvar | menon. exposure_ev : stops added on rendering. jpeg_quality : 1..100.
-    crop : the part to render, in pixels of the upright picture that is written without a crop; None for all.
+    crop : the part to render, in pixels of the whole upright picture; None for all.
     overwrite : whether an existing output is replaced. strip_location : whether GPS fields are left out.
     """
 
@@ -61,16 +61,16 @@ def process_file(
     context: Context | None = None,
     noise: NoiseModel | None = None,
 ) -> Report:
-    """Denoise one file; the suffix of `output` says whether a DNG or a rendered picture is written.
+    """Denoise one file and write a DNG or a rendered picture, by the suffix of `output`.
 
     Parameters
     ----------
-    decoder : a running one, to spare its start where many files are read. context : likewise, what the run shares.
-    noise : of the series that the photo belongs to, where it was measured before; None finds it as the options say.
+    decoder : a running one, which saves its start for every file. context : engines and calibrations that a run shares.
+    noise : that of the photo's series, if it is known; None finds it as the options say.
 
     Raises
     ------
-    RawkdError: of the kind that says whose hand can mend it; no output is left behind then.
+    RawkdError: if the photo, a model or the output is at fault; no partial output is left then.
     """
     options = options or ProcessOptions()
     file_format = format_of(output)
@@ -112,7 +112,7 @@ def process_file(
 def _write_dng(
     path: Path, output: Path, restoration: Restoration, options: ProcessOptions, clock: Clock
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """Preview, sidecar, DNG; its (width, height) and what was remarkable."""
+    """Write the DNG with its preview and sidecar; return its (width, height) and warnings."""
     photo = restoration.photo
     with clock.step("render"):
         preview = render_preview(photo, mosaic=restoration.mosaic)
@@ -137,7 +137,7 @@ def _write_dng(
 def _write_picture(
     path: Path, output: Path, file_format: str, restoration: Restoration, options: ProcessOptions, clock: Clock
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """The rendered picture, a pixel a sample; its (width, height) and what was remarkable."""
+    """Write the rendered picture; return its (width, height) and warnings."""
     photo = restoration.photo
     with clock.step("render"):
         rgb = render(
@@ -171,7 +171,7 @@ def _write_picture(
 
 
 def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:
-    """NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B, or nothing where it would say nothing true.
+    """Return the NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B; empty where none is right.
 
     Of a fraction s of the noise removed, the standard deviation 1 - s stays, so S and O are (1 - s)^2 times those of
     the input. What the network itself leaves at s = 1 is no longer Poisson-Gaussian: below a hundredth of the variance

@@ -168,7 +168,7 @@ def test_exit_codes(
     assert printed.out == ""
     assert printed.err.count("\n") == 1
     assert str(tmp_path / "a.dng") in printed.err
-    assert ("rawkd -v shows the traceback" in printed.err) == (code == 1)
+    assert ("-v to see the traceback" in printed.err) == (code == 1)
     assert main(["denoise", "-v", str(tmp_path / "a.dng")]) == code
     assert "Traceback" in capsys.readouterr().err
     assert main(["denoise", str(tmp_path / "a.dng"), str(tmp_path / "b.dng")]) == 1
@@ -384,7 +384,10 @@ def test_an_output_name_beyond_255_bytes(
         assert "unexpected" not in err
     long_stem = photo.rename(tmp_path / ("b" * 245 + ".dng"))  # 249 bytes: the default name of the output has 258
     assert main(["denoise", str(long_stem), "--model", str(family)]) == 6
-    assert contents(tmp_path) == {long_stem.name}
+    assert main(["batch", str(long_stem), "--model", str(family), "--json"]) == 1
+    assert failure_of(capfd.readouterr().out)["exit_code"] == 6
+    assert main(["compare", str(long_stem), "-o", str(tmp_path / f"{name}.html")]) == 6
+    assert contents(tmp_path) <= {long_stem.name, ".rawkd"}
 
 
 def failure_of(line: str) -> dict[str, Any]:

@@ -56,5 +56,5 @@ def _names_below(kind: type[BaseException]) -> set[str]:
 
 def failure_record(error: Exception, photo: Path) -> dict[str, object]:
     """Return what JSON says of a photo that failed: input, error (kind and sentence) and exit_code."""
-    told = {"kind": type(error).__name__, "sentence": sentence_of(error, photo)}
-    return {"input": str(photo), "error": told, "exit_code": exit_code_of(error)}
+    shown = {"kind": type(error).__name__, "sentence": sentence_of(error, photo)}
+    return {"input": str(photo), "error": shown, "exit_code": exit_code_of(error)}

@@ -95,9 +95,9 @@ def warn_of_options_without_effect(console: Console, output_format: str | None =
         name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }  # fmt: skip
     spelling = {option.name: option.opts[-1] for option in context.command.params}
-    told: set[str] = set()
+    warned: set[str] = set()
     for rule in RULES:
         for name in rule.parameters:
-            if name in given and name not in told and rule.when(values):
-                told.add(name)
+            if name in given and name not in warned and rule.when(values):
+                warned.add(name)
                 console.say(f"warning: {spelling[name]} has no effect: {rule.why}")

@@ -1,4 +1,4 @@
-"""Before and after: one photo, denoised by one or several models, and crops of it at 100 %."""
+"""Compare one photo before and after: denoised by one or several models, with crops at 100 %."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ STRIP_GAP_PX = 8
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What the user may choose about a comparison.
+    """Options of a comparison.
 
     Attributes
     ----------
-    denoise : the choices about the pixels; its model is replaced by each of `models`.
+    denoise : options that change pixel values; its model is replaced by each of `models`.
     models : tiers, names of families or models, or directories; None is the default tier.
-    crops : parts of the upright picture; none lets them be found.
+    crops : parts of the upright picture; empty chooses interesting ones.
     demosaic, exposure_ev : as for a rendered picture.
     """
 
@@ -54,7 +54,7 @@ class CompareOptions:
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """The photo as one model left it.
+    """The photo as denoised by one model, or as it was.
 
     Attributes
     ----------
@@ -71,12 +71,12 @@ class Version:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Everything that a page shows; nothing in it knows where or by which body the photo was taken.
+    """Everything that a page shows; it holds neither the place nor the serial number of the camera.
 
     Attributes
     ----------
     name : the file's name without its folder. capture : make, model, ISO, exposure, aperture and focal length alone.
-    width, height : pixels of the upright picture. overview : the whole of it, small, as the first model left it.
+    width, height : pixels of the upright picture. overview : the whole of it, small, denoised by the first model.
     versions : the photo itself, then one for each model. chart : its noise before and after.
     warnings : one sentence each.
     """
@@ -166,7 +166,7 @@ def write_strip(comparison: Comparison, path: Path, *, overwrite: bool = False) 
 
 
 def without_folders(text: str, photo: Path) -> str:
-    """The text without the folder of the photo and the home of the user."""
+    """Return the text without the folder of the photo and the home of the user."""
     for folder in (photo.parent, photo.resolve().parent):
         if folder != folder.parent and str(folder) != ".":
             text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), "")
@@ -177,7 +177,7 @@ def without_folders(text: str, photo: Path) -> str:
 def _rendered(
     photo: RawPhoto, mosaic: Mosaic | None, rects: Sequence[Rect], options: CompareOptions
 ) -> tuple[Picture, ...]:
-    """Each rectangle of the sensor, upright."""
+    """Render rectangles of the sensor, upright."""
     return tuple(
         render(
             photo,
@@ -198,7 +198,7 @@ def _version(restoration: Restoration, crops: tuple[Picture, ...], seconds: dict
 
 
 def _public(photo: RawPhoto) -> Capture:
-    """What of the capture may be shown to everyone."""
+    """Return the part of the capture that may be shown to everyone."""
     capture = photo.capture
     return Capture(
         make=capture.make,
@@ -211,7 +211,7 @@ def _public(photo: RawPhoto) -> Capture:
 
 
 def _stacked(pictures: Sequence[Picture], axis: int) -> Picture:
-    """Pictures in a row (axis 1) or a column (axis 0) on white, with gaps between."""
+    """Set pictures in a row (axis 1) or a column (axis 0) on white, with gaps between."""
     other = 1 - axis
     across = max(picture.shape[other] for picture in pictures)
     along = sum(picture.shape[axis] for picture in pictures) + STRIP_GAP_PX * (len(pictures) - 1)

@@ -1,6 +1,6 @@
-"""Interesting crops of a photo, found by themselves: texture, shadows, skin-like colours or smooth areas, highlights.
+"""Choose interesting crops of a photo: texture, shadows, skin-like colours or smooth areas, highlights.
 
-Looked for on a small rendering of the noisy photo, in which binning has averaged most of the noise out. Our choice
+They are searched on a small rendering of the noisy photo, in which binning averages most of the noise out. Our choice
 throughout, but for the range of skin colours (Chai and Ngan 1999: Cb 77..127, Cr 133..173).
 """
 
@@ -15,9 +15,9 @@ from rawkd.photo import DoubleArray, Rect
 from rawkd.render.color import LUMA
 
 CROP_PX = 640, 480
-"""Width and height of a crop that is chosen by itself, or less where the photo is smaller."""
+"""Width and height of a chosen crop; less where the photo is smaller."""
 PREVIEW_PX = 512
-"""Longer side of the rendering that is looked at."""
+"""Longer side of the rendering in which crops are searched."""
 LEAST_SKIN = 0.3
 """Share of skin-like pixels from which a crop shows skin."""
 MOST_OVERLAP = 0.2

@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file that needs no network and tells nothing about who took the photo."""
+"""The page of a comparison: one HTML file that works offline and does not say who took the photo or where."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rawkd.report import camera_name
 
 PAGE_BYTES_MAX = 5_000_000
 QUALITIES = 95, 90, 85, 80, 70, 60, 50
-"""JPEG qualities, of which a page takes the best that fits."""
+"""JPEG qualities; a page uses the best that fits."""
 
 
 def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -> None:
@@ -45,7 +45,7 @@ def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -
 
 
 def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
-    """Find out before any work that the page, or the strip of `rawkd.compare.compare.write_strip`, has no good name.
+    """Refuse before any work a bad name of the page, or of the strip (`rawkd.compare.compare.write_strip`).
 
     Raises
     ------
@@ -61,7 +61,7 @@ def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
 
 
 def page_of(comparison: Comparison, quality: int) -> str:
-    """The page with its pictures as JPEGs of a quality, 1..100."""
+    """Return the page with its pictures as JPEGs of a quality, 1..100."""
     template = Template(files("rawkd.compare").joinpath("page.html").read_text(encoding="utf-8"))
     names = [version.name for version in comparison.versions]
     return template.substitute(
@@ -77,18 +77,18 @@ def page_of(comparison: Comparison, quality: int) -> str:
         chart=comparison.chart.svg(),
         settings=_rows(_settings(comparison)),
         timings=_timings(comparison),
-        warnings="\n".join(f"<li>{safe(told)}</li>" for told in comparison.warnings) or "<li>none</li>",
+        warnings="\n".join(f"<li>{safe(text)}</li>" for text in comparison.warnings) or "<li>none</li>",
     )
 
 
 def safe(text: str) -> str:
-    """Text for HTML: markup escaped, characters that are no text or change its direction replaced."""
+    """Escape text for HTML; replace characters that are no text or change its direction."""
     shown = "".join("\ufffd" if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co") else sign for sign in text)
     return escape(shown)
 
 
 def _facts(comparison: Comparison) -> str:
-    """Camera and exposure in a line, without what the file does not say."""
+    """Return camera and exposure in a line, without what the file does not say."""
     capture = comparison.capture
     facts = [
         camera_name(capture),
@@ -125,7 +125,7 @@ def _rows(values: Mapping[str, str]) -> str:
 
 
 def _timings(comparison: Comparison) -> str:
-    """A row for each version: seconds of its steps, and megapixels per second of the network."""
+    """Return a row for each version: seconds of its steps, and megapixels per second of the network."""
     megapixels = comparison.width * comparison.height / 1e6
     rows = []
     for version in comparison.versions:
@@ -144,7 +144,7 @@ def _choices(names: Sequence[str], chosen: int) -> str:
 
 
 def _mark(crop: Crop, number: int, comparison: Comparison) -> str:
-    """The frame of a crop on the full view, in per cent of it."""
+    """Return the frame of a crop on the full view, in per cent of it."""
     rect = crop.rect
     place = {
         "left": rect.left / comparison.width,
@@ -157,7 +157,7 @@ def _mark(crop: Crop, number: int, comparison: Comparison) -> str:
 
 
 def _view(comparison: Comparison, index: int, quality: int) -> str:
-    """One crop: its versions on top of each other and a slider over them."""
+    """Return one crop: its versions on top of each other and a slider over them."""
     crop, number = comparison.crops[index], index + 1
     rect = crop.rect
     pictures = "".join(
