@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 BENCH = ROOT.parent / "shared" / "bench"
+FAULTS = ROOT.parent / "shared" / "faults"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from rawkd.photo import CFAPattern, Mosaic
 
@@ -48,3 +49,17 @@ def noisy(
     samples = gain * rng.poisson(clean / gain) + rng.normal(0, np.sqrt(read_variance), clean.shape)
     samples = np.clip(samples, -np.inf if floor is None else floor, 1)
     return Mosaic(np.ascontiguousarray(samples, np.float32), pattern)
+
+
+def shaded_texture(side: int = 768, *, seed: int = 0) -> np.ndarray:
+    """(side, side) float64 grey mosaic of fine texture under soft light and shade; an eighth of it is smooth."""
+    rng = np.random.default_rng(seed)
+    light, texture = (gaussian_filter(rng.standard_normal((side, side)), width) for width in (40, 1))
+    light, texture = light / light.std(), texture / texture.std()
+    texture[: side // 8] = 0
+    return np.clip(0.1 * np.exp(light) * (1 + 0.3 * texture), 0, 1)
+
+
+def in_shadow(clean: np.ndarray) -> float:
+    """The level below which a tenth of a scene lies."""
+    return float(np.quantile(clean, 0.1))

@@ -19,7 +19,8 @@ from rawkd.photo import CFAPattern, Mosaic
 from rawkd.sensor.blind.blocks import LUMA, NOISE, block_statistics
 from rawkd.sensor.blind.clipping import unclipped
 from rawkd.sensor.blind.estimate import estimate_noise
-from rawkd.sensor.blind.fit import _non_negative, fit_line
+from rawkd.sensor.blind.fit import fit_line
+from rawkd.sensor.blind.least_squares import non_negative
 from rawkd.sensor.noise import read_variance_prior
 
 FLOOR = -512 / 15871
@@ -97,7 +98,7 @@ def test_non_negative_least_squares_as_scipy(matrix: np.ndarray, target: np.ndar
     matrix = np.vstack([matrix, 0.1 * np.eye(4)])
     target = np.append(target, np.zeros(4))
     expected, _ = nnls(matrix, target)
-    np.testing.assert_allclose(_non_negative(matrix.T @ matrix, matrix.T @ target), expected, atol=1e-8)
+    np.testing.assert_allclose(non_negative(matrix.T @ matrix, matrix.T @ target), expected, atol=1e-8)
 
 
 class TestScenes:

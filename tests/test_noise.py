@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rawkd.errors import NoiseError
 from rawkd.photo import Capture, Tag
 from rawkd.sensor.iso_prior import crop_factor, iso_prior
-from rawkd.sensor.noise import NoiseModel, parse_noise_profile, read_variance_prior
+from rawkd.sensor.noise import NoiseModel, expected_read_variance, parse_noise_profile, read_variance_prior
 from rawkd.sensor.profile import PLANES, read_profile
 
 GAINS = st.floats(2e-6, 0.1)
@@ -112,7 +112,7 @@ class TestIsoPrior:
         assert prior is not None
         assert base is not None
         assert prior.gain == pytest.approx(base.gain * iso / 100)
-        assert prior.model().read_variance[0] == pytest.approx(read_variance_prior(prior.gain))
+        assert prior.model().read_variance[0] == pytest.approx(expected_read_variance(prior.gain))
         assert not prior.size_known
         assert prior.floor == 0
 

@@ -1,8 +1,10 @@
-"""Which noise parameters a photo gets, and what the user is told about them.
+"""Which noise parameters a photo gets, and the warnings about them.
 
 Given > calibration file > NoiseProfile checked against the pixels > the pixels, capped by the ISO prior > ISO prior.
 Real NoiseProfiles overstate the noise up to tenfold, and texture makes what the pixels say an upper bound: so pixels
 may lower a profile, and raise it only with high confidence.
+The read variance of the last two comes from masked pixels where the frame has some, else from dark pixels of the
+picture, else it is the one to expect at the gain.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from rawkd.errors import NoiseError, UsageError
 from rawkd.photo import RawPhoto
 from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
 from rawkd.sensor.iso_prior import IsoPrior, iso_prior
+from rawkd.sensor.masked import masked_read_variance
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
 from rawkd.sensor.profile import read_profile
 
@@ -26,10 +29,12 @@ LOWERED, LOWERED_UNSURE, RAISED = 1.25, 2.0, 1.3
 """Profile over pixels, or pixels over profile, from which the pixels are followed; below, the profile is as good."""
 NO_EVIDENCE = 0.25
 """Relative error of an estimate above which it says nothing."""
-WORTH_TELLING = 2.0
+UNSURE_SHADOWS = 0.25
+"""Relative error of the variance in the shadows from which a warning is given."""
+WORTH_A_WARNING = 2.0
 ADVICE = "give the noise with --noise A,B or measure the camera with rawkd calibrate"
 
-Warned = tuple[NoiseModel, tuple[str, ...]]
+NoiseAndWarnings = tuple[NoiseModel, tuple[str, ...]]
 
 
 def noise_model_of(
@@ -38,7 +43,7 @@ def noise_model_of(
     given: tuple[float, float] | None = None,
     source: str = "auto",
     calibration: Path | None = None,
-) -> Warned:
+) -> NoiseAndWarnings:
     """Noise parameters of a photo, and one sentence for everything remarkable about them.
 
     Parameters
@@ -70,7 +75,7 @@ def noise_model_of(
     return _found(photo)
 
 
-def _calibrated(photo: RawPhoto, path: Path) -> Warned:
+def _calibrated(photo: RawPhoto, path: Path) -> NoiseAndWarnings:
     profile = read_profile(path)
     capture = photo.capture
     if capture.iso is None or capture.iso <= 0:
@@ -99,11 +104,11 @@ def _tagged(photo: RawPhoto) -> NoiseModel:
     return parse_noise_profile(photo.noise_profile)
 
 
-def _prior(photo: RawPhoto) -> Warned:
+def _prior(photo: RawPhoto) -> NoiseAndWarnings:
     prior = iso_prior(photo.capture)
     if prior is None:
         raise NoiseError(f"the photo's ISO is not known: {ADVICE}")
-    return prior.model(), (_assumed(prior),)
+    return _assumed(photo, prior)
 
 
 def _measured(photo: RawPhoto) -> NoiseEstimate:
@@ -113,10 +118,11 @@ def _measured(photo: RawPhoto) -> NoiseEstimate:
         saturation=levels.saturation,
         floor=levels.floor,
         step=1 / levels.range_dn,
+        masked_read_variance=masked_read_variance(photo),
     )
 
 
-def _found(photo: RawPhoto) -> Warned:
+def _found(photo: RawPhoto) -> NoiseAndWarnings:
     """The best of profile, pixels and prior."""
     prior = iso_prior(photo.capture)
     tag, warnings = _sound_tag(photo, prior)
@@ -127,13 +133,13 @@ def _found(photo: RawPhoto) -> Warned:
             return tag, (*warnings, f"the NoiseProfile could not be checked: {error}")
         if prior is None:
             raise NoiseError(f"{error}, and neither NoiseProfile nor ISO is known: {ADVICE}") from error
-        model, told = _prior(photo)
-        return model, (*warnings, *told)
+        model, more = _prior(photo)
+        return model, (*warnings, *more)
     if tag is not None:
-        model, told = _checked(tag, estimate)
+        model, more = _checked(tag, estimate)
     else:
-        model, told = _capped(estimate, prior)
-    return model, (*warnings, *told)
+        model, more = _capped(photo, estimate, prior)
+    return model, (*warnings, *more)
 
 
 def _sound_tag(photo: RawPhoto, prior: IsoPrior | None) -> tuple[NoiseModel | None, tuple[str, ...]]:
@@ -152,7 +158,7 @@ def _sound_tag(photo: RawPhoto, prior: IsoPrior | None) -> tuple[NoiseModel | No
     return tag, ()
 
 
-def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> Warned:
+def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
     """The profile, or the pixels where they contradict it: see the rules at the head of the file."""
     in_tag = tag.green_gain * max(estimate.level, 0) + tag.green_read_variance
     in_pixels = estimate.gain * max(estimate.level, 0) + estimate.read_variance
@@ -164,17 +170,17 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> Warned:
     elif 1 / over > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
         model, outcome = estimate.model("profile, raised by the pixels"), "the pixels are followed"
     remarks = _correlation(estimate)
-    if not 1 / WORTH_TELLING < over < WORTH_TELLING:
+    if not 1 / WORTH_A_WARNING < over < WORTH_A_WARNING:
         word, times = ("above", over) if over > 1 else ("below", 1 / over)
         remarks = (f"the NoiseProfile lies {times:.1f} times {word} what the pixels say; {outcome}", *remarks)
     return model, remarks
 
 
-def _capped(estimate: NoiseEstimate, prior: IsoPrior | None) -> Warned:
+def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) -> NoiseAndWarnings:
     """The pixels, but no more noise than a camera of this class has at this ISO; the prior where they say nothing."""
     model = estimate.model("blind")
     if prior is not None and estimate.relative_error > NO_EVIDENCE:
-        return prior.model(), (_assumed(prior),)
+        return _assumed(photo, prior)
     if prior is None or estimate.gain <= prior.ceiling:
         return model, _remarks(estimate)
     factor = prior.ceiling / estimate.gain
@@ -185,24 +191,35 @@ def _capped(estimate: NoiseEstimate, prior: IsoPrior | None) -> Warned:
         source="blind, capped by ISO",
         confidence=min(model.confidence, 0.5),
     )
-    told = f"the pixels look {1 / factor:.1f} times noisier than such cameras are at this ISO, and were not believed"
-    return capped, (told, *_correlation(estimate))
+    message = f"the pixels look {1 / factor:.1f} times noisier than such cameras are at this ISO, and were not believed"
+    return capped, (message, *_correlation(estimate))
 
 
 def _remarks(estimate: NoiseEstimate) -> tuple[str, ...]:
-    if estimate.confidence >= SOME_CONFIDENCE:
-        return _correlation(estimate)
-    told = "the picture has little smooth area to estimate the noise from: if it comes out too soft, lower --strength"
-    return (f"{told}; else {ADVICE}", *_correlation(estimate))
+    """Warnings about an estimate: what it may have got wrong, and what that does to the result."""
+    remarks: tuple[str, ...] = ()
+    if estimate.confidence < SOME_CONFIDENCE:
+        remarks += (
+            "the picture has little smooth area to estimate the noise from, so the noise may be overestimated: if the"
+            f" result is too soft, lower --strength; else {ADVICE}",
+        )
+    if not estimate.read_known and estimate.shadow_error > UNSURE_SHADOWS:
+        remarks += (
+            "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known"
+            f" and may stay in them: {ADVICE}",
+        )
+    return remarks + _correlation(estimate)
 
 
-def _assumed(prior: IsoPrior) -> str:
+def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
+    """The noise of the ISO prior, and a warning that it is one."""
     how = "its ISO and sensor size" if prior.size_known else "its ISO alone, for a sensor of middle size"
-    return f"the noise was assumed from {how}, which may be wrong by a factor of five: {ADVICE}"
+    message = f"the noise was assumed from {how}, which may be wrong by a factor of five: {ADVICE}"
+    return prior.model(masked_read_variance(photo), step=1 / photo.levels.range_dn), (message,)
 
 
 def _correlation(estimate: NoiseEstimate) -> tuple[str, ...]:
     if not estimate.correlated:
         return ()
-    told = "neighbouring samples share their noise: the file was compressed with loss or denoised before"
-    return (f"{told}, and may come out blotchy: a lower --strength hides that",)
+    message = "neighbouring pixels share their noise: the file was compressed with loss or denoised before"
+    return (f"{message}, and may come out blotchy: a lower --strength hides that",)

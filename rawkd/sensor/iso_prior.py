@@ -1,8 +1,8 @@
 """What ISO alone says about the noise: gain grows with it, and with the crop factor of the sensor.
 
 Gains at ISO 100 of 1.2e-5 (full frame), 2.2e-5 (APS-C), 3.0e-5 (four thirds), 6e-5 (one inch) and 2e-4 (phone) are
-close to 1.2e-5 * crop^1.5 (our choice); single cameras lie up to a factor of five away. Read variance is taken from the
-prior line.
+close to 1.2e-5 * crop^1.5 (our choice); single cameras lie up to a factor of five away. Read variance is what
+`sensor.noise` expects at the gain.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rawkd.photo import Capture
-from rawkd.sensor.noise import NoiseModel, read_variance_prior
+from rawkd.photo import Capture, DoubleArray
+from rawkd.sensor.noise import NoiseModel, expected_read_variance
 
 FULL_FRAME_GAIN, CROP_POWER = 1.2e-5, 1.5
 UNKNOWN_GAIN, LARGEST_GAIN = 5e-5, 2e-4
@@ -42,10 +42,18 @@ class IsoPrior:
         """The smallest gain that a camera of this class has at this ISO."""
         return self.gain / SPREAD if self.size_known else 0.0
 
-    def model(self) -> NoiseModel:
-        """The noise to assume where nothing else is known."""
+    def model(self, read_variance: DoubleArray | None = None, *, step: float = 0.0) -> NoiseModel:
+        """The noise to assume where the pixels tell nothing.
+
+        Parameters
+        ----------
+        read_variance : (4,) of masked pixels; None takes what is expected at the gain and what rounding adds.
+        step : signal of one DN.
+        """
         confidence = 0.5 if self.size_known else 0.25
-        return NoiseModel(np.array(self.gain), np.array(read_variance_prior(self.gain)), "iso", confidence)
+        if read_variance is None:
+            read_variance = np.array(expected_read_variance(self.gain) + step**2 / 12)
+        return NoiseModel(np.array(self.gain), read_variance, "iso", confidence)
 
 
 def iso_prior(capture: Capture) -> IsoPrior | None:

@@ -67,6 +67,16 @@ def read_variance_prior(gain: float) -> float:
     return float(np.exp(READ_PRIOR_SLOPE * np.log(gain) + READ_PRIOR_OFFSET))
 
 
+BASE_READ_VARIANCE = 2.0**-26
+"""Read variance to expect however low the gain, 13 stops below white: the electronics behind the pixels (our choice).
+The prior line alone lies below what cameras show at base ISO, the more the older they are."""
+
+
+def expected_read_variance(gain: float) -> float:
+    """Read variance to assume at a gain where nothing was measured: prior line plus base; signal units."""
+    return read_variance_prior(gain) + BASE_READ_VARIANCE
+
+
 LEAST_PROFILE_GAIN, LARGEST_PROFILE_GAIN = 1e-6, 0.2
 """Gains between which a NoiseProfile is believed to be of a camera (our choice)."""
 

@@ -9,11 +9,12 @@ is white: so what the picture says at half scale is followed where it is less.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from rawkd.photo import Mosaic
+from rawkd.photo import DoubleArray, Mosaic
 from rawkd.sensor.blind.blocks import block_statistics
 from rawkd.sensor.blind.fit import MIN_BLOCKS, VarianceLine, fit_line
 from rawkd.sensor.noise import NoiseModel
@@ -34,12 +35,16 @@ class NoiseEstimate:
 
     Attributes
     ----------
-    gain, read_variance : of every plane, signal units; an upper bound where the picture is all texture.
+    gain, read_variance : gain of every plane, mean read variance, signal units; an upper bound where the picture is all
+        texture.
     confidence : 0..1; above 0.8 the variance is right within a factor of 1.3 but for rare pictures.
     level : median signal of the picture, where estimates are compared.
     relative_error : standard error of the variance at `level`, relative.
+    shadow_error : the same at the level below which 5 % of the picture lie.
+    read_known : whether masked pixels or dark areas tell the read variance; else it is the one to expect at the gain.
     half_scale_ratio : variance at `level` found at half scale over that at full scale, 1 for white noise; None where
         the second estimate is not to be believed.
+    read_of_planes : (4,) read variance of R, Gr, Gb, B over their mean.
     """
 
     gain: float
@@ -47,7 +52,10 @@ class NoiseEstimate:
     confidence: float
     level: float
     relative_error: float
+    shadow_error: float
+    read_known: bool
     half_scale_ratio: float | None
+    read_of_planes: DoubleArray = field(default_factory=lambda: np.ones(4))
 
     @property
     def correlated(self) -> bool:
@@ -56,11 +64,16 @@ class NoiseEstimate:
 
     def model(self, source: str) -> NoiseModel:
         """The noise model of these parameters."""
-        return NoiseModel(np.array(self.gain), np.array(self.read_variance), source, self.confidence)
+        return NoiseModel(np.array(self.gain), self.read_variance * self.read_of_planes, source, self.confidence)
 
 
 def estimate_noise(
-    mosaic: Mosaic, *, saturation: float, floor: float | None = None, step: float = 0.0
+    mosaic: Mosaic,
+    *,
+    saturation: float,
+    floor: float | None = None,
+    step: float = 0.0,
+    masked_read_variance: DoubleArray | None = None,
 ) -> NoiseEstimate:
     """Gain and read variance of a mosaic, without any knowledge of the camera.
 
@@ -70,17 +83,21 @@ def estimate_noise(
     saturation : signal at which the sensor clips.
     floor : signal of DN 0, where the file clips shadows: -black / (white - black). None if nothing was clipped.
     step : signal of one DN; quantisation alone gives the read variance step^2 / 12.
+    masked_read_variance : (4,) read variance of R, Gr, Gb, B where masked pixels show it; their mean is then expected
+        of the picture, and the planes differ as they do.
 
     Raises
     ------
     NoiseError: if fewer than 24 blocks of 16 x 16 pixels are neither saturated nor constant.
     """
+    masked = None if masked_read_variance is None else float(masked_read_variance.mean())
     blocks = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS)
-    line = fit_line(blocks, saturation=saturation, floor=floor, step=step)
+    fit = partial(fit_line, saturation=saturation, floor=floor, step=step, masked_read_variance=masked)
+    line = fit(blocks)
     halved = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS // 4, scale=2)
     ratio, confidence = None, _confidence(line)
     if len(halved.level) >= MIN_BLOCKS:
-        coarse = fit_line(halved, saturation=saturation, floor=floor, step=step)
+        coarse = fit(halved)
         if coarse.flat_share >= SURE_FLAT_SHARE and coarse.relative_error <= SURE_ERROR:
             ratio = coarse.at(line.level) / line.at(line.level)
             if (ratio > CORRELATED and line.flat_share < coarse.flat_share) or ratio < PATTERNED:
@@ -91,7 +108,12 @@ def estimate_noise(
         confidence=confidence,
         level=line.level,
         relative_error=line.relative_error,
+        shadow_error=line.shadow_error,
+        read_known=line.read_known,
         half_scale_ratio=ratio,
+        read_of_planes=np.ones(4)
+        if masked_read_variance is None
+        else masked_read_variance / masked_read_variance.mean(),
     )
 
 

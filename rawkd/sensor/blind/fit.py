@@ -17,7 +17,10 @@ from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
 from rawkd.sensor.blind.blocks import LUMA, NOISE, BlockStatistics
 from rawkd.sensor.blind.clipping import unclipped
-from rawkd.sensor.noise import READ_PRIOR_SLOPE, read_variance_prior
+from rawkd.sensor.blind.first_line import first_line
+from rawkd.sensor.blind.least_squares import inverse, non_negative
+from rawkd.sensor.blind.read_prior import ReadPrior
+from rawkd.sensor.blind.uncertain_line import UncertainLine
 
 MIN_BLOCKS = 24
 MIN_GAIN = 1e-8
@@ -32,8 +35,13 @@ CONTRAST_SD, LEAST_DOUBT = 1e-3, 0.05
 of blocks that are not flat, down to this part: a picture that is flat all over has no texture."""
 EXCESS_SD = 2.0
 """Expected ratio of fine to luma texture energy: the ridge on the luma excess term."""
-PRIOR_SD, PRIOR_REACH = 0.6, 2.0
-"""Spread of log read variance about the prior line, and the difference beyond which it pulls no harder."""
+LEAST_SHOT = 4.0
+"""Shot variance at white over read variance, at least: no camera's pixels hold less, and where no level tells the gain
+the read variance may not take all of it."""
+WITH_SHOT = np.array([[1, LEAST_SHOT, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+"""Gain over its least, read variance and the texture terms, to gain, read variance and the texture terms."""
+SHADOWS = 0.05
+"""Quantile of the levels of the picture that stands for its shadows."""
 LEAST_KEPT = 0.3
 """Where no level is clear of clipping, no more than this part of the variance is taken to have been left."""
 
@@ -47,6 +55,9 @@ class VarianceLine:
     gain, read_variance : signal units.
     level : median signal of the samples in use, where the line is known best.
     relative_error : standard error of the variance at `level`, relative.
+    shadow_error : the same at the level below which 5 % of the picture lie, and without the help of the prior line.
+    read_known : whether the pixels, or masked ones, tell the read variance; else it is the one to expect at the gain,
+        as far as the pixels allow that.
     texture_share : part of the variance of the samples in use that was put down to texture.
     flat_share : part of the blocks that are flat.
     """
@@ -55,6 +66,8 @@ class VarianceLine:
     read_variance: float
     level: float
     relative_error: float
+    shadow_error: float
+    read_known: bool
     texture_share: float
     flat_share: float
 
@@ -63,13 +76,20 @@ class VarianceLine:
         return self.gain * max(level, 0.0) + self.read_variance
 
 
-def fit_line(blocks: BlockStatistics, *, saturation: float, floor: float | None, step: float = 0.0) -> VarianceLine:
+def fit_line(
+    blocks: BlockStatistics,
+    *,
+    saturation: float,
+    floor: float | None,
+    step: float = 0.0,
+    masked_read_variance: float | None = None,
+) -> VarianceLine:
     """The variance line of all planes together.
 
     Parameters
     ----------
     blocks : statistics of the picture's blocks.
-    saturation, floor, step : as for `estimate_noise`.
+    saturation, floor, step, masked_read_variance : as for `estimate_noise`.
 
     Raises
     ------
@@ -80,18 +100,29 @@ def fit_line(blocks: BlockStatistics, *, saturation: float, floor: float | None,
             f"only {len(blocks.level)} blocks of the picture can be measured, where {MIN_BLOCKS} are needed"
         )
     least_read = max(step**2 / 12, 1e-12)
-    gain = max(float(np.quantile(blocks.energy / np.maximum(blocks.level, 0.003), 0.02)), MIN_GAIN)
-    guess = _Guess(gain, max(read_variance_prior(gain), least_read))
+    prior = ReadPrior(least_read, masked_read_variance)
+    gain, read = first_line(blocks)
+    gain = max(gain, LEAST_SHOT * read, MIN_GAIN)
+    guess = _Guess(gain, prior.measured or max(read, prior.expected(gain)))
     for _ in range(ROUNDS):
         samples = _select(blocks, guess, saturation, floor)
-        solution = _solve(samples, guess, least_read)
+        solution = _solve(samples, guess, least_read, prior)
         level = samples.level_of_all
         before, guess = guess.gain * level + guess.read, solution.guess
         if abs(guess.gain * level + guess.read - before) < 1e-3 * before:
             break
-    variance = guess.gain * level + guess.read
-    error = float(np.sqrt(np.array([level, 1.0]) @ solution.covariance @ np.array([level, 1.0]))) / variance
-    return VarianceLine(guess.gain, guess.read, level, error, solution.texture_share, samples.flat_share)
+    found = UncertainLine(guess.gain, guess.read, solution.data_covariance)
+    line = found.with_expected_read(prior)
+    return VarianceLine(
+        gain=line.gain,
+        read_variance=line.read,
+        level=level,
+        relative_error=UncertainLine(line.gain, line.read, solution.covariance).error_at(level),
+        shadow_error=line.error_at(samples.level_of_shadows),
+        read_known=found.read_known,
+        texture_share=solution.texture_share,
+        flat_share=samples.flat_share,
+    )
 
 
 @dataclass(frozen=True)
@@ -111,13 +142,15 @@ class _Samples:
     Attributes
     ----------
     level, variance : (k,) signal and variance with clipping undone. excess : (k,) texture energy of the luma bands.
-    level_of_all : median level of the picture. flat_share : part of its blocks that are flat.
+    level_of_all : median level of the picture. level_of_shadows : below which 5 % of it lie.
+    flat_share : part of its blocks that are flat.
     """
 
     level: DoubleArray
     variance: DoubleArray
     excess: DoubleArray
     level_of_all: float
+    level_of_shadows: float
     flat_share: float
 
 
@@ -125,6 +158,7 @@ class _Samples:
 class _Solution:
     guess: _Guess
     covariance: DoubleArray
+    data_covariance: DoubleArray
     texture_share: float
 
 
@@ -149,11 +183,12 @@ def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: fl
         variance=blocks.energy[use] / kept[use],
         excess=(contrast[:, None] * level**2)[use],
         level_of_all=float(np.median(level)),
+        level_of_shadows=float(np.quantile(level, SHADOWS)),
         flat_share=float(flat.mean()),
     )
 
 
-def _solve(samples: _Samples, guess: _Guess, least_read: float) -> _Solution:
+def _solve(samples: _Samples, guess: _Guess, least_read: float, prior: ReadPrior) -> _Solution:
     """Weighted non-negative least squares, the priors as rows, samples far above the line cut off."""
     model = guess.gain * samples.level + guess.read + guess.contrast * samples.level**2
     model += np.maximum(guess.excess * samples.excess, 0)
@@ -162,42 +197,26 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float) -> _Solution:
     use = ratio <= max(1 + 3 * sigma, 1.3 * float(np.quantile(ratio, 0.3)))
     level, excess = samples.level[use], samples.excess[use]
     columns = np.stack([level, np.ones_like(level), level**2, excess]) / (sigma * model[use])
-    rows, targets = _priors(guess, CONTRAST_SD * max(1 - samples.flat_share, LEAST_DOUBT))
+    rows, targets = _priors(guess, prior, CONTRAST_SD * max(1 - samples.flat_share, LEAST_DOUBT))
     normal = columns @ columns.T + rows.T @ rows
-    scale = 1 / np.sqrt(np.diag(normal))
-    normal = normal * np.outer(scale, scale) + 1e-12 * np.eye(4)
-    right = (columns @ (samples.variance[use] / (sigma * model[use])) + rows.T @ targets) * scale
-    values = _non_negative(normal, right) * scale
-    covariance = np.linalg.inv(normal) * np.outer(scale, scale)
+    told = normal if prior.measured is not None else normal - np.outer(rows[0], rows[0])
+    right = columns @ (samples.variance[use] / (sigma * model[use])) + rows.T @ targets
+    values = WITH_SHOT @ non_negative(WITH_SHOT.T @ normal @ WITH_SHOT, WITH_SHOT.T @ right)
+    read = max(float(values[1]), least_read)
+    gain = float(values[0]) if values[0] > MIN_GAIN else guess.gain / 2
     solved = _Guess(
-        gain=float(values[0]) if values[0] > MIN_GAIN else max(guess.gain / 2, MIN_GAIN),
-        read=max(float(values[1]), least_read),
+        gain=max(gain, LEAST_SHOT * read),
+        read=read,
         contrast=float(values[2]),
         excess=float(values[3]),
     )
     texture = solved.contrast * level**2 + np.maximum(solved.excess * excess, 0)
     share = float(texture.sum() / (texture + solved.gain * level + solved.read).sum())
-    return _Solution(solved, covariance[:2, :2], share)
+    return _Solution(solved, inverse(normal)[:2, :2], inverse(told)[:2, :2], share)
 
 
-def _non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
-    """The x >= 0 with the least x.normal.x / 2 - right.x: the best of the free solutions over all subsets."""
-    best, least = np.zeros(len(right)), 0.0
-    for subset in range(1, 2 ** len(right)):
-        free = np.flatnonzero([subset >> bit & 1 for bit in range(len(right))])
-        values = np.linalg.solve(normal[np.ix_(free, free)], right[free])
-        cost = -float(right[free] @ values) / 2
-        if cost < least and (values >= 0).all():
-            best, least = np.zeros(len(right)), cost
-            best[free] = values
-    return best
-
-
-def _priors(guess: _Guess, contrast_sd: float) -> tuple[DoubleArray, DoubleArray]:
-    """Rows and targets: log read variance near the prior line (linearised), both texture terms near zero."""
-    prior = read_variance_prior(guess.gain)
-    read = max(guess.read, 1e-3 * prior)
-    distance = float(np.clip(np.log(read / prior), -PRIOR_REACH, PRIOR_REACH))
-    line = np.array([-READ_PRIOR_SLOPE / guess.gain, 1 / read, 0, 0]) / PRIOR_SD
-    rows = np.stack([line, [0, 0, 1 / contrast_sd, 0], [0, 0, 0, 1 / EXCESS_SD]])
-    return rows, np.array([(1 - READ_PRIOR_SLOPE - distance) / PRIOR_SD, 0, 0])
+def _priors(guess: _Guess, prior: ReadPrior, contrast_sd: float) -> tuple[DoubleArray, DoubleArray]:
+    """Rows and targets: read variance near the expected one, both texture terms near zero."""
+    line, target = prior.row(guess.gain, guess.read)
+    rows = np.stack([[*line, 0, 0], [0, 0, 1 / contrast_sd, 0], [0, 0, 0, 1 / EXCESS_SD]])
+    return rows, np.array([target, 0, 0])
