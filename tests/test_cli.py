@@ -316,10 +316,10 @@ def test_models(family: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--model", str(family)]) == 0
     title, *rows = capfd.readouterr().out.splitlines()
     assert [row.split()[:2] for row in rows] == [["-", "tiny-low"], ["-", "tiny-high"]]
-    ends = [title.index(name) + len(name) for name in ("gain or sigma", "parameters", "GMAC/MP", "dB")]
+    ends = [title.index(name) + len(name) for name in ("gain or sigma", "params", "GMAC/MP", "(noisy)")]
     for row in rows:  # numbers end where the title of their column ends
         assert all(row[end - 1] != " " and row[end : end + 1] in ("", " ") for end in ends), row
-    assert "ISO 83 to 4 200" in rows[0]  # gains 1e-5 to 5e-4 over 1.2e-5 a full frame has at ISO 100
+    assert "ISO 83-4 200" in rows[0]  # gains 1e-5 to 5e-4 over 1.2e-5 a full frame has at ISO 100
     assert "1e-05 .. 0.0005" in rows[0]
     assert main(["models", "--model", str(family), "--verbose"]) == 0
     assert "Apache-2.0" in capfd.readouterr().out
@@ -433,6 +433,24 @@ def test_inspect_takes_several_photos(
     assert main(["inspect", str(photo), str(other), "--model", str(family), "--json"]) == 0
     records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [record["input"] for record in records] == [str(photo), str(other)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("columns", "has_gains"), [(80, False), (120, True)])
+def test_the_table_of_the_shipped_models_fits_a_terminal(columns: int, has_gains: bool) -> None:
+    import pty
+
+    first, second = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
+    command = [sys.executable, "-m", "rawkd", "models"]
+    subprocess.run(command, stdout=second, check=True, cwd=ROOT, timeout=60, env=environment)
+    os.close(second)
+    text = os.read(first, 1 << 16).decode()
+    os.close(first)
+    assert ("gain or sigma" in text) is has_gains
+    assert "…" not in text
+    assert "teacher-fanet" in text
+    assert max(map(len, text.splitlines())) <= columns
 
 
 def test_shell_completion_offers_commands_and_options() -> None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 200
 """Columns of the table where stdout is no terminal: enough that nothing is cut off."""
+ALL_COLUMNS = 102
+"""Columns of a terminal from which the gains are shown."""
+GAINS = "gain or sigma"
+LEFT = ("tier", "name", "full-frame noise")
 
 
 @click.command("models")
@@ -31,7 +35,8 @@ PLAIN_WIDTH = 200
 def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
     """List the installed models: tier, name, range of noise, size, cost and quality.
 
-    PSNR is the mean over the gains at which a model was measured: compare it between models of one range only.
+    PSNR (dB) is the mean over the gains at which a model was measured: compare models of the same range only. The noise
+    range is given as ISO of a full-frame camera.
     """
     from rawkd.inference.card_file import card_json
     from rawkd.inference.students import load_cards
@@ -49,7 +54,10 @@ def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
 
 
 def _print_table(cards: Sequence[ModelCard]) -> None:
-    """One row a model, the quickest tier first; without lines where stdout is no terminal."""
+    """Print one row a model, the quickest tier first; without rules where stdout is no terminal.
+
+    A terminal too narrow for all columns lacks the gains, which `-v` and `--json` show as well.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -57,21 +65,21 @@ def _print_table(cards: Sequence[ModelCard]) -> None:
     from rawkd.inference.card import TIERS
 
     on_terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False)
-    for title in ("tier", "name"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("noise as of a full frame at")
-    for title in ("gain or sigma", "parameters", "GMAC/MP", "PSNR (noisy), dB"):
-        table.add_column(title, justify="right", no_wrap=True)
+    out = Console(file=sys.stdout, width=None if on_terminal else PLAIN_WIDTH, highlight=False)
+    is_narrow = out.width < ALL_COLUMNS
+    table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for title in ("tier", "name", "full-frame noise", GAINS, "params", "GMAC/MP", "PSNR (noisy)"):
+        if title != GAINS or not is_narrow:
+            table.add_column(title, no_wrap=True, justify="left" if title in LEFT else "right")
     order = {tier: number for number, tier in enumerate(TIERS)}
     for card in sorted(
         cards, key=lambda card: (order.get(card.tier or "", len(TIERS)), card.family, card.subrange.low)
     ):
-        table.add_row(*_cells(card))
-    Console(file=sys.stdout, width=None if on_terminal else PLAIN_WIDTH, highlight=False).print(table)
+        table.add_row(*_cells(card, with_gains=not is_narrow))
+    out.print(table)
 
 
-def _cells(card: ModelCard) -> tuple[str, ...]:
+def _cells(card: ModelCard, *, with_gains: bool) -> tuple[str, ...]:
     """The row of a model."""
     low, high = card.subrange.low, card.subrange.high
     gains = f"sigma {low:g} .. {high:g}" if card.is_for_pictures else f"{low:.2g} .. {high:.2g}"
@@ -80,7 +88,7 @@ def _cells(card: ModelCard) -> tuple[str, ...]:
         card.tier or "-",
         card.name,
         f"{card.input} pictures" if card.is_for_pictures else _in_words(low, high),
-        gains,
+        *([gains] if with_gains else []),
         f"{card.params / 1e6:.2f} M",
         "-" if cost is None else f"{cost:.2f}",
         _quality(card),
@@ -92,7 +100,7 @@ def _in_words(low: float, high: float) -> str:
     from rawkd.sensor.iso_prior import FULL_FRAME_GAIN
 
     first, last = (_rounded(100 * gain / FULL_FRAME_GAIN) for gain in (low, high))
-    return f"ISO {first:,} to {last:,}".replace(",", " ")
+    return f"ISO {first:,}-{last:,}".replace(",", " ")
 
 
 def _rounded(iso: float) -> int:
