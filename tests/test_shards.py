@@ -183,7 +183,7 @@ def test_both_engines_run_a_graph_that_was_given_its_weights(exported: Path) -> 
     less = {name: value for name, value in load(sound).items() if name != "stem.weight"}
     shard.write_bytes(save(less))
     altered = replace(card, files={**card.files, shard.name: sha256_of(save(less))})
-    with pytest.raises(ModelError, match=r"network\.onnx asks for stem\.weight, which no weights hold"):
+    with pytest.raises(ModelError, match=r"network\.onnx needs the tensor stem\.weight, which the weights lack"):
         OpenVINOEngine(altered, threads=1).run(np.zeros((1, 4, 16, 16), np.float32))
     with pytest.raises(ModelError, match="its sha256 differs"):
         OpenVINOEngine(card, threads=1)

@@ -1,4 +1,4 @@
-"""The interface of whatever runs a network."""
+"""The interface of engines, which run a network on a device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Engine(Protocol):
 
     Attributes
     ----------
-    device : cpu | cuda | mps. precision : f32 | bf16 | fp16, of the arithmetic; values in and out are float32.
-    streams : how many calls of `run` may be in flight at once, from different threads.
-    identity : device, driver and versions, one line: what a self-test holds for.
+    device : cpu | cuda | mps. precision : f32 | bf16 | fp16, of the arithmetic; inputs and outputs are float32.
+    streams : number of threads that may call `run` at once.
+    identity : device, driver and versions in one line; a self-test is valid for one identity.
     """
 
     device: str

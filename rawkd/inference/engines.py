@@ -1,4 +1,4 @@
-"""Choose the device that runs a network, load it there, and keep it for the next photo.
+"""Choose the device that runs a network, load the network, and keep it for the next photo.
 
 `cpu` is OpenVINO; `cuda` and `mps` are torch, an optional extra. `auto` never imports torch (two seconds) unless torch
 is installed and the machine shows a GPU: an NVIDIA device file or driver library, or an Apple processor.
@@ -23,7 +23,7 @@ __all__ = ["DEVICES", "Engines", "gpu_in_sight", "load_engine"]
 
 
 def gpu_in_sight() -> str | None:
-    """The GPU device that is worth importing torch for, or None; no import, a few microseconds."""
+    """The GPU device that this machine seems to have, or None; imports nothing and takes microseconds."""
     if find_spec("torch") is None:
         return None
     if sys.platform == "darwin":
@@ -130,5 +130,5 @@ class Engines:
 
 
 def _identity(card: ModelCard) -> tuple[object, ...]:
-    """What tells a model from others: its folder, name and the hashes of its files."""
+    """Key of a model: its folder, name and the hashes of its files."""
     return (card.directory, card.name, tuple(sorted(card.files.items())))

@@ -1,4 +1,4 @@
-"""Networks on the CPU by OpenVINO."""
+"""Runs networks on the CPU with OpenVINO."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified
 from rawkd.photo import FloatArray
 
 STREAMS = 4
-"""Most tiles in flight: each holds a network's activations, about 150 MB for a tile of 512."""
+"""Most tiles at a time; each needs about 150 MB for activations at a tile of 512."""
 SHAPES = 4
-"""Most tile shapes that stay compiled besides those that run, each with its streams' activations; photos of one size
-share theirs (our choice). A batch of many sizes would otherwise fill the memory."""
+"""Most idle tile shapes that stay compiled, each with the activations of its streams (our choice). Photos of one size
+share them; without a limit a batch of many sizes would fill the memory."""
 
 CONVERTER = "openvino.tools.ovc"
 FIRST_USE = Lock()
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its model converter, whose mere import reports to a web service.
+    """The module openvino, imported without its model converter, whose import sends an event to a web service.
 
-    Since `import openvino` imports the converter if it can, and the converter sends an event on import, the converter
-    is hidden for the length of the import. Nothing here converts models: ONNX is read at run time.
+    `import openvino` imports the converter if it is there, so the converter is hidden during the import. rawkd does not
+    need it: the runtime reads ONNX itself.
 
-    Its bindings build a table of types at first use and let the interpreter go meanwhile: two threads that meet there
-    wait for each other for ever. So the first use happens here, one thread at a time.
+    The bindings build a table of types at first use and release the interpreter lock while they do: two threads that
+    start this at once deadlock. So the first use happens here, one thread at a time.
 
     Raises
     ------
@@ -78,10 +78,10 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
 
 
 class OpenVINOEngine:
-    """A network on the CPU, compiled for every shape that it meets (about 0.1 s each; dynamic shapes run slower).
+    """A network on the CPU, compiled for each tile shape (about 0.1 s each; dynamic shapes run slower).
 
-    Tiles run side by side, one stream each: on two cores as fast as one tile on both (0.046 s a megapixel), and the
-    packing of one tile hides behind the network of the other. `run` may be called from `streams` threads.
+    Tiles run in parallel, one stream each: on two cores as fast as one tile on both (0.046 s a megapixel), and one tile
+    is packed while the network runs on the other. `run` may be called from `streams` threads.
     """
 
     device = "cpu"
@@ -93,7 +93,7 @@ class OpenVINOEngine:
 
         Parameters
         ----------
-        threads : CPU threads in all; None takes what OpenVINO thinks best.
+        threads : CPU threads in total; None leaves it to OpenVINO.
         precision, gain : as in `precision_of`.
 
         Raises
@@ -138,14 +138,16 @@ class OpenVINOEngine:
         finally:
             requests.put(request)
         if restored.shape != planes.shape:
-            raise ModelError(f"{self._path} returns {restored.shape} for {planes.shape}: it is no denoiser")
+            raise ModelError(
+                f"{self._path} returned shape {restored.shape}, expected {planes.shape}. The model does not match its "
+                "card: export it again."
+            )
         return restored
 
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
-        """Idle infer requests of the parts for a shape, as many as there are streams; the last used shapes are kept.
+        """Idle infer requests for a shape, one for each stream; the last used shapes stay compiled.
 
-        A shape that somebody runs is not let go, or photos of many sizes side by side would have theirs compiled for
-        every tile.
+        A shape in use is never dropped: photos of many sizes in parallel would otherwise be compiled for every tile.
         """
         with self._lock:
             idle = self._requests.pop(shape, None)
@@ -172,7 +174,7 @@ class OpenVINOEngine:
             ]
         except KeyError as error:
             raise ModelError(
-                f"{self._path} asks for {error.args[0]}, which no weights hold: install the model again"
+                f"{self._path} needs the tensor {error.args[0]}, which the weights lack. Install the model again."
             ) from error
         except RuntimeError as error:
             raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
@@ -183,16 +185,16 @@ class OpenVINOEngine:
 
 
 def _through(requests: list[Any], planes: FloatArray) -> FloatArray:
-    """What the last part of a graph returns; every part takes what the one before it returned."""
+    """The output of the last part of a graph; each part takes the outputs of the one before."""
     values: Any = [np.ascontiguousarray(planes)]
     for request in requests:
         results = request.infer(dict(enumerate(values)), share_inputs=True, share_outputs=True)
         values = [results[place] for place in range(len(results))]
-    restored: FloatArray = np.array(values[0])  # a copy: the request goes on to the next tile
+    restored: FloatArray = np.array(values[0])  # a copy, because the request is used for the next tile
     return restored
 
 
 def _first_line(error: Exception) -> str:
-    """The message's last line with words: OpenVINO puts source positions first."""
+    """The last line of the message that is not empty: OpenVINO puts source positions first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,7 +1,7 @@
-"""Does this device compute what the student was exported to compute? Asked once per machine, driver and model.
+"""The self-test: compares a network's output on this device with the output at export.
 
-Drivers and graph compilers have miscompiled networks before; a photo is no place to find out. The input is made from
-bare generator bits, which numpy keeps stable, so that every machine makes the same.
+It runs once for each machine, driver and model, because drivers and graph compilers sometimes compute networks wrongly.
+The input comes from the raw bits of a generator, which numpy keeps stable, so it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -31,22 +31,21 @@ Run = Callable[[FloatArray], FloatArray]
 """A network: (1, 4, h, w) anchored values -> the same shape, float32."""
 
 ANCHOR = Anchor(gain=1e-3, read_variance=3.24e-6)
-"""The noise of a phone sensor at ISO 1600 (specs of PMRID), where a model states no other."""
+"""The default noise: that of a phone sensor at ISO 1600 (specs of PMRID)."""
 
 PATCH = 12
 TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05}
 """Largest rms error by precision, in standard deviations of the input's noise.
 
-A student leaves about 0.15 of the noise: an error of 0.01 then costs 0.02 dB. f32 differs by the order of its sums
-alone, which is less; a reduced precision may cost 0.02 dB, and is let through up to five times that error. A wrong
-operation is off by 0.1 and more.
+A student leaves about 0.15 of the noise, so an error of 0.01 costs 0.02 dB. In f32 only the order of sums differs,
+which is less. A reduced precision may differ five times as much. A wrong operation differs by 0.1 or more.
 """
 
 
 def golden_input(seed: int, size: int, anchor: Anchor, channels: int = 4) -> tuple[FloatArray, DoubleArray]:
-    """A noisy picture at an anchor's noise, (1, channels, size, size) float32, and its noise's deviation.
+    """A noisy test picture, (1, channels, size, size) float32, and its noise standard deviation per pixel.
 
-    The first 1, 3 or 4 channels of a ramp, a disc and a fine grating, 0.02 to 0.7 of white, in four different tints.
+    It shows a ramp, a disc and a fine grating, 0.02 to 0.7 of white, with a different tint in each of up to 4 channels.
     """
     y, x = np.mgrid[0:size, 0:size] / size
     disc = np.hypot(y - 0.5, x - 0.4) < 0.25
@@ -80,7 +79,7 @@ def check_golden(card: ModelCard, engine: Engine) -> float:
 
     Raises
     ------
-    ModelError: if it is beyond the tolerance of the engine's precision or not finite, or the card's answer is damaged.
+    ModelError: if it exceeds the tolerance of the engine's precision or is not finite, or the card's output is damaged.
     """
     golden = card.golden
     anchor = Anchor(golden.gain, golden.read_variance)
@@ -103,9 +102,9 @@ def check_golden(card: ModelCard, engine: Engine) -> float:
 
 
 def self_test(card: ModelCard, engine: Engine) -> None:
-    """`check_golden`, unless this machine, driver, precision and model passed it before.
+    """Run `check_golden`, unless this machine, driver, precision and model passed it before.
 
-    A cache that cannot be read or written only costs the test again.
+    If the cache cannot be read or written, the test is repeated each time.
 
     Raises
     ------

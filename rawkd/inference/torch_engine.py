@@ -1,4 +1,4 @@
-"""Networks on a GPU by torch. The only module of inference that imports it, and only when asked for."""
+"""Runs networks on a GPU with torch. The only module of inference that imports torch; loaded only when needed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class TorchEngine:
     """A module on cuda, mps or cpu, channels last.
 
-    f32 is true float32: TF32 is off. bf16 and fp16 are autocast, with the input added to the residual in float32.
-    Two threads may call `run`, so that the packing of one tile hides behind the network of the other.
+    f32 is full float32: TF32 is off. bf16 and fp16 use autocast, with the input added to the residual in float32. Two
+    threads may call `run`, so that one tile is packed while the network runs on the other.
     """
 
     streams = 2
@@ -117,14 +117,14 @@ def load_module(card: ModelCard) -> nn.Module:
 
 
 def _is_available(device: str) -> bool:
-    """Whether torch can compute there."""
+    """Whether torch can use the device."""
     if device == "cuda":
         return torch.cuda.is_available()
     return device == "cpu" or (device == "mps" and torch.backends.mps.is_available())
 
 
 def _device_name(device: str) -> str:
-    """The device and what drives it."""
+    """The device with its driver and capability."""
     if device != "cuda":
         return device
     return (
