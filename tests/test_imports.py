@@ -23,6 +23,7 @@ HEAVY = {
     "imagecodecs",
     "imageio",
     "PIL",
+    "exifread",
 }
 
 
@@ -44,6 +45,9 @@ def modules_of(code: str) -> set[str]:
         ["batch", "--help"],
         ["models", "--help"],
         ["inspect", "--help"],
+        ["compare", "--help"],
+        ["calibrate", "--help"],
+        ["bench", "pairs", "--help"],
     ],
 )
 def test_help_is_light(arguments: list[str]) -> None:
