@@ -252,7 +252,7 @@ def test_values_that_are_not_finite_are_refused(identity: Path, middle: Path) ->
         def restore(self, noisy: np.ndarray, sigma: float) -> np.ndarray:  # noqa: ARG002
             return np.full_like(noisy, np.nan)
 
-    with pytest.raises(ModelError, match=r"same makes values of 00.png that are not finite"):
+    with pytest.raises(ModelError, match=r"00\.png: same returned values that are not finite"):
         run_awgn(middle, [Broken(str(identity))], AwgnOptions((15.0,)))
 
 

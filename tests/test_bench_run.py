@@ -178,7 +178,9 @@ def test_a_result_that_cannot_be_scored_is_named() -> None:
         def restore(self, case: Case) -> Mosaic:
             return Mosaic(case.noisy.data[:-2].copy(), case.noisy.pattern)
 
-    with pytest.raises(ModelError, match="of a into"):
+    with pytest.raises(
+        ModelError, match=r"a: \w+ returned a GBRG mosaic of \(94, 128\), expected a GBRG mosaic of \(96, 128\)"
+    ):
         run(TwoCases(), [Smaller()])
 
 

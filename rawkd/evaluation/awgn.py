@@ -1,7 +1,7 @@
-"""Benchmark of additive white Gaussian noise on finished pictures, as in the field's tables since DnCNN.
+"""Benchmark with additive white Gaussian noise on grey and colour pictures, as in published tables since DnCNN.
 
-The noise of a picture is the same whatever the sigma, but for its strength: drawn from the number of the picture, never
-clipped or rounded. Results are clipped and rounded to 8 bits before they are scored, as DnCNN's test code does.
+The number of a picture seeds its noise field, which is scaled by sigma and never clipped or rounded. Results are
+clipped and rounded to 8 bits before they are scored, as in DnCNN's test code.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOISY = "noisy"
 
 @dataclass(frozen=True)
 class AwgnOptions:
-    """What may be chosen: standard deviations, white being 255; the seed; only the first so many pictures."""
+    """Noise standard deviations (white is 255), seed, and the number of pictures to use (None for all)."""
 
     sigmas: tuple[float, ...]
     seed: int = 0
@@ -40,7 +40,7 @@ class AwgnOptions:
             raise UsageError("a sigma is named twice: name each once")
 
     def rules(self, kind: str) -> dict[str, str]:
-        """How it is done, a sentence each."""
+        """The rules of the benchmark, one sentence each."""
         channels = "all three channels together" if kind == "rgb" else "the one channel"
         return {
             "domain": f"{kind} pictures of 8 bits",
@@ -127,7 +127,7 @@ def _scored(model: PictureModels, name: str, sigma: float, clean: FloatArray, no
     restored = model.restore(noisy, sigma)
     seconds = time.perf_counter() - start
     if not np.isfinite(restored).all():
-        raise ModelError(f"{model.name} makes values of {name} that are not finite")
+        raise ModelError(f"{name}: {model.name} returned values that are not finite. Export the model again.")
     return _record(model.name, name, sigma, clean, restored, seconds)
 
 

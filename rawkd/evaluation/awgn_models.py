@@ -1,4 +1,4 @@
-"""Models of finished pictures: which of them there are, and the one for a sigma."""
+"""Models for pictures with white Gaussian noise: find them, and choose the one for a sigma."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ ADVICE = "train one with rawkd train --recipe mdrn-2b-grey --sigma S"
 
 
 class PictureModels:
-    """The networks of one name or folder, one for each sigma, and their engines in float32.
+    """The networks of one name or folder, one for each sigma, with their engines in float32.
 
     Attributes
     ----------
-    name : how they are called in every output; with a + where the answer is the mean over the eight symmetries.
-    kind : grey | rgb.
+    name : in tables and reports; with a + if results are averaged over the eight symmetries. kind : grey | rgb.
     """
 
     def __init__(self, name_or_folder: str, *, members: int = 1, device: str = "cpu", threads: int | None = None):
-        """Find them.
+        """Find the models.
 
         Raises
         ------
@@ -42,7 +41,7 @@ class PictureModels:
         self._engines = Engines()
 
     def card_for(self, sigma: float) -> ModelCard:
-        """The one that was trained at a sigma.
+        """The model that was trained for a sigma.
 
         Raises
         ------
@@ -61,7 +60,7 @@ class PictureModels:
         )
 
     def load(self, sigma: float) -> None:
-        """Load and prove the model for a sigma, outside of any clock."""
+        """Load and self-test the model for a sigma, before the clock starts."""
         self._engines.load(self.card_for(sigma), device=self._device, threads=self._threads, precision="f32")
 
     def restore(self, noisy: FloatArray, sigma: float) -> FloatArray:
@@ -71,7 +70,7 @@ class PictureModels:
         return restore_picture(engine, noisy, card, self._members)
 
     def describe(self) -> dict[str, object]:
-        """What was run, in plain values."""
+        """Name, models and settings as plain values, for JSON."""
         return {
             "name": self.name,
             "kind": f"{self.kind} models",

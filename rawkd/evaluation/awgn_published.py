@@ -1,8 +1,8 @@
-"""What is published of denoisers of additive white Gaussian noise: PSNR in dB by set and sigma.
+"""Published PSNR (dB) of denoisers of additive white Gaussian noise, by set and sigma.
 
-Source of every number: the tables of MDRN (poster, arXiv 2204.13873, NTIRE workshop of CVPR 2022), which repeat other
-methods' own results. The poster names the columns of its HADS table wrongly; FFDNet's row, which stands in two tables,
-tells what they are.
+Source of every number: the tables of MDRN (poster, arXiv 2204.13873, NTIRE workshop of CVPR 2022), which repeat the
+results of other papers. The column names of the poster's HADS table are wrong; the row of FFDNet, which is in two
+tables, shows the right ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 SOURCE = "MDRN, arXiv 2204.13873"
 COUNTS = {"Set12": 12, "BSD68": 68, "Kodak24": 24, "CBSD68": 68, "Urban100": 100}
-"""Pictures of each set."""
+"""Number of pictures of each set."""
 GREY = tuple((name, sigma) for name in ("Set12", "BSD68", "Urban100") for sigma in (15, 25, 50))
 RGB = tuple((name, sigma) for name in ("Kodak24", "CBSD68", "Urban100") for sigma in (30, 50, 70))
 

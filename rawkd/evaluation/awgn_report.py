@@ -1,4 +1,4 @@
-"""What a run on additive white Gaussian noise found, beside what is published."""
+"""Results of a benchmark with white Gaussian noise, together with published numbers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Classical denoisers behind a variance stabilisation, where the user has them installed.
+"""Classical denoisers with variance stabilisation, if their packages are installed.
 
-Every packed plane is stabilised to noise of standard deviation 1, denoised as a picture of its own, and brought back by
-the exact unbiased inverse. Source of transform and closed-form inverse: Mäkitalo and Foi, "Optimal inversion of the
-generalized Anscombe transformation for Poisson-Gaussian noise", TIP 2013.
+Each packed plane is transformed so that its noise has standard deviation 1, denoised as one picture, and transformed
+back by the exact unbiased inverse. Source of transform and closed-form inverse: Mäkitalo and Foi, "Optimal inversion of
+the generalized Anscombe transformation for Poisson-Gaussian noise", TIP 2013.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from rawkd.sensor.bayer import pack, unify_bayer, unpack
 
 
 def stabilise(signal: DoubleArray, gain: float, read_variance: float) -> DoubleArray:
-    """Generalised Anscombe transform: 2/a sqrt(max(a x + 3/8 a^2 + b, 0)); the noise becomes of variance 1."""
+    """Generalised Anscombe transform, 2/a sqrt(max(a x + 3/8 a^2 + b, 0)): the noise then has variance 1."""
     values: DoubleArray = 2 / gain * np.sqrt(np.maximum(gain * signal + 0.375 * gain**2 + read_variance, 0))
     return values
 
 
 def unstabilise(stable: DoubleArray, gain: float, read_variance: float) -> DoubleArray:
-    """Closed-form approximation of the exact unbiased inverse, signal units; where it would fall below 0 it is 0.
+    """Closed-form approximation of the exact unbiased inverse, signal units, at least 0.
 
-    The inverse is of the mean of a Poisson-Gaussian variable, which is never negative.
+    It returns the mean of a Poisson-Gaussian variable, which is never negative.
     """
     z = np.maximum(stable, 2 * np.sqrt(0.375))
     root = np.sqrt(1.5)
@@ -45,7 +45,7 @@ def _bm3d(picture: DoubleArray) -> DoubleArray:
 
 
 def _wavelet(picture: DoubleArray) -> DoubleArray:
-    """BayesShrink; scikit-image clips to 0..1, so the picture is brought there and back."""
+    """BayesShrink; the picture is scaled to 0..1 and back, because scikit-image clips to that range."""
     from skimage.restoration import denoise_wavelet
 
     low, span = picture.min(), max(float(np.ptp(picture)), 1e-9)
@@ -70,7 +70,7 @@ BASELINES: dict[str, tuple[Callable[[DoubleArray], DoubleArray], tuple[str, ...]
     "wavelet": (_wavelet, ("skimage", "pywt")),
     "nlm": (_nlm, ("skimage",)),
 }
-"""Name: denoiser of a picture with unit noise, and the modules that it needs."""
+"""By name: a denoiser for pictures with unit noise, and the modules that it needs."""
 
 PACKAGES = {"skimage": "scikit-image", "pywt": "PyWavelets", "bm3d": "bm3d"}
 

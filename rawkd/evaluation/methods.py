@@ -1,4 +1,4 @@
-"""What is run over a benchmark: the noisy input, a family of students, a classical baseline."""
+"""Methods that a benchmark scores: the noisy input, a family of students, a classical baseline."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ NOISY, BUILT_IN = "noisy", "built-in"
 
 
 class Method(Protocol):
-    """Something that restores mosaics.
+    """A way to restore mosaics.
 
     Attributes
     ----------
-    name : how it is called in every output.
+    name : in tables and reports.
     """
 
     name: str
 
     def prepare(self, case: Case) -> tuple[str, ...]:
-        """Load what the case needs, outside of the clock; warnings."""
+        """Load what the case needs before the clock starts; returns warnings."""
         ...
 
     def restore(self, case: Case) -> Mosaic:
@@ -38,7 +38,7 @@ class Method(Protocol):
         ...
 
     def describe(self) -> dict[str, object]:
-        """What was run, in plain values: networks, devices, versions."""
+        """Networks, devices and versions as plain values, for JSON."""
         ...
 
 
@@ -132,7 +132,7 @@ def method_named(name: str, options: DenoiseOptions) -> Method:
 
 
 def methods_named(names: tuple[str, ...], options: DenoiseOptions) -> list[Method]:
-    """The methods of a run; the noisy input comes first, asked for or not.
+    """The methods of a run; the noisy input always comes first.
 
     Raises
     ------

@@ -34,13 +34,13 @@ UNITS = (
     "light_factor",
     "seconds_per_mp",
 )
-"""Names of values, in the order of tables."""
+"""Names of values in the order of the tables."""
 TABLES, PLOTS = ("report.json", "cases.csv"), ("psnr.png", "bias.png")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Mean and median of one method over a group; over everything where the group is `ALL`."""
+    """Mean and median of one method over the cases of a group, or over all cases if the group is `ALL`."""
 
     group: str
     method: str
@@ -50,7 +50,7 @@ class Row:
 
 
 def summarise(results: Results) -> list[Row]:
-    """Rows of all groups in the order of their first case, then of everything; methods in the order of the run."""
+    """Rows of each group, by its first case, then of all cases; methods in the order of the run."""
     groups = list(dict.fromkeys(record.group for record in results.records))
     groups = [*groups, ALL] if len(groups) != 1 else [ALL]
     methods = list(dict.fromkeys(record.method for record in results.records))
@@ -76,7 +76,7 @@ def _row(group: str, method: str, records: list[Record]) -> Row:
 
 
 def results_json(results: Results) -> str:
-    """Everything as one JSON document; a PSNR of equal pictures, which is infinite, is null."""
+    """All results as one JSON document; an infinite PSNR (equal pictures) is null."""
     document = {
         "format": FORMAT,
         "version": VERSION,
@@ -120,7 +120,7 @@ def _flat(record: Record) -> dict[str, object]:
 
 
 def results_csv(results: Results) -> str:
-    """One line a record."""
+    """The records as CSV, one line each."""
     lines = [_flat(record) for record in results.records]
     if not lines:
         return ""
@@ -144,9 +144,9 @@ def prepare_folder(folder: Path, *, overwrite: bool, plots: bool) -> None:
 
 
 def write_results(results: Results, folder: Path, *, overwrite: bool, plots: bool = True) -> list[Path]:
-    """Write report.json, cases.csv and, where there is a truth, psnr.png and bias.png into an existing folder.
+    """Write report.json, cases.csv and, if there is a reference, psnr.png and bias.png into an existing folder.
 
-    The plots come last, so that one that cannot be drawn costs no numbers.
+    The plots come last, so that an error while drawing loses no numbers.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A run: every method over every case, its scores and its clock."""
+"""Run a benchmark: score and time every method on every case."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rawkd.metrics import BiasCurve
 from rawkd.photo import Mosaic
 
 Listen = Callable[[int, int, str], None]
-"""Called with cases done, cases in all (0: unknown) and the name of the next one."""
+"""Called with the number of cases done, the total (0 if unknown) and the name of the next case."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one method reached on one case, or on one region of it."""
+    """Scores of one method on one case, or on one region of it."""
 
     case: str
     group: str
@@ -36,11 +36,11 @@ class Record:
 
 @dataclass
 class Results:
-    """Everything that a run found.
+    """Results of a run.
 
     Attributes
     ----------
-    rules : of the benchmark. methods : what was run, in plain values. records : in order. curves : bias by level.
+    rules : of the benchmark. methods : `Method.describe` of each. records : in order. curves : bias by level.
     warnings : one sentence each.
     """
 
@@ -59,11 +59,11 @@ def run(
 
     Parameters
     ----------
-    limit : stop after so many cases; the rules then say so.
+    limit : number of cases after which to stop; the rules then say so.
 
     Raises
     ------
-    RawkdError: of a case that cannot be read, restored or scored; nothing is scored in part.
+    RawkdError: if a case cannot be read, restored or scored.
     """
     results = Results(benchmark.name, dict(benchmark.rules))
     warned = Warned()
@@ -114,7 +114,8 @@ def _score(benchmark: Benchmark, method: Method, case: Case, results: Results, w
 
 def _check(method: Method, case: Case, restored: Mosaic) -> None:
     """Refuse a result that cannot be scored."""
-    if restored.data.shape != case.noisy.data.shape or restored.pattern != case.noisy.pattern:
-        raise ModelError(f"{method.name} turns {case.noisy.data.shape} of {case.name} into {restored.data.shape}")
+    found, expected = (f"a {one.pattern.value} mosaic of {one.data.shape}" for one in (restored, case.noisy))
+    if found != expected:
+        raise ModelError(f"{case.name}: {method.name} returned {found}, expected {expected}. Export the model again.")
     if not np.isfinite(restored.data).all():
-        raise ModelError(f"{method.name} makes values of {case.name} that are not finite")
+        raise ModelError(f"{case.name}: {method.name} returned values that are not finite. Export the model again.")
