@@ -23,6 +23,7 @@ from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels, counts_stored_numbers
 from rawkd.files.tiff.tags import Ifd, TagTree
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
+from rawkd.sensor.dual_iso import refuse_dual_iso
 
 ORIENTATION = 274
 ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
@@ -92,6 +93,7 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
     else:
         make_model = read_ciff_make_model(path) if tree is None else ("", "")
         photo = _other_photo(decoded, tree, make_model)
+    refuse_dual_iso(photo)
     return replace(photo, warnings=photo.warnings + decoded.warnings)
 
 
