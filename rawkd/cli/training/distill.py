@@ -9,7 +9,8 @@ import click
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
 from rawkd.cli.training.four_steps import NetworkChoices, distill_in_four_steps, network_options
-from rawkd.cli.training.run_options import TrainingChoices, require_torch, run_training, training_options
+from rawkd.cli.training.options import TrainingChoices, training_options
+from rawkd.cli.training.run import require_torch, run_training
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,37 +49,43 @@ NUMBERS = {
         "ensemble",
         type=click.Choice(["1", "8"]),
         callback=_whole,
-        help="Symmetries that a teacher averages; response, siamese.",
+        help="Average this many flipped and turned copies in the teacher; response, siamese.",
     ),
     "kd_alpha": click.option(
-        "--kd-alpha", type=click.FloatRange(0, 1), help="Share of the teacher in the loss; response."
+        "--kd-alpha", type=click.FloatRange(0, 1), help="Set the share of the teacher in the loss; response."
     ),
     "label_share": click.option(
         "--label-share",
         nargs=2,
         type=click.FloatRange(0, 1),
         metavar="FIRST LAST",
-        help="Share of the teachers in the loss, at the start and the end; siamese.",
+        help="Set the share of the teachers in the loss, at the start and the end; siamese.",
     ),
     "feature_share": click.option(
         "--feature-share",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Share of features in the loss at the start; feature-matching.",
+        help="Set the share of features in the loss at the start; feature-matching.",
     ),
     "kd_lambda": click.option(
-        "--kd-lambda", type=click.FloatRange(0, min_open=True), help="Weight of the features; hads, hmds."
+        "--kd-lambda", type=click.FloatRange(0, min_open=True), help="Set the weight of the features; hads, hmds."
     ),
     "noise_ratio": click.option(
         "--noise-ratio",
         metavar="R|subrange",
         callback=_ratio,
-        help="How many times weaker the teacher's noise is, or that of the teacher's lower subrange; hmds.",
+        help="Make the teacher's noise this many times weaker, or that of its lower subrange; hmds.",
     ),
     "taps": click.option(
-        "--taps", metavar="LAYERS", callback=_layers, help="The teacher's layers: a,b,c; feature-matching, hads, hmds."
+        "--taps",
+        metavar="LAYERS",
+        callback=_layers,
+        help="Match these layers of the teacher: a,b,c; feature-matching, hads, hmds.",
     ),
     "student_taps": click.option(
-        "--student-taps", metavar="LAYERS", callback=_layers, help="The student's layers, as many; hads, hmds."
+        "--student-taps",
+        metavar="LAYERS",
+        callback=_layers,
+        help="Match these layers of the student, as many; hads, hmds.",
     ),
     "without": click.option(
         "--without", metavar="PARTS", callback=_parts, help="Leave out some of drl,irl,nc,et,img,kl; slkd."
@@ -88,7 +95,7 @@ NUMBERS = {
         nargs=4,
         type=click.FloatRange(0, min_open=True),
         metavar="IMG KL NC ET",
-        help="Weights beside the recipe's losses; slkd.",
+        help="Set the weights beside the recipe's losses; slkd.",
     ),
 }
 """Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default."""
@@ -104,17 +111,21 @@ number_options = gathered("given", tuple(NUMBERS.values()), NUMBERS, dict)
     "teachers",
     multiple=True,
     metavar="NAME|DIR",
-    help="A shipped model, or the folder of a model or a run; repeatable. siamese trains its own without.",
+    help="Learn from this shipped model, or folder of a model or run; repeatable. siamese can train its own.",
 )
 @click.option(
-    "--student", "recipe_name", required=True, metavar="RECIPE", help="A recipe of rawkd/training/recipes.py."
+    "--student",
+    "recipe_name",
+    required=True,
+    metavar="RECIPE",
+    help="Train the student of this recipe of rawkd/training/recipes.py.",
 )
 @click.option(
     "--strategy",
     type=click.Choice(STRATEGIES),
     default="response",
     show_default=True,
-    help="What is learnt of the teacher: its answers, to look true to it, or its features.",
+    help="Choose what the student learns from: the teacher's output, its look, or its features.",
 )
 @number_options
 @network_options

@@ -8,23 +8,36 @@ from pathlib import Path
 import click
 
 from rawkd.cli.exit_codes import OK
-from rawkd.cli.training.run_options import require_torch
+from rawkd.cli.training.run import require_torch
 
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="As in training."
+    "--data",
+    "folders",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Read the pictures of the training from this folder; repeatable.",
 )
-@click.option("--family", help="Name of the family; default: the recipe's.")
+@click.option("--family", help="Name the family.  [default: as the recipe]")
 @click.option(
-    "--models", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Where to write."
+    "--models",
+    default=Path("models"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Write the model below this folder.",
 )
-@click.option("--licence", default="Apache-2.0", show_default=True, help="Licence of the weights.")
-@click.option("--hardware", default="2 CPU cores, bf16", show_default=True, help="Kind of machine that trained it.")
-@click.option("--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True)
-@click.option("--tier", type=click.Choice(["fast", "balanced", "best"]), help="Of the family, where it ships as one.")
-@click.option("--half", is_flag=True, help="Weights as fp16 shards, half the size; teachers always are.")
+@click.option("--licence", default="Apache-2.0", show_default=True, help="State the licence of the weights.")
+@click.option(
+    "--hardware", default="2 CPU cores, bf16", show_default=True, help="State the kind of machine that trained it."
+)
+@click.option(
+    "--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True, help="State the role."
+)
+@click.option("--tier", type=click.Choice(["fast", "balanced", "best"]), help="Ship the family as this tier.")
+@click.option("--half", is_flag=True, help="Write the weights as fp16 shards, half the size; teachers always are.")
 def export_command(
     run: Path,
     folders: tuple[Path, ...],

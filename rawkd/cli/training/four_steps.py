@@ -9,7 +9,8 @@ import click
 
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
-from rawkd.cli.training.run_options import TrainingChoices, announced_progress, prepared_run, speaks, training_pictures
+from rawkd.cli.training.options import TrainingChoices
+from rawkd.cli.training.run import announced_progress, prepared_run, speaks, training_pictures
 
 if TYPE_CHECKING:
     from rawkd.training.config import Recipe
@@ -41,10 +42,24 @@ class NetworkChoices:
 
 
 _OPTIONS = (
-    click.option("--original", metavar="RECIPE", help="Original network, default mwresnet; siamese without --teacher."),
-    click.option("--siamese", metavar="RECIPE|FILE", help="Its siamese, default mwrcanet, or what a search found."),
-    click.option("--network-steps", type=click.IntRange(1), help="Steps of both networks; default: their recipes'."),
-    click.option("--tuning-steps", type=click.IntRange(1), help="Steps of each tuning; default: an eighth of those."),
+    click.option(
+        "--original",
+        metavar="RECIPE",
+        help="Train this original network; siamese without --teacher.  [default: mwresnet]",
+    ),
+    click.option(
+        "--siamese", metavar="RECIPE|FILE", help="Train this siamese, or what a search found.  [default: mwrcanet]"
+    ),
+    click.option(
+        "--network-steps",
+        type=click.IntRange(1),
+        help="Train both networks for this many steps.  [default: their recipes']",
+    ),
+    click.option(
+        "--tuning-steps",
+        type=click.IntRange(1),
+        help="Tune for this many steps each time.  [default: an eighth of those]",
+    ),
 )
 
 

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rawkd.cli.exit_codes import OK
-from rawkd.cli.training.run_options import (
-    TrainingChoices,
-    announced_progress,
-    prepared_run,
-    require_torch,
-    training_options,
-    training_pictures,
-)
+from rawkd.cli.training.options import TrainingChoices, training_options
+from rawkd.cli.training.run import announced_progress, prepared_run, require_torch, training_pictures
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,20 +25,32 @@ if TYPE_CHECKING:
     default="mwrcanet-small",
     show_default=True,
     metavar="NAME|FILE",
-    help="A recipe of the network mwrcanet, whose data and training are kept.",
+    help="Keep data and training of this recipe of the network mwrcanet.",
 )
 @click.option(
     "--budget-gmacs",
     required=True,
     type=click.FloatRange(0, min_open=True),
-    help="GMACs a megapixel of mosaic (10^6) that no network exceeds.",
+    help="Allow at most this many GMACs for a megapixel (10^6) of mosaic.",
 )
-@click.option("--proxy-steps", type=click.IntRange(1), default=300, show_default=True, help="Training of a candidate.")
-@click.option("--population", type=click.IntRange(2), default=8, show_default=True, help="Candidates a generation.")
 @click.option(
-    "--generations", type=click.IntRange(0), default=4, show_default=True, help="After the first, which is drawn."
+    "--proxy-steps",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Train each candidate for this many steps.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the search.")
+@click.option(
+    "--population", type=click.IntRange(2), default=8, show_default=True, help="Keep this many candidates a generation."
+)
+@click.option(
+    "--generations",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    help="Search this many generations after the first, which is drawn at random.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Set the seed of the search.")
 @training_options
 def search_command(
     recipe_name: str,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rawkd.cli.exit_codes import OK
-from rawkd.cli.training.run_options import TrainingChoices, require_torch, run_training, speaks, training_options
+from rawkd.cli.training.options import TrainingChoices, training_options
+from rawkd.cli.training.run import require_torch, run_training, speaks
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.option(
-    "--recipe", "recipe_name", metavar="NAME|FILE", help="A recipe of rawkd/training/recipes.py, or its file."
+    "--recipe", "recipe_name", metavar="NAME|FILE", help="Use this recipe of rawkd/training/recipes.py, or a file."
 )
-@click.option("--like", "model", metavar="MODEL", help="Repeat the runs that made a model, by its card, in --out.")
+@click.option("--like", "model", metavar="MODEL", help="Repeat the runs that made this model, by its card, in --out.")
 @training_options
 def train_command(recipe_name: str | None, model: str | None, choices: TrainingChoices) -> int:
     """Train one student, or resume its training."""

@@ -1,16 +1,14 @@
-"""What `train` and `distill` share: their options, and the run itself."""
+"""The run that `train` and `distill` share: its pictures, its folder, its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rawkd.cli.option_groups import gathered
+from rawkd.cli.training.options import TrainingChoices
 from rawkd.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -18,113 +16,6 @@ if TYPE_CHECKING:
     from rawkd.training.data.clean import CleanSet
     from rawkd.training.run.learner import MakeStrategy
     from rawkd.training.run.loop import Progress, Run
-
-PATH = click.Path(path_type=Path)
-
-
-@dataclass(frozen=True)
-class TrainingChoices:
-    """What was chosen of the options that `train` and `distill` share, as click gives it."""
-
-    asked_subrange: int | None
-    noise_model: str | None
-    sigma: tuple[float, float] | None
-    folders: tuple[Path, ...]
-    steps: int | None
-    batch: int | None
-    minutes: float | None
-    folder: Path
-    start_from: str | None
-    device: str
-    threads: int | None
-    workers: int
-    validate_every: int
-    compiled: bool
-    vgg16: Path | None
-    snapshot: Path | None
-
-    @property
-    def subrange(self) -> int:
-        """Which student of the recipe; where there is but one, it need not be asked for."""
-        return self.asked_subrange or 0
-
-    def recipe(self, name: str) -> Recipe:
-        """The recipe of that name with the noise, steps and crops that were asked for.
-
-        Raises
-        ------
-        UsageError: if it does not exist, lacks the subrange or pictures, or has another kind of noise.
-        """
-        from rawkd.training.recipes import recipe_named
-
-        recipe = recipe_named(name)
-        if self.asked_subrange is None and recipe.num_subranges > 1:
-            last = recipe.num_subranges - 1
-            raise UsageError(f"recipe {recipe.name} has subranges 0 to {last}: choose one with --subrange")
-        recipe.subrange(self.subrange)
-        if self.noise_model is not None:
-            recipe = recipe.with_noise_model(self.noise_model)
-        if self.sigma is not None:
-            recipe = recipe.with_sigma(*self.sigma)
-        if self.steps is not None:
-            recipe = recipe.with_steps(self.steps)
-        if self.batch is not None:
-            recipe = replace(recipe, batch=self.batch)
-        if not self.folders and recipe.leaves < 1:
-            raise UsageError(f"recipe {recipe.name} needs pictures: name their folder with --data")
-        return recipe
-
-
-def _sigma(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
-    """50, or 5-55 for a range, white being 255."""
-    if value is None:
-        return None
-    low, dash, high = value.partition("-")
-    try:
-        return float(low), float(high if dash else low)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no sigma such as 50, nor a range such as 5-55", ctx, param) from None
-
-
-_OPTIONS = (
-    click.option(
-        "--subrange",
-        "asked_subrange",
-        type=int,
-        metavar="I",
-        help="Which student, 0 for the lowest gains; needless where there is one.",
-    ),
-    click.option(
-        "--noise-model",
-        type=click.Choice(["poisson-gaussian", "eld", "awgn"]),
-        help="Another noise of the sensor than the recipe's; awgn: of recipes for finished pictures alone.",
-    ),
-    click.option(
-        "--sigma",
-        metavar="S|LOW-HIGH",
-        callback=_sigma,
-        help="Standard deviation of white Gaussian noise, white being 255; for recipes of finished pictures.",
-    ),
-    click.option("--data", "folders", multiple=True, type=PATH, help="Folder of clean pictures; repeatable."),
-    click.option("--steps", type=click.IntRange(1), help="Another number of steps than the recipe's."),
-    click.option("--batch", type=click.IntRange(1), help="Another number of crops a step than the recipe's."),
-    click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after; the same command resumes."),
-    click.option("--out", "folder", required=True, type=PATH, help="Folder of the run."),
-    click.option("--start-from", metavar="NAME|DIR", help="Shipped model, or folder of a model or run, to begin with."),
-    click.option("--device", default="cpu", show_default=True, help="A torch device: cpu, cuda, mps."),
-    click.option("--threads", type=click.IntRange(1), help="CPU threads."),
-    click.option(
-        "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that make the data."
-    ),
-    click.option("--validate-every", type=click.IntRange(1), default=1000, show_default=True, help="Steps in between."),
-    click.option("--compile", "compiled", is_flag=True, help="Compile the network, if torch proves to do it right."),
-    click.option("--vgg16", type=PATH, help="torchvision's VGG16 state dict, for perceptual losses."),
-    click.option("--snapshot", type=PATH, help="Write the averaged weights in fp16 there at every validation."),
-)
-
-
-training_options = gathered("choices", _OPTIONS, (field.name for field in fields(TrainingChoices)), TrainingChoices)
-"""Give a command all options of a training run; it receives them as one argument `choices`."""
 
 
 def run_training(
