@@ -52,8 +52,8 @@ class Report:
             "width": self.width,
             "height": self.height,
             "noise": {
-                "gain": self.noise.green_gain,
-                "read_variance": self.noise.green_read_variance,
+                "gain": self.noise.green_gain if self.noise.known else None,
+                "read_variance": self.noise.green_read_variance if self.noise.known else None,
                 "source": self.noise.source,
                 "confidence": self.noise.confidence,
             },

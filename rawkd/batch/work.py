@@ -125,7 +125,7 @@ def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure
             photo = read_raw(path, decoder=worker.decoder)
             try:
                 prepared = prepare(photo, worker.localised(assignment.options).denoise, worker.context)
-                return Measured(prepared.noise, prepared.noise_warnings)
+                return Measured(prepared.noise if prepared.noise.known else None, prepared.noise_warnings)
             except NoiseError:
                 return Measured(None)
     except Exception as error:  # one bad photo must not cost the others

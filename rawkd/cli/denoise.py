@@ -114,6 +114,6 @@ def refuse_folder(photo: Path) -> None:
 
 def _summary(report: Report) -> str:
     """One line: what became of a photo, and how."""
-    noise = f"gain {report.noise.green_gain:.2g} ({report.noise.source})"
+    noise = f"gain {report.noise.green_gain:.2g} ({report.noise.source})" if report.noise.known else "noise unknown"
     network = "nothing removed" if report.student is None else f"{report.student} on {report.device} {report.precision}"
     return f"{report.input.name} -> {report.output.name}: {noise}, {network}, {report.seconds['total']:.1f} s"

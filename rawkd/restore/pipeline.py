@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rawkd.errors import NoiseError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.engines import Engines
@@ -16,7 +17,7 @@ from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.region import part_with_context
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.defects import with_known_defects, without_defects
-from rawkd.sensor.noise import NoiseModel
+from rawkd.sensor.noise import UNKNOWN_NOISE, NoiseModel
 from rawkd.sensor.rows import level_rows
 
 FINE_BITS = 14
@@ -116,7 +117,7 @@ def prepare(
 
     Raises
     ------
-    NoiseError: if no noise parameters can be found.
+    NoiseError: if no noise parameters can be found; never where nothing is removed, unless by a named calibration file.
     """
     context = context or Context()
     warnings = photo.warnings
@@ -126,7 +127,12 @@ def prepare(
         warnings += row_warnings
     if noise is not None:
         return Prepared(photo, noise, warnings)
-    noise, noise_warnings = _noise_of(photo, options, context)
+    try:
+        noise, noise_warnings = _noise_of(photo, options, context)
+    except NoiseError:
+        if options.calibration is not None or not options.keeps_everything:
+            raise
+        noise, noise_warnings = UNKNOWN_NOISE, ()
     return Prepared(photo, noise, warnings, noise_warnings)
 
 

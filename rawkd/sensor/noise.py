@@ -13,6 +13,8 @@ import numpy as np
 from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
 
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseModel:
@@ -22,7 +24,7 @@ class NoiseModel:
     ----------
     gain : (4,) float64 for R, Gr, Gb, B in signal units, positive; the greens equal.
     read_variance : (4,) float64 in squared signal units, not negative; quantisation (1/12 DN^2) included.
-    source : given | calibration | profile | blind | iso, and what was done to it.
+    source : given | calibration | profile | blind | iso, and what was done to it; unknown for `UNKNOWN_NOISE`.
     confidence : 0..1, one half where it is a prior.
     """
 
@@ -44,6 +46,11 @@ class NoiseModel:
         object.__setattr__(self, "read_variance", read)
 
     @property
+    def known(self) -> bool:
+        """Whether these are parameters of a photo, and not `UNKNOWN_NOISE`."""
+        return self.source != UNKNOWN
+
+    @property
     def green_gain(self) -> float:
         """The gain by which a student is chosen: that of the greens."""
         return float(self.gain[1])
@@ -57,6 +64,9 @@ class NoiseModel:
         """Noise variance at the signal `planes`, (4, h, w) -> (4, h, w)."""
         return self.gain[:, None, None] * np.maximum(planes, 0) + self.read_variance[:, None, None]
 
+
+UNKNOWN_NOISE = NoiseModel(np.array(1.0), np.array(0.0), UNKNOWN, 0.0)
+"""Stands for the noise of a photo that nothing is removed from, where it cannot be found; its numbers mean nothing."""
 
 READ_PRIOR_SLOPE, READ_PRIOR_OFFSET = 2.18, 1.20
 """The line log b = 2.18 log a + 1.20 of the DND cameras (Brooks et al. 2019, random_noise_levels)."""

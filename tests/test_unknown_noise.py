@@ -1,0 +1,54 @@
+"""Where nothing is removed, noise that cannot be found is no error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_photos import noisy_photo
+
+from rawkd.cli import main
+from rawkd.errors import NoiseError
+from rawkd.files.read.raw import read_raw
+from rawkd.files.write.dng import write_dng
+from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import prepare
+
+
+class TestNothingToRemove:
+    """A photo of four blocks, without NoiseProfile and ISO: its noise cannot be found."""
+
+    @pytest.fixture
+    def tiny(self, tmp_path: Path) -> Path:
+        photo = replace(noisy_photo(40, 40, iso=None), noise_profile=())
+        path = tmp_path / "tiny.dng"
+        write_dng(path, photo, preview=None, software="test")
+        return path
+
+    def test_noise_that_cannot_be_found_is_no_error(self, tiny: Path, tmp_path: Path) -> None:
+        report = process_file(tiny, tmp_path / "out.dng", ProcessOptions(DenoiseOptions(strength=0.0)))
+        assert report.record()["noise"] == {
+            "gain": None,
+            "read_variance": None,
+            "source": "unknown",
+            "confidence": 0.0,
+        }
+        np.testing.assert_array_equal(read_raw(tmp_path / "out.dng").frame, read_raw(tiny).frame)
+
+    def test_the_command_says_unknown(self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["denoise", str(tiny), "-o", str(tmp_path / "out.dng"), "--strength", "0"]) == 0
+        shown = capsys.readouterr()
+        assert "noise unknown" in shown.out + shown.err
+
+    def test_to_remove_noise_it_is_one(self, tiny: Path) -> None:
+        with pytest.raises(NoiseError, match="blocks"):
+            prepare(read_raw(tiny), DenoiseOptions())
+
+    def test_a_broken_calibration_file_stays_one(self, tiny: Path, tmp_path: Path) -> None:
+        broken = tmp_path / "broken.json"
+        broken.write_text("{}")
+        with pytest.raises(NoiseError, match="broken"):
+            prepare(read_raw(tiny), DenoiseOptions(strength=0.0, calibration=broken))
