@@ -320,7 +320,7 @@ def test_models(family: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ends = [title.index(name) + len(name) for name in ("gain or sigma", "params", "GMAC/MP", "(noisy)")]
     for row in rows:  # numbers end where the title of their column ends
         assert all(row[end - 1] != " " and row[end : end + 1] in ("", " ") for end in ends), row
-    assert "ISO 83-4 200" in rows[0]  # gains 1e-5 to 5e-4 over 1.2e-5 a full frame has at ISO 100
+    assert "ISO 80-4000" in rows[0]  # gains 1e-5 to 5e-4 over 1.2e-5, which a full frame has at ISO 100
     assert "1e-05 .. 0.0005" in rows[0]
     assert main(["models", "--model", str(family), "--verbose"]) == 0
     assert "Apache-2.0" in capfd.readouterr().out

@@ -21,7 +21,8 @@ from rawkd.report import camera_name
 OLD_KEYS = [
     "input", "camera", "iso", "exposure_s", "aperture", "datetime", "cfa", "frame", "active_area", "default_crop",
     "orientation", "pixel_aspect", "bits", "black_dn", "white_dn", "saturation_dn", "as_shot_neutral",
-    "camera_from_xyz", "baseline_exposure", "noise_profile", "noise", "row_noise", "known_defects", "student", "warnings",
+    "camera_from_xyz", "baseline_exposure", "noise_profile", "noise", "row_noise", "known_defects", "student",
+    "warnings",
 ]  # fmt: skip
 """Keys that scripts read: more may come, none may go."""
 
@@ -76,6 +77,16 @@ def test_groups_and_units(photo: Path, family: Path, capfd: pytest.CaptureFixtur
     assert gain == pytest.approx(noise["gain"][1], rel=5e-3)
     assert read_dn == pytest.approx(np.sqrt(noise["read_variance"][1]) * (16000 - 512), rel=5e-3)
     assert noise["read_variance"][1] == pytest.approx(READ_VARIANCE, rel=1)
+    for name, signal in (("mid_grey", 0.18), ("shadows", 0.01)):
+        snr = signal / np.sqrt(noise["gain"][1] * signal + noise["read_variance"][1])
+        assert noise[f"snr_{name}"] == pytest.approx(snr)
+        shown_snr = found[f"SNR in {name.replace('_', ' ')}"]
+        assert float(shown_snr.split(" : 1")[0]) == pytest.approx(snr, rel=0.05)  # two digits
+        assert f"({20 * np.log10(snr):.0f} dB)" in shown_snr
+    # the variance at mid grey, as shot noise of a full frame (1.2e-5 at ISO 100), to the next third of a stop: 12 %
+    iso = 100 * (noise["gain"][1] + noise["read_variance"][1] / 0.18) / 1.2e-5
+    assert noise["full_frame_iso"] == pytest.approx(iso, rel=0.13)
+    assert found["comparable to"] == f"ISO {noise['full_frame_iso']} of a full-frame camera"
 
 
 def test_json_keeps_its_keys(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:

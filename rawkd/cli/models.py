@@ -98,14 +98,9 @@ def _cells(card: ModelCard, *, with_gains: bool) -> tuple[str, ...]:
 def _in_words(low: float, high: float) -> str:
     """The ISO range of a full-frame camera with such noise."""
     from rawkd.sensor.iso_prior import FULL_FRAME_GAIN
+    from rawkd.sensor.noise_figures import BASE_ISO, usual_iso
 
-    first, last = (_rounded(100 * gain / FULL_FRAME_GAIN) for gain in (low, high))
-    return f"ISO {first:,}-{last:,}".replace(",", " ")
-
-
-def _rounded(iso: float) -> int:
-    """Two significant digits."""
-    return int(float(f"{iso:.1e}"))
+    return "ISO {}-{}".format(*(usual_iso(BASE_ISO * gain / FULL_FRAME_GAIN) for gain in (low, high)))
 
 
 def _quality(card: ModelCard) -> str:

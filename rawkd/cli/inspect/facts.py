@@ -16,6 +16,7 @@ from rawkd.photo import RawPhoto
 from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, prepare
+from rawkd.sensor.noise_figures import MID_GREY, SHADOWS, equivalent_iso, signal_to_noise
 from rawkd.sensor.rows import measure_rows
 
 Record = dict[str, Any]
@@ -107,6 +108,9 @@ def _noise(prepared: Prepared, photo: RawPhoto) -> Record:
         "read_noise_dn": (np.sqrt(noise.read_variance) * photo.levels.range_dn).tolist(),
         "source": noise.source,
         "confidence": noise.confidence,
+        "snr_mid_grey": signal_to_noise(noise, MID_GREY),
+        "snr_shadows": signal_to_noise(noise, SHADOWS),
+        "full_frame_iso": equivalent_iso(noise),
     }
 
 

@@ -137,21 +137,35 @@ def _numbers(values: Sequence[float], digits: int = 4) -> str:
 
 def _noise(record: Record) -> Rows:
     noise = record["noise"]
-    gain, read = noise["gain"], noise["read_noise_dn"]
-    read_signal = [value**0.5 for value in noise["read_variance"]]
-    alike = len(set(gain)) == 1 and len(set(noise["read_variance"])) == 1
-    planes = slice(1, 2) if alike else slice(None)
-    channels = "" if alike else " (R Gr Gb B)"
     confidence = noise["confidence"]
     word = "high" if confidence >= SURE else "medium" if confidence >= UNSURE else "low"
     return [
-        ("gain", f"{_numbers(gain[planes], 3)}{channels}"),
-        ("read noise", f"{_numbers(read[planes], 3)} DN, {_numbers(read_signal[planes], 3)} of white{channels}"),
+        ("gain", _planes(noise["gain"])),
+        (
+            "read noise",
+            f"{_planes(noise['read_noise_dn'], ' DN')}, greens {noise['read_variance'][1] ** 0.5:.3g} of white",
+        ),
+        ("SNR in mid grey", _ratio(noise["snr_mid_grey"])),
+        ("SNR in shadows", f"{_ratio(noise['snr_shadows'])} at 1 % of white"),
+        ("comparable to", f"ISO {noise['full_frame_iso']} of a full-frame camera"),
         ("source", noise["source"]),
         ("confidence", f"{word} ({confidence:.2f})"),
         ("NoiseProfile", _numbers(record["noise_profile"], 3) or "none"),
         ("row noise", _row_noise(record["row_noise"])),
     ]
+
+
+def _planes(values: Sequence[float], unit: str = "") -> str:
+    """Three digits of R, Gr, Gb, B; one number where they are alike."""
+    shown = [f"{value:.3g}" for value in values]
+    return f"{shown[0]}{unit}" if len(set(shown)) == 1 else f"{' '.join(shown)}{unit} (R Gr Gb B)"
+
+
+def _ratio(snr: float) -> str:
+    """A signal-to-noise ratio as 45 : 1 and in decibels."""
+    from rawkd.sensor.noise_figures import decibels
+
+    return f"{snr:.2g} : 1 ({decibels(snr):.0f} dB)" if snr < 100 else f"{snr:.0f} : 1 ({decibels(snr):.0f} dB)"
 
 
 def _row_noise(rows: Record | None) -> str:
