@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -145,6 +146,20 @@ def test_commands_on_the_examples_run(
         paths = [Path(line) for line in out.splitlines()]
         assert all((with_examples / path).stat().st_size for path in paths)
         assert not {with_examples / path for path in paths} & before
+
+
+def test_the_summary_and_the_json_are_as_shown(with_examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seconds and the number format depend on the machine."""
+    photo = "examples/canon-s40-box-made-noisy.dng"
+    assert main(["denoise", photo, "--json"]) == 0
+    written = capsys.readouterr()
+    shown = dict(blocks((ROOT / "docs" / "get-started.md").read_text(encoding="utf-8")))["text"]
+    changing = re.compile(r"bf16|f32|[\d.]+ s$", re.MULTILINE)
+    assert changing.sub("_", written.err) == changing.sub("_", shown)
+    example = json.loads(dict(blocks((ROOT / "docs" / "reference.md").read_text(encoding="utf-8")))["json"])
+    record = json.loads(written.out)
+    assert list(example) == list(record)
+    assert [list(example[key]) for key in ("noise", "seconds")] == [list(record[key]) for key in ("noise", "seconds")]
 
 
 def test_other_commands_name_things_that_exist() -> None:
