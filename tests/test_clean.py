@@ -51,9 +51,9 @@ def test_few_pictures_serve_as_far_as_they_go(tmp_path: Path, count: int) -> Non
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(InputError, match=r"no usable picture \(0 skipped\): add photographs of at least 32 pixels"):
+    with pytest.raises(InputError, match=r"no usable picture \(0 skipped\)\. Add pictures of at least 32 pixels"):
         find_pictures([tmp_path], 32)
-    with pytest.raises(InputError, match=r"nowhere is no folder of pictures: name one with --data"):
+    with pytest.raises(InputError, match=r"nowhere: not a folder\. Give a folder of pictures with --data"):
         find_pictures([tmp_path / "nowhere"], 32)
 
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_used_is_named_once_and_skipped(tmp_path: Path) -> None:
     assert len(skipped) == 5
     for name in ("000-empty.jpg", "cut.png", "text.tif", "noise.dng"):
         assert sum(name in line for line in skipped) == 1
-    assert any("00-tiny.png: 200 x 31 pixels are fewer than the 32 of a crop" in line for line in skipped)
+    assert any("00-tiny.png: 200 x 31 pixels are smaller than a crop of 32" in line for line in skipped)
 
 
 def test_nothing_but_damage_is_refused_and_named(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_grey_and_transparent_pictures_become_colour(tmp_path: Path) -> None:
 def test_a_raw_file_must_leave_room_to_be_turned(tmp_path: Path, side: int, usable: bool) -> None:
     write_dng(tmp_path / "photo.dng", noisy_photo(side, side, pattern=CFAPattern.RGGB), preview=None, software="test")
     if not usable:
-        with pytest.raises(InputError, match="30 x 30 pixels are fewer than the 32 of a crop"):
+        with pytest.raises(InputError, match="30 x 30 pixels are smaller than a crop of 32"):
             find_pictures([tmp_path], 32)
         return
     training, _ = find_pictures([tmp_path], 32)

@@ -137,5 +137,5 @@ def test_every_recipe_can_be_run_and_written_down(recipe: Recipe) -> None:
 
 
 def test_an_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(UsageError, match=r"there is no recipe 'fast': choose one of fanet-fast, .*wavelet-unet"):
+    with pytest.raises(UsageError, match=r"there is no recipe 'fast'\. Choose one of fanet-fast, .*wavelet-unet"):
         recipe_named("fast")

@@ -288,26 +288,26 @@ def test_the_command_finds_a_recipe_that_trains(
     [
         ({"colour": 1}, "unknown field colour"),
         ({"name": None}, "the field name is missing"),
-        ({"steps": "many"}, "the field steps is no int"),
-        ({"batch": True}, "the field batch is no int"),
-        ({"learning_rate": [1]}, "the field learning_rate is no float"),
-        ({"config": 3}, "the field config is no dict"),
-        ({"noise": {"model": 1}}, "the field model is no str"),
+        ({"steps": "many"}, "the field steps is not of type int"),
+        ({"batch": True}, "the field batch is not of type int"),
+        ({"learning_rate": [1]}, "the field learning_rate is not of type float"),
+        ({"config": 3}, "the field config is not of type dict"),
+        ({"noise": {"model": 1}}, "the field model is not of type str"),
         ({"noise": {"grain": 1}}, "unknown field grain"),
-        ({"noise": 5}, "the field noise is no NoiseRecipe"),
+        ({"noise": 5}, "the field noise is not of type NoiseRecipe"),
     ],
 )
 def test_files_that_are_no_recipe_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     plain = {key: value for key, value in (recipe_json(BASE) | change).items() if value is not None}
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(plain))
-    with pytest.raises(UsageError, match=rf"recipe\.json is no recipe \({message}\): name a file that a search has"):
+    with pytest.raises(UsageError, match=rf"recipe\.json: not a recipe \({message}\)\. Give a file that"):
         recipe_named(str(path))
 
 
 def test_a_file_that_is_no_object_is_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("[]")
-    with pytest.raises(UsageError, match="Recipe is no object"):
+    with pytest.raises(UsageError, match="Recipe is not an object"):
         recipe_named(str(tmp_path / "recipe.json"))
 
 
@@ -319,5 +319,5 @@ def test_recipes_come_back_from_their_files(tmp_path: Path) -> None:
     path.write_text(json.dumps(recipe_json(BASE) | {"learning_rate": 1}))
     assert read_recipe(path).learning_rate == 1
     path.write_text("{")
-    with pytest.raises(UsageError, match="is no recipe"):
+    with pytest.raises(UsageError, match="not a recipe"):
         read_recipe(path)

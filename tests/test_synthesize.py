@@ -1,4 +1,4 @@
-"""Synthesised noise: its moments at every level, its clipping and steps, rows and tails, and what is told of it.
+"""Synthesised noise: its moments at every level, clipping and steps, rows and tails, and the simulated estimate of it.
 
 Tolerances are five standard errors of the estimate, computed from the moments of the law itself; every statistic has a
 twin, noise of another law, that must fail it.
@@ -24,7 +24,7 @@ from rawkd.training.data.synthesize import (
     add_noise,
     camera_at,
     draw_camera,
-    told_noise,
+    estimated_noise,
 )
 
 SIGMAS = 5.0
@@ -287,27 +287,27 @@ def test_cameras_of_the_dark() -> None:
     camera = draw_camera(rng, 1e-4, 1e-2, model="eld")
     assert camera.tail is not None
     assert camera.row_variance > 0
-    with pytest.raises(UsageError, match="no noise model 'gauss': choose poisson-gaussian or eld"):
+    with pytest.raises(UsageError, match=r"no noise model 'gauss'\. Choose poisson-gaussian or eld"):
         draw_camera(rng, 1e-4, 1e-2, model="gauss")
 
 
-def test_what_is_told_errs_like_an_estimator() -> None:
+def test_estimates_have_the_errors_of_an_estimator() -> None:
     camera, rng = camera_at(1e-3), np.random.default_rng(0)
-    told = [told_noise(camera, rng, gain_error=0.12, read_error=0.4) for _ in range(2000)]
-    gains = np.log([noise.green_gain / camera.gain for noise in told])
-    reads = np.log([noise.green_read_variance / camera.total_read_variance for noise in told])
+    estimates = [estimated_noise(camera, rng, gain_error=0.12, read_error=0.4) for _ in range(2000)]
+    gains = np.log([noise.green_gain / camera.gain for noise in estimates])
+    reads = np.log([noise.green_read_variance / camera.total_read_variance for noise in estimates])
     for errors, spread in ((gains, 0.12), (reads, 0.4)):
         assert errors.mean() == pytest.approx(0, abs=SIGMAS * spread / np.sqrt(2000))
         assert errors.std() == pytest.approx(spread, rel=SIGMAS / np.sqrt(4000))
     assert abs(np.corrcoef(gains, reads)[0, 1]) < SIGMAS / np.sqrt(2000)
 
 
-def test_without_errors_the_truth_is_told() -> None:
+def test_an_estimate_without_errors_is_the_truth() -> None:
     camera = Camera(1e-3, 2e-6, white_dn=1000, black_dn=64, row_variance=3e-7)
-    told = told_noise(camera, np.random.default_rng(0), gain_error=0.0, read_error=0.0)
-    np.testing.assert_array_equal(told.gain, camera.noise_model().gain)
-    np.testing.assert_array_equal(told.read_variance, camera.noise_model().read_variance)
-    assert told.green_read_variance == pytest.approx(2e-6 + 1e-6 / 12 + 3e-7, rel=1e-12)
+    estimate = estimated_noise(camera, np.random.default_rng(0), gain_error=0.0, read_error=0.0)
+    np.testing.assert_array_equal(estimate.gain, camera.noise_model().gain)
+    np.testing.assert_array_equal(estimate.read_variance, camera.noise_model().read_variance)
+    assert estimate.green_read_variance == pytest.approx(2e-6 + 1e-6 / 12 + 3e-7, rel=1e-12)
 
 
 def test_the_standard_camera() -> None:

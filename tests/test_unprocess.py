@@ -119,5 +119,5 @@ def test_wrong_pictures_are_refused() -> None:
     look = random_look(np.random.default_rng(0))
     with pytest.raises(InputError, match="int16"):
         unprocess(np.zeros((4, 4, 3), np.int16), look)
-    with pytest.raises(InputError, match="picture is an"):
+    with pytest.raises(InputError, match="picture must be an"):
         unprocess(np.zeros((4, 4), np.uint8), look)

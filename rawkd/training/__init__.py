@@ -1,1 +1,1 @@
-"""Making students."""
+"""Train, distil and export denoising networks."""

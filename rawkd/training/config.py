@@ -1,4 +1,4 @@
-"""Recipes as typed values: everything that decides what a training run computes."""
+"""Training recipes: typed settings that fully determine what a training run computes."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from rawkd.training.noise_recipe import AWGN, NoiseRecipe
 
 @dataclass(frozen=True)
 class Recipe:
-    """One family: its network, its subranges, and how each student is trained.
+    """Settings of one family of students: network, noise subranges, training.
 
     Attributes
     ----------
     name : of the family. network, config : a key of `networks.NETWORKS` and its configuration without the anchor.
-    noise_units : whether the network is told its anchor and works in units of noise (`blocks.NoiseUnits`).
-    low, high, num_subranges : the gains covered, shared out evenly in log (Feature-Align paper, eq. 5 and 6); with
-        "awgn" the standard deviations, white being 255, and both alike for one.
-    overlap : by how much of its width in log a student's training range exceeds its subrange on either side;
-        overlap_below : the same below, None for the same.
-    steps, batch, crop_px : optimiser steps, crops a step, edge of a crop in packed pixels ("awgn": of the picture).
-    tries : places drawn for a crop, of which the most detailed is taken.
-    learning_rate, kernel_rate : Adam's, and Muon's for the kernels between features (`muon.wide_kernels`), None for
-        Adam alone. warmup_steps : before the full rate. decay : share of the steps, at the end, in which the rate falls
-        along a cosine; 1 for all of them. ema, clip_norm : the average that is exported; gradient clip.
-    losses : weight by name, keys of `losses.LOSSES`.
-    leaves, skies, lamps : shares of dead leaves, of skies with stars, of lamps in the dark (`data.night_sky`).
-    seed : of weights, data and noise; validation uses its own.
+    noise_units : whether the network gets its anchor and works in units of noise (`blocks.NoiseUnits`).
+    low, high, num_subranges : range of gains, divided evenly in log (Feature-Align paper, eq. 5 and 6). With "awgn",
+        range of noise standard deviations, white 255; low may equal high.
+    overlap : by what fraction of its width in log the training range of a student exceeds its subrange at each end.
+    overlap_below : the same at the low end; None: `overlap`.
+    steps, batch, crop_px : optimiser steps, crops per step, side of a crop in packed pixels ("awgn": in pixels).
+    tries : random positions per crop, of which the most detailed is used.
+    learning_rate : of Adam. kernel_rate : learning rate of Muon for the kernels between features (`muon.wide_kernels`);
+        None: Adam only. warmup_steps : linear warm-up. decay : final fraction of the steps in which the rate falls
+        along a cosine, 0..1. ema : decay of the weight average that is exported. clip_norm : gradient clipping.
+    losses : weight by name, keys of `losses.terms.LOSSES`.
+    leaves, skies, lamps : fractions of crops with dead leaves, starry skies, lamps in the dark (`data.night_sky`).
+    seed : of weights, data and noise; validation has its own.
     """
 
     name: str
@@ -67,32 +67,32 @@ class Recipe:
 
     @property
     def input(self) -> str:
-        """What the network sees, as a card states it: planes (a packed mosaic), or grey or rgb pictures.
+        """Kind of input, as in a card: planes (a packed mosaic), or grey or rgb pictures.
 
         Raises
         ------
-        UsageError: if its channels are not those of a picture, which "awgn" needs.
+        UsageError: if "awgn" is combined with a network that does not take pictures.
         """
         if self.noise.model != AWGN:
             return "planes"
         channels = self.config.get("channels", 4)
         kinds = [kind for kind in PICTURES if CHANNELS[kind] == channels]
         if not kinds:
-            raise UsageError(f"recipe {self.name} sees {channels} planes, and awgn is noise of grey or colour pictures")
+            raise UsageError(f"recipe {self.name} takes {channels} planes, but awgn needs grey or colour pictures")
         return kinds[0]
 
     @property
     def crop_side_px(self) -> int:
-        """Pixels of a picture along the edge of a crop."""
+        """Side of a crop, pixels of a picture."""
         return self.crop_px if self.noise.model == AWGN else 2 * self.crop_px
 
     def edges(self) -> list[float]:
-        """The num_subranges + 1 edges of the subranges in gain."""
+        """Return the num_subranges + 1 edges of the subranges in gain."""
         span = math.log(self.high / self.low)
         return [self.low * math.exp(span * index / self.num_subranges) for index in range(self.num_subranges + 1)]
 
     def subrange(self, index: int) -> NoiseSubrange:
-        """The gains for which student `index` is chosen.
+        """Return the gains for which student `index` is used.
 
         Raises
         ------
@@ -104,16 +104,16 @@ class Recipe:
         return NoiseSubrange(edges[index], edges[index + 1])
 
     def training_range(self, index: int) -> tuple[float, float]:
-        """The gains at which student `index` is trained: its subrange and the overlaps."""
+        """Return the gains at which student `index` is trained: its subrange plus the overlaps."""
         subrange = self.subrange(index)
         width = subrange.high / subrange.low
         below = self.overlap if self.overlap_below is None else self.overlap_below
         return subrange.low / width**below, subrange.high * width**self.overlap
 
     def anchor(self, index: int) -> Anchor:
-        """The noise that student `index` sees: its subrange's geometric middle, read variance on the prior line.
+        """Return the k-sigma anchor of student `index`: geometric middle of its subrange, read variance from the prior.
 
-        With "awgn" that of the middle sigma, of the picture as it is.
+        With "awgn", the noise of the middle sigma; pictures are not transformed.
         """
         subrange = self.subrange(index)
         middle = math.sqrt(subrange.low * subrange.high)
@@ -122,14 +122,14 @@ class Recipe:
         return Anchor(middle, read_variance_prior(middle))
 
     def network_config(self, index: int) -> dict[str, Any]:
-        """The configuration of student `index`, as its card states it."""
+        """Return the network configuration of student `index`, as in its card."""
         if not self.noise_units:
             return dict(self.config)
         anchor = self.anchor(index)
         return {**self.config, "anchor": [anchor.gain, anchor.read_variance]}
 
     def student_name(self, index: int, family: str | None = None) -> str:
-        """Of student `index` of a family, by default the recipe's: its number, or its sigma where that is the noise."""
+        """Return the name of student `index`: family (default: the recipe's name) and index, or sigma for awgn."""
         subrange = self.subrange(index)
         if self.noise.model != AWGN:
             return f"{family or self.name}-{index}"
@@ -137,83 +137,83 @@ class Recipe:
         return "-".join([family or self.name, *sigmas])
 
     def with_noise_model(self, model: str) -> Recipe:
-        """The same recipe with another noise of the sensor.
+        """Return the recipe with another noise model.
 
         Raises
         ------
-        UsageError: if one of both is of finished pictures and the other is not.
+        UsageError: if one of the two models is for finished pictures and the other for raw photos.
         """
         if (model == AWGN) != (self.noise.model == AWGN):
             raise UsageError(
-                f"recipe {self.name} has {self.noise.model} noise, and {model} is of other pictures: choose a recipe "
-                "whose name ends in grey or colour for awgn, and another one for a sensor's noise"
+                f"recipe {self.name} has {self.noise.model} noise, and {model} is for another kind of picture. For "
+                "awgn, choose a recipe whose name ends in grey or colour; for sensor noise, any other recipe."
             )
         return replace(self, noise=replace(self.noise, model=model))
 
     def with_sigma(self, low: float, high: float) -> Recipe:
-        """The same recipe for noise of the standard deviations low to high, white being 255.
+        """Return the recipe for noise with standard deviations low to high, white 255.
 
         Raises
         ------
-        UsageError: if its noise is not "awgn", or they are no range from above 0 to 255.
+        UsageError: if the noise model is not "awgn", or not 0 < low <= high <= 255.
         """
         if self.noise.model != AWGN:
-            raise UsageError(f"recipe {self.name} has noise of a sensor, which --sigma cannot state: leave it out")
+            raise UsageError(f"recipe {self.name} has sensor noise, to which --sigma does not apply: leave it out")
         if not 0 < low <= high <= WHITE:
-            raise UsageError(f"sigma {low:g} to {high:g} is no range between 0 and {WHITE:g}")
+            raise UsageError(f"sigma {low:g} to {high:g} is not a range above 0 and up to {WHITE:g}")
         return replace(self, low=low, high=high)
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Of Adam, and of Muon where it is asked for."""
+        """Learning rates: of Adam, and of Muon if it is used."""
         return (self.learning_rate,) if self.kernel_rate is None else (self.learning_rate, self.kernel_rate)
 
     def with_rates(self, share: float) -> Recipe:
-        """The same recipe with a share of its rates."""
+        """Return the recipe with its learning rates multiplied by `share`."""
         kernel_rate = None if self.kernel_rate is None else share * self.kernel_rate
         return replace(self, learning_rate=share * self.learning_rate, kernel_rate=kernel_rate)
 
     def with_steps(self, steps: int) -> Recipe:
-        """The same recipe on another schedule."""
+        """Return the recipe with another number of steps."""
         return replace(self, steps=steps)
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain JSON values, for cards and checkpoints."""
+    """Return the recipe as plain JSON values, for cards and checkpoints."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return plain
 
 
 def recipe_from_json(plain: dict[str, Any]) -> Recipe:
-    """The inverse of `recipe_json`; fields that are missing have their defaults.
+    """Return the recipe of plain JSON values (inverse of `recipe_json`); missing fields get their defaults.
 
     Raises
     ------
-    ValueError: naming a field that is unknown, missing or of the wrong kind.
+    ValueError: with the name of a field that is unknown, missing or of the wrong type.
     """
     values = _typed(Recipe, plain)
     return Recipe(**{**values, "noise": NoiseRecipe(**_typed(NoiseRecipe, plain.get("noise", {})))})
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a file of JSON, such as a search writes.
+    """Read a recipe from a JSON file, such as a search writes.
 
     Raises
     ------
-    UsageError: naming the file, if it cannot be read or is no recipe.
+    UsageError: if the file cannot be read or is not a recipe.
     """
     try:
         return recipe_from_json(json.loads(path.read_bytes()))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}): name a recipe or its file") from error
+        raise UsageError(f"{path}: cannot be read ({error.strerror}). Give a recipe's name or file.") from error
     except ValueError as error:
-        raise UsageError(f"{path} is no recipe ({error}): name a file that a search has written") from error
+        raise UsageError(f"{path}: not a recipe ({error}). Give a file that `rawkd search` wrote.") from error
 
 
 def _typed(kind: type, plain: Any) -> dict[str, Any]:
-    """The fields of a dataclass, their kinds checked; a whole number serves as a float."""
+    """Return the fields of a dataclass after checking their types; whole numbers are valid floats."""
     if not isinstance(plain, dict):
-        raise ValueError(f"{kind.__name__} is no object")  # noqa: TRY004 -- a wrong value of a file, as the others
+        raise ValueError(f"{kind.__name__} is not an object")  # noqa: TRY004 -- a wrong value in a file, like the others
     hints = get_type_hints(kind)
     if unknown := sorted(plain.keys() - hints.keys()):
         raise ValueError(f"unknown field {unknown[0]}")
@@ -225,5 +225,5 @@ def _typed(kind: type, plain: Any) -> dict[str, Any]:
         kinds: list[type] = [get_origin(choice) or choice for choice in choices]
         allowed = tuple(kind for own in kinds for kind in {float: (int, float), NoiseRecipe: (dict,)}.get(own, (own,)))
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-            raise ValueError(f"the field {name} is no {kinds[0].__name__}")
+            raise ValueError(f"the field {name} is not of type {kinds[0].__name__}")
     return plain

@@ -1,24 +1,25 @@
-"""How a recipe's noise is synthesised."""
+"""The part of a recipe that controls synthetic noise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 AWGN = "awgn"
-"""The noise model of finished pictures: additive, white, Gaussian."""
+"""Noise model of finished pictures: additive white Gaussian noise."""
 
 
 @dataclass(frozen=True)
 class NoiseRecipe:
-    """How noise is synthesised.
+    """Settings of the synthetic noise.
 
     Attributes
     ----------
-    model : "poisson-gaussian"; "eld" (heavy tails, row noise and colour bias besides); "awgn" (additive white Gaussian
-        noise on finished pictures, neither clipped nor rounded, of which nothing below says anything).
-    gain_error, read_error : spread in log of the parameters told to the network, as an estimator errs.
-    near_clean : share of crops whose gain lies up to a factor 100 below the subrange. smoothed : share with smoothed
-        noise, as lossy compression leaves it. wrong_samples : share with hot and cold samples (`data.wrong_samples`).
+    model : "poisson-gaussian"; "eld" (also heavy tails, row noise and colour bias); "awgn" (additive white Gaussian
+        noise on finished pictures, neither clipped nor rounded; the other fields do not apply).
+    gain_error, read_error : standard deviation, in log, of the simulated errors of the noise estimate.
+    near_clean : fraction of crops whose gain is up to 100 times below the subrange.
+    smoothed : fraction of crops with smoothed noise, as after lossy compression.
+    wrong_samples : fraction of crops with hot and dead pixels (`data.wrong_samples`).
     """
 
     model: str = "poisson-gaussian"

@@ -1,7 +1,7 @@
-"""Recipes for finished pictures with additive white Gaussian noise, so that MDRN's own tables can be run.
+"""Recipes for finished pictures with additive white Gaussian noise, to reproduce the tables of MDRN's paper.
 
-One network a sigma, as in the paper; `Recipe.with_sigma` gives another than 50 or a range. Crops, steps and rate are
-our choice, for the paper states none.
+There is one network per sigma, as in the paper; `Recipe.with_sigma` sets a sigma other than 50, or a range. Crops,
+steps and learning rate are our choice, because the paper does not state them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rawkd.training.config import Recipe
 from rawkd.training.noise_recipe import AWGN, NoiseRecipe
 
 SIGMA = 50.0
-"""Where nothing else is asked for; it stands in both of the paper's tables."""
+"""Default noise level; it is in both tables of the paper."""
 
 MDRN_2B_GREY = Recipe(
     "mdrn-2b-grey",
@@ -33,7 +33,7 @@ MDRN_2B_GREY = Recipe(
     kernel_rate=6e-3,
     noise=NoiseRecipe(model=AWGN),
 )
-"""About an hour on one CPU thread with AMX."""
+"""Trains in about an hour on one CPU thread with AMX."""
 MDRN_2B_COLOUR = replace(MDRN_2B_GREY, name="mdrn-2b-colour", config=asdict(MDRNConfig(channels=3, blocks=2)))
 MDRN_GREY = replace(
     MDRN_2B_GREY,
@@ -44,7 +44,7 @@ MDRN_GREY = replace(
     learning_rate=4e-4,
     kernel_rate=None,
 )
-"""For a GPU; never trained to its end here."""
+"""For a GPU. We have never run it to the end."""
 MDRN_COLOUR = replace(MDRN_GREY, name="mdrn-colour", config=asdict(MDRNConfig(channels=3)))
 PICTURE_RECIPES = (
     MDRN_2B_GREY,

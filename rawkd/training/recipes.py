@@ -1,4 +1,4 @@
-"""The recipes that ship: typed Python, one value a family."""
+"""The recipes that ship with rawkd, one per family."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FAST = FANetConfig(
     patch=True,
     block="gated",
 )
-"""The FA-Net that ships: patches, gated blocks, skips of half width; inside both of the paper's budgets."""
+"""The shipped FA-Net: patches, gated blocks, skips of half width. It keeps both budgets of the paper."""
 
 TEACHER = NAFNetConfig(widths=(48, 96, 192, 384), encoder_blocks=(2, 2, 4, 8), decoder_blocks=(2, 2, 2))
-"""The teacher: 9.6 million parameters, 86 GMAC a megapixel."""
+"""The teacher: 9.6 million parameters, 86 GMAC per megapixel."""
 BALANCED = replace(
     FAST, widths=(64, 96, 144, 224), encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3), guide_limit=64.0
 )
-"""The balanced tier: 2.5 million parameters, 14.4 GMAC a megapixel. A CPU computes six times the multiply-accumulates
-of `FAST` in little over twice its time."""
+"""The balanced tier: 2.5 million parameters, 14.4 GMAC per megapixel. It has six times the multiply-accumulates of
+`FAST`, but takes only a little over twice the time on a CPU."""
 LARGE = replace(BALANCED, widths=(96, 144, 224, 352), encoder_blocks=(1, 2, 4, 8), decoder_blocks=(2, 2, 4))
-"""A teacher that grows out of `BALANCED`: 9.6 million parameters, 37 GMAC a megapixel."""
+"""A teacher that can be initialised from `BALANCED` (`run.grow`): 9.6 million parameters, 37 GMAC per megapixel."""
 DENSE = FANetConfig(
     widths=(48, 64, 96, 144),
     encoder_blocks=(1, 1, 2, 3),
@@ -47,19 +47,19 @@ DENSE = FANetConfig(
     guide_limit=64.0,
     block="dense-gated",
 )
-"""Full 3x3 convolutions, which suit a CPU's matrix unit: 2.2 million parameters, 12.9 GMAC a megapixel."""
+"""Full 3x3 convolutions, which suit a CPU's matrix unit: 2.2 million parameters, 12.9 GMAC per megapixel."""
 DENSE_LARGE = replace(DENSE, widths=BALANCED.widths, encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3))
-"""7.3 million parameters, 40 GMAC a megapixel."""
+"""7.3 million parameters, 40 GMAC per megapixel."""
 
 SMALL_MWRCANET = MWRCANetConfig(widths=(24, 32, 48), blocks=(1, 2, 4))
-"""22 GMAC a megapixel: the four steps of `siamese` run to their end on a CPU."""
+"""22 GMAC per megapixel: small enough to run all four steps (`distill.four_steps`) on a CPU."""
 SMALL_MWRESNET = MWResNetConfig(widths=(24, 32, 48), blocks=2)
-"""23 GMAC a megapixel."""
+"""23 GMAC per megapixel."""
 
 
 def _plain(config: Any) -> dict[str, Any]:
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
-    values.pop("anchor", None)  # the recipe's subrange decides it
+    values.pop("anchor", None)  # it depends on the subrange
     return values
 
 
@@ -76,7 +76,8 @@ FANET_FAST = Recipe(
     losses={"charbonnier": 0.5, "own-noise-charbonnier": 0.5},
     leaves=0.2,
 )
-"""The shipped family: many small crops, half of them with the noise of the subrange below, which teaches detail."""
+"""The shipped family. It trains on many small crops, half of them with the noise of the next lower subrange, which
+improves detail."""
 BALANCED_DENSE = replace(
     FANET_FAST,
     name="balanced-dense",
@@ -91,13 +92,14 @@ BALANCED_DENSE = replace(
     lamps=0.05,
     noise=replace(FANET_FAST.noise, wrong_samples=0.15, smoothed=0.08),
 )
-"""One network for all gains that has also seen stars, lamps, wrong samples and smoothed noise."""
+"""One network for all gains, also trained on stars, lamps, hot and dead pixels, and smoothed noise."""
 BEST_DENSE = replace(BALANCED_DENSE, name="best-dense", config=_plain(DENSE_LARGE), kernel_rate=4e-3, decay=0.05)
-"""Its rate stays high almost to the end: `best-dense-96` and `best-dense-128` go on with larger crops and anneal it."""
+"""Its learning rate stays high almost to the end. `best-dense-96` and `best-dense-128` continue with larger crops and
+lower it."""
 TEACHER_NAFNET = Recipe(
     "teacher-nafnet", "nafnet", _plain(TEACHER), num_subranges=1, crop_px=128, steps=60_000, kernel_rate=5e-3
 )
-"""One network for all gains, in units of noise."""
+"""One teacher for all gains, in units of noise."""
 MWRESNET = replace(
     TEACHER_NAFNET,
     name="mwresnet",
@@ -108,7 +110,7 @@ MWRESNET = replace(
     learning_rate=1e-4,
     kernel_rate=None,
 )
-"""The original network of the four steps; crops, rate and steps are a choice, the winner states none."""
+"""The original network of the four steps. Crops, learning rate and steps are our choice; the authors state none."""
 MWRESNET_COLOUR = replace(
     MDRN_COLOUR,
     name="mwresnet-colour",
@@ -118,7 +120,8 @@ MWRESNET_COLOUR = replace(
     steps=400_000,
     learning_rate=1e-4,
 )
-"""The winner's colour track has the same networks on three channels; its pictures were a phone's, ours have awgn."""
+"""The NTIRE 2020 winner used the same networks on three channels in the colour track. Its pictures came from a phone;
+ours have additive white Gaussian noise."""
 SMALL = replace(MWRESNET, name="mwresnet-small", config=_plain(SMALL_MWRESNET), steps=20_000, learning_rate=1e-3)
 
 MDRN_2B = replace(
@@ -128,7 +131,7 @@ MDRN_2B = replace(
     config=_plain(MDRNConfig(blocks=2)),
     noise_units=False,
 )
-"""MDRN's tiny student on a packed mosaic, on anchored values; crops, rate and steps are a choice."""
+"""MDRN's small student for packed mosaics, on anchored values. Crops, learning rate and steps are our choice."""
 
 RECIPES = {
     recipe.name: recipe
@@ -202,14 +205,14 @@ RECIPES = {
 
 
 def recipe_named(name: str) -> Recipe:
-    """The recipe of that name, or of a file of that name (`read_recipe`).
+    """Return the recipe of that name, or read it from a file of that name (`read_recipe`).
 
     Raises
     ------
-    UsageError: if there is none, or the file is no recipe.
+    UsageError: if there is neither, or the file is not a recipe.
     """
     if name in RECIPES:
         return RECIPES[name]
     if Path(name).is_file():
         return read_recipe(Path(name))
-    raise UsageError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}, or a recipe's file")
+    raise UsageError(f"there is no recipe {name!r}. Choose one of {', '.join(RECIPES)}, or give a recipe file.")

@@ -1,1 +1,1 @@
-"""From clean pictures to noisy training batches."""
+"""Turn clean pictures into noisy training batches."""

@@ -1,7 +1,7 @@
-"""Augmentations that keep a mosaic a mosaic.
+"""Augmentations that preserve the Bayer pattern.
 
-Source: Bayer-preserving augmentation, Liu et al., CVPRW 2019 (arXiv 1904.12945): flip or transpose, then crop until the
-phase is RGGB again. Pictures are turned before they are mosaicked, which is exact. Exposure range: our choice.
+Source: Bayer-preserving augmentation, Liu et al., CVPRW 2019 (arXiv 1904.12945): flip or transpose, then crop to RGGB
+phase. Pictures are flipped before they become mosaics, which needs no crop. The exposure range is our choice.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from rawkd.photo import FloatArray
 from rawkd.sensor.bayer import BayerSymmetry, pack, unpack
 
 EXPOSURE_STOPS = (-3.0, 0.3)
-"""Range of the random exposure: the network must see dark frames."""
+"""Range of the random exposure. It goes far below 0 so that the network sees dark frames."""
 
 
 def turn_picture(picture: NDArray[Any], symmetry: BayerSymmetry) -> NDArray[Any]:
-    """(H, W, 3) flipped and transposed."""
+    """Return an (H, W, 3) picture transposed and then flipped."""
     out = picture.swapaxes(0, 1) if symmetry.transpose else picture
     return out[:: -1 if symmetry.flip_rows else 1, :: -1 if symmetry.flip_columns else 1]
 
 
 def turn_planes(planes: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
-    """(4, h, w) planes of an RGGB mosaic turned as a mosaic and cropped to RGGB: up to one packed pixel smaller."""
+    """Return the (4, h, w) planes of an RGGB mosaic after a symmetry and a crop to RGGB phase.
+
+    The crop removes up to one packed pixel per axis.
+    """
     mosaic = unpack(planes)
     data = mosaic.T if symmetry.transpose else mosaic
     if symmetry.flip_rows:
@@ -37,11 +40,11 @@ def turn_planes(planes: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
 
 
 def random_symmetry(rng: np.random.Generator) -> BayerSymmetry:
-    """One of the eight, all alike."""
+    """Return one of the eight symmetries with equal probability."""
     rows, columns, transpose = rng.integers(0, 2, 3).astype(bool)
     return BayerSymmetry(bool(rows), bool(columns), bool(transpose))
 
 
 def random_exposure(rng: np.random.Generator) -> float:
-    """A factor 2^U(-3, 0.3)."""
+    """Return an exposure factor 2^u with u uniform in -3..0.3."""
     return float(2 ** rng.uniform(*EXPOSURE_STOPS))

@@ -1,8 +1,8 @@
-"""Batches of finished pictures with additive white Gaussian noise: neither unprocessing, nor a mosaic, nor k-sigma.
+"""Batches of finished pictures with additive white Gaussian noise. There is no unprocessing, mosaic or k-sigma.
 
-Source: the field's protocol since DnCNN (Zhang et al., TIP 2017): clean 8-bit pictures, random crops in the eight
-symmetries, noise of a known standard deviation that is neither clipped nor rounded. Crops are drawn by area from
-pictures that are kept decoded, so nothing is read in between.
+Source: the usual protocol since DnCNN (Zhang et al., TIP 2017): clean 8-bit pictures, random crops in eight symmetries,
+noise of a known standard deviation, neither clipped nor rounded. Pictures are drawn in proportion to their area and
+stay decoded in memory.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from rawkd.training.data.dataset import SECOND_NOISE, Batch
 from rawkd.training.data.synthesize import NoiseShare
 
 HALVED = (2 / 3, 1 / 3)
-"""Shares of crops whose picture is halved once and twice at least: the pictures of this field are small and sharp."""
+"""Fractions of crops whose picture is halved at least once and at least twice. Halved pictures are sharp, like the
+small pictures of the usual test sets."""
 WITHOUT_GAIN = 1e6
-"""`Batch.black` of noise that does not grow with the signal: far below any value, so that all count alike."""
+"""Value of `Batch.black` for noise that does not depend on the signal. It is far above any signal, so that all samples
+have equal weight."""
 
 
 class AwgnBatches(Dataset[Batch]):
-    """Batch number -> batch of pictures, white 1; the same whatever was drawn before.
+    """Batches of noisy pictures by index, white 1. A batch depends only on the seed and its index.
 
     Parameters
     ----------
-    pictures : where crops come from. recipe, subrange : how many, how large, and at what sigma; uniform in a range.
-    seed, length : of the batches. exact : crop anywhere (validation).
-    weaker : shares of the variance that the second noise of `Batch.weaker` has (of gains there is nothing to share);
-        None for no second. The first is the same with or without it.
+    pictures : source of the crops. recipe, subrange : number and size of the crops, and sigma (uniform in a range).
+    seed : of the batches. length : number of batches. exact : crop at any position (validation).
+    weaker : fraction of the variance for the second noise in `Batch.weaker` (the gain does not apply); None for no
+        second noise. It does not change the first noise.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class AwgnBatches(Dataset[Batch]):
 
 
 def _batch(clean: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> Batch:
-    """(n, c, h, w) crops with fresh noise of (n,) standard deviations; scale 1, offset 0: the values are signal."""
+    """Return a batch of (n, c, h, w) crops with new noise of (n,) standard deviations; scale 1 and offset 0."""
     count, channels = clean.shape[:2]
     noise = rng.standard_normal(clean.shape, np.float32)
     return Batch(
@@ -97,11 +99,12 @@ def _batch(clean: FloatArray, sigma: FloatArray, rng: np.random.Generator) -> Ba
 def crop_of_picture(
     pictures: CleanSet, side_px: int, channels: int, rng: np.random.Generator, tries: int = 1
 ) -> FloatArray:
-    """A random crop of a random picture (by area) in a random symmetry, (channels, side, side), white 1.
+    """Return a random crop in a random symmetry, (channels, side, side) float32, white 1.
 
     Parameters
     ----------
-    tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
+    pictures : one is drawn, with probability proportional to its area. side_px : side of the crop.
+    tries : random positions, of which the most detailed is used (`crops.draw_window`).
     """
     window, halvings = draw_window(pictures.draw(rng), side_px, tries, rng, HALVED)
     for _ in range(halvings):

@@ -1,4 +1,4 @@
-"""The batches that a recipe's noise model asks for."""
+"""Create the training batches for the noise model of a recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def batches_of(
     exact: bool = False,
     weaker: NoiseShare | None = None,
 ) -> Batches:
-    """Batch number -> batch: noisy mosaics, or with "awgn" noisy pictures; see the two classes for the parameters."""
+    """Return batches of noisy mosaics, or of noisy pictures for "awgn"; the two classes explain the parameters."""
     if recipe.noise.model == AWGN:
         return AwgnBatches(pictures, recipe, subrange, seed=seed, length=length, exact=exact, weaker=weaker)
     return NoisyBatches(pictures, recipe, subrange, seed=seed, length=length, exact=exact, weaker=weaker)

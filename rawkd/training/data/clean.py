@@ -1,6 +1,6 @@
-"""Where clean pictures come from: folders of photographs, and raw files binned until their noise is gone.
+"""Find and decode clean training pictures: folders of photographs, and raw files that are binned to reduce noise.
 
-Pictures are decoded once and kept in memory, up to a limit. What cannot be read is counted and named, not hidden.
+Pictures are decoded once and kept in memory up to a limit. Unusable files are listed with the reason.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from rawkd.photo import FloatArray, Mosaic
 from rawkd.sensor.bayer import Unification, pack
 
 MEMORY_LIMIT = 4 << 30
-"""Bytes of decoded pictures that are kept."""
+"""Largest size of the decoded pictures in memory, bytes."""
 
 
 class CleanSet:
-    """Clean pictures, decoded once and kept up to a memory limit; larger ones are decoded again when drawn.
+    """A set of clean pictures. They stay decoded up to a memory limit; the others are decoded again when drawn.
 
     Attributes
     ----------
-    paths : the usable pictures. skipped : "file: why" of those left out, of all that were found together.
-    folders : below which they were looked for.
+    paths : the usable pictures. skipped : "file: reason" for every file that was left out of this and the other set.
+    folders : the folders that were searched.
     """
 
     def __init__(self, paths: list[Path], min_side_px: int, memory_limit: int) -> None:
@@ -46,7 +46,7 @@ class CleanSet:
                 continue
             height, width = _mosaic_size(picture)
             if min(height, width) < min_side_px:
-                self.skipped.append(f"{path}: {width} x {height} pixels are fewer than the {min_side_px} of a crop")
+                self.skipped.append(f"{path}: {width} x {height} pixels are smaller than a crop of {min_side_px}")
                 continue
             self.paths.append(path)
             areas.append(height * width)
@@ -57,13 +57,13 @@ class CleanSet:
 
     @property
     def names(self) -> list[str]:
-        """The usable pictures by their places in their folders."""
+        """Names of the usable pictures: their paths relative to the searched folders."""
         return [
             next(path.relative_to(top).as_posix() for top in self.folders if top in path.parents) for path in self.paths
         ]
 
     def without(self, names: set[str]) -> CleanSet:
-        """The set without pictures of such names; itself where it holds none of them, or nothing else."""
+        """Return the set without pictures of these names; the set itself if it has none of them or no others."""
         kept = [path for path, name in zip(self.paths, self.names, strict=True) if name not in names]
         if len(kept) in (0, len(self.paths)):
             return self
@@ -72,7 +72,10 @@ class CleanSet:
         return fewer
 
     def draw(self, rng: np.random.Generator) -> NDArray[Any]:
-        """A random picture, by area: uint8 or uint16 (H, W, 3) sRGB, or the (4, h, w) signal of a binned raw file."""
+        """Return a random picture, with probability proportional to its area.
+
+        It is uint8 or uint16 (H, W, 3) sRGB, or the float32 (4, h, w) signal of a binned raw file.
+        """
         index = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
         path = self.paths[min(index, len(self.paths) - 1)]
         return self._decoded[path] if path in self._decoded else _decode(path)
@@ -86,22 +89,22 @@ def find_pictures(
     *,
     raw: bool = True,
 ) -> tuple[CleanSet, CleanSet]:
-    """Pictures and raw files below `folders`: those to train on and those held out for validation.
+    """Return the training set and the validation (held-out) set of the pictures and raw files below `folders`.
 
     Parameters
     ----------
-    min_side_px : smaller pictures are skipped. hold_out_every : one of so many, in order of name, is held out.
-    memory_limit : bytes of decoded pictures to keep, of both sets together.
-    raw : whether raw files serve; where they do not, they are named among the skipped and the others hold out alone.
+    min_side_px : smaller pictures are skipped. hold_out_every : every n-th picture, by name, is held out.
+    memory_limit : largest size of the decoded pictures of both sets together, bytes.
+    raw : whether to use raw files; otherwise they are listed as skipped.
 
     Raises
     ------
-    InputError: if a folder is missing or nothing usable is found.
+    InputError: if a folder is missing or there is no usable picture.
     """
     paths: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder of pictures: name one with --data")
+            raise InputError(f"{folder}: not a folder. Give a folder of pictures with --data.")
         paths += sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES | RAW_SUFFIXES)
     unfit = [] if raw else [path for path in paths if path.suffix.lower() in RAW_SUFFIXES]
     paths = [path for path in paths if path not in unfit]
@@ -111,12 +114,12 @@ def find_pictures(
         [path for number, path in enumerate(paths) if number % hold_out_every], min_side_px, memory_limit - room
     )
     training.folders = held_out.folders = folders
-    skipped = [f"{path}: a raw file is no finished picture, which this recipe takes" for path in unfit]
+    skipped = [f"{path}: a raw file, but this recipe needs finished pictures" for path in unfit]
     skipped = training.skipped = held_out.skipped = skipped + held_out.skipped + training.skipped
     if not training.paths and not held_out.paths:
         raise InputError(
-            f"{', '.join(map(str, folders))} holds no usable picture ({len(skipped)} skipped"
-            f"{', first ' + skipped[0] if skipped else ''}): add photographs of at least {min_side_px} pixels a side"
+            f"{', '.join(map(str, folders))}: no usable picture ({len(skipped)} skipped"
+            f"{', first ' + skipped[0] if skipped else ''}). Add pictures of at least {min_side_px} pixels a side."
         )
     return training if training.paths else held_out, held_out if held_out.paths else training
 
@@ -126,14 +129,16 @@ def _decode(path: Path) -> NDArray[Any]:
 
 
 def _mosaic_size(picture: NDArray[Any]) -> tuple[int, int]:
-    """Mosaic pixels that a crop may come from: turning a binned raw file costs it a packed pixel."""
+    """Return (height, width) available for crops, mosaic pixels; flipping a binned raw file costs one packed pixel."""
     if picture.dtype == np.float32:
         return 2 * picture.shape[1] - 2, 2 * picture.shape[2] - 2
     return picture.shape[0], picture.shape[1]
 
 
 def binned_raw(path: Path) -> FloatArray:
-    """(4, h, w) float32 signal of a raw file with 2x2 samples of every colour averaged: half the noise, no demosaicing.
+    """Return the (4, h, w) float32 signal of a raw file, with 2x2 samples of every colour averaged.
+
+    This halves the noise without demosaicing.
 
     Raises
     ------
@@ -143,7 +148,7 @@ def binned_raw(path: Path) -> FloatArray:
 
 
 def bin_mosaic(mosaic: Mosaic) -> FloatArray:
-    """(H, W) Bayer signal of any phase -> (4, h, w) planes of the half-size RGGB mosaic, cropped to whole cells."""
+    """Return a Bayer mosaic of any phase at half size: (4, h, w) planes of RGGB, cropped to whole cells."""
     unification = Unification.of(mosaic.data.shape, mosaic.pattern)
     inside = mosaic.data[unification.top :, unification.left :]
     height, width = inside.shape[0] // 4 * 4, inside.shape[1] // 4 * 4

@@ -1,4 +1,4 @@
-"""Clean crops: a window of a picture, turned, exposed, and seen by a random camera."""
+"""Make clean raw crops: a window of a picture in a random symmetry, exposure, and camera colour."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ from rawkd.training.data.unprocess import camera_mosaic, linear_table, linearise
 
 @dataclass(frozen=True)
 class Crop:
-    """One clean crop: (4, h, w) float32 signal in 0..1, and how it would be developed."""
+    """One clean crop.
+
+    Attributes
+    ----------
+    planes : (4, h, w) float32 signal, 0..1. metadata : white balance and colour matrix to develop it.
+    """
 
     planes: FloatArray
     metadata: ProcessMetadata
 
 
 def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tries: int = 1) -> Crop:
-    """A random crop of a random picture (by area), (4, side, side) signal: turned, exposed, seen by a random camera.
+    """Return a random crop, (4, side, side) signal, in a random symmetry, exposure and camera colour.
 
     Parameters
     ----------
-    tries : places that are drawn in the picture; the most detailed is taken (`crops.draw_window`).
+    pictures : one is drawn, with probability proportional to its area. side_px : side of the crop, packed pixels.
+    tries : random positions, of which the most detailed is used (`crops.draw_window`).
     """
     picture = pictures.draw(rng)
     if picture.dtype == np.float32:
@@ -40,7 +46,7 @@ def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tri
 
 
 def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
-    """A crop of a binned raw file: its samples are a camera's already, so only their exposure changes."""
+    """Return a crop of a binned raw file. Its samples are camera samples already, so only the exposure changes."""
     top, left = (int(rng.integers(0, size - side_px)) for size in planes.shape[1:])
     window = planes[:, top : top + side_px + 1, left : left + side_px + 1]
     turned = turn_planes(window, random_symmetry(rng))[:, :side_px, :side_px]
@@ -50,18 +56,21 @@ def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> 
 
 
 def linear_half_size(picture: NDArray[Any]) -> FloatArray:
-    """(2H, 2W, 3) sRGB, uint8 or uint16 -> (H, W, 3) linear of it averaged 2x2, with the averages' finer steps kept."""
+    """Return a (2H, 2W, 3) sRGB picture, uint8 or uint16, averaged 2x2 and linearised, (H, W, 3) float32.
+
+    The averages are not rounded to integers of the source.
+    """
     white = 255 if picture.dtype == np.uint8 else 65535
     return linear_table(4 * white).take(sum_of_fours(picture))
 
 
 def window_of(picture: NDArray[Any], top: int, left: int, side: int) -> NDArray[Any]:
-    """The (side, side, 3) window of an (H, W, 3) picture."""
+    """Return the (side, side, 3) window of an (H, W, 3) picture."""
     return picture[top : top + side, left : left + side]
 
 
 def exposed(linear: FloatArray, rng: np.random.Generator) -> Crop:
-    """A crop of (2h, 2w, 3) linear sRGB: turned, mosaicked by a random camera, and exposed."""
+    """Return a crop of (2h, 2w, 3) linear sRGB in a random symmetry, camera colour and exposure."""
     look = random_look(rng)
     mosaic = camera_mosaic(turn_picture(linear, random_symmetry(rng)), look)
     planes = pack(mosaic) * np.float32(random_exposure(rng))

@@ -1,7 +1,7 @@
-"""Where the crops of clean pictures lie: at full or half size, and where there is something to learn.
+"""Choose positions and scales of the crops of clean pictures, with a preference for detail.
 
-Most of a photograph is smooth, and a network soon knows how to smooth. Of a few places drawn at random the one with the
-most detail is taken, so smooth ones stay, but fewer. Our choice; docs/training.md says what it gains.
+Most of a photograph is smooth, and networks soon learn to denoise smooth areas. We draw a few random positions and use
+the one with the most detail, so smooth crops become rarer but remain. Our choice; docs/training.md states the gain.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 HALVED = (0.3,)
-"""Shares of crops whose picture is halved at least once, at least twice, and so on: halved pictures are sharper."""
+"""Fractions of crops whose picture is halved at least once, at least twice, and so on. Halved pictures are sharper."""
 
 
 def draw_window(
     picture: NDArray[Any], side_px: int, tries: int, rng: np.random.Generator, halved: tuple[float, ...] = HALVED
 ) -> tuple[NDArray[Any], int]:
-    """The most detailed of `tries` random windows of an (H, W, 3) picture, and how often it is to be halved.
+    """Return the most detailed of `tries` random windows of an (H, W, 3) picture, and how often to halve it.
 
     Parameters
     ----------
-    halved : as `HALVED`.
+    side_px : side of the crop after halving. halved : as `HALVED`.
 
     Returns
     -------
-    (side * 2^n, side * 2^n, 3) of the picture itself, and n, less where the picture is too small.
+    The (side * 2^n, side * 2^n, 3) window and n; n is smaller if the picture is too small.
     """
     drawn = rng.random()
     halvings = sum(drawn < share for share in halved)
@@ -41,18 +41,21 @@ def draw_window(
 
 
 def detail(picture: NDArray[Any]) -> float:
-    """Mean absolute difference of neighbours along rows and along columns of every other green sample of (H, W, 3)."""
+    """Return a measure of the detail of an (H, W, 3) picture.
+
+    It is the mean absolute difference of neighbours in every other row and column of green, summed over both axes.
+    """
     green = picture[::2, ::2, 1].astype(np.float32)
     return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
 
 
 def sum_of_fours(picture: NDArray[Any]) -> NDArray[np.uint32]:
-    """(2H, 2W, 3) uint8 or uint16 -> (H, W, 3), four times the mean of 2x2 samples."""
+    """Return the sums of 2x2 samples, (H, W, 3), of a (2H, 2W, 3) picture, uint8 or uint16."""
     wide = picture.astype(np.uint32)
     total: NDArray[np.uint32] = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
     return total
 
 
 def half_size(picture: NDArray[Any]) -> NDArray[Any]:
-    """(2H, 2W, 3) uint8 or uint16 -> (H, W, 3) of the same kind, the mean of 2x2 samples, rounded."""
+    """Return the rounded means of 2x2 samples, (H, W, 3), of a (2H, 2W, 3) picture; uint8 or uint16 as the input."""
     return ((sum_of_fours(picture) + 2) >> 2).astype(picture.dtype)

@@ -1,6 +1,6 @@
-"""Batches for training: clean picture -> mosaic -> noise -> k-sigma, ending in the very transform that inference uses.
+"""Training batches: clean picture -> mosaic -> noise -> k-sigma, the same transform as in inference.
 
-Batch `index` of a seed is always the same, whatever was drawn before: so a resumed run sees what it would have seen.
+A batch depends only on the seed and its index, so a resumed run sees the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.clean_crops import Crop, exposed, picture_crop, window_of
 from rawkd.training.data.leaves import leaves_scene
 from rawkd.training.data.night_sky import sky_crop, with_lamps, with_stars
-from rawkd.training.data.synthesize import Camera, NoiseShare, add_noise, draw_camera, told_noise
+from rawkd.training.data.synthesize import Camera, NoiseShare, add_noise, draw_camera, estimated_noise
 from rawkd.training.data.wrong_samples import with_wrong_samples
 
 SECOND_NOISE = 1
-"""Tells the generator of a batch's second noise from that of all else."""
+"""Extra seed of the random generator of a batch's second noise."""
 LEAVES_SCENES, LEAVES_BATCHES = 16, 4
-"""Generated scenes that a batch draws from; after so many batches a new scene takes the oldest one's place."""
+"""Number of generated scenes that a batch draws from, and number of batches after which a new scene replaces the
+oldest."""
 
 
 class Batch(NamedTuple):
-    """One training batch; n crops of h x w packed pixels.
+    """One training batch of n crops of h x w packed pixels.
 
     Attributes
     ----------
-    noisy, clean : (n, 4, h, w) float32 anchored values. sigma : (n,) rms noise of each crop, anchored.
-    black : (n,) the anchor's v / k: anchored values above -black have noise, its variance proportional to the distance.
-    scale, offset : (n, 4) of each crop's `KSigma`, to go back to signal.
+    noisy, clean : (n, 4, h, w) float32 anchored values. sigma : (n,) rms noise of each crop, anchored values.
+    black : (n,) v / k of the anchor; the noise variance of an anchored value y is proportional to y + black.
+    scale, offset : (n, 4) of each crop's `KSigma`, to convert back to signal.
     white_balance : (n, 3) gains. rgb_from_camera : (n, 3, 3), for losses after the ISP.
-    weaker : the same crops with a noise of their own that is weaker, where the strategy asks for it.
+    weaker : the same crops with other, weaker noise, if the strategy uses it.
     """
 
     noisy: Tensor
@@ -55,7 +56,7 @@ class Batch(NamedTuple):
     weaker: Batch | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`, pictures channels-last."""
+        """Return the batch on `device`, pictures in channels-last format."""
 
         def moved(tensor: Tensor) -> Tensor:
             there = tensor.to(device, non_blocking=True)
@@ -64,38 +65,45 @@ class Batch(NamedTuple):
         return self._each(moved)
 
     def first(self, count: int) -> Batch:
-        """Its first crops."""
+        """Return a batch of the first `count` crops."""
         return self._each(lambda tensor: tensor[:count])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with every tensor changed, those of the weaker noise too."""
+        """Return the batch with every tensor changed, including those of `weaker`."""
         weaker = None if self.weaker is None else self.weaker._each(change)
         return Batch._make([*map(change, self[:-1]), weaker])
 
     @property
     def metadata(self) -> ProcessMetadata:
-        """How the crops are developed."""
+        """White balance and colour matrices to develop the crops."""
         return ProcessMetadata(self.white_balance, self.rgb_from_camera)
 
 
 @dataclass(frozen=True)
 class View:
-    """One clean crop, the camera that saw it, what it saw, (4, h, w) signal, and what is told of its noise."""
+    """One crop as a camera recorded it.
+
+    Attributes
+    ----------
+    crop : the clean crop. camera : its noise. noisy : (4, h, w) signal. estimate : noise parameters with the errors of
+        an estimator.
+    """
 
     crop: Crop
     camera: Camera
     noisy: FloatArray
-    told: NoiseModel
+    estimate: NoiseModel
 
     def weaker(self, share: NoiseShare, rng: np.random.Generator) -> View:
-        """The same crop with fresh noise of a share of the camera's; what is told errs by the same factors."""
+        """Return the crop with new noise, a fraction of the camera's; the estimate has the same relative errors."""
         camera = self.camera.with_noise(share)
-        told = NoiseModel(self.told.gain * share.gain, self.told.read_variance * share.read_variance, "synthetic")
-        return View(self.crop, camera, add_noise(self.crop.planes, camera, rng), told)
+        own = self.estimate
+        estimate = NoiseModel(own.gain * share.gain, own.read_variance * share.read_variance, "synthetic")
+        return View(self.crop, camera, add_noise(self.crop.planes, camera, rng), estimate)
 
     def values(self, anchor: Anchor) -> tuple[Any, ...]:
-        """One crop's values of a `Batch`."""
-        ksigma = KSigma.between(self.told, anchor)
+        """Return this crop's values of the fields of a `Batch`, without `weaker`."""
+        ksigma = KSigma.between(self.estimate, anchor)
         variance = self.camera.gain * float(self.crop.planes.mean()) + self.camera.total_read_variance
         sigma = ksigma.scale.mean() * np.sqrt(variance)
         black = np.float32(anchor.read_variance / anchor.gain)
@@ -104,15 +112,15 @@ class View:
 
 
 class NoisyBatches(Dataset[Batch]):
-    """Batch number -> batch.
+    """Batches of noisy mosaics by index.
 
     Parameters
     ----------
-    pictures : where clean crops come from; None for leaves alone. recipe, subrange : what to synthesise.
-    seed, length : of the batches. exact : tell the network the true noise, crop anywhere, and no leaves beside pictures
-        (validation).
-    weaker : shares of gain and read variance of the second noise that `Batch.weaker` is to have; None for no second.
-        The first is the same with or without it.
+    pictures : source of the clean crops; None for dead leaves only. recipe, subrange : what to synthesise.
+    seed : of the batches. length : number of batches.
+    exact : for validation: the true noise parameters, crops at any position, no generated scenes if there are pictures.
+    weaker : fractions of gain and read variance for the second noise in `Batch.weaker`; None for no second noise. It
+        does not change the first noise.
     """
 
     def __init__(
@@ -162,11 +170,14 @@ class NoisyBatches(Dataset[Batch]):
         if self._draws(noise.wrong_samples, rng):
             noisy = with_wrong_samples(noisy, crop.planes, camera, rng)
         gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
-        told = told_noise(camera, rng, gain_error=gain_error, read_error=read_error)
-        return View(crop, camera, noisy, told)
+        estimate = estimated_noise(camera, rng, gain_error=gain_error, read_error=read_error)
+        return View(crop, camera, noisy, estimate)
 
     def _draws(self, share: float, rng: np.random.Generator) -> bool:
-        """Whether a crop is one of a share; nothing is drawn for none, so that older recipes keep their batches."""
+        """Return True with probability `share`, never in validation.
+
+        A share of 0 draws no random number, so that recipes without it keep their batches.
+        """
         return share > 0 and not self.exact and rng.random() < share
 
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:

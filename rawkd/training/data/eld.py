@@ -1,7 +1,7 @@
-"""What Poisson-Gaussian noise leaves out in very low light: heavy tails, row noise and colour bias of five cameras.
+"""Noise of extreme low light that is not Poisson-Gaussian: heavy tails, row noise and colour bias of five cameras.
 
-Source: ELD, Wei et al., CVPR 2020 / TPAMI 2021; parameters as released with its code (Vandermode/ELD, MIT). Counts are
-DN of a 14-bit raw, K is DN a photo-electron; log-linear in log K.
+Source: ELD, Wei et al., CVPR 2020 / TPAMI 2021, with the parameters released with its code (Vandermode/ELD, MIT). Units
+are DN of a 14-bit raw file; K is DN per photo-electron; the logs of the noise scales are linear in log K.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 SATURATION_DN = 16383 - 800
 TAIL_SHAPES = (-0.24, 0.20)
 COLOR_BIAS_DN = 0.5
-"""Spread of the colour bias. Our choice: the released tables list it per camera and gain."""
+"""Standard deviation of the colour bias in units of the row noise. Our choice: the released tables list the bias per
+camera and gain."""
 
 # camera: ((slope, bias, spread) of log read-noise scale, (slope, bias, spread) of log row-noise scale)
 CAMERAS = {
@@ -27,7 +28,13 @@ CAMERAS = {
 
 @dataclass(frozen=True)
 class Extremes:
-    """Noise besides shot noise at one gain, signal units."""
+    """Noise other than shot noise at one gain, signal units.
+
+    Attributes
+    ----------
+    read_variance, row_variance : of the read noise and of the offset of a row. tail : Tukey-lambda shape of the read
+        noise. color_bias : offsets of the planes R, Gr, Gb, B.
+    """
 
     read_variance: float
     row_variance: float
@@ -36,7 +43,7 @@ class Extremes:
 
 
 def draw_extremes(rng: np.random.Generator, gain: float) -> Extremes:
-    """The read, row and colour noise that a random one of the cameras has at `gain` (signal units)."""
+    """Return the read, row and colour noise of a random camera at `gain` (signal units)."""
     read, row = CAMERAS[sorted(CAMERAS)[rng.integers(len(CAMERAS))]]
     log_k = np.log(gain * SATURATION_DN)
     scales = [np.exp(slope * log_k + bias + spread * rng.standard_normal()) for slope, bias, spread in (read, row)]

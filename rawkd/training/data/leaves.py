@@ -1,8 +1,8 @@
-"""Clean scenes out of nothing: dead leaves, so that weights can be trained without any photograph.
+"""Generate clean scenes with the dead-leaves model, so that networks can be trained without photographs.
 
-Sources: the dead-leaves model with a power law of radii (exponent 3) after Achddou, Gousseau and Ladjal (SSVM 2021);
-textured leaves after VibrantLeaves (arXiv 2504.10201). Colours come from a prior in Lab instead of photographs, and the
-scene is made in linear light; mixing shares are our choice.
+Sources: dead leaves with a power law of radii (exponent 3), Achddou, Gousseau and Ladjal (SSVM 2021); textured leaves,
+VibrantLeaves (arXiv 2504.10201). Our choices: colours from a prior in Lab instead of photographs, linear light, and the
+probabilities of the kinds of scenes.
 """
 
 from __future__ import annotations
@@ -19,23 +19,17 @@ SUPERSAMPLING = 2
 RADIUS_EXPONENT = 3.0
 SMALLEST_RADIUS_PX, LARGEST_RADIUS_PX = 1.5, 300.0
 TEXTURED_FROM_PX = 10
-"""Radius from which a leaf may be textured and shaded."""
+"""Radius above which a leaf may have texture and shading."""
 TEXTURE_PX = 128
-"""Edge of the tiles of texture, in supersampled pixels."""
+"""Side of a tile of texture, supersampled pixels."""
 FINEST_WEAVE_PX, COARSEST_WEAVE_PX = 2.0, 8.0
-"""Periods of weaves."""
+"""Range of the periods of weaves."""
 
 
 def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """A scene in linear sRGB light.
+    """Return a random scene in linear sRGB, (side, side, 3) float32, 0..1.
 
-    Parameters
-    ----------
-    side_px : edge of the square scene.
-
-    Returns
-    -------
-    (side, side, 3) float32 in 0..1. Its power spectrum falls with a slope of -2 to -3; photographs have -1.3 to -3.
+    Its power spectrum falls with a slope of -2 to -3; that of photographs with -1.3 to -3.
     """
     kind = rng.random()
     if kind < 0.10:
@@ -52,9 +46,9 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
 
 
 def dead_leaves(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Opaque leaves painted back to front, anti-aliased by supersampling.
+    """Return a scene of opaque leaves, painted back to front and anti-aliased by supersampling.
 
-    Every pixel is first painted with its leaf's number; colour, shading and texture are then looked up once.
+    First every pixel gets the number of its leaf; then colour, shading and texture are looked up once.
     """
     fine = side_px * SUPERSAMPLING
     radii = _radii(fine, rng)
@@ -70,7 +64,10 @@ def dead_leaves(side_px: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _radii(fine: int, rng: np.random.Generator) -> DoubleArray:
-    """(n,) radii in supersampled pixels: a power law, and large ones below. Half the scenes have small ones on top."""
+    """Return (n,) radii in supersampled pixels: a few large ones first (at the back), then a power law.
+
+    In half of the scenes all leaves are sorted, so that small ones are in front.
+    """
     low, high = SMALLEST_RADIUS_PX * SUPERSAMPLING, min(LARGEST_RADIUS_PX * SUPERSAMPLING, fine)
     power = 1 - RADIUS_EXPONENT
     count = int(rng.integers(250, 900))
@@ -81,9 +78,10 @@ def _radii(fine: int, rng: np.random.Generator) -> DoubleArray:
 
 
 def _sides(num_leaves: int, rng: np.random.Generator) -> FloatArray:
-    """(n, 3, 6) shapes: sine, cosine and distance of sides, in radii; a side at infinity is none, and a disk has none.
+    """Return the sides of the leaves, (n, 3, 6): sine, cosine, and distance from the centre in radii.
 
-    Four leaves in ten are disks, three rotated rectangles, three convex polygons of 3 to 6 sides.
+    An unused side has an infinite distance; a disk has no sides. 40 % of the leaves are disks, 30 % rotated rectangles,
+    30 % convex polygons with 3 to 6 sides.
     """
     kind = rng.random(num_leaves)[:, None]
     number = np.arange(6)
@@ -96,12 +94,12 @@ def _sides(num_leaves: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _paint(owner: NDArray[np.int16], number: int, y: float, x: float, radius: float, sides: FloatArray) -> None:
-    """Write `number` into the pixels of a leaf around (y, x): within the radius and within all its (3, 6) sides."""
+    """Write `number` into the pixels of a leaf at (y, x): those inside the radius and inside all (3, 6) sides."""
     top, left = max(0, int(y - radius)), max(0, int(x - radius))
     bottom, right = min(owner.shape[0], int(y + radius) + 2), min(owner.shape[1], int(x + radius) + 2)
     dy = np.arange(top, bottom, dtype=np.float32) - np.float32(y)
     half = np.sqrt(np.maximum(np.float32(radius * radius) - dy * dy, 0))
-    # side i is the line sine dy + cosine dx = distance: it ends the rows that it meets on the right, begins the others
+    # side i is the line sine dy + cosine dx = distance: with cosine > 0 it is the right end of a row, else the left end
     sine, cosine, distance = sides[:, :, None]
     ends = (distance * np.float32(radius) - sine * dy) / cosine
     first = np.maximum(np.where(cosine < 0, ends, -half).max(axis=0), -half) + np.float32(x)
@@ -113,12 +111,12 @@ def _paint(owner: NDArray[np.int16], number: int, y: float, x: float, radius: fl
 
 
 def _lit(owner: NDArray[np.intp], x: DoubleArray, radii: DoubleArray, rng: np.random.Generator) -> FloatArray:
-    """Colour of every pixel, (fine, fine, 3): its leaf's, shaded from left to right and textured where it is large."""
+    """Return the colours, (fine, fine, 3): the leaf's colour, for large leaves with shading and texture."""
     num_leaves, fine = len(radii), len(owner)
     palette = _palette(rng)
     colors = palette[rng.integers(len(palette), size=num_leaves)] * np.exp(0.25 * rng.standard_normal((num_leaves, 3)))
     is_textured = (radii > TEXTURED_FROM_PX * SUPERSAMPLING) & (rng.random(num_leaves) < 0.6)
-    is_textured[0] = False  # leaf 0 also owns what no leaf covers
+    is_textured[0] = False  # pixels that no leaf covers belong to leaf 0
     slope = is_textured * rng.uniform(-0.3, 0.3, num_leaves) / radii
     strength = is_textured * rng.uniform(0.2, 1.2, num_leaves)
     texture = _noise_field(TEXTURE_PX, rng.uniform(0.5, 1.5), rng) - np.float32(0.5)
@@ -132,12 +130,12 @@ def _lit(owner: NDArray[np.intp], x: DoubleArray, radii: DoubleArray, rng: np.ra
 
 
 def _of_leaf(values: DoubleArray, owner: NDArray[np.intp]) -> FloatArray:
-    """The values of every pixel's leaf, float32."""
-    return values.astype(np.float32).take(owner, axis=0)  # seven times as fast as indexing
+    """Return for every pixel the value of its leaf, float32."""
+    return values.astype(np.float32).take(owner, axis=0)  # seven times faster than indexing
 
 
 def _palette(rng: np.random.Generator) -> DoubleArray:
-    """(6, 3) linear sRGB colours around three centres of a Lab prior; three scenes in ten are grey."""
+    """Return (6, 3) linear sRGB colours around three random Lab centres; 30 % of the palettes are grey."""
     lightness = rng.beta(1.3, 2.2, 3) * 100
     spread = 0.0 if rng.random() < 0.3 else 18.0 * (2.5 if rng.random() < 0.05 else 1.0)
     chroma = spread * rng.multivariate_normal([0, 0], [[1, 0.3], [0.3, 1]], 3)
@@ -148,7 +146,7 @@ def _palette(rng: np.random.Generator) -> DoubleArray:
 
 
 def _linear_from_lab(lab: DoubleArray) -> DoubleArray:
-    """CIE Lab (D65) to linear sRGB, (n, 3)."""
+    """Convert CIE Lab (D65) to linear sRGB, (n, 3)."""
     fy = (np.clip(lab[:, 0], 0, 100) + 16) / 116
     f = np.column_stack([fy + lab[:, 1] / 500, fy, fy - lab[:, 2] / 200])
     relative = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2)
@@ -158,7 +156,7 @@ def _linear_from_lab(lab: DoubleArray) -> DoubleArray:
 
 
 def _noise_field(side_px: int, slope: float, rng: np.random.Generator) -> FloatArray:
-    """(side, side) numbers in 0..1 around one half whose amplitudes fall as frequency to the power -`slope`."""
+    """Return (side, side) noise in 0..1 with mean about 0.5; its amplitude falls as frequency^-slope."""
     fy = np.fft.fftfreq(side_px)[:, None]
     fx = np.fft.rfftfreq(side_px)[None, :]
     falloff = 1 / np.maximum(np.hypot(fy, fx), 1 / side_px) ** slope
@@ -168,13 +166,13 @@ def _noise_field(side_px: int, slope: float, rng: np.random.Generator) -> FloatA
 
 
 def _coloured_noise(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Such a field between two colours, (side, side, 3)."""
+    """Return a `_noise_field` between two colours, (side, side, 3)."""
     a, b = _palette(rng)[rng.integers(0, 6, 2)]
     return _mixed(a, b, _noise_field(side_px, rng.uniform(0.5, 2.5), rng)[:, :, None])
 
 
 def _stripes(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Lines and letters' stems: hard-edged stripes of changing period at a random angle."""
+    """Return hard-edged stripes of changing period at a random angle, like lines or the stems of letters."""
     y, x = np.mgrid[0:side_px, 0:side_px].astype(np.float32)
     angle, period = rng.uniform(0, np.pi), rng.uniform(3, 40)
     phase = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.uniform(0, 3) * (x * y) / side_px**2
@@ -184,9 +182,10 @@ def _stripes(side_px: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _weave(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Cloth, grilles, roofs: fine waves at a random angle, half of them crossed, down to the finest that pixels hold.
+    """Return fine waves at a random angle, like cloth, grilles or roof tiles; half of them are crossed by others.
 
-    Photographs hold few that are finer than three pixels, so that networks take them for noise or change their pattern.
+    Periods go down to the finest that pixels can represent. Few patterns in photographs are finer than three pixels, so
+    networks that train on photographs alone remove or change them.
     """
     y, x = np.mgrid[0:side_px, 0:side_px].astype(np.float32)
     angle = rng.uniform(0, np.pi)
@@ -201,7 +200,7 @@ def _weave(side_px: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _gradient(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """A smooth sky between two colours with a few round highlights."""
+    """Return a smooth gradient between two colours, with up to five round highlights."""
     y, x = (np.mgrid[0:side_px, 0:side_px] / side_px).astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     t = np.clip(0.5 + (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle), 0, 1)[:, :, None]
@@ -215,13 +214,13 @@ def _gradient(side_px: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _mixed(first: DoubleArray, second: DoubleArray, share: NDArray[Any]) -> FloatArray:
-    """Two colours by the share of the second, (H, W, 1), as a float32 scene."""
+    """Return a float32 mix of two colours; `share` is the fraction of the second, (H, W, 1)."""
     scene: FloatArray = first.astype(np.float32) + (second - first).astype(np.float32) * share.astype(np.float32)
     return scene
 
 
 def _blurred(scene: FloatArray, sigma_px: float) -> FloatArray:
-    """A lens's blur: Gaussian of `sigma_px`."""
+    """Return the scene with Gaussian blur, like that of a lens."""
     from scipy.ndimage import gaussian_filter1d
 
     out = scene

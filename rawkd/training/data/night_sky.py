@@ -1,8 +1,9 @@
-"""Skies with stars, and lamps beside dark walls: what a camera sees at night and photographs rarely hold.
+"""Generate starry skies, and lamps in dark scenes, which are rare in training photographs.
 
-A network that never saw a star takes a faint one for noise. Numbers of a real static sky (32 frames, gain 2e-4): counts
-above a peak S fall as S^-0.75 up to 300 deviations of the noise, widths of 1.6 to 3.6 px at half maximum, 42 stars a
-megapixel above 3 deviations, a sky of 0.002 to 0.012 of white. Ranges around them are our choice.
+A network that was never trained on stars removes faint ones as noise. We measured a real static sky (32 frames, gain
+2e-4): the number of stars with a peak above S falls as S^-0.75 up to 300 noise standard deviations, the full width at
+half maximum is 1.6 to 3.6 px, there are 42 stars per megapixel above 3 standard deviations, and the sky level is 0.002
+to 0.012 of white. The ranges around these values are our choice.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from rawkd.training.data.synthesize import Camera
 from rawkd.training.data.unprocess import random_look
 
 FAINTEST, BRIGHTEST = 3.0, 300.0
-"""Peaks of stars in standard deviations of the sky's noise."""
+"""Range of the peaks of stars, in standard deviations of the sky's noise."""
 SLOPE = 0.75
-"""Number of stars above a peak S is proportional to S^-SLOPE."""
+"""The number of stars with a peak above S is proportional to S^-SLOPE."""
 NARROWEST_PX, WIDEST_PX = 1.6, 3.6
-"""Full widths at half maximum, mosaic pixels."""
+"""Range of the full width at half maximum, mosaic pixels."""
 MOST_ELONGATED = 1.25
 FEWEST_PER_MP, MOST_PER_MP = 20.0, 400.0
 DARKEST_SKY, BRIGHTEST_SKY = 0.0008, 0.03
 TINT = 0.2
-"""Spread in log of a star's red and blue against a neutral one."""
+"""Standard deviation, in log, of a star's colour relative to neutral."""
 FAR = 4.0
-"""Standard deviations of a star's profile beyond which it is nothing."""
+"""Standard deviations of a star's profile beyond which it is cut off."""
 SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Rows and columns of the planes R, Gr, Gb, B in their cell."""
+"""Row and column of the planes R, Gr, Gb, B in a cell."""
 PIXELS_OF_A_MEGAPIXEL = 1e6
 
 
 def sky_crop(side_px: int, rng: np.random.Generator) -> Crop:
-    """A sky without stars: a level, a slope, faint clouds; (4, side, side) signal."""
+    """Return a sky without stars, (4, side, side) signal: a level, a slope, and faint clouds."""
     look = random_look(rng)
     level = math.exp(rng.uniform(math.log(DARKEST_SKY), math.log(BRIGHTEST_SKY)))
     y, x = np.mgrid[0:side_px, 0:side_px] / side_px - 0.5
@@ -48,10 +49,9 @@ def sky_crop(side_px: int, rng: np.random.Generator) -> Crop:
 
 
 def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator) -> Crop:
-    """The crop with point sources whose peaks are counted in the camera's noise on the crop's mean level.
+    """Return the crop with stars whose peaks are multiples of the camera's noise at the mean level of the crop.
 
-    At least one star: a crop without any teaches nothing of them. A part of the stars is placed near the edges and
-    beyond, so that only their wings are seen.
+    There is at least one star. Some lie slightly outside the crop, so that only their wings are visible.
     """
     planes = crop.planes.copy()
     height, width = planes.shape[1:]
@@ -67,7 +67,7 @@ def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator) -> Crop:
 
 
 def with_lamps(crop: Crop, rng: np.random.Generator) -> Crop:
-    """The crop darkened, with one to three blown discs in it whose edges are as soft as a lens leaves them."""
+    """Return the crop darkened, with one to three bright (mostly clipped) discs with soft edges, like lamps."""
     height, width = crop.planes.shape[1:]
     planes = crop.planes * np.float32(math.exp(rng.uniform(math.log(0.01), math.log(0.3))))
     for _ in range(int(rng.integers(1, 4))):
@@ -86,14 +86,14 @@ def with_lamps(crop: Crop, rng: np.random.Generator) -> Crop:
 
 
 def _peaks(count: int, rng: np.random.Generator) -> DoubleArray:
-    """(count,) peaks in deviations: a power law cut off at both ends, by the inverse of its distribution."""
+    """Return (count,) random peaks in noise standard deviations, from a power law truncated at both ends."""
     low, high = FAINTEST**-SLOPE, BRIGHTEST**-SLOPE
     peaks: DoubleArray = (low - rng.random(count) * (low - high)) ** (-1 / SLOPE)
     return peaks
 
 
 def _add_star(planes: FloatArray, peaks: DoubleArray, fwhm_px: float, rng: np.random.Generator) -> None:
-    """Add an elongated Gaussian of (3,) peaks R, G, B at a random place of the mosaic, in place."""
+    """Add an elongated Gaussian with (3,) peaks R, G, B at a random position of the mosaic; changes `planes`."""
     height, width = planes.shape[1:]
     y, x = rng.uniform(-2, 2 * height + 2), rng.uniform(-2, 2 * width + 2)
     sigma = fwhm_px / math.sqrt(8 * math.log(2))
@@ -111,7 +111,7 @@ def _add_star(planes: FloatArray, peaks: DoubleArray, fwhm_px: float, rng: np.ra
 
 
 def _clouds(side_px: int, rng: np.random.Generator) -> DoubleArray:
-    """(side, side) smooth numbers of about unit spread: a coarse field of noise, interpolated."""
+    """Return smooth (side, side) noise with a standard deviation of about 1: interpolated coarse noise."""
     from scipy.ndimage import zoom
 
     coarse = rng.standard_normal((4, 4))

@@ -1,8 +1,7 @@
-"""From a clean mosaic to a noisy one, as a camera would have written it, and what an estimator would say of it.
+"""Add synthetic camera noise to a clean mosaic, and simulate the errors of a noise estimate.
 
-Sources: Poisson-Gaussian model and the line between read variance and gain from Brooks et al., CVPR 2019; heavy tails,
-row noise and colour bias from ELD, Wei et al., CVPR 2020 (parameters in `eld.py`). Ranges without a source are our
-choice.
+Sources: Poisson-Gaussian model and linear relation of log read variance and log gain, Brooks et al., CVPR 2019; heavy
+tails, row noise and colour bias, ELD, Wei et al., CVPR 2020 (parameters in `eld.py`). All other ranges are our choice.
 """
 
 from __future__ import annotations
@@ -18,14 +17,17 @@ from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.data.eld import draw_extremes
 
 EXACT_POISSON_BELOW = 16.0
-"""Electrons below which Poisson numbers are drawn exactly; above, their third-order Cornish-Fisher expansion."""
+"""Number of electrons below which Poisson noise is drawn exactly; above, we use a Cornish-Fisher expansion."""
 MOST_SMOOTHING = 0.25
-"""Of the cameras that smooth: a sample then has a half of its own noise and a quarter of either neighbour's."""
+"""Largest `Camera.smoothing`: the weight of a sample's own noise is then 1/2, that of each neighbour 1/4."""
 
 
 @dataclass(frozen=True)
 class NoiseShare:
-    """A weaker noise as shares of another's gain and read variance, 0..1; noise r times weaker has 1 / r^2 of both."""
+    """Weaker noise as fractions of another noise's gain and read variance, 0..1.
+
+    Noise with a standard deviation r times smaller has 1 / r^2 of both.
+    """
 
     gain: float
     read_variance: float
@@ -36,17 +38,17 @@ SAME_NOISE = NoiseShare(1.0, 1.0)
 
 @dataclass(frozen=True)
 class Camera:
-    """One drawn camera setting.
+    """Noise parameters of one camera setting, signal units.
 
     Attributes
     ----------
-    gain, read_variance : noise of the sensor before quantisation, signal units.
-    white_dn : integers between black and white; None leaves the signal continuous.
-    black_dn : integers below black that the file can hold (0: the camera clips at black).
-    row_variance : variance of a row's common offset. tail : Tukey-lambda shape of the read noise; None is Gaussian.
-    color_bias : (4,) offset per plane R, Gr, Gb, B.
-    smoothing : share of its noise that a sample gets from either neighbour in its row and its column of a plane, as
-        lossy compression and a camera's own noise reduction leave it; gain and read variance are those that remain.
+    gain, read_variance : of the sensor before quantisation.
+    white_dn : number of integer levels between black and white; None: no quantisation.
+    black_dn : number of integer levels below black (0: the camera clips at black).
+    row_variance : variance of the common offset of a row. tail : Tukey-lambda shape of the read noise; None: Gaussian.
+    color_bias : (4,) offsets of the planes R, Gr, Gb, B.
+    smoothing : weight of each neighbour's noise in the row and in the column of a plane, 0..0.25, like after lossy
+        compression or in-camera noise reduction. The variance is restored, so gain and read variance stay valid.
     """
 
     gain: float
@@ -60,15 +62,15 @@ class Camera:
 
     @property
     def total_read_variance(self) -> float:
-        """Read variance with quantisation, (1/12) DN^2, and rows: what a calibration finds."""
+        """Read variance including quantisation, (1/12) DN^2, and row noise, as a calibration would measure it."""
         quantisation = 0.0 if self.white_dn is None else 1 / (12 * self.white_dn**2)
         return self.read_variance + quantisation + self.row_variance
 
     def with_noise(self, share: NoiseShare) -> Camera:
-        """The camera with a share of its gain and of its total read variance.
+        """Return the camera with fractions of its gain and total read variance.
 
-        Its integers are finer to match, so that quantisation keeps its part in the read variance, and lie as low below
-        black.
+        It has finer integers, so that quantisation keeps its part of the read variance and the range below black
+        stays the same.
         """
         weaker = math.sqrt(share.read_variance)
         red, green_r, green_b, blue = (weaker * bias for bias in self.color_bias)
@@ -83,12 +85,12 @@ class Camera:
         )
 
     def noise_model(self) -> NoiseModel:
-        """The true noise parameters."""
+        """Return the true noise parameters."""
         return NoiseModel(np.full(4, self.gain), np.full(4, self.total_read_variance), source="synthetic")
 
 
 def camera_at(gain: float) -> Camera:
-    """A 14-bit camera with black 512 whose read variance lies on the prior line."""
+    """Return a 14-bit camera with black level 512 and the read variance of the prior at `gain`."""
     return Camera(gain, read_variance_prior(gain), white_dn=16383 - 512, black_dn=512)
 
 
@@ -101,14 +103,16 @@ def draw_camera(
     smoothed: float = 0.0,
     model: str = "poisson-gaussian",
 ) -> Camera:
-    """A camera whose gain is log-uniform in [low, high]; a `near_clean` share lies up to a factor 100 below.
+    """Return a random camera with a gain log-uniform in [low, high].
 
-    A `smoothed` share has smoothed its noise, by up to a quarter from either neighbour.
+    The read variance follows the line of Brooks et al. with a standard deviation of 0.7 in log, which covers the
+    cameras of DND and SIDD. A fifth of the cameras has no quantisation; the others have 14 bits, above a gain of 2e-4
+    also 10 or 12. An eighth clips at black.
 
-    Read variance: Brooks et al.'s line with a spread of 0.7 in log, which holds both DND's and SIDD's cameras.
-    A fifth of the cameras write continuous values, the others 12 or 14 bits (10 at high gains); an eighth clips at
-    black.
-    `model` "eld" adds heavy tails, row noise and colour bias of one of ELD's cameras.
+    Parameters
+    ----------
+    near_clean : probability of a gain up to 100 times lower. smoothed : probability of smoothed noise.
+    model : "poisson-gaussian", or "eld" with heavy tails, row noise and colour bias of one of ELD's cameras.
 
     Raises
     ------
@@ -129,22 +133,22 @@ def draw_camera(
             gain, extremes.read_variance, white, black, extremes.row_variance, extremes.tail, extremes.color_bias
         )
     else:
-        raise UsageError(f"there is no noise model {model!r}: choose poisson-gaussian or eld")
+        raise UsageError(f"there is no noise model {model!r}. Choose poisson-gaussian or eld.")
     if smoothed and rng.random() < smoothed:
         return replace(camera, smoothing=float(rng.uniform(0, MOST_SMOOTHING)))
     return camera
 
 
 def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> FloatArray:
-    """Shot noise, read noise, clipping and quantisation of a camera.
+    """Return the signal with a camera's shot noise, read noise, clipping and quantisation.
 
     Parameters
     ----------
-    clean : (..., 4, h, w) float32 signal of the planes R, Gr, Gb, B, 0..1 (above: clipped at white like a sensor).
+    clean : (..., 4, h, w) float32 signal of the planes R, Gr, Gb, B, 0..1; larger values are clipped at white.
 
     Returns
     -------
-    The noisy signal, same shape, float32: unclipped below unless the file could not hold it, at most 1.
+    The noisy signal, same shape, float32, at most 1; negative values are clipped only at the camera's lowest integer.
     """
     noisy = _poisson(clean * np.float32(1 / camera.gain), rng)
     noisy *= np.float32(camera.gain)
@@ -156,7 +160,7 @@ def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> Fl
     if camera.smoothing:
         noisy = clean + _smoothed(noisy - clean, camera.smoothing)
     if camera.row_variance:
-        # the two planes of a mosaic row share its offset
+        # both planes of a mosaic row have the same offset
         rows = rng.standard_normal((*clean.shape[:-3], 2, clean.shape[-2], 1), np.float32)
         noisy += np.float32(np.sqrt(camera.row_variance)) * np.repeat(rows, 2, axis=-3)
     if any(camera.color_bias):
@@ -170,7 +174,7 @@ def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> Fl
 
 
 def _smoothed(noise: FloatArray, share: float) -> FloatArray:
-    """Noise of the same variance whose neighbours along the last two axes are alike (at the edge a little more so)."""
+    """Return noise of the same variance, correlated between neighbours along the last two axes (more at the edge)."""
     for axis in (-1, -2):
         beyond = [(0, 0)] * noise.ndim
         beyond[axis] = (1, 1)
@@ -181,8 +185,13 @@ def _smoothed(noise: FloatArray, share: float) -> FloatArray:
     return noise
 
 
-def told_noise(camera: Camera, rng: np.random.Generator, *, gain_error: float, read_error: float) -> NoiseModel:
-    """What an estimator would report: gain and read variance with log-normal errors of the given spread."""
+def estimated_noise(camera: Camera, rng: np.random.Generator, *, gain_error: float, read_error: float) -> NoiseModel:
+    """Return a simulated noise estimate: the true parameters with log-normal errors.
+
+    Parameters
+    ----------
+    gain_error, read_error : standard deviations of the errors of gain and read variance, in log.
+    """
     return NoiseModel(
         np.full(4, camera.gain * np.exp(gain_error * rng.standard_normal())),
         np.full(4, camera.total_read_variance * np.exp(read_error * rng.standard_normal())),
@@ -191,10 +200,10 @@ def told_noise(camera: Camera, rng: np.random.Generator, *, gain_error: float, r
 
 
 def _poisson(expected: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Poisson numbers with the expected counts, float32.
+    """Return Poisson-distributed float32 numbers with the expected counts.
 
-    Above `EXACT_POISSON_BELOW` the Cornish-Fisher expansion with skewness and kurtosis: mean, variance and skewness are
-    those of Poisson to 1 %, and nothing is rounded (a unit is far below the spread there).
+    Above `EXACT_POISSON_BELOW` we use the Cornish-Fisher expansion with skewness and kurtosis. Its mean, variance and
+    skewness match Poisson to 1 %. These numbers are not rounded: one electron is far below the spread there.
     """
     mean = np.maximum(expected, 0)
     root = np.sqrt(mean)
@@ -210,9 +219,10 @@ def _poisson(expected: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def _tukey_lambda(shape: float, size: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Tukey-lambda numbers of unit variance: Q(u) = (u^l - (1-u)^l)/l over its standard deviation; l above -1/2.
+    """Return Tukey-lambda numbers of unit variance: Q(u) = (u^l - (1-u)^l)/l over its standard deviation.
 
-    The variance is 2/l^2 (1/(1 + 2l) - B(1 + l, 1 + l)), B being Euler's beta; at l = 0 the law is the logistic one.
+    The variance is 2/l^2 (1/(1 + 2l) - B(1 + l, 1 + l)) with Euler's beta function B, for a shape l above -1/2. At
+    l = 0 the distribution is logistic.
     """
     uniform = rng.random(size).clip(1e-12, 1 - 1e-12)
     if abs(shape) < 1e-3:

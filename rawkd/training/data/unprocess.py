@@ -1,10 +1,9 @@
-"""Unprocessing: an sRGB photograph back to the linear mosaic that a camera could have seen.
+"""Unprocessing: convert an sRGB photograph to a linear mosaic that a camera could have recorded.
 
 Source: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019 (arXiv 1811.11127); matrices,
-constants and order from its public code (Apache-2.0). The wider gains are those of YOND's training. It is the mirror of
-`rawkd.render.isp.process`: below the highlights, processing with `Look.metadata` and then `tone` gives the photograph
-back.
-Pure numpy; every random number comes from the generator that is handed in.
+constants and order from its public code (Apache-2.0). The wider ranges of the gains are those of YOND's training.
+Unprocessing is the inverse of `rawkd.render.isp.process`: below the highlights, processing with `Look.metadata` and
+then `tone` restores the photograph.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ CAMERA_FROM_XYZ: DoubleArray = np.array(
         [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.097, 0.1581, 0.5181]],
     ]
 )
-"""(4, 3, 3) XYZ to camera of the four cameras of the Darmstadt Noise Dataset."""
+"""(4, 3, 3) matrices from XYZ to camera colour of the four cameras of the Darmstadt Noise Dataset."""
 
 HIGHLIGHT_FROM = 0.9
-"""Mean camera colour from which the inverse gains fade, so that white stays saturated."""
+"""Mean camera colour above which the inverse gains fade out, so that white stays saturated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """How one picture is taken to have been developed.
+    """Assumed development settings of a picture.
 
     Attributes
     ----------
-    camera_from_rgb : (3, 3) linear sRGB to white-balanced camera colour, rows summing to 1.
-    red_gain, blue_gain : white balance, green's being 1. rgb_gain : brightening of all channels.
+    camera_from_rgb : (3, 3) matrix from linear sRGB to white-balanced camera colour; its rows sum to 1.
+    red_gain, blue_gain : white balance; that of green is 1. rgb_gain : brightening of all channels.
     """
 
     camera_from_rgb: DoubleArray
@@ -53,20 +52,27 @@ class Look:
 
     @property
     def gains(self) -> DoubleArray:
-        """(3,) multipliers that make camera R, G, B grey, without the brightening."""
+        """(3,) white-balance gains of R, G, B, without the brightening."""
         return np.array([self.red_gain, 1.0, self.blue_gain])
 
     def metadata(self, *, brightened: bool = True) -> ProcessMetadata:
-        """What `isp.process` needs to develop the picture; not `brightened` is the paper's own losses' habit."""
+        """Return the metadata with which `isp.process` develops the picture.
+
+        Parameters
+        ----------
+        brightened : whether to include `rgb_gain`; the losses of the paper do not.
+        """
         gains = self.gains * self.rgb_gain if brightened else self.gains
         return ProcessMetadata(gains, np.linalg.inv(self.camera_from_rgb))
 
 
 def random_look(rng: np.random.Generator, *, wide: bool = True) -> Look:
-    """A plausible camera and light.
+    """Return a random camera and illuminant.
 
-    `wide` draws white balances of many cameras and, one time in ten, a picture five times brighter in the raw (YOND);
-    otherwise the paper's own ranges hold.
+    Parameters
+    ----------
+    wide : whether to use the wider white-balance ranges of YOND and, with probability 0.1, a raw signal five times
+        brighter; otherwise the ranges of the paper.
     """
     weights = rng.uniform(1e-8, 1e8, len(CAMERA_FROM_XYZ))
     matrix = camera_from_rgb(np.tensordot(weights / weights.sum(), CAMERA_FROM_XYZ, 1))
@@ -76,19 +82,19 @@ def random_look(rng: np.random.Generator, *, wide: bool = True) -> Look:
 
 
 def inverse_tone(encoded: Floats) -> Floats:
-    """Inverse of smoothstep: 0.5 - sin(asin(1 - 2x) / 3), x clipped to 0..1."""
+    """Return the inverse of smoothstep: 0.5 - sin(asin(1 - 2x) / 3), x clipped to 0..1."""
     values: Floats = 0.5 - np.sin(np.arcsin(1 - 2 * np.clip(encoded, 0, 1)) / 3)
     return values
 
 
 def expand_gamma(encoded: Floats) -> Floats:
-    """Gamma 2.2 to linear, values below 1e-8 raised to it."""
+    """Return linear values of gamma 2.2; values below 1e-8 become 1e-8 first."""
     values: Floats = np.maximum(encoded, 1e-8) ** 2.2
     return values
 
 
 def linearise(rgb: Picture, *, with_tone: bool = True) -> FloatArray:
-    """sRGB, integers or float 0..1, to linear float32 of the same shape; integers through a table of their values.
+    """Return linear float32 values of the same shape for sRGB integers or floats in 0..1.
 
     Raises
     ------
@@ -98,43 +104,42 @@ def linearise(rgb: Picture, *, with_tone: bool = True) -> FloatArray:
         white = 255 if rgb.dtype == np.uint8 else 65535
         return linear_table(white, with_tone=with_tone).take(rgb.astype(np.intp))
     if not np.issubdtype(rgb.dtype, np.floating):
-        raise InputError(f"pictures are uint8, uint16 or float in 0..1, not {rgb.dtype}")
+        raise InputError(f"a picture must be uint8, uint16 or float in 0..1, not {rgb.dtype}")
     encoded = rgb.astype(np.float64)
     return expand_gamma(inverse_tone(encoded) if with_tone else encoded).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
 def linear_table(white: int, *, with_tone: bool = True) -> FloatArray:
-    """(white + 1,) linear float32 of the sRGB integers 0..white; read-only."""
+    """Return the linear float32 values of the sRGB integers 0..white, (white + 1,), read-only."""
     table = linearise(np.arange(white + 1) / white, with_tone=with_tone)
     table.flags.writeable = False
     return table
 
 
 def unprocess(rgb: Picture, look: Look, *, with_tone: bool = True) -> FloatArray:
-    """The mosaic that a camera would have recorded of a picture, without noise.
+    """Return the noise-free mosaic that a camera would have recorded of a picture.
 
     Parameters
     ----------
     rgb : (H, W, 3) sRGB, uint8, uint16 or float 0..1.
-    look : how the picture was developed. with_tone : undo the smoothstep tone too.
+    look : assumed development settings. with_tone : whether to undo the smoothstep tone curve.
 
     Returns
     -------
-    (H, W) float32 RGGB signal in 0..1. Where the picture is nearly white the inverse gains fade away, so that
-    highlights stay saturated in the raw.
+    (H, W) float32 RGGB signal, 0..1. Near white the inverse gains fade out, so that highlights stay saturated.
 
     Raises
     ------
     InputError: for another shape or type.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise InputError(f"a picture is an (H, W, 3) array, not {rgb.shape}")
+        raise InputError(f"a picture must be an (H, W, 3) array, not {rgb.shape}")
     return camera_mosaic(linearise(rgb, with_tone=with_tone), look)
 
 
 def camera_mosaic(linear: FloatArray, look: Look) -> FloatArray:
-    """(H, W, 3) float32 linear sRGB to (H, W) float32 RGGB signal: what `unprocess` does after tone and gamma."""
+    """Return the (H, W) float32 RGGB signal of (H, W, 3) float32 linear sRGB: `unprocess` without tone and gamma."""
     inverse_gains = 1 / (look.gains * look.rgb_gain)
     grey = look.camera_from_rgb.mean(axis=0).astype(np.float32)
     signal = np.empty(linear.shape[:2], np.float32)

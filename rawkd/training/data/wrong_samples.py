@@ -1,7 +1,8 @@
-"""Single wrong samples: hot ones that shine, cold ones that stay dark, as every sensor has a few of.
+"""Add hot and dead (cold) pixels to a noisy crop.
 
-What a real sensor showed at gain 2e-4: about two hot and two cold samples a megapixel and frame, hot ones 6 to 50
-deviations of the noise above their surroundings, cold ones 6 to 12 below or at zero. Numbers and shares are our choice.
+A real sensor at gain 2e-4 had about two hot and two cold pixels per megapixel and frame. Hot ones were 6 to 50 noise
+standard deviations above their surroundings, cold ones 6 to 12 below them or at zero. The number per crop and the
+fractions are our choice.
 """
 
 from __future__ import annotations
@@ -14,24 +15,21 @@ from rawkd.photo import FloatArray
 from rawkd.training.data.synthesize import Camera
 
 FEWEST, MOST = 1.0, 24.0
-"""Wrong samples of a crop that has some; log-uniform."""
+"""Range of the number of wrong pixels in a crop; log-uniform."""
 HOT_DEVIATIONS = 6.0, 50.0
 COLD_DEVIATIONS = 6.0, 12.0
 HOT_SHARE = 0.5
 ZERO_SHARE = 0.3
-"""Of the cold ones, those that are DN 0."""
+"""Fraction of the cold pixels that have DN 0."""
 
 
 def with_wrong_samples(noisy: FloatArray, clean: FloatArray, camera: Camera, rng: np.random.Generator) -> FloatArray:
-    """The noisy planes with a few single samples replaced, in place.
+    """Replace a few single samples of `noisy` by hot or cold ones, in place, and return it.
 
     Parameters
     ----------
-    noisy, clean : (4, h, w) signal; deviations are counted from the clean one. camera : its noise and smallest integer.
-
-    Returns
-    -------
-    `noisy`, changed; nothing leaves what the file can hold.
+    noisy, clean : (4, h, w) signal; `clean` is the level that hot and cold samples deviate from.
+    camera : its noise and its lowest integer; samples stay within the camera's range.
     """
     count = round(math.exp(rng.uniform(math.log(FEWEST), math.log(MOST))))
     places = rng.integers(0, clean.size, count)

@@ -1,1 +1,1 @@
-"""Losses, and the no-reference measures that some of them are built on."""
+"""Training losses, and the no-reference quality measures that some of them use."""

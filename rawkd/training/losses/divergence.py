@@ -1,6 +1,6 @@
-"""What two pictures show where, as probabilities: the Kullback-Leibler divergence of their luminance.
+"""Kullback-Leibler divergence of two pictures, with the softmax of their luminance as probabilities of positions.
 
-Source: SLKD (arXiv 2501.09268) names such a term and no more; the rest is our choice.
+Source: SLKD (arXiv 2501.09268) mentions such a term without details; the rest is our choice.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from rawkd.training.data.dataset import Batch
 from rawkd.training.losses.terms import developed
 
 POOLED_PX = 64
-"""Edge of the luminance whose values are compared."""
+"""Side of the pooled luminance that is compared."""
 LEAST_DIVERGENCE = 1e-8
-"""The noise counts for no less: a deviation of luminance of 1.4e-4, a thirtieth of an 8-bit step."""
+"""Lower limit of the divergence of the noise. It corresponds to a standard deviation of luminance of 1.4e-4, a
+thirtieth of an 8-bit step."""
 SMOOTH = 2.0**-10
-"""Root of the divergence below which the loss is smooth."""
+"""Root of the divergence ratio below which the loss is rounded off to be differentiable at 0."""
 
 
 def divergence_of_noise(restored: Tensor, target: Tensor, batch: Batch) -> Tensor:
-    """Root of KL(target || restored) over KL(target || noisy), mean over crops; 1 on the noisy crops.
+    """Return the square root of KL(target || restored) / KL(target || noisy), mean over crops; 1 for noisy crops.
 
-    So it falls with the error like the other losses, and dark and bright crops count alike.
+    It falls linearly with the error, like the other losses, and weighs dark and bright crops equally.
 
     Parameters
     ----------
@@ -37,7 +38,12 @@ def divergence_of_noise(restored: Tensor, target: Tensor, batch: Batch) -> Tenso
 
 
 def luminance(planes: Tensor, batch: Batch) -> Tensor:
-    """Anchored values -> (n, places) luma of the developed crops, 0..1, pooled to 64 x 64 places or to their size."""
+    """Return the luma of developed crops, (n, positions), 0..1, pooled to at most 64 x 64 positions.
+
+    Parameters
+    ----------
+    planes : (n, c, h, w) anchored values.
+    """
     rgb = developed(planes, batch)
     luma = torch.tensordot(rgb, rgb.new_tensor(LUMA), ([1], [0]))
     height, width = (min(POOLED_PX, side) for side in luma.shape[1:])
@@ -45,10 +51,10 @@ def luminance(planes: Tensor, batch: Batch) -> Tensor:
 
 
 def divergence(target: Tensor, seen: Tensor) -> Tensor:
-    """KL(softmax(target) || softmax(seen)) over the last axis, (n,).
+    """Return KL(softmax(target) || softmax(seen)) over the last axis, (n,).
 
-    With p = softmax(target) and d = seen - target - E_p[seen - target] it is log E_p[exp(d)], which in this form loses
-    no digits to small differences.
+    With p = softmax(target) and d = seen - target - E_p[seen - target] it equals log E_p[exp(d)]. This form is accurate
+    for small differences.
     """
     probability = target.softmax(-1)
     difference = seen - target

@@ -1,8 +1,8 @@
-"""MSCN coefficients with gradients: what both no-reference extractors begin with.
+"""MSCN coefficients (mean-subtracted, contrast-normalised) with gradients, the first step of BRISQUE and PIQE.
 
-Sources: `rawkd.training.losses.no_reference`. Of feature maps, channels are standardised first and the constant beside
-the deviation is `FEATURE_CONSTANT` (our choice). Filters are matrices along rows and columns, which is
-faster than convolutions of single channels.
+Sources: `rawkd.training.losses.no_reference`. Feature maps are standardised per channel first, and their constant is
+`FEATURE_CONSTANT` (our choice). Filters are matrix products along rows and columns, which is faster than convolutions
+of single channels.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from rawkd.training.losses.no_reference import HALVING, WINDOW_PX, gaussian_wind
 
 Places = NDArray[np.signedinteger]
 Border = Literal["zero", "edge", "mirror"]
-"""What lies beyond the border: nothing, its value again and again, or the picture mirrored with its edge repeated."""
+"""Padding: zeros, the repeated edge value, or the picture mirrored including its edge."""
 
 FEATURE_CONSTANT = 0.05
-"""Added to local deviations of standardised features; published is 1, of luma 0..255."""
+"""Added to the local standard deviation of standardised features. The published value is 1, for luma 0..255."""
 LEAST_VARIANCE = 1e-6
-"""Added to variances under roots: of channels, and of windows in units of the constant squared."""
+"""Added to variances before the square root: of channels, and of windows in units of the constant squared."""
 
 
 def standardise(features: Tensor) -> Tensor:
-    """(n, c, h, w) -> each channel of each crop with mean 0 and variance 1; flat channels become 0."""
+    """Return (n, c, h, w) features with mean 0 and variance 1 in each channel of each crop; flat channels become 0."""
     centred = features - features.mean((2, 3), keepdim=True)
     return centred * torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + LEAST_VARIANCE)
 
 
 def mscn(maps: Tensor, constant: float, border: Border) -> Tensor:
-    """(n, c, h, w) less its local mean, over its local deviation + `constant`; any size.
+    """Return (maps - local mean) / (local standard deviation + constant), (n, c, h, w), any size.
 
     Parameters
     ----------
-    border : "zero" as BRISQUE has it, or "edge" as PIQE has it.
+    border : "zero" as in BRISQUE, or "edge" as in PIQE.
     """
     filters = [_filter(length, border) for length in maps.shape[-2:]]
     mean = _filtered(maps, *filters)
@@ -48,12 +48,12 @@ def mscn(maps: Tensor, constant: float, border: Border) -> Tensor:
 
 
 def half_size(maps: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, c, ceil(h / 2), ceil(w / 2)), edges mirrored."""
+    """Return the maps at half size, (n, c, ceil(h / 2), ceil(w / 2)); edges are mirrored."""
     return _filtered(maps, *(_halving(length) for length in maps.shape[-2:]))
 
 
 def whole_blocks(maps: Tensor, block_px: int) -> Tensor:
-    """(n, c, h, w) mirrored below and to the right, over and over where needed, up to multiples of `block_px`."""
+    """Return the maps padded at the bottom and right by (repeated) mirroring to multiples of `block_px`."""
     for axis in (-2, -1):
         length = maps.shape[axis]
         place = _places(np.arange(length + -length % block_px), length, "mirror")
@@ -78,7 +78,7 @@ def _halving(length: int) -> DoubleArray:
 
 
 def _matrix(starts: Places, taps: DoubleArray, length: int, border: Border) -> DoubleArray:
-    """(len(starts), length) sums of taps over samples from each start on."""
+    """Return a (len(starts), length) filter matrix; row i applies the taps from sample starts[i] on."""
     matrix = np.zeros((len(starts), length))
     for offset, tap in enumerate(taps):
         samples = starts + offset
@@ -88,7 +88,7 @@ def _matrix(starts: Places, taps: DoubleArray, length: int, border: Border) -> D
 
 
 def _places(samples: Places, length: int, border: Border) -> Places:
-    """Where samples of an axis are found, those beyond its border by what lies there."""
+    """Return the positions of samples on an axis, with padding for those outside it."""
     if border == "mirror":
         turn = samples % (2 * length)
         return np.minimum(turn, 2 * length - 1 - turn)

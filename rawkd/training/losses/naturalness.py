@@ -1,8 +1,8 @@
-"""BRISQUE's features with gradients.
+"""BRISQUE's features in a differentiable form.
 
-Source: Mittal, Moorthy and Bovik, TIP 2012. What has no gradient there is replaced (our choices): the ratio of moments
-stands for the shape of a distribution, which BRISQUE looks up in a table by it, and a product counts to the left and to
-the right by a sigmoid of its value instead of its sign.
+Source: Mittal, Moorthy and Bovik, TIP 2012. Our choices for the steps without a gradient: the ratio of moments replaces
+the shape of the distribution, which BRISQUE looks up from it in a table; and a sigmoid replaces the sign that assigns a
+product to the left or right side.
 """
 
 from __future__ import annotations
@@ -14,31 +14,39 @@ from rawkd.training.losses.mscn import FEATURE_CONSTANT, half_size, mscn, standa
 from rawkd.training.losses.no_reference import SHIFTS, shape_table
 
 SIGN_WIDTH = 0.01
-"""Of the sigmoid that stands for the sign of a product of MSCN coefficients."""
+"""Width of the sigmoid that replaces the sign of a product of MSCN coefficients."""
 FLAT = 1e3
-"""Times the precision of the numbers: MSCN coefficients below it are roundings of flat areas and count as 0."""
+"""Multiple of the number format's epsilon; smaller MSCN coefficients are rounding errors of flat areas and become 0."""
 EMPTY_SIDE = 1e-6
-"""Added to the number of samples of a side, so that an empty one has the variance 0."""
+"""Added to the number of samples on a side, so that an empty side has variance 0."""
 NO_VARIANCE = 1e-12
-"""Added to moments, so that a channel without contrast has finite ratios and gradients."""
+"""Added to moments, so that channels without contrast have finite ratios and gradients."""
 GROUP = 8
-"""Channels whose features are averaged."""
+"""Number of channels whose features are averaged."""
 
 
 def natural_statistics(features: Tensor) -> Tensor:
-    """(n, c, h, w) feature maps -> (n, ceil(c / 8), 36), averaged over groups of channels; float32 or more.
+    """Return BRISQUE statistics of (n, c, h, w) features, (n, ceil(c / 8), 36), averaged over groups of channels.
 
-    The ratio of moments grows with the shape. The shape itself has no bound as a distribution nears the uniform one,
-    and would alone decide a distance of features.
+    The input must be float32 or wider. The ratio of moments grows with the shape. The shape itself is unbounded for
+    distributions near the uniform one and would dominate a distance of features.
     """
     numbers = statistics(standardise(features), FEATURE_CONSTANT)
     return torch.stack([group.mean(1) for group in torch.split(numbers, GROUP, 1)], 1)
 
 
 def statistics(maps: Tensor, constant: float) -> Tensor:
-    """(n, c, h, w) -> (n, c, 36) features of each channel and of its half size: BRISQUE's, but ratios for shapes.
+    """Return BRISQUE's 36 statistics of every channel at full and half size, with ratios in place of shapes.
 
-    BRISQUE itself is luma 0..255 with a constant of 1.
+    BRISQUE itself uses luma 0..255 and a constant of 1.
+
+    Parameters
+    ----------
+    maps : (n, c, h, w). constant : added to the local standard deviation.
+
+    Returns
+    -------
+    (n, c, 36).
     """
     numbers: list[Tensor] = []
     for _ in range(2):
@@ -52,13 +60,13 @@ def statistics(maps: Tensor, constant: float) -> Tensor:
 
 
 def _symmetric(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Ratio of moments and variance of (n, c, h, w) values, (n, c) each."""
+    """Return the ratio of moments and the variance of (n, c, h, w) values, (n, c) each."""
     variance = values.square().mean((2, 3))
     return _ratio(values, variance), variance
 
 
 def _asymmetric(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Ratio of moments, mean, left and right variance of (n, c, h, w) values, (n, c) each."""
+    """Return the ratio of moments, the mean, and the left and right variance of (n, c, h, w) values, (n, c) each."""
     squares, counts = values.square(), (values != 0).to(values)
     to_the_right = torch.sigmoid(values / SIGN_WIDTH) * counts
     left, right = (_side(squares, weights) for weights in (counts - to_the_right, to_the_right))
@@ -74,5 +82,5 @@ def _side(squares: Tensor, weights: Tensor) -> Tensor:
 
 
 def _ratio(values: Tensor, variance: Tensor) -> Tensor:
-    """E[|x|]^2 / E[x^2]; 1 without contrast."""
+    """Return E[|x|]^2 / E[x^2]; 1 without contrast."""
     return (values.abs().mean((2, 3)).square() + NO_VARIANCE) / (variance + NO_VARIANCE)

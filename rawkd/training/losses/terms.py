@@ -1,7 +1,7 @@
-"""Losses by name. Every loss takes (restored, clean, batch) in anchored values and returns a scalar.
+"""Training losses by name. Every loss takes (restored, clean, batch) in anchored values and returns a scalar.
 
-Sources: Charbonnier, Feature-Align paper eq. 3 (c = 1e-6); perceptual loss after Johnson et al., ECCV 2016, behind the
-minimalist ISP as in the Feature-Align paper, section 3.2.
+Sources: Charbonnier, Feature-Align paper eq. 3 (c = 1e-6); perceptual loss, Johnson et al., ECCV 2016, on pictures from
+the minimalist ISP as in the Feature-Align paper, section 3.2.
 """
 
 from __future__ import annotations
@@ -20,31 +20,35 @@ from rawkd.training.data.dataset import Batch
 
 CHARBONNIER_C = 1e-6
 LEAST_SHARE = 1e-3
-"""Of the crop's variance, below which a sample's own noise counts no smaller."""
+"""Lower limit of a sample's noise variance, as a fraction of the crop's mean noise variance."""
 LEAST_ERROR = 1e-4
-"""Squared error in units of the noise, 40 dB below it, under which a crop counts no further."""
+"""Squared error in units of the noise variance (-40 dB), below which the loss of a crop hardly falls."""
 CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
-"""Of VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content of the third, style of all (Johnson's released defaults)."""
+"""Layers of the perceptual loss among VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content from the third, style from
+all (defaults of Johnson's released code)."""
 
 
 class Loss(Protocol):
-    """A scalar of (restored, clean, batch)."""
+    """A loss function: (restored, clean, batch) -> scalar."""
 
     def __call__(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-        """The loss of the anchored values `restored`, (n, 4, h, w)."""
+        """Return the loss of the anchored values `restored`, (n, 4, h, w)."""
         ...
 
 
 def charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-    """Mean sqrt(d^2 + c^2), d in units of the crop's rms noise: dark and bright crops count alike (our choice)."""
+    """Return the mean of sqrt(d^2 + c^2), with the error d in units of the crop's rms noise.
+
+    The unit gives dark and bright crops equal weight (our choice).
+    """
     difference = (restored - clean) / batch.sigma[:, None, None, None]
     return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
 
 
 def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-    """Charbonnier in units of each sample's own noise: the dark beside a lamp counts like the lamp (our choice).
+    """Return the Charbonnier loss in units of each sample's own noise, so dark parts of a bright crop count fully.
 
-    The anchor's variance is k (y + v / k), so a sample's share of the crop's variance is (y + v/k) / mean(y + v/k).
+    Our choice. The anchor's variance is k (y + v/k), so a sample has (y + v/k) / mean(y + v/k) times the mean variance.
     """
     distance = clean + batch.black[:, None, None, None]
     share = (distance / distance.mean((1, 2, 3), keepdim=True)).clamp(min=LEAST_SHARE)
@@ -53,22 +57,22 @@ def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tens
 
 
 def log_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-    """Half the mean log of each crop's mean squared error in units of its noise: every crop counts by its decibels.
+    """Return half the mean log of the crops' mean squared errors in units of their noise.
 
-    Our choice, for the last stage: PSNR is averaged over pictures, and a smooth picture counts in it as much as a
-    textured one. Answers with means, where an absolute error answers with medians.
+    Minimising it maximises the average PSNR, in which smooth and textured pictures have equal weight. It favours means,
+    where an absolute error favours medians. Our choice for the last training stage.
     """
     error = (restored - clean).square().mean((1, 2, 3)) / batch.sigma.square()
     return 0.5 * torch.log(error + LEAST_ERROR).mean()
 
 
 class RgbPerceptual(nn.Module):
-    """Content and style of VGG16 features of both pictures after the minimalist ISP.
+    """Perceptual loss: content and style of VGG16 features of both pictures after the minimalist ISP.
 
     Parameters
     ----------
-    weights : a state dict of torchvision's VGG16, the user's to provide (its licence forbids shipping it); None draws
-        random ones, which serves tests only.
+    weights : file with torchvision's VGG16 state dict. The user provides it, because its licence forbids shipping it.
+        None: random weights, for tests.
     """
 
     mean: Tensor
@@ -93,11 +97,11 @@ class RgbPerceptual(nn.Module):
             ]
             for convolution, name in zip(convolutions, names[: len(convolutions)], strict=True):
                 convolution.load_state_dict({"weight": state[f"{name}.weight"], "bias": state[f"{name}.bias"]})
-        except Exception as error:  # unpickling fails in a dozen ways, and so do other networks' weights
-            raise ModelError(f"{path}: cannot be read as VGG16 weights: give torchvision's vgg16 state dict") from error
+        except Exception as error:  # unpickling and other networks' weights raise many types
+            raise ModelError(f"{path}: not VGG16 weights. Give the state dict of torchvision's vgg16.") from error
 
     def forward(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-        """The loss of the anchored values `restored`, (n, 4, h, w)."""
+        """Return the loss of the anchored values `restored`, (n, 4, h, w)."""
         with torch.autocast(restored.device.type, enabled=False):  # gamma and Gram matrices need more than bf16
             seen = [developed(planes.float(), batch) for planes in (restored, clean)]
             features = [self._features((picture - self.mean) / self.deviation) for picture in seen]
@@ -112,32 +116,32 @@ class RgbPerceptual(nn.Module):
 
 
 def content_and_style(restored: list[Tensor], clean: list[Tensor]) -> Tensor:
-    """Johnson et al.'s loss on four scales of features: content of the third, `STYLE_WEIGHT` times style of all."""
+    """Return the loss of Johnson et al. on four scales of features: content of the third + 5 times style of all."""
     content = F.mse_loss(restored[CONTENT_LAYER], clean[CONTENT_LAYER])
     style = sum((gram(restored[index]) - gram(clean[index])).square().sum((1, 2)).mean() for index in STYLE_LAYERS)
     return content + STYLE_WEIGHT * style
 
 
 def gram(features: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, c, c) Gram matrices divided by c h w."""
+    """Return the Gram matrices of (n, c, h, w) features divided by c h w, (n, c, c)."""
     n, c, h, w = features.shape
     flat = features.reshape(n, c, h * w)
     return flat @ flat.transpose(1, 2) / (c * h * w)
 
 
 def to_signal(planes: Tensor, batch: Batch) -> Tensor:
-    """Anchored values of a batch back to signal (`KSigma.invert` with each crop's own scale and offset)."""
+    """Return anchored values of a batch as signal (`KSigma.invert` with the scale and offset of each crop)."""
     return (planes - batch.offset[:, :, None, None]) / batch.scale[:, :, None, None]
 
 
 def developed(planes: Tensor, batch: Batch) -> Tensor:
-    """Values of a batch as a person sees them, (n, 3, h, w): mosaics through the minimalist ISP, pictures unchanged."""
+    """Return anchored values of a batch as pictures, (n, 3, h, w): mosaics pass the minimalist ISP, pictures stay."""
     signal = to_signal(planes, batch)
     return process(signal, batch.metadata) if signal.shape[1] == 4 else signal.expand(-1, 3, -1, -1)
 
 
 def _vgg16_stages() -> nn.ModuleList:
-    """VGG16 up to relu4_3 in four stages."""
+    """Return VGG16 up to relu4_3 in four stages."""
     stages, channels = nn.ModuleList(), 3
     for index, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3))):
         layers: list[nn.Module] = [nn.MaxPool2d(2)] if index else []
@@ -159,18 +163,18 @@ LOSSES: dict[str, Callable[[Path | None], Loss]] = {
 def build_losses(
     weights: Mapping[str, float], vgg16: Path | None, device: torch.device
 ) -> dict[str, tuple[float, Loss]]:
-    """The losses of a recipe: name -> (weight, loss).
+    """Return the losses of a recipe: name -> (weight, loss).
 
     Raises
     ------
-    UsageError: for an unknown name, or the perceptual loss without weights to see with.
+    UsageError: for an unknown name, or the perceptual loss without VGG16 weights.
     """
     built: dict[str, tuple[float, Loss]] = {}
     for name, weight in weights.items():
         if name not in LOSSES:
-            raise UsageError(f"there is no loss {name!r}: choose among {', '.join(LOSSES)}")
+            raise UsageError(f"there is no loss {name!r}. Choose from {', '.join(LOSSES)}.")
         if name == "rgb-perceptual" and vgg16 is None:
-            raise UsageError("the loss rgb-perceptual needs VGG16 weights: name torchvision's state dict with --vgg16")
+            raise UsageError("the loss rgb-perceptual needs VGG16 weights. Give torchvision's state dict with --vgg16.")
         loss = LOSSES[name](vgg16)
         built[name] = weight, loss.to(device) if isinstance(loss, nn.Module) else loss
     return built
