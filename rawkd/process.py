@@ -75,7 +75,7 @@ def process_file(
     options = options or ProcessOptions()
     file_format = format_of(output)
     if file_format == "dng" and options.crop is not None:
-        raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
+        raise UsageError(f"{output}: a DNG holds no crop. Give a name that ends in .tif, .png or .jpg.")
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
     with clock.step("read"):

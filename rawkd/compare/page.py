@@ -37,8 +37,8 @@ def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -
             break
     else:
         raise UsageError(
-            f"{path}: the crops make a page of {len(page) / 1e6:.1f} MB, which is too much for a browser; choose"
-            " fewer or smaller ones"
+            f"{path}: the crops make a page of {len(page) / 1e6:.1f} MB, too much for a browser."
+            " Choose fewer or smaller ones."
         )
     with atomic_output(path, overwrite) as temporary:
         temporary.write_bytes(page)
@@ -52,9 +52,9 @@ def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
     UsageError: if a suffix is wrong. OutputError: if a file exists already or its folder may not be written.
     """
     if page.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{page}: a comparison is a page; give a name that ends in .html")
+        raise UsageError(f"{page}: a comparison is an HTML page. Give a name that ends in .html.")
     if strip is not None and strip.suffix.lower() != ".png":
-        raise UsageError(f"{strip}: a strip is a PNG; give a name that ends in .png")
+        raise UsageError(f"{strip}: a strip is a PNG. Give a name that ends in .png.")
     for output in (page, strip):
         if output is not None:
             refuse_to_overwrite(output, overwrite=overwrite)

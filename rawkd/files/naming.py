@@ -1,4 +1,4 @@
-"""What the names of files say: which are raws, where the result of a photo is written, and in which format."""
+"""Names of files: which are raws, where the result of a photo is written, and in which format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RAW_SUFFIXES = frozenset({
     ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
     ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
 })  # fmt: skip
-"""Names that raw files end in; files of other names are no photos unless they are named one by one."""
+"""Suffixes of raw files; a file with another suffix is a photo only if it is named itself."""
 
 FORMAT_OF_SUFFIX = {".dng": "dng", ".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 SUFFIX_OF_FORMAT = {"dng": ".dng", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
@@ -24,7 +24,7 @@ SUFFIX_OF_FORMAT = {"dng": ".dng", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"
 def plan_outputs(
     photos: Sequence[Path], output: str | None, file_format: str | None, *, cropped: bool = False
 ) -> list[Path]:
-    """One output path a photo.
+    """Return one output path for each photo.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def plan_outputs(
     if output is not None and not _names_folder(output):
         if len(photos) > 1:
             raise UsageError(
-                f"{output} is one file for {len(photos)} photos; give a folder that exists, or a name ending in /"
+                f"{output}: one file for {len(photos)} photos. Give a folder that exists, or a name ending in /."
             )
         outputs = [_checked_file(Path(output), file_format, cropped=cropped)]
     else:
@@ -54,7 +54,7 @@ def plan_outputs(
 
 
 def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
-    """What follows the stem of a photo in the name of its output: ``-denoised.dng``.
+    """Return what follows the stem of a photo in the name of its output: ``-denoised.dng``.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
     """
     chosen = file_format or ("png" if cropped else "dng")
     if cropped and chosen == "dng":
-        raise UsageError("a crop is rendered; give --format tiff, png or jpeg")
+        raise UsageError("a DNG holds no crop. Give --format tiff, png or jpeg.")
     return ("-denoised-crop" if cropped else "-denoised") + SUFFIX_OF_FORMAT[chosen]
 
 
@@ -77,11 +77,13 @@ def make_folder(output: str | None) -> None:
         try:
             Path(output).mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{output}: cannot be created ({error.strerror}); give another folder") from error
+            raise OutputError(
+                f"{output}: the folder cannot be created ({error.strerror}). Give another one."
+            ) from error
 
 
 def format_of(output: Path) -> str:
-    """The format that the name of an output asks for.
+    """Return the format that the name of an output asks for.
 
     Raises
     ------
@@ -90,11 +92,13 @@ def format_of(output: Path) -> str:
     try:
         return FORMAT_OF_SUFFIX[output.suffix.lower()]
     except KeyError:
-        raise UsageError(f"{output}: give a name that ends in .dng, .tif, .png or .jpg") from None
+        raise UsageError(
+            f"{output}: the name does not say a format. Give one that ends in .dng, .tif, .png or .jpg."
+        ) from None
 
 
 def refuse_to_overwrite(output: Path, *, overwrite: bool) -> None:
-    """Find out before any work that an output cannot be written.
+    """Refuse before any work an output that cannot be written.
 
     Raises
     ------
@@ -102,9 +106,9 @@ def refuse_to_overwrite(output: Path, *, overwrite: bool) -> None:
     """
     refuse_existing(output, overwrite=overwrite)
     if not output.parent.is_dir():
-        raise OutputError(f"{output}: there is no folder {output.parent}; create it first")
+        raise OutputError(f"{output}: there is no folder {output.parent}. Create it first.")
     if not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output}: the folder {output.parent} may not be written; give -o for another place")
+        raise OutputError(f"{output}: the folder {output.parent} may not be written. Give another place with -o.")
 
 
 def refuse_existing(output: Path, *, overwrite: bool) -> None:
@@ -121,14 +125,14 @@ def refuse_existing(output: Path, *, overwrite: bool) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             limit = "most disks take 255 bytes"
-            raise OutputError(f"{output}: the name is too long ({limit}); choose a shorter one") from error
-        raise OutputError(f"{output}: cannot be written ({error.strerror}); choose another folder") from error
+            raise OutputError(f"{output}: the name is too long ({limit}). Choose a shorter one.") from error
+        raise OutputError(f"{output}: cannot be written ({error.strerror}). Choose another folder.") from error
     if stat.S_ISDIR(mode):
-        raise OutputError(f"{output}: a folder has this name; choose another name, or end it with / to write into it")
+        raise OutputError(f"{output}: a folder has this name. Choose another name, or end it with / to write into it.")
     if not overwrite:
-        raise OutputError(f"{output}: exists already and is left as it is; pass --overwrite to replace it")
+        raise OutputError(f"{output}: exists already. Give --overwrite to replace it.")
     if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(output, os.W_OK):
-        raise OutputError(f"{output}: is write-protected and is left as it is; unprotect it or choose another name")
+        raise OutputError(f"{output}: is write-protected. Unprotect it or choose another name.")
 
 
 def _names_folder(output: str) -> bool:
@@ -141,9 +145,9 @@ def _names_folder(output: str) -> bool:
 def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Path:
     named = format_of(output)
     if file_format is not None and named != file_format:
-        raise UsageError(f"{output} is named as {named}, but --format asks for {file_format}")
+        raise UsageError(f"{output}: the name asks for {named}, and --format for {file_format}. Leave one out.")
     if cropped and named == "dng":
-        raise UsageError(f"{output}: a crop is rendered; give a name that ends in .tif, .png or .jpg")
+        raise UsageError(f"{output}: a DNG holds no crop. Give a name that ends in .tif, .png or .jpg.")
     return output
 
 
@@ -155,15 +159,15 @@ def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
         place = os.path.realpath(output)
         if place in sources or _file_of(output) in files:
             raise OutputError(
-                f"{output} is one of the photos; a photo is never written over, give -o for another place"
+                f"{output}: this is one of the photos, and a photo is never written over. Give another place with -o."
             )
         if place in taken:
-            raise UsageError(f"{taken[place]} and {photo} would both become {output}; denoise them one at a time")
+            raise UsageError(f"{taken[place]} and {photo} would both become {output}. Denoise them one at a time.")
         taken[place] = photo
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:
-    """Which file a name leads to, however it is spelt (to many disks A.DNG is a.dng); None where there is none."""
+    """Identify the file of a name, however it is spelt (many disks take A.DNG for a.dng); None if there is none."""
     try:
         found = path.stat()
     except OSError:

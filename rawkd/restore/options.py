@@ -16,16 +16,18 @@ class DenoiseOptions:
 
     Attributes
     ----------
-    strength : 0..1, the part of the noise that is removed; 0 gives the input's samples back bit for bit.
-    luma, chroma : 0..1, scale the luma and the chroma part of what is removed.
-    ensemble : 1, 2, 4 or 8 symmetries of the mosaic that are averaged; docs/accuracy.md says why 1.
-    noise : (gain, read variance) in signal units where the user knows them, else None.
+    strength : 0..1, fraction of the noise that is removed; 0 returns the input's pixels bit for bit.
+    luma, chroma : 0..1, scale the luma and the chroma part of the removed noise.
+    ensemble : 1, 2, 4 or 8, number of symmetries of the mosaic that are averaged; docs/accuracy.md explains the
+        default 1.
+    noise : (gain, read variance) in signal units if the user gives them, else None.
     noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
     model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
     device : auto | cpu | cuda | mps. threads : CPU threads, None for all.
     precision : f32 | bf16 | fp16, None for what the card allows on the device at the photo's gain.
-    defects : map | auto, replace the hot and dead pixels that file or calibration name, or look for others, too.
-    rows : whether the offset of each row is removed where masked pixels show it.
+    defects : map | auto. `map` replaces hot and dead pixels listed in the file or the calibration; `auto` also searches
+        the photo for others.
+    rows : whether to remove the offset of each row where masked pixels show it.
     """
 
     strength: float = 1.0
@@ -45,15 +47,15 @@ class DenoiseOptions:
     def __post_init__(self) -> None:
         for name in ("strength", "luma", "chroma"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name):g} does not lie between 0 and 1")
+                raise UsageError(f"{name} {getattr(self, name):g}: give a number between 0 and 1.")
         if self.ensemble not in SYMMETRIES:
-            raise UsageError(f"an ensemble of {self.ensemble} is none of 1, 2, 4, 8")
+            raise UsageError(f"ensemble {self.ensemble}: give 1, 2, 4 or 8.")
         if self.threads is not None and self.threads < 1:
-            raise UsageError(f"{self.threads} threads are fewer than one")
+            raise UsageError(f"threads {self.threads}: give 1 or more.")
         if self.defects not in DEFECTS:
-            raise UsageError(f"defects {self.defects!r} are none of {', '.join(DEFECTS)}")
+            raise UsageError(f"defects {self.defects!r}: give one of {', '.join(DEFECTS)}.")
 
     @property
     def keeps_everything(self) -> bool:
-        """Whether these options remove nothing at all."""
+        """Whether these options remove nothing."""
         return self.strength == 0 or (self.luma == 0 and self.chroma == 0)
