@@ -11,6 +11,7 @@ import pytest
 
 from rawkd.cli import main, without_effect
 from rawkd.cli.app import COMMANDS, app
+from rawkd.cli.option_groups import SECTIONS
 from rawkd.cli.options import ENSEMBLES, METHODS, NOISE_SOURCES
 from rawkd.inference.engines import DEVICES
 from rawkd.render.demosaic import Method
@@ -135,6 +136,24 @@ def test_every_help_text_starts_with_a_verb() -> None:
         if (option.help or "").split()[:1] == [] or (option.help or "").split()[0] not in VERBS
     }
     assert without == set()
+
+
+@pytest.mark.parametrize("name", ["denoise", "batch", "compare"])
+def test_sections_of_the_help_hold_every_option_once(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    titles = [line.removesuffix(":") for line in lines if line[:1].strip() and line.endswith(":")]
+    assert titles == ["Options", *SECTIONS]
+    shown = [line.split()[0].rstrip(",") for line in lines if line.startswith("  -")]
+    own = [option.opts[0] for command, option in options() if command == name]
+    assert sorted(shown) == sorted([*own, "-h"])
+
+
+def test_sections_name_options_that_exist() -> None:
+    names = {option.opts[-1] for _, option in options()} | {"--help"}
+    listed = [name for section in SECTIONS.values() for name in section]
+    assert set(listed) <= names
+    assert len(set(listed)) == len(listed)
 
 
 OWN_MEANING = {

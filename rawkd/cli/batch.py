@@ -13,6 +13,7 @@ import click
 from rawkd.cli.batch_progress import BatchDisplay
 from rawkd.cli.console import Console, one_line
 from rawkd.cli.exit_codes import FAILED, OK
+from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import (
     DenoiseChoices,
@@ -40,7 +41,7 @@ SPARE_JOBS = 1
 """Photos at a time beyond the number of cores, to compute while others wait for the disk (our choice)."""
 
 
-@click.command("batch")
+@click.command("batch", cls=SectionedCommand)
 @click.argument("inputs", metavar="DIR|FILE...", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option(
     "-o",

@@ -10,6 +10,7 @@ import click
 
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import OK, exit_code_of
+from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH, regions
 from rawkd.cli.options import DEMOSAIC, EXPOSURE, OVERWRITE, DenoiseChoices, console_options, pixel_options
 from rawkd.cli.without_effect import warn_of_options_without_effect
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rawkd.render.demosaic import Method
 
 
-@click.command("compare")
+@click.command("compare", cls=SectionedCommand)
 @click.argument("photo", type=PATH)
 @click.option(
     "-o", "--output", metavar="FILE.html", type=PATH, help="Write this page.  [default: photo-compare.html beside it]"

@@ -11,6 +11,7 @@ import click
 
 from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import OK, exit_code_of, failure_record
+from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import (
     DenoiseChoices,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rawkd.restore.pipeline import Context
 
 
-@click.command("denoise")
+@click.command("denoise", cls=SectionedCommand)
 @click.argument("photos", metavar="PHOTO...", nargs=-1, required=True, type=PATH)
 @click.option(
     "-o",

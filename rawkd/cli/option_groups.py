@@ -1,4 +1,4 @@
-"""Options that several commands share, handed to them as one argument."""
+"""Groups of options: handed to a command as one argument, and shown as sections of its help."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from typing import Any
 
+import click
+
 Command = Callable[..., int]
 Decorator = Callable[[Any], Any]
 
 
 def gathered(argument: str, options: Sequence[Decorator], names: Iterable[str], make: Callable[..., Any]) -> Decorator:
-    """A decorator that gives a command options, in their order, and their values as one argument.
+    """Return a decorator that gives a command options, in their order, and their values as one argument.
 
     Parameters
     ----------
-    argument : what the command calls it. options : of click. names : of their values. make : takes these by name.
+    argument : its name in the command. options : of click. names : of their values. make : takes these by name.
     """
     wanted = tuple(names)
 
@@ -30,3 +32,30 @@ def gathered(argument: str, options: Sequence[Decorator], names: Iterable[str], 
         return decorated
 
     return decorate
+
+
+SECTIONS = {
+    "Rendered pictures": ("--demosaic", "--exposure", "--jpeg-quality"),
+    "How much noise to remove": ("--model", "--strength", "--luma", "--chroma", "--ensemble"),
+    "How the noise is found": ("--noise", "--noise-source", "--calibration", "--per-photo-noise"),
+    "Hot pixels and row noise": ("--defects", "--rows"),
+    "Speed": ("--device", "--threads", "--jobs", "--cluster"),
+    "Messages": ("--json", "--quiet", "--verbose", "--help"),
+}
+"""Titles of sections in the help of commands with many options, and the options in each."""
+
+
+class SectionedCommand(click.Command):
+    """A command whose help shows options in `SECTIONS`; all others come first, under "Options"."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, section by section."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        rows = {option.opts[-1]: row for option in options if (row := option.get_help_record(ctx)) is not None}
+        placed = {name for names in SECTIONS.values() for name in names}
+        first = tuple(name for name in rows if name not in placed)
+        for title, names in {"Options": first, **SECTIONS}.items():
+            shown = [rows[name] for name in names if name in rows]
+            if shown:
+                with formatter.section(title):
+                    formatter.write_dl(shown)
