@@ -15,6 +15,7 @@ from rawkd.photo import Levels, Mosaic, RawPhoto, Rect
 from rawkd.sensor.blind.blocks import block_statistics
 from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
 from rawkd.sensor.blind.first_line import first_line
+from rawkd.sensor.blind.fit import fit_line
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.masked import masked_read_variance
 from rawkd.sensor.noise import expected_read_variance
@@ -57,6 +58,16 @@ class TestBusyScenes:
         texture = scene / np.roll(scene, 96, axis=0).clip(1e-3)
         found = estimate(np.clip(0.2 * texture, 0, 1))
         assert found.confidence < 0.3
+
+    def test_two_starts_that_disagree_cost_confidence(self) -> None:
+        """Begun below the line, the fit takes the dark part for texture; where both starts agree nothing is lost."""
+        blocks = [
+            block_statistics(noisy(scene, GAIN, read, seed=9), saturation=1, num_blocks=10**5)
+            for scene, read in ((leaves(768, texture=0.8, brightness=0.25), READ), (leaves(768, texture=0), READ))
+        ]
+        differ, agree = (fit_line(one, saturation=1, floor=None).disagreement for one in blocks)
+        assert differ > 0.5
+        assert agree < 0.05
 
     def test_the_first_line_needs_no_idea_of_the_read_noise(self) -> None:
         for read in (READ / 1000, READ, 10 * READ):

@@ -32,7 +32,7 @@ LARGEST_GAIN_ERROR = 0.1
 GAIN_IMPERFECTION, READ_IMPERFECTION = 0.01, 0.03
 """Relative differences of a camera from the laws in ISO, on top of the errors of the points."""
 READ_MISS = 0.25
-"""Relative difference of an ISO's read variance from the law that is told (dual gain sensors do that)."""
+"""Relative difference of a read variance from the law from which a warning is given (dual gain sensors do that)."""
 ODD_GAIN, ODD_SIGMAS = 0.1, 4.0
 """Relative difference and standard errors by which the gain of a mislabelled ISO misses the law of the others."""
 
@@ -129,8 +129,8 @@ def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
         error = float(np.hypot(one.gain_error[1], one.gain_error[2]) / 2 / _green(one))
         if abs(miss) > max(ODD_GAIN, ODD_SIGMAS * error, 3 * rest) and (found is None or abs(miss) > found[0]):
             likely = (_green(one) - offset) / slope
-            told = f"its gain is that of ISO {likely:.0f}: the frames are labelled with another ISO than theirs"
-            found = abs(miss), one.iso, told
+            message = f"its gain is that of ISO {likely:.0f}: the frames are labelled with another ISO than theirs"
+            found = abs(miss), one.iso, message
     return None if found is None else found[1:]
 
 
@@ -176,14 +176,14 @@ def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
 
 def read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[str]:
     """ISOs whose read variance the law misses by more than it should."""
-    told = []
+    warnings = []
     for one in measured:
         found = float(one.read_variance[1:3].mean())
         law = profile.noise_at(one.iso).green_read_variance
         error = float(np.hypot(one.read_error[1], one.read_error[2]) / 2)
         if abs(found - law) > max(READ_MISS * found, 4 * error):
-            told.append(
+            warnings.append(
                 f"ISO {one.iso:g}: the read variance measured, {found:.3g}, is not that of the fit, {law:.3g}; a sensor"
                 " with two conversion gains does that: calibrate the ISOs below and above the step apart"
             )
-    return told
+    return warnings

@@ -38,15 +38,15 @@ class DarkFrames:
 
         Two frames at least: a cosmic ray strikes only one.
         """
-        made, told = [], []
+        made, warnings = [], []
         for (height, width), by_setting in sorted(self._found.items()):
             places = [_repeated(frames) for frames in by_setting.values() if len(frames) >= LEAST_FRAMES]
             found = np.unique(np.concatenate([np.empty(0, np.int64), *places]))
             if len(found) > MOST_BAD * height * width:
-                told.append(f"{len(found)} of {height * width} pixels stand out in the dark: no defects were noted")
+                warnings.append(f"{len(found)} of {height * width} pixels stand out in the dark: no defects were noted")
             elif len(found):
                 made.append(DefectMap(height, width, np.stack(np.divmod(found, width), axis=1)))
-        return tuple(made), tuple(told)
+        return tuple(made), tuple(warnings)
 
 
 def outstanding(photo: RawPhoto) -> PixelArray:

@@ -237,8 +237,8 @@ def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[T
 
 def _fit(frames: _Frames, measured: Sequence[IsoNoise]) -> CameraProfile:
     """Laws of all planes, and the defects that dark frames show."""
-    defects, told = frames.dark.maps()
-    frames.remarks.extend(told)
+    defects, warnings = frames.dark.maps()
+    frames.remarks.extend(warnings)
     return CameraProfile(
         make=frames.make,
         model=frames.model,

@@ -139,8 +139,8 @@ def odd_frames(burst: list[FrameSample]) -> tuple[list[FrameSample], dict[str, s
         reason = _worst(kept)
         if reason is None:
             break
-        place, told = reason
-        odd[kept.pop(place).name] = told
+        place, message = reason
+        odd[kept.pop(place).name] = message
     return kept, odd
 
 

@@ -58,8 +58,8 @@ class DefectCount:
         """Number of both."""
         return self.known + self.found
 
-    def remarks(self) -> tuple[str, ...]:
-        """A sentence, if there are any."""
+    def warnings(self) -> tuple[str, ...]:
+        """Return one sentence if any pixel was replaced, else nothing."""
         if not self.total:
             return ()
         what = "1 defective pixel was" if self.total == 1 else f"{self.total} defective pixels were"

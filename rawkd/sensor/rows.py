@@ -15,8 +15,8 @@ import numpy as np
 from rawkd.photo import DoubleArray, FloatArray, Levels, RawPhoto
 from rawkd.sensor.masked import masked_strip
 
-TOLD_SHARE = 0.1
-"""Row noise over the noise of single samples from which it is told: about where rows are seen in a denoised picture."""
+WARNING_SHARE = 0.1
+"""Row noise over the noise of single pixels from which a warning is given: a denoised picture shows rows from there."""
 SURE_SIGMAS = 4.0
 """Standard errors from which row noise counts as shown."""
 OUTLIER_SIGMAS = 5.0
@@ -69,12 +69,12 @@ def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, .
         return photo, ("there are no rows to measure row noise from, so none was removed",) if remove else ()
     if remove and rows.offset_dn is not None:
         return replace(photo, row_offset_dn=rows.offset_dn), ()
-    if not (rows.shown and rows.share > TOLD_SHARE):
+    if not (rows.shown and rows.share > WARNING_SHARE):
         return photo, ()
-    told = f"rows share noise of {rows.share:.2f} times that of single samples (measured in the {rows.source})"
+    message = f"rows share noise of {rows.share:.2f} times that of single pixels (measured in the {rows.source})"
     if rows.offset_dn is not None:
-        return photo, (f"{told}: --rows removes it",)
-    return photo, (f"{told}, and no masked pixels tell how to remove it",)
+        return photo, (f"{message}: --rows removes it",)
+    return photo, (f"{message}, and no masked pixels show how to remove it",)
 
 
 def measure_rows(photo: RawPhoto) -> RowNoise | None:

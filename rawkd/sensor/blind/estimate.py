@@ -16,7 +16,8 @@ import numpy as np
 
 from rawkd.photo import DoubleArray, Mosaic
 from rawkd.sensor.blind.blocks import block_statistics
-from rawkd.sensor.blind.fit import MIN_BLOCKS, VarianceLine, fit_line
+from rawkd.sensor.blind.fit import MIN_BLOCKS, fit_line
+from rawkd.sensor.blind.uncertain_line import VarianceLine
 from rawkd.sensor.noise import NoiseModel
 
 NUM_BLOCKS = 8192
@@ -25,6 +26,8 @@ CORRELATED = 1.5
 """Variance at half scale over that at full scale from which the noise counts as correlated."""
 PATTERNED = 0.8
 """Variance at half scale over that at full scale below which a fine pattern counts as found: noise has about 1."""
+DISAGREEMENT = 0.4
+"""Log of the ratio of two lines, a factor of 1.5, that halves the confidence."""
 SURE_FLAT_SHARE, SURE_ERROR = 0.04, 0.1
 """Least flat share and largest relative error of a second estimate that is believed."""
 
@@ -118,6 +121,7 @@ def estimate_noise(
 
 
 def _confidence(line: VarianceLine) -> float:
-    """High where many blocks are flat, little was put down to texture and the error is small; our choice."""
+    """High where blocks are flat and free of texture, the error is small and both starts agree; our choice."""
     flat = line.flat_share / (line.flat_share + 0.03)
-    return float(flat * (1 - line.texture_share) / (1 + (line.relative_error / 0.1) ** 2))
+    same = 1 / (1 + (line.disagreement / DISAGREEMENT) ** 2)
+    return float(flat * (1 - line.texture_share) * same / (1 + (line.relative_error / 0.1) ** 2))

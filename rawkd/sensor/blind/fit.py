@@ -9,6 +9,7 @@ Our choice throughout; the constants were found on unprocessed photographs, with
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from rawkd.sensor.blind.clipping import unclipped
 from rawkd.sensor.blind.first_line import first_line
 from rawkd.sensor.blind.least_squares import inverse, non_negative
 from rawkd.sensor.blind.read_prior import ReadPrior
-from rawkd.sensor.blind.uncertain_line import UncertainLine
+from rawkd.sensor.blind.uncertain_line import UncertainLine, VarianceLine
 
 MIN_BLOCKS = 24
 MIN_GAIN = 1e-8
@@ -44,36 +45,6 @@ SHADOWS = 0.05
 """Quantile of the levels of the picture that stands for its shadows."""
 LEAST_KEPT = 0.3
 """Where no level is clear of clipping, no more than this part of the variance is taken to have been left."""
-
-
-@dataclass(frozen=True)
-class VarianceLine:
-    """variance(x) = gain * x + read_variance, and how well it is known.
-
-    Attributes
-    ----------
-    gain, read_variance : signal units.
-    level : median signal of the samples in use, where the line is known best.
-    relative_error : standard error of the variance at `level`, relative.
-    shadow_error : the same at the level below which 5 % of the picture lie, and without the help of the prior line.
-    read_known : whether the pixels, or masked ones, tell the read variance; else it is the one to expect at the gain,
-        as far as the pixels allow that.
-    texture_share : part of the variance of the samples in use that was put down to texture.
-    flat_share : part of the blocks that are flat.
-    """
-
-    gain: float
-    read_variance: float
-    level: float
-    relative_error: float
-    shadow_error: float
-    read_known: bool
-    texture_share: float
-    flat_share: float
-
-    def at(self, level: float) -> float:
-        """Variance at a signal."""
-        return self.gain * max(level, 0.0) + self.read_variance
 
 
 def fit_line(
@@ -101,16 +72,10 @@ def fit_line(
         )
     least_read = max(step**2 / 12, 1e-12)
     prior = ReadPrior(least_read, masked_read_variance)
-    gain, read = first_line(blocks)
-    gain = max(gain, LEAST_SHOT * read, MIN_GAIN)
-    guess = _Guess(gain, prior.measured or max(read, prior.expected(gain)))
-    for _ in range(ROUNDS):
-        samples = _select(blocks, guess, saturation, floor)
-        solution = _solve(samples, guess, least_read, prior)
-        level = samples.level_of_all
-        before, guess = guess.gain * level + guess.read, solution.guess
-        if abs(guess.gain * level + guess.read - before) < 1e-3 * before:
-            break
+    (guess, samples, solution), (other, _, _) = (
+        _settled(blocks, start, saturation, floor, least_read, prior) for start in _starts(blocks, prior)
+    )
+    level, shadows = samples.level_of_all, samples.level_of_shadows
     found = UncertainLine(guess.gain, guess.read, solution.data_covariance)
     line = found.with_expected_read(prior)
     return VarianceLine(
@@ -118,10 +83,11 @@ def fit_line(
         read_variance=line.read,
         level=level,
         relative_error=UncertainLine(line.gain, line.read, solution.covariance).error_at(level),
-        shadow_error=line.error_at(samples.level_of_shadows),
+        shadow_error=line.error_at(shadows),
         read_known=found.read_known,
         texture_share=solution.texture_share,
         flat_share=samples.flat_share,
+        disagreement=max(abs(math.log(guess.at(signal) / other.at(signal))) for signal in (level, shadows)),
     )
 
 
@@ -133,6 +99,10 @@ class _Guess:
     read: float
     contrast: float = 0.0
     excess: float = 0.0
+
+    def at(self, level: float) -> float:
+        """Variance at a signal."""
+        return self.gain * max(level, 0.0) + self.read
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +130,33 @@ class _Solution:
     covariance: DoubleArray
     data_covariance: DoubleArray
     texture_share: float
+
+
+def _starts(blocks: BlockStatistics, prior: ReadPrior) -> tuple[_Guess, _Guess]:
+    """Where the fit begins: at blocks that look like noise, and for comparison below the line, to grow from there."""
+    gain, read = first_line(blocks)
+    gain = max(gain, LEAST_SHOT * read, MIN_GAIN)
+    low = max(float(np.quantile(blocks.energy / np.maximum(blocks.level, 0.003), 0.02)), MIN_GAIN)
+    return _Guess(gain, prior.measured or max(read, prior.expected(gain))), _Guess(low, prior.expected(low))
+
+
+def _settled(
+    blocks: BlockStatistics,
+    guess: _Guess,
+    saturation: float,
+    floor: float | None,
+    least_read: float,
+    prior: ReadPrior,
+) -> tuple[_Guess, _Samples, _Solution]:
+    """Select flat blocks and solve, in turn, until the line stays the same."""
+    for _ in range(ROUNDS):
+        samples = _select(blocks, guess, saturation, floor)
+        solution = _solve(samples, guess, least_read, prior)
+        level = samples.level_of_all
+        before, guess = guess.at(level), solution.guess
+        if abs(guess.at(level) - before) < 1e-3 * before:
+            break
+    return guess, samples, solution
 
 
 def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: float | None) -> _Samples:
@@ -199,7 +196,7 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float, prior: ReadPrior
     columns = np.stack([level, np.ones_like(level), level**2, excess]) / (sigma * model[use])
     rows, targets = _priors(guess, prior, CONTRAST_SD * max(1 - samples.flat_share, LEAST_DOUBT))
     normal = columns @ columns.T + rows.T @ rows
-    told = normal if prior.measured is not None else normal - np.outer(rows[0], rows[0])
+    without_line = normal if prior.measured is not None else normal - np.outer(rows[0], rows[0])
     right = columns @ (samples.variance[use] / (sigma * model[use])) + rows.T @ targets
     values = WITH_SHOT @ non_negative(WITH_SHOT.T @ normal @ WITH_SHOT, WITH_SHOT.T @ right)
     read = max(float(values[1]), least_read)
@@ -212,7 +209,7 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float, prior: ReadPrior
     )
     texture = solved.contrast * level**2 + np.maximum(solved.excess * excess, 0)
     share = float(texture.sum() / (texture + solved.gain * level + solved.read).sum())
-    return _Solution(solved, inverse(normal)[:2, :2], inverse(told)[:2, :2], share)
+    return _Solution(solved, inverse(normal)[:2, :2], inverse(without_line)[:2, :2], share)
 
 
 def _priors(guess: _Guess, prior: ReadPrior, contrast_sd: float) -> tuple[DoubleArray, DoubleArray]:

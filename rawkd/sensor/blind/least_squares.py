@@ -6,32 +6,42 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from rawkd.photo import DoubleArray
 
-RIDGE = 1e-12
+RIDGE = 1e-14
 """Added to the diagonal of the normal matrix in units of itself, so that unknowns without data can be solved for."""
+
+ROUNDING = 1e-13
+"""Slope, relative to the right side, that counts as none."""
 
 
 def non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
-    """The x >= 0 with the least x.normal.x / 2 - right.x: the best of the free solutions over all subsets.
+    """The x >= 0 with the least x.normal.x / 2 - right.x: that of all subsets of unknowns whose others had better be 0.
 
     Parameters
     ----------
-    normal : (n, n), positive diagonal; n is small, since all 2^n subsets are tried. right : (n,).
+    normal : (n, n), positive diagonal; n is small, since all 2^n subsets may be tried. right : (n,).
     """
     matrix, scale = _scaled(normal)
     target = right * scale
-    best, least = np.zeros(len(target)), 0.0
-    for subset in range(1, 2 ** len(target)):
-        free = np.flatnonzero([subset >> bit & 1 for bit in range(len(target))])
-        values = np.linalg.solve(matrix[np.ix_(free, free)], target[free])
-        cost = -float(target[free] @ values) / 2
-        if cost < least and (values >= 0).all():
-            best, least = np.zeros(len(target)), cost
-            best[free] = values
-    return best * scale
+    best, violation = np.zeros(len(target)), float(max(target.max(), 0))
+    for size in range(len(target), 0, -1):
+        for free in map(list, combinations(range(len(target)), size)):
+            values = np.linalg.solve(matrix[np.ix_(free, free)], target[free])
+            if (values < 0).any():
+                continue
+            solution = np.zeros(len(target))
+            solution[free] = values
+            uphill = float(max((target - matrix @ solution).max(), 0))
+            if uphill < violation:
+                best, violation = solution, uphill
+        if violation < ROUNDING * np.abs(target).max():
+            break
+    return np.asarray(best * scale)
 
 
 def inverse(normal: DoubleArray) -> DoubleArray:

@@ -13,6 +13,38 @@ READ_KNOWN = 0.4
 """Relative standard error of the read variance up to which it counts as known."""
 
 
+@dataclass(frozen=True)
+class VarianceLine:
+    """variance(x) = gain * x + read_variance, and how well it is known.
+
+    Attributes
+    ----------
+    gain, read_variance : signal units.
+    level : median signal of the samples in use, where the line is known best.
+    relative_error : standard error of the variance at `level`, relative.
+    shadow_error : the same at the level below which 5 % of the picture lie, and without the help of the prior line.
+    read_known : whether the pixels, or masked ones, tell the read variance; else it is the one to expect at the gain,
+        as far as the pixels allow that.
+    texture_share : part of the variance of the samples in use that was put down to texture.
+    flat_share : part of the blocks that are flat.
+    disagreement : log of the ratio to the line that the fit finds from another start, at `level` or in the shadows.
+    """
+
+    gain: float
+    read_variance: float
+    level: float
+    relative_error: float
+    shadow_error: float
+    read_known: bool
+    texture_share: float
+    flat_share: float
+    disagreement: float
+
+    def at(self, level: float) -> float:
+        """Variance at a signal."""
+        return self.gain * max(level, 0.0) + self.read_variance
+
+
 @dataclass(frozen=True, eq=False)
 class UncertainLine:
     """A line and the (2, 2) covariance of its gain and read variance."""
