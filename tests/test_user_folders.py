@@ -77,5 +77,5 @@ def test_calibrations_that_an_earlier_version_installed_on_macos_are_found(
 def test_a_user_without_a_home_has_none() -> None:
     assert (cache_folder(), config_folder()) == (None, None)
     assert installed_files() == []
-    with pytest.raises(OutputError, match="set HOME"):
+    with pytest.raises(OutputError, match="Set HOME"):
         profile_folder()

@@ -1,1 +1,1 @@
-"""From a noisy mosaic to a restored one: `pipeline` tells the story."""
+"""Restore a noisy mosaic: `pipeline` runs all steps in order."""

@@ -1,9 +1,10 @@
-"""How much of what the network removed is really taken away: strength, luma and chroma, and blown highlights.
+"""Blend the noisy and the restored mosaic by strength, luma and chroma, and keep blown highlights.
 
-Everything here is our choice. What is removed is the residual noisy - restored. Its luma is the white-balanced residual
-without the frequencies at which a Bayer mosaic carries colour, half a cycle a pixel in either direction; the rest is
-chroma. Along rows and columns a frequency f is kept by 1 - sin^6(pi f): of the fine grain as much as can be told from
-colour. Where light saturates the sensor there is nothing to restore: there the samples stay as they are.
+The residual noisy - restored is what the network removed. Its luma is the white-balanced residual without the
+frequencies at which a Bayer mosaic carries colour (half a cycle per pixel in either direction); the rest is chroma.
+Along rows and columns the luma filter passes a frequency f by 1 - sin^6(pi f), which keeps as much of the fine grain as
+can be separated from colour. Pixels where light saturates the sensor stay unchanged: they hold nothing to restore. All
+of this is our choice.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from rawkd.sensor.noise import NoiseModel
 
 KEPT_WITHIN = 0.05
 RESTORED_BEYOND = 0.5
-"""Distances of the local mean from saturation, in standard deviations of the noise there: nearer than the first a
-sample is kept, farther than the second it is restored, between them the two are mixed smoothly."""
+"""Distances of the local mean below saturation, in noise standard deviations at saturation. Up to KEPT_WITHIN a pixel
+is kept, from RESTORED_BEYOND on it is restored, and between them the two are mixed smoothly."""
 
 LUMA_TAPS = np.array([1, -6, 15, 44, 15, -6, 1], np.float32) / 64
-"""1 - sin^6(pi f). In both directions it keeps 0.60 of white noise's deviation, the 1 2 1 of a bilinear mean 0.38."""
+"""Filter taps with the response 1 - sin^6(pi f). Applied along both axes they keep 0.60 of the standard deviation of
+white noise; the 1 2 1 of a bilinear mean would keep 0.38."""
 LUMA_MARGIN_PX = len(LUMA_TAPS) // 2
 
 KEPT_MARGIN_PX = 2
-"""Reach of the 3x3 samples of one colour whose mean is compared with saturation."""
+"""Reach of the 3x3 pixels of one colour whose mean is compared with saturation."""
 
-LEAST_DEVIATION = 1e-4
-"""Standard deviation below which noise is not told from rounding, signal units."""
+MIN_NOISE_SD = 1e-4
+"""Smallest noise standard deviation, signal units; smaller noise cannot be separated from rounding."""
 
 _STRIP_ROWS = 64
 
@@ -43,28 +45,29 @@ def blend(
     chroma: float = 1.0,
     neutral: DoubleArray | None = None,
 ) -> Mosaic:
-    """The noisy mosaic without `strength` times the luma and chroma parts of its residual.
+    """Subtract `strength` times the luma and chroma parts of the residual from the noisy mosaic.
 
     Parameters
     ----------
-    noisy, restored : (H, W) signal of one phase; neither is changed.
-    noise : of `noisy`; it says how far from saturation a blown sample may lie.
-    saturation : signal at which the sensor clips; (2, 2) of the sites of the CFA cell where they differ.
-    strength, luma, chroma : 0..1. All 1 is `restored`, bit for bit, wherever nothing is blown; strength 0, or luma and
-        chroma 0, is `noisy` itself.
-    neutral : (3,) as-shot neutral, by which luma is white-balanced; None takes the channels as they are.
+    noisy, restored : (H, W) signal with the same CFA phase; neither is changed.
+    noise : noise model of `noisy`; it sets how far from saturation a blown pixel may lie.
+    saturation : signal at which the sensor clips; (2, 2), one per site of the CFA cell, where sites differ.
+    strength, luma, chroma : 0..1. If all are 1, the result equals `restored` bit for bit wherever nothing is blown. If
+        strength is 0, or luma and chroma are 0, the result is `noisy` itself.
+    neutral : (3,) as-shot neutral that white-balances luma; None uses the channels as they are.
 
     Returns
     -------
-    Mosaic of the same shape and phase. Nothing is clipped below; no sample passes saturation that did not before.
+    Mosaic of the same shape and phase. Low values are not clipped. A pixel lies above saturation only if it did so in
+    `noisy`.
 
     Raises
     ------
-    InputError: if shape or phase differ. UsageError: for a factor outside 0..1.
+    InputError: if shape or phase differ. UsageError: if a factor lies outside 0..1.
     """
     for name, factor in (("strength", strength), ("luma", luma), ("chroma", chroma)):
         if not 0 <= factor <= 1:
-            raise UsageError(f"{name} {factor:g} does not lie between 0 and 1")
+            raise UsageError(f"{name} {factor:g}: give a number between 0 and 1.")
     if noisy.data.shape != restored.data.shape or noisy.pattern != restored.pattern:
         raise InputError(
             f"the restored mosaic {restored.data.shape} {restored.pattern} does not match the noisy one "
@@ -76,11 +79,11 @@ def blend(
     cell_limit = np.broadcast_to(np.asarray(saturation, np.float64), (2, 2))
     of_planes = np.empty((4, 1, 1))
     of_planes[planes.ravel(), 0, 0] = cell_limit.ravel()
-    deviation = np.maximum(np.sqrt(noise.variance(of_planes)[:, 0, 0]), LEAST_DEVIATION)
+    noise_sd = np.maximum(np.sqrt(noise.variance(of_planes)[:, 0, 0]), MIN_NOISE_SD)
     colours = np.ones(3) if neutral is None else neutral / neutral.max()
     cell_neutral = colours[[0, 1, 1, 2]][planes]
     lowest = np.float32(cell_limit.min())
-    nearly = np.float32(cell_limit.min() - RESTORED_BEYOND * deviation.max())
+    nearly = np.float32(cell_limit.min() - RESTORED_BEYOND * noise_sd.max())
     height = noisy.data.shape[0]
     out = np.empty_like(noisy.data)
     for top in range(0, height, _STRIP_ROWS):
@@ -96,7 +99,7 @@ def blend(
         else:
             result[...] = 0
         if noisy.data[max(rows.start - KEPT_MARGIN_PX, 0) : rows.stop + KEPT_MARGIN_PX].max() >= nearly:
-            kept = _kept(noisy.data, rows, cell_limit, deviation[planes])
+            kept = _kept(noisy.data, rows, cell_limit, noise_sd[planes])
             result += kept * (removed - result)
         result += after
         if after.max() > lowest:
@@ -106,7 +109,7 @@ def blend(
 
 
 def _window(data: FloatArray, rows: slice, margin: int) -> FloatArray:
-    """Rows and a margin on all sides; beyond the mosaic it is reflected, which keeps the phase."""
+    """Return the rows with a margin on all sides; beyond the mosaic, pixels are reflected, which keeps the phase."""
     height = data.shape[0]
     first, last = max(rows.start - margin, 0), min(rows.stop + margin, height)
     missing = (first - (rows.start - margin), rows.stop + margin - last)
@@ -114,13 +117,13 @@ def _window(data: FloatArray, rows: slice, margin: int) -> FloatArray:
 
 
 def _periodic(cell: DoubleArray, shape: tuple[int, ...], first_row: int, first_column: int) -> FloatArray:
-    """A 2x2 pattern anchored at the mosaic's origin, over a window that begins at the given row and column."""
+    """Tile a 2x2 pattern, anchored at the mosaic's origin, over a window that starts at the given row and column."""
     rows, columns = (np.arange(shape[0]) + first_row) % 2, (np.arange(shape[1]) + first_column) % 2
     return cell.astype(np.float32)[:, columns][rows]
 
 
 def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: DoubleArray) -> FloatArray:
-    """Luma of the residual in the unit of every site, (rows, W)."""
+    """Return the luma of the residual, (rows, W), scaled back from white-balanced to each site's own units."""
     from scipy.ndimage import correlate1d
 
     residual = _window(noisy, rows, LUMA_MARGIN_PX)
@@ -132,8 +135,8 @@ def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: Do
     return luma
 
 
-def _kept(noisy: FloatArray, rows: slice, cell_limit: DoubleArray, cell_deviation: DoubleArray) -> FloatArray:
-    """Share of every sample that stays as it is, 0..1, from the mean of the 3x3 samples of its colour, (rows, W)."""
+def _kept(noisy: FloatArray, rows: slice, cell_limit: DoubleArray, cell_noise_sd: DoubleArray) -> FloatArray:
+    """Return the share of each noisy pixel that is kept, (rows, W), 0..1, from the mean of 3x3 pixels of its colour."""
     capped = _window(noisy, rows, KEPT_MARGIN_PX)
     limit = _periodic(cell_limit, capped.shape, rows.start - KEPT_MARGIN_PX, -KEPT_MARGIN_PX)
     np.subtract(limit, capped, out=capped)
@@ -142,7 +145,7 @@ def _kept(noisy: FloatArray, rows: slice, cell_limit: DoubleArray, cell_deviatio
     thirds += capped[4:]
     distance = thirds[:, :-4] + thirds[:, 2:-2]
     distance += thirds[:, 4:]
-    distance *= _periodic(1 / (9 * cell_deviation * (RESTORED_BEYOND - KEPT_WITHIN)), distance.shape, rows.start, 0)
+    distance *= _periodic(1 / (9 * cell_noise_sd * (RESTORED_BEYOND - KEPT_WITHIN)), distance.shape, rows.start, 0)
     share = np.float32(RESTORED_BEYOND / (RESTORED_BEYOND - KEPT_WITHIN)) - distance
     np.clip(share, 0, 1, out=share)
     return share * share * (3 - 2 * share)

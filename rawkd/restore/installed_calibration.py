@@ -1,4 +1,4 @@
-"""Calibration files that the user has installed, found by the camera they are of."""
+"""Find the calibration files that the user has installed for a photo's camera."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ from rawkd.user_folders import config_folder
 
 
 def profile_folder() -> Path:
-    """Where installed calibration files lie: `cameras` in the user's `config_folder`.
+    """Return the folder of installed calibration files: `cameras` in the user's `config_folder`.
 
     Raises
     ------
-    OutputError: if the user has no home folder, as services and containers may not.
+    OutputError: if the user has no home folder, as in some services and containers.
     """
     folder = config_folder()
     if folder is None:
         raise OutputError(
-            "the folder of installed calibration files is not known, since the user has no home folder: set HOME, or"
-            " name a calibration file (calibrate --out FILE.json, denoise --calibration FILE.json)"
+            "the folder of installed calibration files is unknown because the user has no home folder. Set HOME, or"
+            " name a calibration file (calibrate --out FILE.json, denoise --calibration FILE.json)."
         )
     return folder / "cameras"
 
 
 def installed_files(folder: Path | None = None) -> list[Path]:
-    """The calibration files in a folder by name, None for `profile_folder`; without a home folder there are none.
+    """Return the calibration files in a folder, sorted by name; none if the user has no home folder.
 
     On macOS, where `profile_folder` follows XDG_CONFIG_HOME, ~/Library/Application Support/rawkd/cameras is read too.
+
+    Parameters
+    ----------
+    folder : where the files lie; None for `profile_folder`.
     """
     try:
         folders = [folder or profile_folder()]
@@ -44,10 +48,10 @@ def installed_files(folder: Path | None = None) -> list[Path]:
 
 
 def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Path | None, tuple[str, ...]]:
-    """The calibration file that serves a photo, or None, and a sentence for each file that could not.
+    """Return the calibration file to use for a photo, or None, and a warning for each file that does not fit.
 
-    Of several of its camera the one that covers the photo's ISO, or else comes nearest, serves. A photo without a model
-    or an ISO has none: a calibration says nothing about it.
+    If the camera has several files, the one that covers the photo's ISO is used, otherwise the nearest one. For a photo
+    without a camera model or an ISO, no file is used.
 
     Parameters
     ----------
@@ -61,8 +65,8 @@ def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Pat
         except NoiseError as error:
             low, high = profile.iso_range
             warnings.append(
-                f"{path}: the calibration file, of ISO {low:g} to {high:g}, says nothing of ISO {capture.iso:g}"
-                f" ({error}); it is not used"
+                f"{path}: the calibration file covers ISO {low:g} to {high:g} and is not used at ISO {capture.iso:g}"
+                f" ({error})"
             )
         else:
             return path, tuple(warnings)
@@ -70,13 +74,16 @@ def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Pat
 
 
 def known_defects(capture: Capture, calibration: Path | None, folder: Path | None = None) -> tuple[DefectMap, ...]:
-    """The maps of defective pixels in a calibration file, or else in the one of the photo's camera in `folder`.
+    """Return the defect maps of a calibration file, or of the file installed for the photo's camera.
 
-    A file of another camera has none for this one. Without a folder the user's own is looked into.
+    Parameters
+    ----------
+    calibration : the file to read; its maps are used only if it belongs to the photo's camera. None searches `folder`.
+    folder : where the installed files lie; None for `profile_folder`.
 
     Raises
     ------
-    NoiseError: if the file that is named cannot be read.
+    NoiseError: if `calibration` cannot be read.
     """
     if calibration is None:
         found, _ = _profiles_of(capture, folder)
@@ -86,13 +93,13 @@ def known_defects(capture: Capture, calibration: Path | None, folder: Path | Non
 
 
 def profile_name(make: str, model: str) -> str:
-    """The file name under which a camera's calibration is installed."""
+    """Return the file name of a camera's installed calibration."""
     words = "".join(sign.lower() if sign.isalnum() else " " for sign in f"{make} {model}").split()
     return "-".join(words) + ".json"
 
 
 def _profiles_of(capture: Capture, folder: Path | None) -> tuple[list[tuple[Path, CameraProfile]], list[str]]:
-    """The calibration files of a photo's camera, nearest to its ISO first, else by name; and what cannot be read."""
+    """Return the calibrations of a photo's camera, nearest ISO first, then by name, and errors of unreadable files."""
     iso = capture.iso
     if not capture.model.strip() or not iso or iso <= 0:
         return [], []
@@ -109,6 +116,6 @@ def _profiles_of(capture: Capture, folder: Path | None) -> tuple[list[tuple[Path
 
 
 def _times_outside(profile: CameraProfile, iso: float) -> float:
-    """Factor by which an ISO lies outside the measured range; 1 within it."""
+    """Return the factor by which an ISO lies outside the measured range; 1 inside it."""
     low, high = profile.iso_range
     return max(low / iso, iso / max(high, 1.0), 1.0)

@@ -1,8 +1,8 @@
-"""The denoised mosaic keeps the noisy one's local means: what a network gets wrong on the large scale is put back.
+"""Restore the local mean of the noisy mosaic after denoising.
 
-A network trained on an absolute error answers with medians, which in deep shadows lie below the mean: a flat field
-would come out a hundredth of its noise too dark. Over a window far wider than the network looks, the mean of the noisy
-mosaic is a better estimate than the network's. Our choice.
+A network trained on an absolute error predicts medians. In deep shadows the median lies below the mean, so a flat field
+would come out too dark by a hundredth of its noise. Over a window much wider than the network's receptive field, the
+mean of the noisy mosaic is a better estimate than the network's. Our choice.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from rawkd.sensor.noise import NoiseModel
 IntArray = NDArray[np.int64]
 
 WINDOW_PX = 128
-"""Edge of the blocks whose means are compared, mosaic pixels; a block borrows half its weight from its neighbours."""
+"""Edge of the blocks whose means are compared, mosaic pixels; along each axis half the weight is the neighbours'."""
 OUTLIER_SIGMAS = 5.0
-"""Differences are cut off here, so that a hot pixel moves a block's mean by a thousandth of the noise."""
+"""Differences are clipped here, so that a hot pixel moves a block's mean by only a thousandth of the noise."""
 CLIPPING_SIGMAS = 3.0
-"""So far must black lie above the smallest integer: cut-off noise has another mean than the signal."""
-UNCOUNTED_SIGMAS, COUNTED_SIGMAS = 2.0, 4.0
-"""Samples nearer to saturation than the first do not count, for the same reason; from the second on they count wholly.
-A ramp, since a sharp choice by the restored level would be a choice by the noise that it still holds."""
+"""Black must lie this far above the smallest integer: clipped noise has a different mean than the signal."""
+NO_WEIGHT_SIGMAS, FULL_WEIGHT_SIGMAS = 2.0, 4.0
+"""Distances below saturation at which a pixel has weight 0 and weight 1, since clipping changes the mean there too. The
+weight is a ramp: a hard threshold on the restored level would select pixels by the noise that is left in them."""
 
-LEAST_VARIANCE = 1e-24
-"""Of black in a photo that is told no read variance: far below every file's integers."""
+MIN_VARIANCE = 1e-24
+"""Variance used where the noise model gives none for black: far below the step of any file's integers."""
 
 
 def keep_local_mean(
     noisy: FloatArray, restored: FloatArray, noise: NoiseModel, *, floor: float, saturation: float
 ) -> FloatArray:
-    """Shift `restored` by the smooth difference of the local means of both, plane by plane, in place.
+    """Shift `restored` by the smoothed difference of the two local means, plane by plane, in place.
 
     Parameters
     ----------
     noisy, restored : (H, W) float32 signal, RGGB, even-sized.
-    floor : signal of the file's smallest integer; where the noise of black reaches it (three deviations), nothing is
-        done, since cut-off noise has another mean than the signal.
+    floor : signal of the file's smallest integer. If it lies within 3 noise standard deviations of black, nothing is
+        changed, since clipped noise has a different mean than the signal.
     saturation : signal at which the sensor clips.
 
     Returns
@@ -50,7 +50,7 @@ def keep_local_mean(
     sums, counts = _block_sums(noisy, restored, noise, saturation)
     total = _with_neighbours(counts)
     shift = _with_neighbours(sums) / np.maximum(total, 1)
-    # less than a whole block of countable samples among the nine is not wholly to be believed
+    # damp the shift where the nine blocks together hold less than one block's weight of usable pixels
     shift *= np.minimum(16 * total / (WINDOW_PX // 2) ** 2, 1)
     _add_smooth(restored, shift.astype(np.float32))
     return restored
@@ -59,7 +59,7 @@ def keep_local_mean(
 def _block_sums(
     noisy: FloatArray, restored: FloatArray, noise: NoiseModel, saturation: float
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Sum of cut-off differences and number of countable samples, (block rows, block columns, 4 planes)."""
+    """Return the weighted sums of clipped differences and the sums of weights, (block rows, block columns, 4)."""
     height, width = noisy.shape
     shape = -(-height // WINDOW_PX), -(-width // WINDOW_PX), 4
     sums, counts = np.zeros(shape), np.zeros(shape)
@@ -78,8 +78,10 @@ def _block_sums(
             np.clip(rows, -limit, limit, out=rows)
             number = np.full(width, float(len(rows)))
             if level.max() > saturation - limit.max():
-                sigma = np.sqrt(np.maximum(gain * np.maximum(level, 0) + read, LEAST_VARIANCE))
-                weight = (saturation - level - UNCOUNTED_SIGMAS * sigma) / ((COUNTED_SIGMAS - UNCOUNTED_SIGMAS) * sigma)
+                sigma = np.sqrt(np.maximum(gain * np.maximum(level, 0) + read, MIN_VARIANCE))
+                weight = (saturation - level - NO_WEIGHT_SIGMAS * sigma) / (
+                    (FULL_WEIGHT_SIGMAS - NO_WEIGHT_SIGMAS) * sigma
+                )
                 weight = np.clip(weight, 0, 1).astype(np.float32)
                 rows *= weight
                 number = weight.sum(axis=0, dtype=np.float64)
@@ -90,7 +92,7 @@ def _block_sums(
 
 
 def _block_columns(row: FloatArray | DoubleArray) -> DoubleArray:
-    """(W,) -> (block columns, 2): sums over the even and the odd columns of every block."""
+    """Sum (W,) over the even and the odd columns of each block -> (block columns, 2)."""
     padded = np.zeros(-(-len(row) // WINDOW_PX) * WINDOW_PX)
     padded[: len(row)] = row
     blocks: DoubleArray = padded.reshape(-1, WINDOW_PX // 2, 2).sum(axis=1)
@@ -98,7 +100,7 @@ def _block_columns(row: FloatArray | DoubleArray) -> DoubleArray:
 
 
 def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
-    """Weighted 1-2-1 mean over the blocks beside, in both directions; edges repeat."""
+    """Return the 1-2-1 weighted mean with the adjacent blocks, along both axes; edge blocks repeat."""
     padded = np.pad(blocks, ((1, 1), (1, 1), (0, 0)), mode="edge")
     columns = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     mixed: DoubleArray = (columns[:-2] + 2 * columns[1:-1] + columns[2:]) / 16
@@ -106,7 +108,7 @@ def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
 
 
 def _add_smooth(mosaic: FloatArray, blocks: FloatArray) -> None:
-    """Add the bilinear interpolation of the planes' block values, constant beyond the outer blocks' centres."""
+    """Add the block values of each plane, interpolated bilinearly; constant beyond the outer block centres."""
     height, width = mosaic.shape
     left, right, share = _between(width // 2, blocks.shape[1])
     upper, lower, part = _between(height // 2, blocks.shape[0])
@@ -119,7 +121,7 @@ def _add_smooth(mosaic: FloatArray, blocks: FloatArray) -> None:
 
 
 def _between(size: int, num_blocks: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """The blocks before and after every packed position, and how far it lies towards the second."""
+    """Return the blocks before and after each packed position, and the weight of the second one, 0..1."""
     position = np.clip((np.arange(size) + 0.5) / (WINDOW_PX // 2) - 0.5, 0, num_blocks - 1)
     first = position.astype(np.int64)
     return first, np.minimum(first + 1, num_blocks - 1), (position - first).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One mosaic through a network: phase, k-sigma and tiles, local means, and the blend with the noisy one."""
+"""Run one mosaic through a network: CFA phase, k-sigma, tiles, local means, and the blend with the noisy mosaic."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 
 Progress = Callable[[float], None]
-"""Called with the part of the work that is done, 0..1."""
+"""Called with the fraction of the work that is done, 0..1."""
 
 
 def no_progress(_part: float) -> None:
-    """Ignore the progress."""
+    """Do nothing."""
 
 
 def restore_mosaic(
@@ -38,14 +38,19 @@ def restore_mosaic(
     saturation: float | DoubleArray,
     neutral: DoubleArray | None = None,
 ) -> Mosaic:
-    """A mosaic as a student restores it, as much of it as the options ask for.
+    """Denoise a mosaic with a student and blend the result with the noisy mosaic as the options ask.
 
     Parameters
     ----------
-    card, engine : the student and what runs it.
+    noisy : (H, W) signal of any CFA phase and size. noise : its noise model.
+    card, engine : the student's model card and the engine that runs it.
     floor : signal of the file's smallest integer.
-    saturation : signal at which the sensor clips; (2, 2) of the sites of the CFA cell where they differ.
-    neutral : (3,) as-shot neutral, for luma and chroma; None takes the channels as they are.
+    saturation : signal at which the sensor clips; (2, 2), one per site of the CFA cell, where sites differ.
+    neutral : (3,) as-shot neutral, for luma and chroma; None uses the channels as they are.
+
+    Returns
+    -------
+    Mosaic of the same shape and phase.
     """
     unified, unification = unify_bayer(noisy)
     ksigma = KSigma.between(noise, card.anchor)
@@ -70,7 +75,7 @@ def restore_mosaic(
 
 
 class _Rounds:
-    """Makes one rising progress out of the rounds of a self-ensemble."""
+    """Combines the progress of the rounds of a self-ensemble into one that rises from 0 to 1."""
 
     def __init__(self, progress: Progress, num_rounds: int) -> None:
         self._progress = progress
@@ -78,7 +83,7 @@ class _Rounds:
         self._begun = 0
 
     def next_round(self) -> Callable[[int, int], None]:
-        """The progress of the next round, tiles done of tiles in all, as its share of the whole."""
+        """Return the callback of the next round; it takes the number of finished tiles and of all tiles."""
         before = self._begun
         self._begun += 1
         return lambda done, total: self._progress((before + done / total) / self._num_rounds)

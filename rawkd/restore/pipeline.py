@@ -1,4 +1,4 @@
-"""One photo, top to bottom: the story of a denoise, each line a call whose name is the step."""
+"""Denoise one photo from start to end; each step is one call."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from rawkd.sensor.noise import UNKNOWN_NOISE, NoiseModel
 from rawkd.sensor.rows import level_rows
 
 FINE_BITS = 14
-"""Sources of fewer bits are written in integers of this many, so that shadows are not posterised (our choice)."""
+"""Photos with fewer bits are written with this many, so that shadows are not posterised (our choice)."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the photos of one run share, whatever their options.
+    """What all photos of one run share, whatever their options.
 
     Attributes
     ----------
-    engines : networks that were loaded, kept for the next photo.
+    engines : cache of loaded networks.
     calibrations : folder of the installed calibration files; None for the user's own.
     """
 
@@ -44,8 +44,9 @@ class Prepared:
 
     Attributes
     ----------
-    photo : its rows level, its known defects marked. noise : what is to be removed.
-    warnings, noise_warnings : one sentence each, the latter about how the noise was found.
+    photo : the photo with its row offsets removed if asked for, and with its known defects marked.
+    noise : the noise to remove.
+    warnings, noise_warnings : one sentence each; `noise_warnings` are about how the noise was found.
     """
 
     photo: RawPhoto
@@ -54,7 +55,7 @@ class Prepared:
     noise_warnings: tuple[str, ...] = ()
 
     def region(self, rect: Rect, options: DenoiseOptions) -> Prepared:
-        """The same for a region of the upright picture and all that its pixels depend on (`restore.region`).
+        """Cut to a region of the upright picture, with all pixels that the region depends on (`restore.region`).
 
         Raises
         ------
@@ -65,14 +66,14 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
-    """A denoised photo and how it came about.
+    """A denoised photo and what was done to it.
 
     Attributes
     ----------
-    photo : the same photo with restored samples. mosaic : its active area before rounding to integers.
+    photo : the same photo with restored pixels. mosaic : its active area before rounding to integers.
     noise : the noise that was removed.
-    student : name of the network, None where nothing was to be removed; device, precision : where it ran.
-    warnings : one sentence each. defects : number of pixels that were replaced before denoising.
+    student : name of the network; None if no network ran. device, precision : where and how it ran, or None.
+    warnings : one sentence each. defects : number of defective pixels that were replaced.
     """
 
     photo: RawPhoto
@@ -92,10 +93,10 @@ def denoise(
     *,
     context: Context | None = None,
 ) -> Restoration:
-    """Restore the mosaic of a photo; everything else about it is kept.
+    """Denoise the mosaic of a photo and keep everything else.
 
-    Sources of fewer than 14 bits come back in finer integers, their levels scaled with them, unless nothing is removed
-    or their scale is fixed (`RawPhoto.scale_is_fixed`).
+    A photo with fewer than 14 bits is returned with finer integers and scaled levels, unless nothing is removed or its
+    scale is fixed (`RawPhoto.scale_is_fixed`).
 
     Raises
     ------
@@ -108,16 +109,17 @@ def denoise(
 def prepare(
     photo: RawPhoto, options: DenoiseOptions, context: Context | None = None, noise: NoiseModel | None = None
 ) -> Prepared:
-    """Level the rows where that is asked for, mark the known defects, and find the noise.
+    """Remove row offsets if asked for, mark the known defects, and find the noise.
 
     Parameters
     ----------
-    photo : the whole photo, also where only a region of it will be restored (`Prepared.region`).
-    noise : the noise where it is known already, such as that of the photo's series; None finds it as the options say.
+    photo : the whole photo, even if only a region of it will be restored (`Prepared.region`).
+    noise : the noise if it is known already, for example from the photo's series; None finds it as the options say.
 
     Raises
     ------
-    NoiseError: if no noise parameters can be found; never where nothing is removed, unless by a named calibration file.
+    NoiseError: if no noise parameters can be found. If nothing is to be removed, only a named calibration file that
+        fails raises it.
     """
     context = context or Context()
     warnings = photo.warnings
@@ -137,9 +139,9 @@ def prepare(
 
 
 def _noise_of(photo: RawPhoto, options: DenoiseOptions, context: Context) -> tuple[NoiseModel, tuple[str, ...]]:
-    """Noise parameters as the options ask for them, and warnings.
+    """Return the noise parameters that the options ask for, and warnings.
 
-    Where no calibration file is named, one that the user has installed for the photo's camera serves.
+    If the options name no calibration file, the one installed for the photo's camera is used.
     """
     calibration = options.calibration
     warnings: tuple[str, ...] = ()
@@ -178,7 +180,7 @@ def restore(
         saturation=fine.levels.site_saturation,
         neutral=photo.color.as_shot_neutral,
     )
-    warnings += choice_warnings + device_warnings + defects.remarks()
+    warnings += choice_warnings + device_warnings + defects.warnings()
     restored = fine.with_mosaic(result)
     return Restoration(restored, result, noise, card.name, engine.device, engine.precision, warnings, defects.total)
 
@@ -186,7 +188,7 @@ def restore(
 def engine_of(
     card: ModelCard, noise: NoiseModel, options: DenoiseOptions, engines: Engines
 ) -> tuple[Engine, tuple[str, ...]]:
-    """What runs a student for a photo of that noise, and warnings."""
+    """Return the engine that runs a student for a photo with this noise, and warnings."""
     return engines.load(
         card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
@@ -195,9 +197,9 @@ def engine_of(
 def _without_defects_only(
     photo: RawPhoto, noise: NoiseModel, options: DenoiseOptions, warnings: tuple[str, ...]
 ) -> Restoration:
-    """A photo whose noise is left alone: its defects are still replaced, and levelled rows stay level."""
+    """Replace the defects of a photo whose noise is not removed; removed row offsets stay removed."""
     sound, defects = without_defects(photo, noise, search=options.defects == "auto")
-    warnings += defects.remarks()
+    warnings += defects.warnings()
     if defects.total or photo.row_offset_dn is not None:
         photo = photo.with_mosaic(sound)
     return Restoration(photo, sound, noise, None, None, None, warnings, defects.total)

@@ -1,4 +1,4 @@
-"""Cut a region out of a photo so that it comes out as in the whole picture."""
+"""Cut a region out of a photo so that it is restored exactly as in the whole picture."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rawkd.restore.local_mean import WINDOW_PX
 from rawkd.restore.options import DenoiseOptions
 
 RENDER_CONTEXT_PX = 16
-"""Pixels around a region that demosaicing and the estimate of blown areas look at."""
+"""Pixels around a region that demosaicing and the estimate of blown areas read."""
 
 
 def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
-    """The region with what student and rendering see beyond it.
+    """Return the region with the surrounding pixels that the student and the renderer read.
 
-    It begins on the grid of the student's pooled cells and of the windows whose means are kept.
+    It starts on the grid of the student's pooled cells and of the blocks whose means are restored.
 
     Parameters
     ----------
