@@ -187,7 +187,7 @@ def test_a_cut_keeps_colour_and_level_of_every_sample(top: int, left: int, heigh
 
 
 def test_a_cut_stays_inside() -> None:
-    with pytest.raises(InputError, match="leaves the active area"):
+    with pytest.raises(InputError, match="extends beyond the active area"):
         noisy_photo(20, 20).cut(Rect(10, 10, 11, 4))
 
 
@@ -202,7 +202,7 @@ def test_a_region_of_the_upright_picture_is_found_on_the_sensor(orientation: int
 
 
 def test_a_region_outside_is_refused() -> None:
-    with pytest.raises(UsageError, match="leaves the picture of 39 x 27 pixels"):
+    with pytest.raises(UsageError, match="extends beyond the picture of 39 x 27 pixels"):
         sensor_rect(Rect(0, 30, 4, 10), noisy_photo(30, 44))
 
 

@@ -1,7 +1,8 @@
-"""The vocabulary of rawkd: a raw photo and its parts.
+"""Data types of a raw photo and its parts.
 
-Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows go below 0. ``H, W`` are mosaic
-pixels, ``h, w`` packed ones; planes are always R, Gr, Gb, B. Names with ``_dn`` count raw units of the file.
+Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows can be negative. ``H, W`` count
+mosaic pixels and ``h, w`` packed pixels; planes are always ordered R, Gr, Gb, B. Names that end in ``_dn`` are in raw
+units of the file (DN).
 """
 
 from rawkd.photo.gain_map import GainMap

@@ -1,4 +1,4 @@
-"""A gain map: how much brighter each sample has to be shown, given at a few points of the picture."""
+"""A gain map: factors on a coarse grid by which pixels are multiplied when the photo is rendered."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from rawkd.photo.mosaic import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class GainMap:
-    """Gains of a grid of points, in pixels of the active area (phones: the lens is darker in the corners).
+    """Gains on a grid of points, in pixels of the active area (phones use them to correct dark corners).
 
     Attributes
     ----------
-    gains : (v, h) float32, finite, not negative, at the points; between them bilinear, beyond them the nearest.
+    gains : (v, h) float32 gains at the points, finite, >= 0; interpolated bilinearly, constant beyond the outer points.
     point_rows, point_columns : (v,) and (h,) rows and columns of the points, rising; whole numbers are pixel centres.
-    top, left, bottom, right : the pixels that it holds for, `bottom` and `right` excluded; may leave the active area.
-    row_pitch, column_pitch : every so manyth row and column from `top` and `left`, 1 for all, 2 for one Bayer site.
-    colour : "R", "G" or "B" for samples of this colour only; None for all.
+    top, left, bottom, right : rectangle of pixels that the map applies to, without row `bottom` and column `right`; it
+        may extend beyond the active area.
+    row_pitch, column_pitch : step between the affected rows and columns, counted from `top` and `left`; 1 is every
+        pixel, 2 is one site of the Bayer cell.
+    colour : "R", "G" or "B" to apply the map to pixels of this colour only; None for all.
     """
 
     gains: FloatArray
@@ -32,7 +34,7 @@ class GainMap:
     colour: str | None = None
 
     def cut(self, top: int, left: int) -> GainMap:
-        """The same map for a part of the active area that begins at this row and column."""
+        """Return the map for a part of the active area that starts at this row and column."""
         return replace(
             self,
             point_rows=tuple(row - top for row in self.point_rows),

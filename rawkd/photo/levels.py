@@ -1,7 +1,8 @@
-"""Levels: what the integers of a raw file mean. All black levels and clipping levels that others need come from here.
+"""Black, white and clipping levels of a raw photo; the only source of these numbers in rawkd.
 
-A site's black level is the repeat pattern's plus its row's and its column's delta (BlackLevel, BlackLevelDeltaV and
-BlackLevelDeltaH). Pixels are *signal* = (DN - black) / range_dn. Names with ``_dn`` count raw units of the file.
+A pixel's black level is the sum of the repeat pattern, the delta of its row and the delta of its column (BlackLevel,
+BlackLevelDeltaV, BlackLevelDeltaH). Pixels are *signal* = (DN - black) / range_dn. Names that end in ``_dn`` are in raw
+units of the file (DN).
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """What the integers of the file mean, over the active area.
+    """Levels of the active area: they convert the file's integers to signal and back.
 
     Attributes
     ----------
-    black_dn : (rh, rw) float64, the black level's repeat pattern, anchored at the active area's origin
-        (BlackLevel, BlackLevelRepeatDim).
-    white_dn : the DN of signal 1 (WhiteLevel).
-    saturation_dn : the DN at which the sensor clips, the lowest of all colours; at most white.
+    black_dn : (rh, rw) float64, repeat pattern of the black level, anchored at the active area's origin (BlackLevel,
+        BlackLevelRepeatDim).
+    white_dn : DN of signal 1 (WhiteLevel).
+    saturation_dn : lowest DN at which any colour clips; at most white.
     bits : bits of the stored integers, 1..16.
-    row_delta_dn, column_delta_dn : (H,) and (W,) added to the pattern (BlackLevelDeltaV, BlackLevelDeltaH), or None.
-    site_saturation_dn : (2, 2) float64, the DN at which each site of the CFA cell clips, where colours differ; None
-        where all clip at `saturation_dn`.
-    mean_black_dn : mean black level of all sites, deltas included; NaN computes it. A part cut out of a photo keeps
-        the whole photo's, so that its signal stays the same.
+    row_delta_dn, column_delta_dn : (H,) and (W,), added to the pattern (BlackLevelDeltaV, BlackLevelDeltaH), or None.
+    site_saturation_dn : (2, 2) float64, DN at which each site of the CFA cell clips, where colours differ; None where
+        all clip at `saturation_dn`.
+    mean_black_dn : mean black level of all pixels, deltas included; NaN computes it. A part cut out of a photo keeps
+        the value of the whole photo, so that its signal does not change.
 
     Raises
     ------
-    InputError: a black level, white and saturation contradict each other.
+    InputError: if black, white and saturation contradict each other.
     """
 
     black_dn: DoubleArray
@@ -50,15 +51,15 @@ class Levels:
 
     def __post_init__(self) -> None:
         if self.black_dn.ndim != 2 or not np.isfinite(self.black_dn).all():
-            raise InputError(f"black levels of shape {self.black_dn.shape} are no finite repeat pattern")
+            raise InputError(f"the black levels of shape {self.black_dn.shape} are not finite or not two-dimensional")
         if not 1 <= self.bits <= 16:
-            raise InputError(f"{self.bits} bits a sample, where 1 to 16 are supported")
+            raise InputError(f"{self.bits} bits per pixel are not supported, only 1 to 16")
         highest = float(self._black_of_cell(np.max).max())
         if not highest < self.white_dn <= 65535:
-            raise InputError(f"white level {self.white_dn:g} does not lie between black {highest:g} and 65535")
+            raise InputError(f"the white level {self.white_dn:g} is not between black {highest:g} and 65535")
         if not highest < self.saturation_dn <= self.white_dn:
             raise InputError(
-                f"saturation {self.saturation_dn:g} does not lie between black {highest:g} and white {self.white_dn:g}"
+                f"the saturation {self.saturation_dn:g} is not between black {highest:g} and white {self.white_dn:g}"
             )
         if math.isnan(self.mean_black_dn):
             deltas = (delta for delta in (self.row_delta_dn, self.column_delta_dn) if delta is not None)
@@ -66,7 +67,7 @@ class Levels:
             object.__setattr__(self, "mean_black_dn", mean)
 
     def black_map(self, height: int, width: int, top: int = 0, left: int = 0) -> DoubleArray:
-        """Black level of the sites of a window of the active area, broadcastable to it."""
+        """Return the black level of each pixel in a window of the active area, broadcastable to (height, width)."""
         rh, rw = self.black_dn.shape
         if self.row_delta_dn is None and self.column_delta_dn is None and rh * rw == 1:
             return self.black_dn
@@ -80,11 +81,11 @@ class Levels:
 
     @property
     def effective_black_dn(self) -> DoubleArray:
-        """(2, 2) mean black level of each site of the CFA cell, the deltas of its rows and columns included."""
+        """(2, 2) mean black level of each site of the CFA cell, including the deltas of its rows and columns."""
         return self._black_of_cell(np.mean)
 
     def _black_of_cell(self, of_all: Callable[[DoubleArray], float]) -> DoubleArray:
-        """(2, 2) black of each CFA site: the pattern's, its rows' and its columns', each as `of_all` sums it up."""
+        """Return the (2, 2) black of each CFA site: pattern, row deltas and column deltas, each reduced by `of_all`."""
         rh, rw = self.black_dn.shape
         pattern = np.tile(self.black_dn, (1 + rh % 2, 1 + rw % 2))
         black = np.array([[of_all(pattern[row::2, column::2]) for column in (0, 1)] for row in (0, 1)], np.float64)
@@ -97,14 +98,14 @@ class Levels:
 
     @property
     def range_dn(self) -> float:
-        """DN of one unit of signal: white minus the mean black level.
+        """DN per unit of signal: white minus the mean black level.
 
-        One range serves all planes, so that signal ratios between planes are kept.
+        All planes share one range, so that signal ratios between planes are kept.
         """
         return self.white_dn - self.mean_black_dn
 
     def to_signal(self, frame: NDArray[np.unsignedinteger], top: int = 0, left: int = 0) -> FloatArray:
-        """Signal of the active area's integers, or of a window of it at `top`, `left`; (H, W) float32, unclipped."""
+        """Convert integers of the active area, or of a window at `top`, `left`, to (H, W) float32 signal, unclipped."""
         height, width = frame.shape
         out = np.empty((height, width), np.float32)
         step = 256
@@ -116,7 +117,7 @@ class Levels:
         return out
 
     def to_dn(self, signal: FloatArray) -> FrameArray:
-        """Integers of the signal, (H, W) uint16: the only place that rounds and clips. Every integer round-trips."""
+        """Convert (H, W) signal to uint16 integers; every integer round-trips. Nothing else rounds or clips pixels."""
         height, width = signal.shape
         out = np.empty((height, width), np.uint16)
         step = 256
@@ -131,7 +132,7 @@ class Levels:
 
     @property
     def floor(self) -> float:
-        """Signal of DN 0 at the site with the lowest black, where the file cuts noise off first."""
+        """Signal of DN 0 at the site with the lowest black, where the file clips noise first."""
         return -float(self._black_of_cell(np.min).min()) / self.range_dn
 
     @property
@@ -141,18 +142,18 @@ class Levels:
 
     @property
     def site_saturation(self) -> DoubleArray:
-        """(2, 2) lowest signal at which each site of the CFA cell clips: at the site's highest black level."""
+        """(2, 2) lowest signal at which each site of the CFA cell clips, which is at the site's highest black level."""
         clip_dn = self.saturation_dn if self.site_saturation_dn is None else self.site_saturation_dn
         return np.asarray((clip_dn - self._black_of_cell(np.max)) / self.range_dn)
 
     def plane_saturation(self, pattern: CFAPattern) -> DoubleArray:
-        """(4,) the same of the planes R, Gr, Gb, B, for the CFA phase at the active area's origin."""
+        """Return the (4,) lowest clipping signal of planes R, Gr, Gb, B; `pattern` is the phase at the origin."""
         saturation = np.empty(4)
         saturation[list(pattern.plane_of_site)] = self.site_saturation.ravel()
         return saturation
 
     def cut(self, rect: Rect) -> Levels:
-        """The levels of the part `rect` of the active area: the repeat pattern starts at the part's own origin."""
+        """Return the levels of the part `rect` of the active area; the repeat pattern starts at the part's origin."""
         rows, columns = rect.slices
         return replace(
             self,
@@ -165,7 +166,7 @@ class Levels:
         )
 
     def scaled(self, factor: int) -> Levels:
-        """The levels of the same signal in integers `factor` times finer."""
+        """Return the levels for the same signal when all integers are multiplied by `factor`."""
         extra = int(np.ceil(np.log2(factor)))
         return Levels(
             black_dn=self.black_dn * factor,

@@ -1,7 +1,8 @@
-"""A Bayer mosaic: colours, rectangles, signal.
+"""Types of a Bayer mosaic: CFA pattern, rectangle, signal.
 
-Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows go below 0. ``H, W`` are mosaic
-pixels, ``h, w`` packed ones; planes are always R, Gr, Gb, B. Names with ``_dn`` count raw units of the file.
+Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows can be negative. ``H, W`` count
+mosaic pixels and ``h, w`` packed pixels; planes are always ordered R, Gr, Gb, B. Names that end in ``_dn`` are in raw
+units of the file (DN).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class CFAPattern(StrEnum):
     GBRG = "GBRG"
 
     def shifted(self, rows: int, columns: int) -> CFAPattern:
-        """The pattern seen when the origin moves by `rows` and `columns` pixels."""
+        """Return the pattern after the origin moves by `rows` and `columns` pixels."""
         return CFAPattern("".join(self[2 * ((r + rows) % 2) + (c + columns) % 2] for r in (0, 1) for c in (0, 1)))
 
     @property
@@ -48,7 +49,7 @@ class CFAPattern(StrEnum):
 
 @dataclass(frozen=True)
 class Rect:
-    """A rectangle of pixels: the origin and the extent."""
+    """A rectangle of pixels: origin and size."""
 
     top: int
     left: int
@@ -57,11 +58,13 @@ class Rect:
 
     def __post_init__(self) -> None:
         if self.top < 0 or self.left < 0 or self.height < 1 or self.width < 1:
-            raise InputError(f"a rectangle of {self.height} x {self.width} pixels at ({self.top}, {self.left})")
+            raise InputError(
+                f"a rectangle of {self.width} x {self.height} pixels at row {self.top}, column {self.left} is invalid"
+            )
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Index of the rectangle in an array of rows and columns."""
+        """Slices of rows and columns that index the rectangle in an array."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def inside(self, height: int, width: int) -> bool:
@@ -84,6 +87,8 @@ class Mosaic:
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2 or self.data.dtype != np.float32 or not self.data.flags.c_contiguous:
-            raise InputError(f"a mosaic is a contiguous (H, W) float32 array, not {self.data.dtype} {self.data.shape}")
+            raise InputError(
+                f"a mosaic must be a contiguous (H, W) float32 array, not {self.data.dtype} {self.data.shape}"
+            )
         if not np.isfinite(self.data.sum(dtype=np.float64)):
-            raise InputError("the mosaic holds values that are not finite")
+            raise InputError("the mosaic contains NaN or infinite values")

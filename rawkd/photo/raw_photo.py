@@ -1,7 +1,8 @@
-"""The vocabulary of rawkd: a raw photo and its parts; those of its mosaic stand in `rawkd.photo.mosaic`.
+"""Data types of a raw photo: tags, colour, capture data, frame. Types of the mosaic are in `rawkd.photo.mosaic`.
 
-Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows go below 0. ``H, W`` are mosaic
-pixels, ``h, w`` packed ones; planes are always R, Gr, Gb, B. Names with ``_dn`` count raw units of the file.
+Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows can be negative. ``H, W`` count
+mosaic pixels and ``h, w`` packed pixels; planes are always ordered R, Gr, Gb, B. Names that end in ``_dn`` are in raw
+units of the file (DN).
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Tag:
-    """One TIFF field as the source has it.
+    """One TIFF field as the source file stores it.
 
     Attributes
     ----------
     number : tag number. type : TIFF type code (1..13). count : number of values.
-    data : the values' bytes in little-endian order, exactly count * size of type.
+    data : bytes of the values in little-endian order, exactly count * size of type.
     """
 
     number: int
@@ -49,15 +50,19 @@ class Tag:
 
 @dataclass(frozen=True, eq=False)
 class ColorCalibration:
-    """Colour of the camera.
+    """Colour data of a photo.
 
     Attributes
     ----------
-    camera_from_xyz : (3, 3) float64, XYZ to camera under the light of the photo, invertible (ColorMatrix; in files
-        that are no DNG, LibRaw's matrix for D65).
-    as_shot_neutral : (3,) float64, camera colour of neutral grey, largest component 1, all positive (AsShotNeutral).
-    baseline_exposure : stops to add on rendering (BaselineExposure).
-    tags : every colour tag of the source DNG, untouched (empty where the source is no DNG).
+    camera_from_xyz : (3, 3) float64, XYZ to camera under the light of the photo, invertible (ColorMatrix; for files
+        that are not DNG, LibRaw's matrix for D65).
+    as_shot_neutral : (3,) float64, camera colour of neutral grey, all positive, largest component 1 (AsShotNeutral).
+    baseline_exposure : stops to add when rendering (BaselineExposure).
+    tags : all colour tags of the source DNG, unchanged; empty if the source is not a DNG.
+
+    Raises
+    ------
+    InputError: if the matrix cannot be inverted or the neutral is not positive.
     """
 
     camera_from_xyz: DoubleArray
@@ -70,20 +75,20 @@ class ColorCalibration:
             raise InputError("the colour matrix cannot be inverted")
         neutral = self.as_shot_neutral
         if neutral.shape != (3,) or not np.isfinite(neutral).all() or (neutral <= 0).any():
-            raise InputError(f"the as-shot neutral {neutral} is no positive colour")
+            raise InputError(f"the as-shot neutral {neutral} must be three positive numbers")
         object.__setattr__(self, "as_shot_neutral", neutral / neutral.max())
 
 
 @dataclass(frozen=True)
 class Capture:
-    """How the photo was taken; None where the file does not say.
+    """How the photo was taken; values that the file lacks are None or empty.
 
     Attributes
     ----------
     make, model : as the camera writes them. unique_camera_model : as Adobe spells it ("Canon EOS 6D").
     iso : exposure index. exposure_s : seconds. aperture : f-number. focal_length_mm : millimetres.
     datetime : "YYYY:MM:DD HH:MM:SS".
-    exif, gps : the source's EXIF and GPS fields, without offsets and maker notes that would not survive a move.
+    exif, gps : EXIF and GPS fields of the source, without offsets and maker notes, which break when copied.
     """
 
     make: str = ""
@@ -104,25 +109,26 @@ class RawPhoto:
 
     Attributes
     ----------
-    frame : (FH, FW) uint16, the whole raw frame with its masked pixels, in DN, linearised.
-    active_area : the exposed pixels within the frame (ActiveArea).
-    default_crop : what a converter shows, within the active area; may be the whole of it.
+    frame : (FH, FW) uint16, the whole raw frame including masked pixels, in DN, linearised.
+    active_area : rectangle of exposed pixels in the frame (ActiveArea).
+    default_crop : rectangle that converters show, relative to the active area; may cover all of it.
     pattern : CFA phase at the active area's origin.
     levels, color, capture : see their types.
     orientation : EXIF orientation 1..8. pixel_aspect : width / height of a pixel (DefaultScale).
-    noise_profile : the (S, O) pairs of the raw IFD's NoiseProfile flattened, or empty.
-    tags : the source DNG's other tags, untouched (opcode lists, profiles, private data), empty for other formats.
-    is_dng : whether the source is a DNG (then development of an unchanged copy must be identical).
-    dng_version : DNGVersion of the source, (1, 4, 0, 0) where it is none.
-    warnings : what the reader could not have exactly, one sentence each.
-    dropped : names of what the source holds and a copy cannot keep ("maker notes").
-    scale_is_fixed : whether something in `tags` counts the stored integers, which must keep their scale then.
-    has_new_samples : whether the samples are others than those of the source, for which some of `tags` may not hold.
-    defects : (n, 2) rows and columns in the active area of pixels that are known to be defective.
-    row_offset_dn : (H,) float64, what the unclipped samples of each row of the active area lie too high by, or None;
-        the mosaic is without it.
-    gain_maps : gains to apply when the photo is rendered, not in the mosaic.
-    not_rendered : names of corrections that the file asks for and a rendered picture lacks ("lens distortion ...").
+    noise_profile : the (S, O) pairs of the raw IFD's NoiseProfile, flattened, or empty.
+    tags : other tags of the source DNG, unchanged (opcode lists, profiles, private data); captions only for other
+        formats.
+    is_dng : whether the source is a DNG. Converters must then render an unchanged copy identically.
+    dng_version : DNGVersion of the source, (1, 4, 0, 0) if it is not a DNG.
+    warnings : what the reader had to replace or ignore, one sentence each.
+    dropped : names of data in the source that an output cannot keep ("maker notes").
+    scale_is_fixed : whether a tag in `tags` refers to the stored integers, which must then keep their scale.
+    has_new_samples : whether the pixels differ from the source's; some of `tags` may then no longer be valid.
+    defects : (n, 2) rows and columns of known defective pixels, relative to the active area.
+    row_offset_dn : (H,) float64, offset to subtract from the unclipped pixels of each row of the active area, or None;
+        `mosaic` has it subtracted.
+    gain_maps : gains to apply when the photo is rendered; `mosaic` does not include them.
+    not_rendered : names of corrections that the file asks for and rendered pictures lack ("lens distortion ...").
     """
 
     frame: FrameArray
@@ -149,17 +155,17 @@ class RawPhoto:
 
     def __post_init__(self) -> None:
         if self.frame.ndim != 2 or self.frame.dtype != np.uint16:
-            raise InputError(f"a raw frame is a (H, W) uint16 array, not {self.frame.dtype} {self.frame.shape}")
+            raise InputError(f"a raw frame must be a (H, W) uint16 array, not {self.frame.dtype} {self.frame.shape}")
         if not self.active_area.inside(*self.frame.shape):
-            raise InputError(f"the active area {self.active_area} leaves the frame of {self.frame.shape}")
+            raise InputError(f"the active area {self.active_area} extends beyond the frame of {self.frame.shape}")
         if not self.default_crop.inside(self.active_area.height, self.active_area.width):
-            raise InputError(f"the default crop {self.default_crop} leaves the active area {self.active_area}")
+            raise InputError(f"the default crop {self.default_crop} extends beyond the active area {self.active_area}")
         if self.orientation not in range(1, 9):
-            raise InputError(f"orientation {self.orientation} is none of 1 to 8")
+            raise InputError(f"the orientation {self.orientation} is not in the range 1 to 8")
 
     @property
     def mosaic(self) -> Mosaic:
-        """Signal of the active area; computed anew at every call."""
+        """Signal of the active area; every access computes it again."""
         frame = self.frame[self.active_area.slices]
         signal = self.levels.to_signal(frame)
         if self.row_offset_dn is not None:
@@ -169,16 +175,20 @@ class RawPhoto:
         return Mosaic(signal, self.pattern)
 
     def with_mosaic(self, mosaic: Mosaic) -> RawPhoto:
-        """The same photo with other signal in its active area: shape, phase and everything else are kept.
+        """Return the photo with new signal in its active area and everything else unchanged.
 
-        Offsets of rows leave the masked pixels too, in whole DN, so that nothing corrects the rows again.
+        Row offsets are also subtracted from the masked pixels, rounded to whole DN, so that no other program corrects
+        the rows a second time.
 
         Raises
         ------
         InputError: if the mosaic has another shape or phase.
         """
         if mosaic.data.shape != (self.active_area.height, self.active_area.width) or mosaic.pattern != self.pattern:
-            raise InputError(f"a mosaic of {mosaic.data.shape} {mosaic.pattern} is not of this photo")
+            raise InputError(
+                f"the mosaic {mosaic.data.shape} {mosaic.pattern} does not match the photo's active area"
+                f" ({self.active_area.height}, {self.active_area.width}) {self.pattern}"
+            )
         frame = self.frame.copy()
         rows, columns = self.active_area.slices
         if self.row_offset_dn is not None:
@@ -188,7 +198,7 @@ class RawPhoto:
         return replace(self, frame=frame, row_offset_dn=None, has_new_samples=True)
 
     def with_finer_levels(self, factor: int) -> RawPhoto:
-        """The same photo with every integer multiplied by `factor`, so that a smoother signal is not posterised."""
+        """Return the photo with all integers multiplied by `factor`, so that a denoised signal is not posterised."""
         return replace(
             self,
             frame=self.frame * np.uint16(factor),
@@ -198,9 +208,9 @@ class RawPhoto:
         )
 
     def in_finer_integers(self, bits: int) -> RawPhoto:
-        """The photo with its integers multiplied by a power of two up to `bits` (at most 16).
+        """Return the photo with its integers multiplied by a power of two so that they use up to `bits` (at most 16).
 
-        Itself from there on, and where its scale is fixed.
+        The photo itself is returned if it already has as many bits, or if its scale is fixed.
         """
         factor = 1 if self.scale_is_fixed else 2 ** max(bits - self.levels.bits, 0)
         largest = max(int(self.frame.max()), int(self.levels.white_dn), int(self.levels.saturation_dn), 1)
@@ -209,20 +219,20 @@ class RawPhoto:
         return self if factor == 1 else self.with_finer_levels(factor)
 
     def cut(self, rect: Rect, shown: Rect | None = None) -> RawPhoto:
-        """The part `rect` of the active area as a photo of its own, every sample with its colour and its level.
+        """Return the part `rect` of the active area as a photo; every pixel keeps its colour and its signal.
 
         Parameters
         ----------
-        rect : rows and columns of the active area; any origin, odd ones move the CFA phase.
-        shown : the default crop of the part, in pixels of the active area and within `rect`; all of it if None.
+        rect : part of the active area; an odd origin shifts the CFA phase.
+        shown : default crop of the part, in pixels of the active area and within `rect`; None for all of `rect`.
 
         Raises
         ------
-        InputError: if `rect` leaves the active area or `shown` leaves `rect`.
+        InputError: if `rect` extends beyond the active area or `shown` beyond `rect`.
         """
         area = self.active_area
         if not rect.inside(area.height, area.width):
-            raise InputError(f"the part {rect} leaves the active area of {area.height} x {area.width} pixels")
+            raise InputError(f"the part {rect} extends beyond the active area of {area.width} x {area.height} pixels")
         shown = rect if shown is None else shown
         rows, columns = rect.slices
         defects = self.defects - (rect.top, rect.left)

@@ -1,4 +1,4 @@
-"""A region of the picture that the user sees, found again on the sensor."""
+"""Map a region of the upright picture to pixels of the sensor."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from rawkd.photo import RawPhoto, Rect
 
 
 def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) -> RawPhoto:
-    """The region of the upright picture as a photo of its own, with as much around it as there is of `context_px`.
+    """Return a region of the upright picture as a photo, with up to `context_px` pixels around it.
 
-    It begins at a multiple of `grid_px` of the sensor, where what pools cells of that size has its cells in the whole
-    picture, too.
+    Parameters
+    ----------
+    region : pixels of the upright picture.
+    context_px : pixels to add on each side; fewer at the edges of the active area.
+    grid_px : the cut starts at a multiple of this many pixels of the active area, so that a network with pooling cells
+        of this size sees the same cells as in the whole picture.
 
     Raises
     ------
-    UsageError: if the region leaves the picture.
+    UsageError: if the region extends beyond the picture.
     """
     shown = sensor_rect(region, photo)
     area = photo.active_area
@@ -25,18 +29,18 @@ def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) ->
 
 
 def sensor_rect(region: Rect, photo: RawPhoto) -> Rect:
-    """A region of the upright picture (EXIF orientation undone, default crop applied) in pixels of the active area.
+    """Convert a region of the upright picture (orientation and default crop applied) to pixels of the active area.
 
     Raises
     ------
-    UsageError: if the region leaves the picture.
+    UsageError: if the region extends beyond the picture.
     """
     crop, turned = photo.default_crop, photo.orientation >= 5
     height, width = (crop.width, crop.height) if turned else (crop.height, crop.width)
     if not region.inside(height, width):
         raise UsageError(
-            f"the crop {region.left},{region.top},{region.width},{region.height} leaves the picture of"
-            f" {width} x {height} pixels"
+            f"the crop {region.left},{region.top},{region.width},{region.height} extends beyond the picture of"
+            f" {width} x {height} pixels. Give a crop inside it."
         )
     top = height - region.top - region.height if photo.orientation in {3, 4, 7, 8} else region.top
     left = width - region.left - region.width if photo.orientation in {2, 3, 6, 7} else region.left

@@ -1,1 +1,1 @@
-"""From a mosaic to a picture: demosaicing, colour, tone."""
+"""Render a mosaic to a picture: demosaicing, colour, tone."""

@@ -1,10 +1,10 @@
-"""Demosaicing of Bayer mosaics, in the packed planes.
+"""Demosaic Bayer mosaics, computed on packed planes.
 
 Sources: bilinear as in unprocessing's `process` (Brooks et al., CVPR 2019); Malvar, He, Cutler, "High-quality linear
 interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004 (the bilinear value plus a gradient
-correction of the sample's own colour); Menon et al. 2007 (DDFAPD) through colour-demosaicing.
+correction from the pixel's own colour); Menon et al. 2007 (DDFAPD) through colour-demosaicing.
 
-*Sites* are what an interpolation gives: colour R, G, B at the positions R, Gr, Gb, B of every 2x2 cell.
+*Sites* are the result of an interpolation: colours R, G, B at the positions R, Gr, Gb, B of every 2x2 cell.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Method = Literal["bilinear", "malvar", "menon"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 HALO_CELLS: dict[Method, int] = {"bilinear": 1, "malvar": 1, "menon": 8}
-"""2x2 cells beyond a strip that an interpolation reads."""
+"""Number of 2x2 cells that an interpolation reads beyond each edge of a block."""
 
 
 def _neighbour(planes: Any, plane: int, row: int = 0, column: int = 0) -> Any:
-    """A plane of (..., 4, h+2, w+2) seen from the cell `row`, `column` away, (..., h, w)."""
+    """Return a plane of (..., 4, h+2, w+2), shifted by `row` and `column` cells, (..., h, w)."""
     height, width = planes.shape[-2:]
     return planes[..., plane, 1 + row : height - 1 + row, 1 + column : width - 1 + column]
 
 
 def bilinear_sites(padded: Any) -> Any:
-    """Bilinear interpolation.
+    """Interpolate the colours bilinearly.
 
     Parameters
     ----------
-    padded : (..., 4, h+2, w+2) planes R, Gr, Gb, B with one cell of surroundings; numpy or torch.
+    padded : (..., 4, h+2, w+2) planes R, Gr, Gb, B with a border of one cell; numpy or torch.
 
     Returns
     -------
@@ -60,10 +60,10 @@ def bilinear_sites(padded: Any) -> Any:
 
 
 def malvar_sites(padded: FloatArray) -> FloatArray:
-    """Malvar, He and Cutler's 5x5 filters, as bilinear plus a correction; same arrays as `bilinear_sites`."""
+    """Apply the 5x5 filters of Malvar, He and Cutler as bilinear plus a correction; shapes as in `bilinear_sites`."""
     sites: FloatArray = bilinear_sites(padded)
     red, green, blue = (sites[..., colour, :, :, :] for colour in range(3))
-    for plane, other in ((0, blue), (3, red)):  # at a red or blue site: green, and the opposite colour
+    for plane, other in ((0, blue), (3, red)):  # at red and blue sites: correct green and the opposite colour
         across, along = _crosses(padded, plane)
         curvature = _neighbour(padded, plane) * np.float32(4)
         curvature -= across
@@ -94,14 +94,14 @@ def malvar_sites(padded: FloatArray) -> FloatArray:
 
 
 def _crosses(padded: FloatArray, plane: int) -> tuple[FloatArray, FloatArray]:
-    """Sums of a plane's two neighbours in its row and in its column."""
+    """Return the sums of a plane's two neighbours along rows, and along columns."""
     across = _neighbour(padded, plane, 0, -1) + _neighbour(padded, plane, 0, 1)
     along = _neighbour(padded, plane, -1, 0) + _neighbour(padded, plane, 1, 0)
     return across, along
 
 
 def menon_sites(padded: FloatArray) -> FloatArray:
-    """Menon's directional filtering with a posteriori decision, of (4, h+16, w+16) planes: slow but best."""
+    """Apply Menon's directional filtering with a posteriori decision to (4, h+16, w+16) planes: slow but best."""
     from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
 
     rgb = demosaicing_CFA_Bayer_Menon2007(unpack(padded), "RGGB")
@@ -115,18 +115,18 @@ SITES: dict[Method, Callable[[FloatArray], FloatArray]] = {
     "malvar": malvar_sites,
     "menon": menon_sites,
 }
-"""(4, h + 2*halo, w + 2*halo) planes -> (3, 4, h, w) sites, by method."""
+"""Interpolation of each method: (4, h + 2*halo, w + 2*halo) planes -> (3, 4, h, w) sites."""
 
 
 def interleave(sites: Any) -> Any:
-    """(..., 4, h, w) sites -> (..., 2h, 2w) pixels; numpy or torch."""
+    """Convert (..., 4, h, w) sites to (..., 2h, 2w) pixels; numpy or torch."""
     *lead, _, h, w = sites.shape
     cells = sites.reshape(*lead, 2, 2, h, w)
     return array_module(sites).moveaxis(cells, (-4, -3), (-3, -1)).reshape(*lead, 2 * h, 2 * w)
 
 
 def sites_to_pixels(sites: NDArray[Any]) -> NDArray[Any]:
-    """(3, 4, h, w) sites -> (2h, 2w, 3) pixels of the same type; numpy, the fastest way there."""
+    """Convert (3, 4, h, w) sites to (2h, 2w, 3) pixels of the same type; numpy only, faster than `interleave`."""
     colours, _, h, w = sites.shape
     pixels = np.empty((2 * h, 2 * w, colours), sites.dtype)
     for site in range(4):
@@ -136,9 +136,9 @@ def sites_to_pixels(sites: NDArray[Any]) -> NDArray[Any]:
 
 
 def pad_edge(planes: Any) -> Any:
-    """(..., 4, h, w) -> (..., 4, h+2, w+2), the outermost cells repeated; numpy or torch.
+    """Pad (..., 4, h, w) to (..., 4, h+2, w+2) by repeating the outermost cells; numpy or torch.
 
-    What bilinear reads of it equals what it would read of the mosaic reflected about its outermost samples.
+    For bilinear interpolation this equals reflecting the mosaic about its outermost pixels.
     """
     join = array_module(planes).concatenate
     rows = join([planes[..., :1, :], planes, planes[..., -1:, :]], axis=-2)
@@ -146,23 +146,23 @@ def pad_edge(planes: Any) -> Any:
 
 
 def demosaic(mosaic: Mosaic, method: Method = "malvar") -> FloatArray:
-    """All three colours at every pixel, borders by reflection.
+    """Return all three colours at every pixel; borders are reflected.
 
     Parameters
     ----------
-    mosaic : (H, W) of any phase and size, preferably white-balanced (Malvar and Menon take the colours to go together).
+    mosaic : (H, W) of any phase and size, preferably white-balanced, since Malvar and Menon assume correlated colours.
     method : "bilinear", "malvar" or "menon".
 
     Returns
     -------
-    (H, W, 3) float32 in the mosaic's unit; samples of the mosaic are kept.
+    (H, W, 3) float32 in the mosaic's unit; measured values of the mosaic are kept.
 
     Raises
     ------
     UsageError: for another method.
     """
     if method not in SITES:
-        raise UsageError(f"the demosaicing {method!r} is none of {', '.join(METHODS)}")
+        raise UsageError(f"demosaicing {method!r}: give one of {', '.join(METHODS)}.")
     height, width = mosaic.data.shape
     added = Unification.of((height, width), mosaic.pattern)
     halo = 2 * HALO_CELLS[method]

@@ -1,4 +1,4 @@
-"""Gain maps of a photo, as gains of the samples that are rendered.
+"""Evaluate a photo's gain maps at the pixels to render.
 
 Source: DNG specification 1.4, chapter 7, GainMap. Gains multiply the signal after black is subtracted.
 """
@@ -12,7 +12,7 @@ from rawkd.photo import CFAPattern, FloatArray, GainMap, RawPhoto
 
 
 def gains_in(photo: RawPhoto, rows: slice, columns: slice) -> FloatArray | None:
-    """Product of all gain maps for a window of the active area, (h, w) float32; None where the photo has no map."""
+    """Return the product of all gain maps in a window of the active area, (h, w) float32; None without gain maps."""
     if not photo.gain_maps:
         return None
     gains = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
@@ -22,7 +22,7 @@ def gains_in(photo: RawPhoto, rows: slice, columns: slice) -> FloatArray | None:
 
 
 def _multiply(gains: FloatArray, one: GainMap, pattern: CFAPattern, top: int, left: int) -> None:
-    """Multiply the window at `top`, `left` by one map, in place."""
+    """Multiply the gains of the window at `top`, `left` by one map, in place."""
     rows = _covered(top, gains.shape[0], one.top, one.bottom, one.row_pitch)
     columns = _covered(left, gains.shape[1], one.left, one.right, one.column_pitch)
     if not rows.size or not columns.size:
@@ -35,13 +35,13 @@ def _multiply(gains: FloatArray, one: GainMap, pattern: CFAPattern, top: int, le
 
 
 def _covered(start: int, length: int, first: int, stop: int, pitch: int) -> NDArray[np.int64]:
-    """Rows (or columns) of the active area in a window that a map from `first` to `stop` holds for."""
+    """Return the rows (or columns) of a window, in the active area, that a map from `first` to `stop` affects."""
     begin = max(start, first)
     return np.arange(begin + (first - begin) % pitch, min(start + length, stop), pitch)
 
 
 def _bilinear(one: GainMap, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatArray:
-    """The map at these rows and columns, (len(rows), len(columns)) float32."""
+    """Interpolate the map at these rows and columns, (len(rows), len(columns)) float32."""
     below, share = _between(one.point_rows, rows)
     strip = one.gains[below] * (1 - share)[:, None]
     strip += one.gains[np.minimum(below + 1, len(one.point_rows) - 1)] * share[:, None]
@@ -52,7 +52,7 @@ def _bilinear(one: GainMap, rows: NDArray[np.int64], columns: NDArray[np.int64])
 
 
 def _between(points: tuple[float, ...], places: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
-    """Index of the point before each place, and the share of the next; beyond the ends the last point alone."""
+    """Return the index of the point before each place and the weight of the next; ends are held constant."""
     position = np.interp(places, points, np.arange(len(points)))
     below = position.astype(np.int64)
     return below, (position - below).astype(np.float32)

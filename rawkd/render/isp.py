@@ -1,6 +1,6 @@
-"""The minimalist ISP of losses and scores: white balance, bilinear demosaic, camera -> sRGB, gamma.
+"""Minimal ISP for losses and metrics: white balance, bilinear demosaic, camera to sRGB, gamma.
 
-Source: unprocessing's `process` (Brooks et al., CVPR 2019; code Apache-2.0), the mirror of
+Source: unprocessing's `process` (Brooks et al., CVPR 2019; code Apache-2.0), the inverse of
 `rawkd.training.data.unprocess`.
 """
 
@@ -13,7 +13,7 @@ from rawkd.render.demosaic import bilinear_sites, interleave, pad_edge
 
 
 def process(planes: Any, metadata: ProcessMetadata) -> Any:
-    """Metrics mode: white balance, clip, bilinear demosaic, colour, clip, gamma 2.2 (unprocessing's `process`).
+    """Render in metrics mode: white balance, clip, bilinear demosaic, colour, clip, gamma 2.2.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def process(planes: Any, metadata: ProcessMetadata) -> Any:
 
     Returns
     -------
-    (..., 3, 2h, 2w) in 0..1, gamma-encoded, of the planes' precision.
+    (..., 3, 2h, 2w) gamma-encoded sRGB, 0..1, in the precision of the planes.
     """
     balanced = array_module(planes).clip(white_balance(planes, metadata.gains), 0.0, 1.0)
     return gamma(color_correct(interleave(bilinear_sites(pad_edge(balanced))), metadata.rgb_from_camera))

@@ -1,7 +1,7 @@
-"""Render a photo for viewing: white balance, demosaic, camera -> sRGB, tone, orientation.
+"""Render a photo for viewing: white balance, demosaic, camera to sRGB, tone, orientation.
 
-Our choice: exposure, an sRGB curve with a share of smoothstep, and highlights that go to white, never to magenta (see
-`_Development`). `rawkd.render.isp` is the plain ISP of losses and scores; `render` follows it with ``viewing=False``.
+Our choice: exposure, an sRGB curve mixed with smoothstep, and highlights that turn white, never magenta (see
+`_Development`). With ``viewing=False`` it follows `rawkd.render.isp`, the minimal ISP of losses and metrics.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from rawkd.render.gain_map import gains_in
 from rawkd.sensor.bayer import Unification, pack
 
 BLOWN_FROM = 0.95
-"""Share of saturation from which a sample counts as blown more and more, wholly so at 1 (our choice)."""
+"""Fraction of saturation from which a pixel counts as partly blown; at 1 it counts fully (our choice)."""
 
 _CURVE_STEPS = 65535
 _BLOCK_PX = 128, 512
 
 
 def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """(H, W, ...) as the sensor has it -> a view of it upright, for EXIF orientation 1..8 (tag 274)."""
+    """Return an upright view of (H, W, ...) in sensor orientation, for EXIF orientation 1..8 (tag 274)."""
     if orientation not in range(1, 9):
-        raise InputError(f"orientation {orientation} is none of 1 to 8")
+        raise InputError(f"the orientation {orientation} is not in the range 1 to 8")
     if orientation >= 5:
         image = image.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
@@ -51,37 +51,38 @@ def render(
     dtype: DTypeLike = np.float32,
     threads: int | None = None,
 ) -> NDArray[Any]:
-    """The photo as an upright sRGB picture, block by block: beside the result some 20 MiB a thread, a pixel a sample.
+    """Render the photo as an upright sRGB picture, block by block: besides the result it needs 20 MiB per thread.
 
     Parameters
     ----------
-    mosaic : (H, W) signal of the active area to show instead of the photo's integers, which spares their rounding.
+    mosaic : (H, W) signal of the active area to render instead of the photo's rounded integers.
     demosaic : "bilinear", "malvar" or "menon".
-    exposure_ev : stops on top of the photo's baseline exposure; viewing mode only.
-    viewing : tone for the eye; otherwise metrics mode, with the given demosaicing.
-    rect : what to show, in pixels of the active area as the sensor has them; None is the default crop.
-    dtype : float32 in 0..1, or uint8 or uint16, rounded, over their whole range.
-    threads : None is one for each core that the process may use.
+    exposure_ev : stops added to the photo's baseline exposure; viewing mode only.
+    viewing : True for the viewing tone; False for metrics mode with the given demosaicing.
+    rect : part to render, in pixels of the active area in sensor orientation; None is the default crop.
+    dtype : float32 in 0..1, or uint8 or uint16, rounded, over their full range.
+    threads : number of threads; None is one for each core that the process may use.
 
     Returns
     -------
-    (height, width, 3), turned by the photo's orientation.
+    (height, width, 3), turned upright by the photo's orientation.
 
     Raises
     ------
-    UsageError: for an unknown method or type, exposure in metrics mode, or a rectangle that leaves the active area.
+    UsageError: for an unknown method or type, exposure in metrics mode, or a rectangle beyond the active area.
     """
     rect = rect or photo.default_crop
     kind = np.dtype(dtype)
     if demosaic not in SITES or kind not in (np.float32, np.uint8, np.uint16):
-        raise UsageError(f"demosaicing {demosaic!r} to {kind} is not offered; methods are {', '.join(METHODS)}")
+        raise UsageError(f"demosaicing {demosaic!r} to {kind} is not supported. Give one of {', '.join(METHODS)}.")
     if exposure_ev and not viewing:
-        raise UsageError("an exposure can be given in viewing mode only")
-    if not rect.inside(photo.active_area.height, photo.active_area.width):
-        raise UsageError(f"{rect} leaves the photo's {photo.active_area.width} x {photo.active_area.height} pixels")
+        raise UsageError("exposure works in viewing mode only: leave it out in metrics mode.")
+    area = photo.active_area
+    if not rect.inside(area.height, area.width):
+        raise UsageError(f"{rect} extends beyond the active area of {area.width} x {area.height} pixels")
     size = (rect.height, rect.width) if photo.orientation < 5 else (rect.width, rect.height)
     upright = np.empty((*size, 3), kind)
-    # An orientation is its own inverse, but for the two quarter turns.
+    # Every orientation is its own inverse, except for the two quarter turns.
     as_sensor = orient(upright, {6: 8, 8: 6}.get(photo.orientation, photo.orientation))
     development = _Development.of(photo, exposure_ev, viewing, kind)
 
@@ -98,15 +99,15 @@ def render(
 
 
 def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None = None) -> NDArray[np.uint8]:
-    """A small upright picture of the default crop in viewing mode, binned instead of demosaiced.
+    """Render a small upright picture of the default crop in viewing mode, binned instead of demosaiced.
 
     Returns
     -------
-    (height, width, 3) uint8, the longer side at most `max_px` (>= 1). A pixel is the mean of n x n cells of 2x2
-    samples, n the smallest that fits; what does not fill the last pixels is left out.
+    (height, width, 3) uint8, the longer side at most `max_px` (>= 1). Each pixel is the mean of n x n cells of the
+    mosaic, with the smallest n that fits. Cells at the end that do not fill a pixel are left out.
     """
     if max_px < 1:
-        raise UsageError(f"a preview of {max_px} pixels a side")
+        raise UsageError(f"preview size {max_px}: give 1 pixel or more.")
     crop = photo.default_crop
     development = _Development.of(photo, 0.0, True, np.dtype(np.uint8))
     n = max(crop.height, crop.width) // (2 * (max_px + 1)) + 1
@@ -129,13 +130,13 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
 
 @dataclass(frozen=True, eq=False)
 class _Development:
-    """How white-balanced planes become encoded pixels.
+    """Converts white-balanced planes to encoded pixels.
 
-    In viewing mode signal 1 is the lowest saturation of all planes and the smallest gain is 1, so that every channel of
-    a neutral blown area reaches 1. A blown sample says only that the light was at least this much: it is raised to the
-    brightest white-balanced sample of its cell, and grey stays grey through every clipping. Colours beyond 1 after the
-    matrix keep their hue: their largest component becomes 1, the smallest stays, the middle one keeps its place.
-    `saturation` is that of the four planes; without a `curve` it is metrics mode.
+    In viewing mode, signal 1 is the lowest saturation of all planes and the smallest gain is 1. Every channel of a
+    neutral blown area therefore reaches 1. A blown pixel gives only a lower limit of the light, so it is raised to the
+    brightest white-balanced pixel of its cell; grey stays grey however much of it clips. Colours beyond 1 after the
+    matrix keep their hue: the largest component becomes 1, the smallest stays, and the middle one keeps its relative
+    position. `saturation` is that of the four planes; `curve` is None in metrics mode.
     """
 
     metadata: ProcessMetadata
@@ -145,7 +146,7 @@ class _Development:
 
     @classmethod
     def of(cls, photo: RawPhoto, exposure_ev: float, viewing: bool, kind: np.dtype[Any]) -> _Development:
-        """For a photo. `kind` is the pixels' type."""
+        """Return the conversion for a photo; `kind` is the type of the pixels."""
         metadata = ProcessMetadata.of(photo.color)
         if not viewing:
             return cls(metadata, np.ones(4), None, kind)
@@ -155,9 +156,10 @@ class _Development:
         return cls(metadata, photo.levels.plane_saturation(photo.pattern), curve, kind)
 
     def balance(self, planes: FloatArray, gains: FloatArray | None = None) -> FloatArray:
-        """(4, h, w) signal -> white-balanced planes, highlights mended (or clipped to 0..1 in metrics mode).
+        """White-balance (4, h, w) signal and reconstruct highlights (metrics mode: clip to 0..1 instead).
 
-        `gains` (gain maps, of the same shape) count in viewing mode, after the sensor has clipped.
+        `gains` are the gain maps, in the same shape; they apply in viewing mode only. Blown pixels are found in the
+        signal before these gains, since the sensor clips before them.
         """
         balanced: FloatArray = white_balance(planes, self.metadata.gains / self.saturation.min())
         if self.curve is None:
@@ -172,7 +174,7 @@ class _Development:
         return balanced
 
     def encode(self, rgb: FloatArray) -> NDArray[Any]:
-        """(3, ..., w) white-balanced camera colour -> encoded values of the wanted type, same shape."""
+        """Convert (3, ..., w) white-balanced camera colour to encoded values of type `kind`, same shape."""
         linear: FloatArray = color_correct(rgb.reshape(3, 1, -1), self.metadata.rgb_from_camera).reshape(rgb.shape)
         if self.curve is None:
             return _quantised(gamma(linear), self.kind)
@@ -180,9 +182,9 @@ class _Development:
         bright = peak > 1
         if bright.any():
             low = np.clip(linear.min(axis=0), 0.0, 1.0)
-            mended = linear - low
-            mended *= (1 - low) / (np.maximum(peak, 1 + 1e-6) - low)
-            np.copyto(linear, np.add(mended, low, out=mended), where=bright)
+            compressed = linear - low
+            compressed *= (1 - low) / (np.maximum(peak, 1 + 1e-6) - low)
+            np.copyto(linear, np.add(compressed, low, out=compressed), where=bright)
         linear *= np.float32(_CURVE_STEPS)
         linear += np.float32(0.5)
         np.clip(linear, 0.0, _CURVE_STEPS, out=linear)
@@ -191,7 +193,7 @@ class _Development:
 
 
 def _quantised(encoded: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
-    """Encoded 0..1 as float32, or rounded to an integer type's range."""
+    """Convert encoded 0..1 to float32, or round it to the range of an integer type."""
     if kind == np.float32:
         return encoded.astype(np.float32)
     rounded: NDArray[Any] = np.rint(encoded * np.iinfo(kind).max).astype(kind)
@@ -199,7 +201,7 @@ def _quantised(encoded: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _blocks(rect: Rect) -> Iterator[Rect]:
-    """The rectangle in pieces small enough for a core's cache."""
+    """Split the rectangle into blocks that fit into a core's cache."""
     for top in range(rect.top, rect.top + rect.height, _BLOCK_PX[0]):
         for left in range(rect.left, rect.left + rect.width, _BLOCK_PX[1]):
             height = min(_BLOCK_PX[0], rect.top + rect.height - top)
@@ -209,16 +211,18 @@ def _blocks(rect: Rect) -> Iterator[Rect]:
 def _planes(
     photo: RawPhoto, mosaic: Mosaic | None, rect: Rect, halo_cells: int
 ) -> tuple[FloatArray, FloatArray | None, Rect]:
-    """RGGB planes that hold `rect` of the active area and a halo, borders reflected.
+    """Return RGGB planes that cover `rect` of the active area and a halo; borders are reflected.
 
     Returns
     -------
-    (4, h + 2*halo, w + 2*halo) signal; the gains of its samples or None; the place of `rect` in the (2h, 2w) pixels of
-    the inner cells.
+    (4, h + 2*halo, w + 2*halo) signal; gain maps of the same shape, or None; the position of `rect` in the (2h, 2w)
+    pixels of the inner cells.
     """
     shape = (photo.active_area.height, photo.active_area.width)
     if mosaic is not None and (mosaic.data.shape != shape or mosaic.pattern != photo.pattern):
-        raise InputError(f"a mosaic of {mosaic.data.shape} {mosaic.pattern} is not of this photo")
+        raise InputError(
+            f"the mosaic {mosaic.data.shape} {mosaic.pattern} does not match the photo's {shape} {photo.pattern}"
+        )
     shift = Unification.of(shape, photo.pattern)
     spans = [
         _span(rect.top, rect.height, shift.top, 2 * halo_cells, shape[0]),
@@ -238,7 +242,7 @@ def _planes(
 
 
 def _span(start: int, length: int, shift: int, halo: int, size: int) -> tuple[slice, tuple[int, int], int]:
-    """Along one axis: the samples to cut, how many to reflect on either side, and where `start` comes to lie inside."""
+    """Return, along one axis: the pixels to cut, how many to reflect on each side, and where `start` lies inside."""
     first = start - (start + shift) % 2
     last = start + length
     last += (last + shift) % 2

@@ -59,7 +59,7 @@ class Prepared:
 
         Raises
         ------
-        UsageError: if the region leaves the picture.
+        UsageError: if the region extends beyond the picture.
         """
         return replace(self, photo=part_with_context(self.photo, rect, options))
 

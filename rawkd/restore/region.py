@@ -25,7 +25,7 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
 
     Raises
     ------
-    UsageError: if the region leaves the picture.
+    UsageError: if the region extends beyond the picture.
     """
     if options.keeps_everything:
         return part_of(photo, region, RENDER_CONTEXT_PX)
