@@ -8,7 +8,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 DEMO := demo-output
 EXAMPLES := $(wildcard examples/*.dng examples/*.crw examples/*.cr2 examples/*.nef examples/*.arw)
 
-.PHONY: all demo test lint format docs reference bench wheel clean
+.PHONY: all demo test lint format docs reference bench train-next wheel clean
 
 all: lint test
 
@@ -67,6 +67,11 @@ reference: $(VENV)/full.stamp
 
 bench: $(VENV)/full.stamp
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+
+# Goes on with the first unfinished training of a queue file.
+QUEUE ?= benchmarks/queue.txt
+train-next: $(VENV)/full.stamp
+	$(BIN)/python benchmarks/train_queue.py $(QUEUE)
 
 wheel: $(VENV)/full.stamp
 	$(BIN)/python -m build --wheel --no-isolation
