@@ -197,7 +197,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(pictures: Any, tmp_path: Path, w
     assert kept.step == 4
     before = signal.getsignal(signal.SIGCHLD)
     assert_equal_runs(run(pictures, tmp_path / "parts", TINY_COLOUR, workers=workers), whole)
-    assert signal.getsignal(signal.SIGCHLD) is before  # `kept_child_signal`
+    assert signal.getsignal(signal.SIGCHLD) is before  # `restored_sigchld_handler`
     with pytest.raises(ModelError, match=r"recipe.high 50.0 -> 25.0, recipe.low 50.0 -> 25.0"):
         run(pictures, tmp_path / "whole", TINY_COLOUR.with_sigma(25.0, 25.0))
 
@@ -219,7 +219,7 @@ def test_recipes_state_sigma() -> None:
     assert MDRN_2B_GREY.student_name(0) == "mdrn-2b-grey-50"
     assert FANET_FAST.student_name(2, "family") == "family-2"
     assert FANET_FAST.with_noise_model("eld").noise.model == "eld"
-    with pytest.raises(UsageError, match="sees 4 planes, and awgn is noise of grey or colour pictures"):
+    with pytest.raises(UsageError, match="takes 4 planes, but awgn needs grey or colour pictures"):
         _ = replace(MDRN_2B_GREY, config={}).input
 
 
@@ -316,10 +316,10 @@ def test_a_teacher_answers_pictures_as_they_are(pictures: Any, model: Path) -> N
 @pytest.mark.parametrize(
     ("recipe", "strategy", "message"),
     [
-        (FANET_FAST, "response", "the teacher tiny-grey-50 takes grey and the student planes: choose another teacher"),
-        (TINY_COLOUR, "hads", "the teacher tiny-grey-50 takes grey and the student rgb: choose another teacher"),
-        (TINY.with_sigma(25.0, 25.0), "hads", "knows sigma 50 to 50, the student needs 25 to 25"),
-        (TINY, "hmds", "knows sigma 50 to 50, the student needs 25 to 25"),
+        (FANET_FAST, "response", r"the teacher tiny-grey-50 takes grey and the student planes\. Choose another"),
+        (TINY_COLOUR, "hads", r"the teacher tiny-grey-50 takes grey and the student rgb\. Choose another"),
+        (TINY.with_sigma(25.0, 25.0), "hads", "is for sigma 50 to 50, the student needs 25 to 25"),
+        (TINY, "hmds", "is for sigma 50 to 50, the student needs 25 to 25"),
     ],
 )
 def test_other_teachers_are_refused_by_name(model: Path, recipe: Recipe, strategy: str, message: str) -> None:
@@ -345,7 +345,7 @@ def test_the_command_trains_at_a_sigma(
     asked = ("--recipe", "tiny-grey", "--data", data, "--out", out, "--threads", 1)
     assert command(*asked, "--sigma", 25, "--noise-model", "awgn") == 0
     shown = capsys.readouterr()
-    assert "raw.dng: a raw file is no finished picture, which this recipe takes" in shown.err
+    assert "raw.dng: a raw file, but this recipe needs finished pictures" in shown.err
     state = load_checkpoint(out)
     assert state is not None
     assert state.recipe["recipe"]["low"] == state.recipe["recipe"]["high"] == 25
@@ -359,7 +359,7 @@ def test_the_command_trains_at_a_sigma(
     [
         (
             ("--recipe", "fanet-fast", "--subrange", 0, "--sigma", 50),
-            "has noise of a sensor, which --sigma cannot state",
+            "has sensor noise, to which --sigma does not apply",
         ),
         (("--recipe", "fanet-fast"), "recipe fanet-fast has subranges 0 to 3: choose one with --subrange"),
         (
@@ -368,11 +368,11 @@ def test_the_command_trains_at_a_sigma(
         ),
         (
             ("--recipe", "mdrn-2b-grey", "--noise-model", "eld"),
-            "recipe mdrn-2b-grey has awgn noise, and eld is of other",
+            "recipe mdrn-2b-grey has awgn noise, and eld is for another",
         ),
         (("--recipe", "mdrn-2b-grey", "--sigma", "much"), "'much' is no sigma such as 50"),
-        (("--recipe", "mdrn-2b-grey", "--sigma", 0), "sigma 0 to 0 is no range between 0 and 255"),
-        (("--recipe", "mdrn-2b-grey", "--sigma", "55-5"), "sigma 55 to 5 is no range"),
+        (("--recipe", "mdrn-2b-grey", "--sigma", 0), "sigma 0 to 0 is not a range above 0 and up to 255"),
+        (("--recipe", "mdrn-2b-grey", "--sigma", "55-5"), "sigma 55 to 5 is not a range"),
         (("--recipe", "mdrn-2b-grey", "--subrange", 1), "has subranges 0 to 0, not 1"),
         (("--recipe", "mdrn-2b-grey"), "recipe mdrn-2b-grey needs pictures: name their folder with --data"),
     ],

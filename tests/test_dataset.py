@@ -30,7 +30,7 @@ from rawkd.training.data.leaves import leaves_scene  # noqa: E402
 from rawkd.training.data.synthesize import Camera, NoiseShare, camera_at  # noqa: E402
 from rawkd.training.data.unprocess import linearise  # noqa: E402
 from rawkd.training.losses.terms import to_signal  # noqa: E402
-from rawkd.training.strategies.teacher import told_noise_of  # noqa: E402
+from rawkd.training.strategies.teacher import estimated_noise_of  # noqa: E402
 
 SMALL = Recipe("small", "fanet", {}, batch=2, crop_px=16)
 LIMIT = 1 << 30
@@ -133,10 +133,11 @@ def test_the_second_noise_is_of_the_same_crops(pictures: CleanSet) -> None:
     batch = NoisyBatches(pictures, SMALL, 1, seed=1, length=1, weaker=QUARTER)[0]
     weaker = batch.weaker
     torch.testing.assert_close(to_signal(weaker.clean, weaker), to_signal(batch.clean, batch), atol=1e-5, rtol=0)
-    # what is told is a quarter, errors included: four times the electrons
+    # the estimate is a quarter, errors included: four times the electrons
     torch.testing.assert_close(weaker.scale, 4 * batch.scale)
-    for own, told in zip(told_noise_of(weaker, SMALL.anchor(1)), told_noise_of(batch, SMALL.anchor(1)), strict=True):
-        torch.testing.assert_close(own, told / 4, rtol=1e-3, atol=1e-12)
+    pairs = zip(estimated_noise_of(weaker, SMALL.anchor(1)), estimated_noise_of(batch, SMALL.anchor(1)), strict=True)
+    for own, full in pairs:
+        torch.testing.assert_close(own, full / 4, rtol=1e-3, atol=1e-12)
     noise, other = ((seen.noisy - seen.clean).flatten() for seen in (batch, weaker))
     # fresh noise has no correlation but by chance, five standard errors of it; the same noise would have 1
     assert abs(float(torch.corrcoef(torch.stack((noise, other)))[0, 1])) < 5 / len(noise) ** 0.5

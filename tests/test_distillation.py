@@ -33,12 +33,12 @@ from rawkd.training.recipes import FANET_FAST  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
 from rawkd.training.saved.provenance import stages_of  # noqa: E402
-from rawkd.training.saved.trained import find_trained, in_one_spelling  # noqa: E402
+from rawkd.training.saved.trained import find_trained, normalised_name  # noqa: E402
 from rawkd.training.strategies.averaged_labels import ensemble_mean  # noqa: E402
 from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: E402
 from rawkd.training.strategies.response import Response  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.strategies.teacher import Teacher, told_noise_of  # noqa: E402
+from rawkd.training.strategies.teacher import Teacher, estimated_noise_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -120,7 +120,7 @@ def test_a_variance_teacher_sees_the_signal_and_its_noise(tmp_path: Path) -> Non
     answer = to_signal(teacher.restore(batch.noisy, batch), batch)
     with torch.no_grad():
         torch.testing.assert_close(answer, teacher.network(given), atol=1e-5, rtol=1e-4)
-    gain, read = told_noise_of(batch, STUDENT_ANCHOR)
+    gain, read = estimated_noise_of(batch, STUDENT_ANCHOR)
     assert gain.shape == read.shape == (4, 4, 1, 1)
 
 
@@ -203,9 +203,9 @@ def test_taps_are_the_named_layers(teacher: Teacher) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("encoder.0", "encoder.7"), "the teacher small has no layer encoder.7: choose layers such as encoder.0, enc"),
-        (("encoder",), "the layer encoder of the teacher small gives no feature map"),
-        (("encoder.0.0.enter", "noise_units"), "the layer noise_units of the teacher small gives no feature map"),
+        (("encoder.0", "encoder.7"), "the teacher small has no layer encoder.7. Choose layers such as encoder.0, enc"),
+        (("encoder",), "the layer encoder of the teacher small returns no feature map"),
+        (("encoder.0.0.enter", "noise_units"), "the layer noise_units of the teacher small returns no feature map"),
     ],
 )
 def test_unknown_layers_are_refused_by_name(teacher: Teacher, names: tuple[str, ...], message: str) -> None:
@@ -252,7 +252,9 @@ def test_a_teacher_of_another_input_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"small/card\.json: the field input is not one of planes, planes\+variance"):
         teacher_card(tmp_path / "small", input="planes in the order R, Gr, B, Gb")
     wrong = teacher_card(tmp_path / "wrong", input="planes+variance")
-    with pytest.raises(ModelError, match=r"teacher wrong takes planes\+variance by its card, but its network nafnet"):
+    with pytest.raises(
+        ModelError, match=r"the teacher wrong states the input planes\+variance, but its network nafnet"
+    ):
         Teacher(wrong, STUDENT_ANCHOR, CPU)
 
 
@@ -273,9 +275,9 @@ def test_weights_of_another_network_fail_the_golden_output(tmp_path: Path) -> No
 def test_students_beyond_the_teachers_range_are_refused(card: ModelCard) -> None:
     teacher = Teacher(replace(card, subrange=NoiseSubrange(1e-4, 1e-2)), STUDENT_ANCHOR, CPU)
     teacher.check_student(NoiseSubrange(1e-4, 1e-2), 16)
-    with pytest.raises(ModelError, match=r"teacher small knows the gains 0\.0001 to 0\.01, the student needs 8e-06 to"):
+    with pytest.raises(ModelError, match=r"teacher small is for gains 0\.0001 to 0\.01, the student needs 8e-06 to"):
         teacher.check_student(NoiseSubrange(8e-6, 1e-3), 16)
-    with pytest.raises(ModelError, match="the teacher small takes multiples of 2 packed pixels, and the crops are 17"):
+    with pytest.raises(ModelError, match="the teacher small needs crops of a multiple of 2 packed pixels, not 17"):
         teacher.check_student(NoiseSubrange(1e-4, 1e-2), 17)
 
 
@@ -291,7 +293,7 @@ def test_answers_that_are_not_finite_name_the_teacher(teacher: Teacher, value: f
 
 def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> None:
     assert find_trained(str(card.directory)) == card
-    with pytest.raises(ModelError, match=r"nobody is neither a model's folder nor a shipped model"):
+    with pytest.raises(ModelError, match=r"nobody: neither the folder of a model or run nor a shipped model"):
         find_trained("nobody")
 
 
@@ -304,8 +306,8 @@ def test_a_folder_called_like_a_shipped_model_is_named_by_its_path(
     assert find_trained("small").directory == card.directory
     for path in ("./small", "small/", str(own.directory)):
         assert find_trained(path).directory.resolve() == own.directory
-        assert find_trained(in_one_spelling(path)).directory.resolve() == own.directory
-    assert [in_one_spelling(name) for name in ("small", "./small", "./other/", "runs/x/")] == [
+        assert find_trained(normalised_name(path)).directory.resolve() == own.directory
+    assert [normalised_name(name) for name in ("small", "./small", "./other/", "runs/x/")] == [
         "small",
         "./small",
         "other",
@@ -317,9 +319,9 @@ def test_numbers_of_another_strategy_are_refused(card: ModelCard) -> None:
     given = {"ensemble": None, "kd_alpha": 0.7, "feature_share": None, "taps": None}
     distillation = Distillation.of("response", (card,), given)
     assert distillation.numbers == {"kd_alpha": 0.7, "ensemble": 1}
-    with pytest.raises(UsageError, match="the strategy feature-matching has no kd-alpha: leave it out"):
+    with pytest.raises(UsageError, match=r"the strategy feature-matching has no option kd-alpha\. Leave it out"):
         Distillation.of("feature-matching", (card,), given)
-    with pytest.raises(UsageError, match="there is no strategy 'hints': choose one of response, feature-matching"):
+    with pytest.raises(UsageError, match=r"there is no strategy 'hints'\. Choose one of response, feature-matching"):
         Distillation.of("hints", (card,), given)
     assert json.loads(json.dumps(distillation.identity())) == distillation.identity()
     altered = replace(card, files=dict.fromkeys(card.files, "0" * 64))
@@ -385,7 +387,8 @@ class Hungry:
 
 
 @pytest.mark.parametrize(
-    ("room", "message"), [(3, "memory of cpu: 2 do, give --batch 2"), (0, "and not one does: take a recipe of smaller")]
+    ("room", "message"),
+    [(3, "memory of cpu, but 2 do. Give --batch 2"), (0, "nor does a single one")],
 )
 def test_too_little_memory_says_what_would_fit(tmp_path: Path, room: int, message: str) -> None:
     recipe = replace(STUDENT, batch=8)
@@ -419,8 +422,8 @@ def test_the_command_distils_resumes_and_keeps_to_its_teacher(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--teacher", "nobody"), 5, "nobody is neither a model's folder nor a shipped model"),
-        (("--teacher", "TEACHER", "--taps", "encoder.0"), 2, "the strategy response has no taps: leave it out"),
+        (("--teacher", "nobody"), 5, "nobody: neither the folder of a model or run nor a shipped model"),
+        (("--teacher", "TEACHER", "--taps", "encoder.0"), 2, "the strategy response has no option taps. Leave it out"),
         (("--teacher", "TEACHER", "--strategy", "feature-matching", "--taps", "a"), 5, "small has no layer a"),
         (("--teacher", "TEACHER", "--subrange", "9"), 2, "subranges 0 to 3, not 9"),
     ],

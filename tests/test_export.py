@@ -31,7 +31,7 @@ from rawkd.training.export.readme import readme_of  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from rawkd.training.saved.provenance import Provenance, data_of, learnt_by, origin_of, stages_of, stated  # noqa: E402
+from rawkd.training.saved.provenance import Provenance, data_of, origin_of, stages_of, trained_on, with_licences  # noqa: E402
 from rawkd.training.saved.stages import stages_to_repeat  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
@@ -158,13 +158,13 @@ def test_a_card_without_settings_cannot_be_made_again(model: Path, tmp_path: Pat
     for stage in document["recipe"]["stages"]:
         del stage["settings"]
     (older / "card.json").write_text(json.dumps(document))
-    with pytest.raises(ModelError, match="does not hold the settings of its runs"):
+    with pytest.raises(ModelError, match="does not contain the settings of its runs"):
         stages_to_repeat(read_card(older))
 
 
 def test_a_folder_without_a_run_is_refused(pictures: Path, tmp_path: Path) -> None:
     held_out = find_pictures([pictures], 32)[1]
-    with pytest.raises(ModelError, match="holds no checkpoint: train first"):
+    with pytest.raises(ModelError, match=r"contains no checkpoint\. Train first"):
         export(tmp_path, tmp_path / "models", held_out, PROVENANCE)
     assert list(tmp_path.iterdir()) == []
 
@@ -191,7 +191,7 @@ def test_a_graph_that_answers_otherwise_is_not_shipped(
 
 def rows_of(training: CleanSet, held_out: CleanSet) -> list[dict[str, str]]:
     """What a card of a run on these pictures would say."""
-    return stated(origin_of(None, training, held_out)["data"], training.folders)
+    return with_licences(origin_of(None, training, held_out)["data"], training.folders)
 
 
 def test_a_row_speaks_for_the_file_beside_it_alone(pictures: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_model_of_another_recipe_or_tier_is_not_replaced(model: Path, pictures
     _, held_out = find_pictures([pictures], 32)
     place = model.parent.parent
     before = (model / "card.json").read_bytes()
-    with pytest.raises(ModelError, match="tiny-2 is a model of recipe polish and tier None, not of tiny and"):
+    with pytest.raises(ModelError, match="tiny-2: is a model of recipe polish and tier None, not of tiny and"):
         export(place / "first", place / "models", held_out, PROVENANCE)
     with pytest.raises(ModelError, match="tier None, not of polish and fast"):
         export(place / "run", place / "models", held_out, PROVENANCE, tier="fast")
@@ -226,15 +226,15 @@ def test_what_is_no_model_is_neither_replaced_nor_deleted(model: Path, pictures:
     _, held_out = find_pictures([pictures], 32)
     run = shutil.copytree(model.parent.parent / "run", tmp_path / "tiny-2")
     before = sorted(path.name for path in run.iterdir())
-    with pytest.raises(ModelError, match="tiny-2 is no model, and none is put in its place"):
+    with pytest.raises(ModelError, match="tiny-2: exists and is not a model"):
         export(run, tmp_path, held_out, PROVENANCE)
     assert sorted(path.name for path in run.iterdir()) == before
     for family in ("../x", "", ".."):
-        with pytest.raises(UsageError, match="is no name of a folder"):
+        with pytest.raises(UsageError, match="is not a valid folder name"):
             export(run, tmp_path / "models", held_out, replace(PROVENANCE, family=family))
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(OutputError, match="no folder can be made there"):
+    with pytest.raises(OutputError, match="cannot be created"):
         export(run, file / "models", held_out, PROVENANCE)
 
 
@@ -249,7 +249,7 @@ def test_an_older_model_goes_with_its_own_files_alone(model: Path, pictures: Pat
     assert WEIGHTS not in kept, "a model in shards has no file of all weights"
 
 
-@pytest.mark.parametrize(("encoding", "message"), [("latin-1", "no UTF-8"), ("utf-8-sig", None)])
+@pytest.mark.parametrize(("encoding", "message"), [("latin-1", "not UTF-8"), ("utf-8-sig", None)])
 def test_tables_that_other_programs_saved(pictures: Path, tmp_path: Path, encoding: str, message: str | None) -> None:
     """A spreadsheet puts a mark before the first column's name."""
     header = "file\trepository\tpath\tlicence\n"
@@ -257,17 +257,17 @@ def test_tables_that_other_programs_saved(pictures: Path, tmp_path: Path, encodi
     rows = [{"file": "0.png"}]
     if message:
         with pytest.raises(InputError, match=message):
-            stated(rows, [tmp_path])
+            with_licences(rows, [tmp_path])
     else:
-        assert stated(rows, [tmp_path])[0]["path"] == "München"
+        assert with_licences(rows, [tmp_path])[0]["path"] == "München"
 
 
 def test_a_table_without_a_column_is_named(pictures: Path, tmp_path: Path) -> None:
     training, held_out = find_pictures([pictures], 32)
     (tmp_path / "SOURCES.tsv").write_text("file\trepository\tpath\n0.png\tr\tp\n")
     rows = origin_of(None, training, held_out)["data"]
-    with pytest.raises(InputError, match=r"SOURCES\.tsv has no column licence: it needs file, repository, path"):
-        stated(rows, [tmp_path])
+    with pytest.raises(InputError, match=r"SOURCES\.tsv: there is no column licence\. It needs file, repository, path"):
+        with_licences(rows, [tmp_path])
 
 
 def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path: Path) -> None:
@@ -295,8 +295,8 @@ def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path
     told = data_of(b, held_out, training)
     assert sorted(row["file"] for row in told if "use" not in row) == ["b.png", "c.png", "d.png"]
     assert [row["file"] for row in told if "use" in row] == ["a.png"]
-    assert learnt_by(b) == {"b.png", "c.png", "d.png"}
-    assert {path.name for path in training.without(learnt_by(b)).paths} == {"a.png"}
+    assert trained_on(b) == {"b.png", "c.png", "d.png"}
+    assert {path.name for path in training.without(trained_on(b)).paths} == {"a.png"}
 
 
 def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> No
     assert state is not None
     gone = {**state.recipe, "start_from": str(tmp_path / "gone")}
     save_checkpoint(tmp_path, replace(state, recipe=gone, origin=None))
-    with pytest.raises(ModelError, match=r"began with what is gone: .*gone is neither a model's folder"):
+    with pytest.raises(ModelError, match=r"the weights that it started from are missing \(.*gone: neither the folder"):
         stages_of(tmp_path)
 
 

@@ -96,5 +96,5 @@ def test_what_does_not_grow_is_refused(changes: dict[str, Any]) -> None:
     large = replace(LARGE, **changes)
     if len(large.widths) == 2:
         large = replace(large, encoder_blocks=(1, 2), decoder_blocks=(2,))
-    with pytest.raises(ModelError, match="grows only"):
+    with pytest.raises(ModelError, match="cannot start from the smaller one"):
         grow(FANet(SMALL), FANet(large))

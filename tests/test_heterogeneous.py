@@ -40,7 +40,7 @@ from rawkd.training.saved.checkpoint import CHECKPOINT, load_checkpoint  # noqa:
 from rawkd.training.saved.trained import find_trained  # noqa: E402
 from rawkd.training.strategies.heterogeneous import group_distance, ramp  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
-from rawkd.training.strategies.teacher import told_noise_of  # noqa: E402
+from rawkd.training.strategies.teacher import estimated_noise_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -214,7 +214,7 @@ def test_the_teacher_sees_its_own_noise(cards: dict[str, ModelCard], name: str) 
     strategy.step(network, batch, 0.0)
     shown = batch if name == "hads" else batch.weaker
     assert shown is not None
-    gain, read = (value.double()[:, :, 0, 0].numpy() for value in told_noise_of(shown, SMALL_MDRN.anchor(1)))
+    gain, read = (value.double()[:, :, 0, 0].numpy() for value in estimated_noise_of(shown, SMALL_MDRN.anchor(1)))
     for crop in range(len(seen[0])):
         ksigma = KSigma.between(NoiseModel(gain[crop], read[crop], "given"), ANCHOR)
         direct = ksigma.apply(to_signal(shown.noisy, shown)[crop])
@@ -244,7 +244,7 @@ def test_a_batch_without_the_weaker_noise_is_refused(cards: dict[str, ModelCard]
     network = student(SMALL_MDRN)
     strategy = built("hmds", cards["mlefgn"], network, SMALL_MDRN)
     batch = batch_for(strategy)._replace(weaker=None)
-    with pytest.raises(ValueError, match="without the weaker noise"):
+    with pytest.raises(ValueError, match="has no weaker noise"):
         strategy.step(network, batch, 0.0)
 
 
@@ -258,12 +258,12 @@ def test_a_student_of_the_lower_subrange_teaches_at_its_own_noise(tmp_path: Path
     assert strategy.weaker_noise.read_variance * own.read_variance == pytest.approx(lower.read_variance)
     batch = batch_for(strategy)
     assert batch.weaker is not None
-    gains = told_noise_of(batch.weaker, own)[0]
+    gains = estimated_noise_of(batch.weaker, own)[0]
     # the lower subrange with its overlap, an estimator's errors of five deviations, and nearly clean crops
     assert float(gains.max()) < subrange[1] * 8.4**0.1 * np.exp(5 * 0.12)
-    with pytest.raises(ModelError, match=r"s0 knows the gains 8e-06 to 6\.73e-05, the student needs 1\.68e-05 to"):
+    with pytest.raises(ModelError, match=r"s0 is for gains 8e-06 to 6\.73e-05, the student needs 1\.68e-05 to"):
         built("hmds", card, student(SMALL_MDRN), SMALL_MDRN, noise_ratio=2.0)
-    with pytest.raises(UsageError, match="s0 is of no weaker noise than the student, as --noise-ratio subrange asks"):
+    with pytest.raises(UsageError, match="s0 is not for weaker noise than the student, which --noise-ratio subrange"):
         Distillation.of("hmds", (card,), {"noise_ratio": "subrange"}).build(
             SMALL_MDRN, 0, student(SMALL_MDRN), None, CPU
         )
@@ -273,21 +273,21 @@ def test_weaker_noise_that_the_teacher_does_not_know_is_refused(cards: dict[str,
     low = SMALL_MDRN.subrange(1)
     card = replace(cards["mlefgn"], subrange=NoiseSubrange(low.low, low.high))
     built("hads", card, student(SMALL_MDRN), SMALL_MDRN)
-    with pytest.raises(ModelError, match=r"the teacher mlefgn knows the gains .* another teacher, subrange or no"):
+    with pytest.raises(ModelError, match=r"the teacher mlefgn is for gains .* another teacher, subrange or no"):
         built("hmds", card, student(SMALL_MDRN), SMALL_MDRN)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"taps": ("fuse.9",)}, r"the teacher mlefgn has no layer fuse\.9: choose layers such as fuse\.0"),
-        ({"taps": ("fuse",)}, "the layer fuse of the teacher mlefgn gives no feature map"),
-        ({"student_taps": ("body",)}, r"the student has no layer body: choose layers such as groups\.0"),
-        ({"student_taps": ("groups",)}, "the layer groups of the student gives no feature map"),
+        ({"taps": ("fuse.9",)}, r"the teacher mlefgn has no layer fuse\.9\. Choose layers such as fuse\.0"),
+        ({"taps": ("fuse",)}, "the layer fuse of the teacher mlefgn returns no feature map"),
+        ({"student_taps": ("body",)}, r"the student has no layer body\. Choose layers such as groups\.0"),
+        ({"student_taps": ("groups",)}, "the layer groups of the student returns no feature map"),
         (
             {"taps": ("fuse.0", "fuse.2")},
             r"the teacher mlefgn is tapped at 2 layers \(fuse\.0, fuse\.2\) and the student at 3 "
-            r"\(groups\.1, groups\.2, groups\.3\): name as many with --taps and --student-taps",
+            r"\(groups\.1, groups\.2, groups\.3\)\. Give equal numbers with --taps and --student-taps",
         ),
     ],
 )
@@ -300,11 +300,11 @@ def test_layers_that_do_not_fit_are_refused_by_name(
 
 def test_another_number_of_teachers_is_refused(cards: dict[str, ModelCard]) -> None:
     two = (cards["mdrn"], cards["mlefgn"])
-    with pytest.raises(UsageError, match="the strategy hads learns from 1 teacher, not 2: give --teacher as often"):
+    with pytest.raises(UsageError, match=r"the strategy hads needs 1 teacher, not 2\. Give --teacher once for each"):
         Distillation.of("hads", two, {})
     with pytest.raises(UsageError, match="not 0"):
         Distillation.of("hmds", (), {})
-    with pytest.raises(UsageError, match="the strategy hads has no noise-ratio: leave it out"):
+    with pytest.raises(UsageError, match=r"the strategy hads has no option noise-ratio\. Leave it out"):
         Distillation.of("hads", two[:1], {"noise_ratio": 2.0})
     whole = Distillation("hads", two, {"kd_lambda": 0.1}).identity()
     assert whole["teacher"] == "mdrn + mlefgn"
@@ -504,7 +504,7 @@ def test_pictures_with_half_the_sigma(pictures: CleanSet, tmp_path: Path, ratio:
     deviations = [255 * float((noisy - batch.clean).std()) for noisy in (batch.noisy, seen[0])]
     assert deviations == pytest.approx([50, 25], rel=5 / (2 * 4 * 32 * 32) ** 0.5)
     if ratio == 2.0:
-        with pytest.raises(ModelError, match=r"knows sigma 25 to 25, the student needs 35\.7 to 35\.7"):
+        with pytest.raises(ModelError, match=r"is for sigma 25 to 25, the student needs 35\.7 to 35\.7"):
             replace(distillation, numbers=distillation.numbers | {"noise_ratio": 1.4}).build(
                 recipe, 0, network, None, CPU
             )
@@ -567,11 +567,11 @@ def test_the_command_distils_by_features(
         (("--strategy", "hmds", "--noise-ratio", "1"), 2, "1.0 is not in the range x>1"),
         (("--strategy", "hmds", "--noise-ratio", "half"), 2, "'half' is not a valid float"),
         (("--strategy", "hads", "--kd-lambda", "0"), 2, "0.0 is not in the range x>0"),
-        (("--strategy", "hads", "--noise-ratio", "2"), 2, "the strategy hads has no noise-ratio: leave it out"),
-        (("--strategy", "hads", "--teacher", "TEACHER"), 2, "the strategy hads learns from 1 teacher, not 2"),
+        (("--strategy", "hads", "--noise-ratio", "2"), 2, "the strategy hads has no option noise-ratio. Leave it out"),
+        (("--strategy", "hads", "--teacher", "TEACHER"), 2, "the strategy hads needs 1 teacher, not 2"),
         (("--strategy", "hads", "--taps", "a,b,c"), 5, "the teacher mlefgn has no layer a"),
         (("--strategy", "hads", "--student-taps", "head"), 5, "and the student at 1 (head)"),
-        (("--strategy", "hmds", "--noise-ratio", "subrange"), 2, "mlefgn is of no weaker noise than the student"),
+        (("--strategy", "hmds", "--noise-ratio", "subrange"), 2, "mlefgn is not for weaker noise than the student"),
     ],
 )
 def test_what_the_command_refuses(

@@ -22,7 +22,7 @@ from rawkd.networks.count import macs_per_mp  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
 from rawkd.training.config import Recipe, read_recipe, recipe_json  # noqa: E402
 from rawkd.training.distill import search  # noqa: E402
-from rawkd.training.distill.candidates import CHOICES, NUMBERS, Budget, Candidate, child, drawn  # noqa: E402
+from rawkd.training.distill.candidates import CHOICES, NUMBERS, Budget, Candidate, child, random_candidate  # noqa: E402
 from rawkd.training.distill.search import FOUND, STATE, Search  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.recipes import RECIPES, recipe_named  # noqa: E402
@@ -60,7 +60,7 @@ def counted(candidate: Candidate) -> float:
 
 def test_drawn_and_mixed_candidates_keep_the_budget_and_use_it() -> None:
     budget = Budget(11.0)
-    parents = [drawn(np.random.default_rng([1, number]), budget) for number in range(2)]
+    parents = [random_candidate(np.random.default_rng([1, number]), budget) for number in range(2)]
     mixed = child((parents[0], parents[1]), np.random.default_rng(0), budget)
     for candidate in (*parents, mixed):
         cost = counted(candidate)
@@ -72,7 +72,7 @@ def test_drawn_and_mixed_candidates_keep_the_budget_and_use_it() -> None:
 
 
 def test_a_budget_that_nothing_keeps_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"the smallest network costs [0-9.]+ GMACs a megapixel: raise --budget-gmacs"):
+    with pytest.raises(UsageError, match=r"the smallest network costs [0-9.]+ GMACs per megapixel\. Raise --budget"):
         Budget(1.0)
 
 
@@ -216,16 +216,16 @@ def test_candidates_that_were_judged_are_not_trained_again(judged: Any, tmp_path
 
 
 def test_what_a_search_refuses(judged: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="recipe fanet-fast has the network fanet: search needs mwrcanet"):
+    with pytest.raises(UsageError, match=r"recipe fanet-fast has the network fanet\. A search needs mwrcanet"):
         Search(RECIPES["fanet-fast"], 0, 25.0)
     judged("run", Judge())
-    with pytest.raises(ModelError, match=r"search\.json is of another search \(budget_gmacs, seed differ\): name"):
+    with pytest.raises(ModelError, match=r"search\.json: belongs to another search \(budget_gmacs, seed differ\)"):
         judged("run", Judge(), replace(ASKED, seed=1, budget_gmacs=20.0))
-    with pytest.raises(ModelError, match=r"of another search \(base differ\)"):
+    with pytest.raises(ModelError, match=r"belongs to another search \(base differ\)"):
         judged("run", Judge(), replace(ASKED, base=replace(BASE, learning_rate=1e-4)))
     for damaged in ("{", '{"search": {}, "candidates": [{"block": "cubic"}]}', "[]"):
         (tmp_path / "run" / STATE).write_text(damaged)
-        with pytest.raises(ModelError, match=r"search\.json: the search is damaged \(.*\): delete it or name"):
+        with pytest.raises(ModelError, match=r"search\.json: the file is damaged \(.*\)\. Delete it or give"):
             judged("run", Judge())
 
 

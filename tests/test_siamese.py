@@ -295,11 +295,11 @@ def test_other_teachers_numbers_and_lengths_are_refused(whole: Path, out: Path) 
         (out / name).mkdir(parents=True)
     for name in ("1-original", "2-siamese", "5-tiny-1"):
         (out / name / "checkpoint.pt").write_bytes((whole / name / "checkpoint.pt").read_bytes())
-    with pytest.raises(ModelError, match=r"1-original holds a run of another recipe .*recipe.steps 4 -> 5"):
+    with pytest.raises(ModelError, match=r"1-original: contains a run of another recipe .*recipe.steps 4 -> 5"):
         four_steps(out, replace(ASKED, original=replace(ORIGINAL, steps=5)))
-    with pytest.raises(ModelError, match=r"5-tiny-1 holds a run of another recipe \(distillation.files .* -> "):
+    with pytest.raises(ModelError, match=r"5-tiny-1: contains a run of another recipe \(distillation.files .* -> "):
         four_steps(out, replace(ASKED, tuning_steps=2))
-    with pytest.raises(ModelError, match=r"3-original holds a run of another recipe .*distillation.ensemble 1 -> 8"):
+    with pytest.raises(ModelError, match=r"3-original: contains a run of .*distillation.ensemble 1 -> 8"):
         four_steps(out, replace(ASKED, tuning_steps=2, numbers={"ensemble": 8}))
 
 
@@ -330,7 +330,7 @@ def test_the_colour_track_is_the_same_network_on_three_channels(out: Path) -> No
     assert state.recipe["distillation"]["teacher"] == "3-original + 4-siamese"
     card = card_of_run(out / "4-siamese")
     assert (card.input, card.stride) == ("rgb", 16)
-    with pytest.raises(UsageError, match=r"tiny-original sees rgb in multiples of 8 pixels, .* tiny are planes of 16"):
+    with pytest.raises(UsageError, match=r"tiny-original takes rgb in multiples of 8 pixels, .* tiny are planes of 16"):
         four_steps(out, FourSteps(original, siamese, replace(PUPIL, low=50.0, high=50.0), 0))
 
 
@@ -345,13 +345,16 @@ def test_networks_of_several_subranges_take_the_students(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"siamese": replace(SIAMESE, low=1e-4)}, "no subrange of recipe tiny-siamese holds the noise .* of the stud"),
-        ({"siamese": replace(SIAMESE, num_subranges=3)}, "no subrange of recipe tiny-siamese holds the noise"),
+        (
+            {"siamese": replace(SIAMESE, low=1e-4)},
+            "no subrange of recipe tiny-siamese contains the noise range",
+        ),
+        ({"siamese": replace(SIAMESE, num_subranges=3)}, "no subrange of recipe tiny-siamese contains the noise range"),
         (
             {"student": replace(PUPIL, crop_px=18)},
-            "tiny-original sees planes in multiples of 4 pixels, .* planes of 18",
+            "tiny-original takes planes in multiples of 4 pixels, .* planes of 18",
         ),
-        ({"numbers": {"kd_alpha": 0.5}}, "the strategy siamese has no kd-alpha: leave it out"),
+        ({"numbers": {"kd_alpha": 0.5}}, "the strategy siamese has no option kd-alpha. Leave it out"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_trained(
@@ -371,7 +374,7 @@ def test_a_run_teaches_as_it_is(whole: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(teacher.restore(batch.noisy, batch), network(batch.noisy), atol=1e-5, rtol=1e-4)
     assert (card.name, card.stride, card.anchor) == ("2-siamese", 8, SIAMESE.anchor(0))
     assert card.files != card_of_run(whole / "4-siamese").files
-    with pytest.raises(ModelError, match="nowhere holds no checkpoint: train first"):
+    with pytest.raises(ModelError, match=r"nowhere: contains no checkpoint\. Train first"):
         card_of_run(tmp_path / "nowhere")
 
 
@@ -426,7 +429,9 @@ def test_one_command_runs_the_four_steps(
     assert [state.step for state in steps.values()] == [2, 2, 1, 1, 1, 2]
     assert all(state.recipe["recipe"]["batch"] == 1 for state in steps.values())
     assert distill(*asked, "--label-share", 0.1, 0.9) == 5
-    assert "5-tiny-1 holds a run of another recipe (distillation.label_share [0.5, 0.7] ->" in capsys.readouterr().err
+    assert (
+        "5-tiny-1: contains a run of another recipe (distillation.label_share [0.5, 0.7] ->" in capsys.readouterr().err
+    )
 
 
 def test_two_trained_models_teach_without_the_steps(
@@ -440,7 +445,7 @@ def test_two_trained_models_teach_without_the_steps(
     assert state.recipe["distillation"]["teacher"] == "one + 4-siamese"
     assert state.recipe["distillation"]["label_share"] == [0.2, 0.4]
     assert distill(*asked) == 2
-    assert "the strategy siamese learns from 2 teachers, not 1" in capsys.readouterr().err
+    assert "the strategy siamese needs 2 teachers, not 1" in capsys.readouterr().err
     assert distill(*asked, "--siamese", "tiny-siamese") == 2
     assert (
         "two networks are trained by the strategy siamese without --teacher: leave one out" in capsys.readouterr().err

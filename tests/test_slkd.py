@@ -290,11 +290,11 @@ def test_black_and_white_crops_have_finite_gradients(cards: Any, level: float) -
 @pytest.mark.parametrize(
     ("without", "count", "message"),
     [
-        (("ssim",), 1, "the strategy slkd has no part 'ssim': leave out some of drl, irl, nc, et, img, kl"),
-        (("nc", "drl"), 1, "nc is a part of drl: leave out one of them"),
-        (("irl",), 2, "one of the two teachers is not asked for anything: give one"),
-        ((), 0, "the strategy slkd learns from 1 to 2 teachers, not 0"),
-        ((), 3, "the strategy slkd learns from 1 to 2 teachers, not 3"),
+        (("ssim",), 1, "the strategy slkd has no part 'ssim'. Its parts are drl, irl, nc, et, img, kl"),
+        (("nc", "drl"), 1, "nc is a part of drl. Give only one of them"),
+        (("irl",), 2, "one of the two teachers is not used. Give only one"),
+        ((), 0, "the strategy slkd needs 1 to 2 teachers, not 0"),
+        ((), 3, "the strategy slkd needs 1 to 2 teachers, not 3"),
     ],
 )
 def test_what_is_refused(cards: Any, without: tuple[str, ...], count: int, message: str) -> None:

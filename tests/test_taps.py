@@ -76,8 +76,8 @@ def test_the_network_keeps_its_weights_and_answer(network: Any) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("head", "groups.7"), r"the student has no layer groups\.7: choose layers such as groups\.0, groups\.1"),
-        (("groups",), "the layer groups of the student gives no feature map: choose another"),
+        (("head", "groups.7"), r"the student has no layer groups\.7\. Choose layers such as groups\.0, groups\.1"),
+        (("groups",), "the layer groups of the student returns no feature map. Choose another"),
     ],
 )
 def test_wrong_layers_are_refused_by_name(network: Any, names: tuple[str, ...], message: str) -> None:
@@ -90,5 +90,5 @@ def test_wrong_layers_are_refused_by_name(network: Any, names: tuple[str, ...], 
 def test_a_layer_with_a_list_of_maps_is_refused() -> None:
     config = {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1], "groups": 2, "anchor": [1e-3, 1e-6]}
     network = build_network("fanet", config)
-    with pytest.raises(ModelError, match="the layer noise_units of the network gives no feature map"):
+    with pytest.raises(ModelError, match="the layer noise_units of the network returns no feature map"):
         FeatureTaps(network, ("noise_units",))

@@ -29,7 +29,7 @@ from rawkd.training.data.batches import batches_of  # noqa: E402
 from rawkd.training.data.clean import find_pictures  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
-from rawkd.training.run.loop import Progress, Run, ahead, train  # noqa: E402
+from rawkd.training.run.loop import Progress, Run, prefetched, train  # noqa: E402
 from rawkd.training.saved.checkpoint import (  # noqa: E402
     CHECKPOINT,
     Checkpoint,
@@ -176,7 +176,7 @@ def test_a_run_is_resumed_with_the_pictures_that_its_card_will_name(folder: Path
     shutil.copytree(folder, others)
     shutil.copy(next(others.glob("*.png")), others / "0-more.png")  # first by name: it is held out instead
     run(TINY, folder, tmp_path / "run", minutes=1e-9)
-    with pytest.raises(ModelError, match=r"has not learnt from .* and 0 more pictures so far"):
+    with pytest.raises(ModelError, match=r"did not train on .* and 0 other pictures so far"):
         run(TINY, others, tmp_path / "run")
     assert run(TINY, folder, tmp_path / "run").step == 8
 
@@ -244,7 +244,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_difference(folder: P
     short = replace(TINY, steps=1)
     run(short, folder, tmp_path / "run")
     other = replace(short, learning_rate=1e-4, noise=replace(short.noise, model="eld"))
-    with pytest.raises(ModelError, match=r"run of another recipe \(recipe.learning_rate 0.005 -> 0.0001, ") as caught:
+    with pytest.raises(ModelError, match=r"a run of another recipe \(recipe.learning_rate 0.005 -> 0.0001, ") as caught:
         run(other, folder, tmp_path / "run")
     assert "recipe.noise.model poisson-gaussian -> eld" in str(caught.value)
     assert "steps" not in str(caught.value)
@@ -262,10 +262,10 @@ def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
     assert_equal_states(second.average, first.average)
     again = run(still, folder, tmp_path / "second", start_from=f"{tmp_path}/first/")
     assert_equal_runs(again, second)
-    with pytest.raises(ModelError, match="nowhere is neither a model's folder nor a shipped model"):
+    with pytest.raises(ModelError, match="nowhere: neither the folder of a model or run nor a shipped model"):
         run(still, folder, tmp_path / "third", start_from=str(tmp_path / "nowhere"))
     wider = replace(still, config={**TINY.config, "widths": [8, 24]})
-    with pytest.raises(ModelError, match="first holds weights of another network"):
+    with pytest.raises(ModelError, match="first has weights of another network"):
         run(wider, folder, tmp_path / "fourth", start_from=str(tmp_path / "first"))
 
 
@@ -298,7 +298,7 @@ class Poisoned:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_by_name(folder: Path, tmp_path: Path, value: float) -> None:
     pictures = find_pictures([folder], 32)
-    with pytest.raises(ModelError, match="the loss poisoned is not finite at step 2: lower the learning rate"):
+    with pytest.raises(ModelError, match=r"the loss poisoned is not finite at step 2\. Lower the learning rate"):
         train(TINY, 1, pictures, lambda *_: Poisoned(value), Run(tmp_path, validate_every=1))
     kept = load_checkpoint(tmp_path)
     assert kept is not None
@@ -323,7 +323,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights(folder: Path, tm
             return {"steep": Steep.apply(sound) if self.steps > 1 else sound}
 
     pictures = find_pictures([folder], 32)
-    with pytest.raises(ModelError, match="the gradients are not finite at step 2: lower the learning rate"):
+    with pytest.raises(ModelError, match=r"the gradients are not finite at step 2\. Lower the learning rate"):
         train(TINY, 1, pictures, lambda *_: Cliff(1.0), Run(tmp_path, validate_every=1))
     kept = load_checkpoint(tmp_path)
     assert kept is not None
@@ -365,7 +365,7 @@ def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
     torch.save({"step": 1}, tmp_path / "other.pt")
     for damaged in (b"", b"no checkpoint", sound[: len(sound) // 2], (tmp_path / "other.pt").read_bytes()):
         (tmp_path / CHECKPOINT).write_bytes(damaged)
-        with pytest.raises(ModelError, match=r"checkpoint\.pt: the checkpoint is damaged \(.*\)\. Delete it or name"):
+        with pytest.raises(ModelError, match=r"checkpoint\.pt: the checkpoint is damaged \(.*\)\. Delete it or give"):
             load_checkpoint(tmp_path)
 
 
@@ -414,12 +414,12 @@ def test_a_run_says_how_fast_it_is(folder: Path, tmp_path: Path) -> None:
     assert heard[3].values["seconds_left"] == pytest.approx(4 * megapixels / heard[3].values["mp_per_s"])
 
 
-def test_batches_ahead_are_the_batches(folder: Path) -> None:
+def test_prefetched_batches_are_the_batches(folder: Path) -> None:
     pictures, _ = find_pictures([folder], 32)
     batches = batches_of(pictures, TINY, 0, seed=1, length=5)
-    for number, batch in zip(range(1, 5, 2), ahead(batches, range(1, 5, 2)), strict=True):
+    for number, batch in zip(range(1, 5, 2), prefetched(batches, range(1, 5, 2)), strict=True):
         assert torch.equal(batch.noisy, batches[number].noisy)
-    assert list(ahead(batches, range(0))) == []
+    assert list(prefetched(batches, range(0))) == []
 
 
 def test_tensorboard_is_told_numbers_and_pictures(folder: Path, tmp_path: Path) -> None:
@@ -537,7 +537,7 @@ def test_the_command_trains_on_leaves_alone(tiny_recipe: None, tmp_path: Path) -
         (("--recipe", "none", "--subrange", 0), 2, "there is no recipe 'none'"),
         (("--recipe", "tiny", "--subrange", 4), 2, "recipe tiny has subranges 0 to 3, not 4"),
         (("--recipe", "tiny", "--subrange", 0), 2, "recipe tiny needs pictures: name their folder with --data"),
-        (("--recipe", "tiny", "--subrange", 0, "--data", "nowhere"), 3, "nowhere is no folder of pictures"),
+        (("--recipe", "tiny", "--subrange", 0, "--data", "nowhere"), 3, "nowhere: not a folder"),
         (("--recipe", "tiny", "--subrange", 0, "--data", "."), 3, "no usable picture (0 skipped)"),
         (("--recipe", "tiny-leaves", "--subrange", 0, "--device", "abacus"), 2, "torch cannot use the device abacus"),
         (("--recipe", "tiny-leaves", "--subrange", 0, "--out", "file/run"), 6, "file/run: cannot be made"),

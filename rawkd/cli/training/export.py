@@ -57,7 +57,7 @@ def export_command(
     from rawkd.training.data.clean import find_pictures
     from rawkd.training.export.export import checkpoint_of, export
     from rawkd.training.export.measures import CROP_PX
-    from rawkd.training.saved.provenance import Provenance, data_of, learnt_by, today
+    from rawkd.training.saved.provenance import Provenance, data_of, today, trained_on
 
     _, recipe = checkpoint_of(run)
     of_mosaics = recipe.input == "planes"
@@ -66,7 +66,7 @@ def export_command(
     measured_px = 2 * CROP_PX if of_mosaics else CROP_PX
     if measured_px > recipe.crop_side_px:
         _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
-    held_out = held_out.without(learnt_by(run))
+    held_out = held_out.without(trained_on(run))
     family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"

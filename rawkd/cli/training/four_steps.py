@@ -10,7 +10,7 @@ import click
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
 from rawkd.cli.training.options import TrainingChoices
-from rawkd.cli.training.run import announced_progress, prepared_run, speaks, training_pictures
+from rawkd.cli.training.run import announced_progress, is_main_process, prepared_run, training_pictures
 
 if TYPE_CHECKING:
     from rawkd.training.config import Recipe
@@ -77,6 +77,6 @@ def distill_in_four_steps(
     asked = FourSteps(original, siamese, student, choices.subrange, networks.tuning_steps, given, choices.start_from)
     pictures = training_pictures(choices, (original, siamese, student))
     state = run_four_steps(asked, pictures, prepared_run(choices), choices.vgg16, announced_progress)
-    if state is not None and speaks():
+    if state is not None and is_main_process():
         click.echo(str(choices.folder / asked.steps(choices.folder)[-1].name))
     return OK

@@ -33,7 +33,7 @@ def run_training(
     from rawkd.training.run.loop import train
 
     pictures, run = training_pictures(choices, (recipe,)), prepared_run(choices)
-    with shown_progress(recipe.student_name(choices.subrange), seen=speaks()) as listen:
+    with shown_progress(recipe.student_name(choices.subrange), seen=is_main_process()) as listen:
         train(
             recipe,
             choices.subrange,
@@ -45,12 +45,12 @@ def run_training(
             listen=listen,
             warn=lambda text: click.echo(f"warning: {text}", err=True),
         )
-    if speaks():
+    if is_main_process():
         click.echo(str(choices.folder))
 
 
-def speaks() -> bool:
-    """Whether this process tells of the run: the first of those that `torchrun` started."""
+def is_main_process() -> bool:
+    """Return whether this is the main process, which prints: the first of those that `torchrun` started."""
     from rawkd.training.run.distributed import rank_in_environment
 
     return rank_in_environment() == 0
@@ -70,7 +70,7 @@ def training_pictures(choices: TrainingChoices, recipes: tuple[Recipe, ...]) -> 
     side_px = max(recipe.crop_side_px for recipe in recipes)
     raw = all(recipe.input == "planes" for recipe in recipes)
     training, held_out = find_pictures(list(choices.folders), side_px, raw=raw)
-    for line in training.skipped if speaks() else ():
+    for line in training.skipped if is_main_process() else ():
         click.echo(f"skipped {line}", err=True)
     return training, held_out
 
@@ -105,9 +105,9 @@ def prepared_run(choices: TrainingChoices) -> Run:
 @contextmanager
 def announced_progress(label: str) -> Iterator[Callable[[Progress], None]]:
     """As `shown_progress`, for one of several trainings: its label stands in a line before it."""
-    if speaks():
+    if is_main_process():
         click.echo(label, err=True)
-    with shown_progress(label, seen=speaks()) as listen:
+    with shown_progress(label, seen=is_main_process()) as listen:
         yield listen
 
 

@@ -9,7 +9,7 @@ import click
 
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.training.options import TrainingChoices, training_options
-from rawkd.cli.training.run import require_torch, run_training, speaks
+from rawkd.cli.training.run import is_main_process, require_torch, run_training
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
     stages = shortened(stages_to_repeat(card), choices.steps)
     for number, stage in enumerate(stages, 1):
         folder = choices.folder / f"{number}-{stage.recipe.name}"
-        if speaks():
+        if is_main_process():
             click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
         mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange)
         run_training(stage.recipe, mine, *_learns_by(stage, mine))

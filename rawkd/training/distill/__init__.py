@@ -1,1 +1,1 @@
-"""Teachers, and the trainings that need one."""
+"""Distillation, the four steps of the NTIRE 2020 raw winner, and the search for its siamese network."""

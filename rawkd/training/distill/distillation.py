@@ -1,4 +1,4 @@
-"""How one student is distilled: the strategy, its teachers and its numbers, as a run states them."""
+"""Settings of a distillation: strategy, teachers and options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STRATEGIES: dict[str, Kind] = {
     "siamese": SIAMESE,
     "slkd": SLKD,
 }
-"""By name; a strategy is added here, and its numbers in `rawkd/cli/training/distill.py`."""
+"""Strategies by name. To add one, add it here and its options in `rawkd/cli/training/distill.py`."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Distillation:
 
     Attributes
     ----------
-    strategy : a key of `STRATEGIES`. teachers : their cards. numbers : those of the strategy, all of them.
+    strategy : a key of `STRATEGIES`. teachers : their cards. numbers : all options of the strategy.
     """
 
     strategy: str
@@ -48,21 +48,21 @@ class Distillation:
 
     @classmethod
     def of(cls, strategy: str, teachers: tuple[TrainedCard, ...], given: dict[str, Any]) -> Distillation:
-        """With the numbers that were `given` (None: not) and the defaults of the others.
+        """Return a distillation with the `given` options, and defaults for those that are missing or None.
 
         Raises
         ------
-        UsageError: as `numbers_of`, or for another number of teachers.
+        UsageError: as `numbers_of`, or for a wrong number of teachers.
         """
         numbers, kind = numbers_of(strategy, given), STRATEGIES[strategy]
         if not kind.teachers - kind.optional <= len(teachers) <= kind.teachers:
             raise UsageError(
-                f"the strategy {strategy} learns from {_counted(kind)}, not {len(teachers)}: give --teacher as often"
+                f"the strategy {strategy} needs {_counted(kind)}, not {len(teachers)}. Give --teacher once for each."
             )
         return cls(strategy, teachers, numbers)
 
     def identity(self) -> dict[str, Any]:
-        """Plain JSON of what decides the result; the teachers by the hashes of their files."""
+        """Return the settings that determine the result, plain JSON; teachers by the hashes of their files."""
         names = " + ".join(card.name for card in self.teachers)
         files = "".join(json.dumps(card.files, sort_keys=True) for card in self.teachers)
         numbers: dict[str, Any] = json.loads(json.dumps(self.numbers))
@@ -71,29 +71,29 @@ class Distillation:
     def build(
         self, recipe: Recipe, subrange: int, student: nn.Module, vgg16: Path | None, device: torch.device
     ) -> Strategy:
-        """The strategy on a device, for one student of a recipe.
+        """Return the strategy for one student of a recipe, on a device.
 
         Raises
         ------
-        ModelError: if a teacher is unfit; see `Teacher`.
+        ModelError: if a teacher does not fit; see `Teacher`.
         """
         setting = Setting(recipe, subrange, student, self.teachers, self.numbers, vgg16, device)
         return STRATEGIES[self.strategy].build(setting)
 
 
 def numbers_of(strategy: str, given: dict[str, Any]) -> dict[str, Any]:
-    """All numbers of a strategy: those that were `given` (None: not), and the defaults of the others.
+    """Return all options of a strategy: the `given` ones, and defaults for those that are missing or None.
 
     Raises
     ------
-    UsageError: for an unknown strategy, or a number that it does not have.
+    UsageError: for an unknown strategy, or an option that it does not have.
     """
     if strategy not in STRATEGIES:
-        raise UsageError(f"there is no strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
+        raise UsageError(f"there is no strategy {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
     defaults = STRATEGIES[strategy].numbers
     chosen = {name: value for name, value in given.items() if value is not None}
     if foreign := sorted(chosen.keys() - defaults.keys()):
-        raise UsageError(f"the strategy {strategy} has no {foreign[0].replace('_', '-')}: leave it out")
+        raise UsageError(f"the strategy {strategy} has no option {foreign[0].replace('_', '-')}. Leave it out.")
     return defaults | chosen
 
 

@@ -1,13 +1,14 @@
-"""The four steps of the NTIRE 2020 raw winner, and a student of the two networks: one run of resumable trainings.
+"""The four training steps of the NTIRE 2020 raw winner, followed by a student of both networks.
 
-1. The original network is trained.
-2. The siamese network is trained.
-3. Both are tuned to the true picture and to the mean of what both answered before.
-4. The siamese alone is tuned to the mean of what both answer by then; so is the student, with it in its new state.
+1. Train the original network.
+2. Train the siamese network.
+3. Fine-tune both on the clean pictures and the mean of their outputs after steps 1 and 2.
+4. Fine-tune the siamese network on the mean of both outputs after step 3.
+5. Train the student on the mean of the original network (step 3) and the siamese network (step 4).
 
-Source: the winner's repository; rates, lengths and the even shares of steps 3 and 4 are our choice, since it states
-none. There the labels were made of the very pictures that were scored; here of the training pictures, whose
-truth is always known. No state is kept but the trainings' own: every one finds its checkpoint, or begins.
+Source: the winner's repository. Learning rates, numbers of steps and the equal weights in steps 3 and 4 are our choice,
+since it states none. The authors made labels for the scored pictures; we make them for the training pictures, whose
+clean version is known. Every step is a run with its own checkpoint and can be resumed; there is no other state.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ from rawkd.training.distill.distillation import Distillation, numbers_of
 from rawkd.training.losses.terms import build_losses
 from rawkd.training.run.distributed import joined_processes
 from rawkd.training.run.learner import MakeStrategy
-from rawkd.training.run.loop import Run, Shown, train
+from rawkd.training.run.loop import ProgressDisplay, Run, train
 from rawkd.training.saved.checkpoint import Checkpoint
 from rawkd.training.saved.run_card import card_of_run
 from rawkd.training.strategies import Strategy
 from rawkd.training.strategies.supervised import Supervised
 
 TUNING_RATE = 0.1
-"""Learning rate of steps 3 and 4, as a share of the recipe's."""
+"""Learning rate of steps 3 and 4, as a fraction of the recipe's."""
 TUNING_STEPS = 0.125
-"""Optimiser steps of each tuning, as a share of the recipe's."""
+"""Optimiser steps of each fine-tuning, as a fraction of the recipe's."""
 EVEN = (0.5, 0.5)
-"""Share of the labels in the loss of steps 3 and 4, at the start and the end."""
+"""Weight of the labels in the loss of steps 3 and 4, at the start and the end."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training.
+    """One training run.
 
     Attributes
     ----------
-    name : of its folder. recipe, subrange : what is trained. start_from : what it begins with, as in `train`.
-    teachers : names of the steps whose mean is the label; none learns from the truth alone.
-    numbers : of the strategy `siamese`.
+    name : of its folder. recipe, subrange : what to train. start_from : initial weights, as in `train`.
+    teachers : names of the steps whose mean output is the label; empty: only supervised losses.
+    numbers : options of the strategy `siamese`.
     """
 
     name: str
@@ -63,14 +64,14 @@ class Step:
 
 @dataclass(frozen=True)
 class FourSteps:
-    """What is trained.
+    """Settings of all training runs.
 
     Attributes
     ----------
-    original, siamese, student : recipes. subrange : of the student; the networks' is the one that holds it.
-    tuning_steps : optimiser steps of each tuning; None for an eighth of the recipe's.
-    numbers : those of the strategy `siamese` that were given; the share of the labels is the student's.
-    start_from : what the student begins with, as in `train`.
+    original, siamese, student : recipes. subrange : of the student; the networks use the one that contains it.
+    tuning_steps : optimiser steps of each fine-tuning; None: an eighth of the recipe's.
+    numbers : given options of the strategy `siamese`; `label_share` is for the student only.
+    start_from : initial weights of the student, as in `train`.
     """
 
     original: Recipe
@@ -82,12 +83,11 @@ class FourSteps:
     start_from: str | None = None
 
     def steps(self, folder: Path) -> tuple[Step, ...]:
-        """The trainings in their order; the student's last.
+        """Return the training runs in order; the student is the last.
 
         Raises
         ------
-        UsageError: if a network cannot see the crops of another or of the student, or for a number that is none of the
-            strategy's.
+        UsageError: if a network cannot take the crops of another one or of the student, or for an unknown option.
         """
         numbers = numbers_of("siamese", self.numbers)
         even = {**numbers, "label_share": EVEN}
@@ -114,13 +114,13 @@ class FourSteps:
         return recipe.with_rates(TUNING_RATE).with_steps(steps)
 
     def _covering(self, recipe: Recipe) -> int:
-        """The subrange of a network that holds the student's, if it can see everyone's crops."""
+        """Return the subrange of a network that contains the student's; raise UsageError if crops do not fit."""
         own = self.student.subrange(self.subrange)
         held = [recipe.subrange(index).covers(own.low, own.high) for index in range(recipe.num_subranges)]
         if True not in held:
             raise UsageError(
-                f"no subrange of recipe {recipe.name} holds the noise {own.low:.3g} to {own.high:.3g} of the student: "
-                "choose another recipe"
+                f"no subrange of recipe {recipe.name} contains the noise range {own.low:.3g} to {own.high:.3g} of the "
+                "student. Choose another recipe."
             )
         index = held.index(True)
         with torch.device("meta"):
@@ -128,8 +128,8 @@ class FourSteps:
         for learner in (self.original, self.siamese, self.student):
             if learner.crop_px % network.stride or learner.input != recipe.input:
                 raise UsageError(
-                    f"the network of recipe {recipe.name} sees {recipe.input} in multiples of {network.stride} pixels, "
-                    f"and the crops of recipe {learner.name} are {learner.input} of {learner.crop_px}: choose another"
+                    f"the network of recipe {recipe.name} takes {recipe.input} in multiples of {network.stride} pixels,"
+                    f" and the crops of recipe {learner.name} are {learner.input} of {learner.crop_px}. Choose another."
                 )
         return index
 
@@ -139,40 +139,44 @@ def run_four_steps(
     pictures: tuple[CleanSet | None, CleanSet | None],
     run: Run,
     vgg16: Path | None,
-    shown: Shown,
+    display: ProgressDisplay,
 ) -> Checkpoint | None:
-    """Train everything that is not yet trained; the student's last state, None where the time was over before.
+    """Train everything that is not yet trained; return the student's last state, or None if the time ran out before.
 
     Parameters
     ----------
-    pictures : training and held-out sets; None for leaves. run : its folder holds one of every step, its `minutes` are
-        those of all. vgg16 : as in `build_losses`.
+    pictures : training and validation sets; None for dead leaves only. run : its folder gets a subfolder per step; its
+        `minutes` are for all steps together. vgg16 : as in `build_losses`.
 
     Raises
     ------
-    UsageError: as `FourSteps.steps`. ModelError: as `train`; a step of other recipes or other teachers is refused.
+    UsageError: as `FourSteps.steps`. ModelError: as `train`, also for a step with other recipes or teachers.
     """
     with joined_processes(run.device):
         began = time.monotonic()
         for step in asked.steps(run.folder):
             minutes = None if run.minutes is None else run.minutes - (time.monotonic() - began) / 60
             own = replace(run, folder=run.folder / step.name, minutes=minutes)
-            state = _trained(step, pictures, own, vgg16, shown)
+            state = _trained(step, pictures, own, vgg16, display)
             if state.step < step.recipe.steps:
                 return None
         return state
 
 
 def _trained(
-    step: Step, pictures: tuple[CleanSet | None, CleanSet | None], run: Run, vgg16: Path | None, shown: Shown
+    step: Step,
+    pictures: tuple[CleanSet | None, CleanSet | None],
+    run: Run,
+    vgg16: Path | None,
+    display: ProgressDisplay,
 ) -> Checkpoint:
-    """The last state of a step that is trained, or goes on, in its folder."""
+    """Train or resume a step in its folder and return its last state."""
     run.folder.mkdir(parents=True, exist_ok=True)
     distillation = None
     if step.teachers:
         cards = tuple(card_of_run(run.folder.parent / name) for name in step.teachers)
         distillation = Distillation("siamese", cards, step.numbers)
-    with shown(f"{step.name} {step.recipe.name}") as listen:
+    with display(f"{step.name} {step.recipe.name}") as listen:
         return train(
             step.recipe,
             step.subrange,

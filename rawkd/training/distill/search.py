@@ -1,8 +1,8 @@
-"""Evolutionary search for the siamese network under a budget, by short proxy training. Reproducible, resumable.
+"""Evolutionary search for the siamese network within a budget. Candidates are scored by a short (proxy) training.
 
-Source: that the NTIRE 2020 raw winner found its network by evolution. The evolution itself is our choice: the best
-networks so far are the parents, two tournaments of two choose a pair, a child mixes and mutates them. Candidate n
-depends on the seed, n, and the scores of the generations before it: a resumed search goes where it would have gone.
+Source: the NTIRE 2020 raw winner found its network by evolution. The algorithm is our choice: the best networks so far
+are the parents, two tournaments of two choose a pair, and a child mixes and mutates them. Candidate n depends only on
+the seed, n, and the scores of earlier generations, so a resumed search gives the same result.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from rawkd.errors import ModelError, UsageError
 from rawkd.files.write.atomic import atomic_output
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.data.clean import CleanSet
-from rawkd.training.distill.candidates import Budget, Candidate, child, drawn
+from rawkd.training.distill.candidates import Budget, Candidate, child, random_candidate
 from rawkd.training.run.learner import MakeStrategy
-from rawkd.training.run.loop import Run, Shown, train
+from rawkd.training.run.loop import ProgressDisplay, Run, train
 from rawkd.training.run.step import DivergedError
-from rawkd.training.saved.checkpoint import in_todays_words
+from rawkd.training.saved.checkpoint import with_current_defaults
 
 STATE, FOUND = "search.json", "recipe.json"
 TRIES = 100
-"""Draws after which a candidate that was judged before is taken again, at no cost: a small budget has few networks."""
+"""Attempts to find a candidate that was not scored before. A small budget has few networks; a repeated candidate costs
+nothing."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, and how.
+    """Settings of a search.
 
     Attributes
     ----------
-    base : recipe of the network mwrcanet, whose kind of block, widths and blocks are searched. subrange : of it.
-    budget_gmacs : GMAC per megapixel of mosaic (10^6) that no candidate exceeds.
-    proxy_steps : training of a candidate before it is judged. population : candidates of a generation, and parents.
-    generations : of children after the first, drawn one. seed : of the search; the training's is the recipe's.
+    base : recipe with the network mwrcanet; its kind of block, widths and numbers of blocks are searched.
+    subrange : of the recipe. budget_gmacs : largest cost of a candidate, GMAC per megapixel of mosaic (10^6).
+    proxy_steps : training steps before a candidate is scored. population : candidates per generation, and parents.
+    generations : after the first, random one. seed : of the search; training uses that of the recipe.
     """
 
     base: Recipe
@@ -53,36 +54,39 @@ class Search:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse another network's recipe."""
+        """Raise UsageError for a recipe with another network."""
         if self.base.network != "mwrcanet":
-            raise UsageError(f"recipe {self.base.name} has the network {self.base.network}: search needs mwrcanet")
+            raise UsageError(f"recipe {self.base.name} has the network {self.base.network}. A search needs mwrcanet.")
 
     @property
     def size(self) -> int:
-        """Candidates in all."""
+        """Number of all candidates."""
         return self.population * (1 + self.generations)
 
     def recipe(self, candidate: Candidate) -> Recipe:
-        """The base recipe with the candidate's network."""
+        """Return the base recipe with the candidate's network."""
         return replace(self.base, name=f"{self.base.name}-searched", config={**self.base.config, **candidate.config})
 
     def proxy(self, candidate: Candidate) -> Recipe:
-        """The short training by which it is judged."""
+        """Return the recipe of the short training that scores the candidate."""
         warmup = min(self.base.warmup_steps, self.proxy_steps // 10)
         return replace(self.recipe(candidate), steps=self.proxy_steps, warmup_steps=warmup)
 
     def identity(self) -> dict[str, Any]:
-        """Plain JSON of what decides the candidates; more generations go on where fewer ended."""
+        """Return the settings that determine the candidates, plain JSON; the number of generations can be increased."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         plain.pop("generations")
         return plain
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A candidate, its cost in GMAC per megapixel, and its gain over noisy held-out crops after the proxy, dB.
+class Scored:
+    """A candidate with its cost and score.
 
-    A candidate whose training diverged has gained minus infinity; null in the file.
+    Attributes
+    ----------
+    gmacs : GMAC per megapixel. gain_db : gain in PSNR over noisy validation crops after the proxy training, dB; minus
+        infinity (null in the file) if the training diverged.
     """
 
     candidate: Candidate
@@ -90,101 +94,103 @@ class Judged:
     gain_db: float
 
 
-def candidate_at(number: int, asked: Search, budget: Budget, judged: list[Judged]) -> Candidate:
-    """Candidate `number`, of the judged ones of the generations before it.
+def candidate_at(number: int, settings: Search, budget: Budget, scored: list[Scored]) -> Candidate:
+    """Return candidate `number`, which depends on the scored candidates of earlier generations.
 
     Raises
     ------
     UsageError: as `Budget`.
     """
-    rng = np.random.default_rng([asked.seed, number])
-    before = judged[: number // asked.population * asked.population]
+    rng = np.random.default_rng([settings.seed, number])
+    before = scored[: number // settings.population * settings.population]
     parents = sorted({row.candidate: row for row in reversed(before)}.values(), key=lambda row: -row.gain_db)
-    parents = parents[: asked.population]
-    seen = {row.candidate for row in judged[:number]}
+    parents = parents[: settings.population]
+    seen = {row.candidate for row in scored[:number]}
     for _ in range(TRIES):
         if parents:
-            # the best come first: the better of two drawn parents has the lower number
+            # parents are sorted, best first: the better of two has the lower index
             first, second = (parents[int(rng.integers(len(parents), size=2).min())] for _ in range(2))
             found = child((first.candidate, second.candidate), rng, budget)
         else:
-            found = drawn(rng, budget)
+            found = random_candidate(rng, budget)
         if found not in seen:
             break
     return found
 
 
 def search(
-    asked: Search,
+    settings: Search,
     pictures: tuple[CleanSet | None, CleanSet | None],
     make_strategy: MakeStrategy,
     run: Run,
-    shown: Shown,
+    display: ProgressDisplay,
 ) -> Recipe | None:
-    """Judge the candidates, or those that are left; the recipe of the best, also written to `recipe.json`.
+    """Score all remaining candidates; return the recipe of the best one, which is also written to `recipe.json`.
 
     Parameters
     ----------
-    pictures : to train the candidates on, and held-out ones to judge them by. run : its `minutes` are the search's.
+    pictures : training and validation sets. run : its `minutes` are for the whole search.
 
     Returns
     -------
-    None where the time was over before the last candidate; the same call goes on.
+    The recipe, or None if the time ran out before the last candidate; the same call continues.
 
     Raises
     ------
-    UsageError: if no network keeps the budget. ModelError: if the folder holds another search.
+    UsageError: if no network is within the budget. ModelError: if the folder contains another search.
     """
-    budget = Budget(asked.budget_gmacs, asked.base.config.get("channels", 4))
-    judged, began = _resumed(asked, run.folder), time.monotonic()
-    for number in range(len(judged)):
+    budget = Budget(settings.budget_gmacs, settings.base.config.get("channels", 4))
+    scored, began = _resumed(settings, run.folder), time.monotonic()
+    for number in range(len(scored)):
         shutil.rmtree(_proxy_folder(run.folder, number), ignore_errors=True)
-    while len(judged) < asked.size:
-        number = len(judged)
-        candidate = candidate_at(number, asked, budget, judged)
-        again = next((row for row in judged if row.candidate == candidate), None)
+    while len(scored) < settings.size:
+        number = len(scored)
+        candidate = candidate_at(number, settings, budget, scored)
+        again = next((row for row in scored if row.candidate == candidate), None)
         cost = budget.cost(candidate)
         if again is None:
-            label = f"candidate {number + 1} of {asked.size}: {candidate}, {cost:.1f} GMACs/MP"
+            label = f"candidate {number + 1} of {settings.size}: {candidate}, {cost:.1f} GMACs/MP"
             minutes = None if run.minutes is None else run.minutes - (time.monotonic() - began) / 60
             proxy = replace(run, folder=_proxy_folder(run.folder, number), minutes=minutes)
             proxy.folder.mkdir(exist_ok=True)
             try:
-                with shown(label) as listen:
-                    state = train(asked.proxy(candidate), asked.subrange, pictures, make_strategy, proxy, listen=listen)
+                with display(label) as listen:
+                    state = train(
+                        settings.proxy(candidate), settings.subrange, pictures, make_strategy, proxy, listen=listen
+                    )
             except DivergedError:
                 gain_db = -math.inf
             else:
-                if state.step < asked.proxy_steps:
+                if state.step < settings.proxy_steps:
                     return None
                 gain_db = state.history[-1]["val_psnr_gain_db"]
-            if math.isnan(gain_db):  # the weights broke in the last step
+            if math.isnan(gain_db):  # the last step made the weights invalid
                 gain_db = -math.inf
-            again = Judged(candidate, cost, gain_db)
-        judged.append(again)
-        _write(run.folder / STATE, {"search": asked.identity(), "candidates": [_row(row) for row in judged]})
+            again = Scored(candidate, cost, gain_db)
+        scored.append(again)
+        _write(run.folder / STATE, {"search": settings.identity(), "candidates": [_row(row) for row in scored]})
         shutil.rmtree(_proxy_folder(run.folder, number), ignore_errors=True)
-    found = asked.recipe(max(judged[: asked.size], key=lambda row: row.gain_db).candidate)
+    found = settings.recipe(max(scored[: settings.size], key=lambda row: row.gain_db).candidate)
     _write(run.folder / FOUND, recipe_json(found))
     return found
 
 
 def _proxy_folder(folder: Path, number: int) -> Path:
-    """Of a candidate's training, removed when it is judged."""
+    """Return the folder of a candidate's training; it is removed after scoring."""
     return folder / f"candidate-{number + 1}"
 
 
-def _row(judged: Judged) -> dict[str, Any]:
-    gain_db = judged.gain_db if math.isfinite(judged.gain_db) else None
-    return {**judged.candidate.config, "gmacs_per_mp": judged.gmacs, "val_psnr_gain_db": gain_db}
+def _row(scored: Scored) -> dict[str, Any]:
+    gain_db = scored.gain_db if math.isfinite(scored.gain_db) else None
+    return {**scored.candidate.config, "gmacs_per_mp": scored.gmacs, "val_psnr_gain_db": gain_db}
 
 
-def _resumed(asked: Search, folder: Path) -> list[Judged]:
-    """The candidates that were judged before.
+def _resumed(settings: Search, folder: Path) -> list[Scored]:
+    """Return the candidates that were scored before.
 
     Raises
     ------
-    ModelError: if they are of another search, or the file is damaged.
+    ModelError: if they belong to another search, or the file is damaged.
     """
     path = folder / STATE
     if not path.exists():
@@ -193,16 +199,18 @@ def _resumed(asked: Search, folder: Path) -> list[Judged]:
         stored = json.loads(path.read_bytes())
         identity = stored["search"]
         rows = [
-            Judged(Candidate.of(row), float(row["gmacs_per_mp"]), -math.inf if gain_db is None else float(gain_db))
+            Scored(Candidate.of(row), float(row["gmacs_per_mp"]), -math.inf if gain_db is None else float(gain_db))
             for row in stored["candidates"]
             for gain_db in (row["val_psnr_gain_db"],)
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: the search is damaged ({error}): delete it or name another --out") from error
-    identity = in_todays_words(identity, "base")
-    if identity != asked.identity():
-        keys = sorted(key for key, value in asked.identity().items() if identity.get(key) != value)
-        raise ModelError(f"{path} is of another search ({', '.join(keys)} differ): name another --out, or the old one")
+        raise ModelError(f"{path}: the file is damaged ({error}). Delete it or give another --out.") from error
+    identity = with_current_defaults(identity, "base")
+    if identity != settings.identity():
+        keys = sorted(key for key, value in settings.identity().items() if identity.get(key) != value)
+        raise ModelError(
+            f"{path}: belongs to another search ({', '.join(keys)} differ). Give another --out, or the old settings."
+        )
     return rows
 
 

@@ -1,1 +1,1 @@
-"""From a training run to a model directory."""
+"""Export training runs as model directories."""

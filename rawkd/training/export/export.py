@@ -1,7 +1,7 @@
-"""A finished run becomes a model directory: weights, ONNX graph, card, README.
+"""Export a finished run as a model directory: weights, ONNX graph, card, README.
 
-The card is the truth; the README is made from it. Everything that the card states of the network is measured on the
-exported graph, in the engine that photographers use.
+The README is made from the card. Everything that the card states about the network is measured on the exported graph,
+in the engine that users run.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from rawkd.training.saved.provenance import Provenance, stages_of
 README = "README.md"
 TILE_PX = 512
 HALO_PX = 256
-"""Edge of the picture in which the halo is first looked for."""
+"""Side of the picture for the first measurement of the halo, packed pixels."""
 LIMITS_OF_NOISE = {
     "poisson-gaussian": (
-        "trained on synthetic Poisson-Gaussian noise: row noise, banding and patterned noise of extreme low light stay"
+        "trained on synthetic Poisson-Gaussian noise: does not remove row noise, banding or other patterns"
     ),
-    "eld": "trained on synthetic noise of extreme low light (ELD): patterned noise that it has not stays",
+    "eld": "trained on synthetic noise of extreme low light (ELD): does not remove patterns that ELD does not model",
 }
 LIMITS = (
-    "within some ten pixels of a lamp in the dark much of the dark's grain stays",
-    "noise that a camera has already smoothed (lossy raw formats, in-camera noise reduction) is not what it expects",
+    "within about ten pixels of a lamp in a dark scene, much of the noise stays",
+    "not made for noise that the camera has already smoothed (lossy raw formats, in-camera noise reduction)",
 )
 PICTURE_LIMITS = (
-    "trained on additive white Gaussian noise of known strength alone, for comparison with published tables",
-    "no photograph has such noise after its development, and no raw file can be given to it",
+    "trained only on additive white Gaussian noise of known strength, for comparison with published tables",
+    "developed photographs do not have such noise, and the model cannot denoise raw files",
 )
 
 
@@ -64,18 +64,20 @@ def export(
     tier: str | None = None,
     half: bool = False,
 ) -> Path:
-    """Write `models/<family>-<subrange>/` or `models/teacher-<family>/` from the averaged weights of a run; check it.
+    """Write a model from the averaged weights of a run, check it, and return its folder.
+
+    The folder is `models/<family>-<subrange>/`, or `models/teacher-<family>/`.
 
     Parameters
     ----------
-    role : student | teacher. tier : fast | balanced | best, or None for a family that is none.
-    half : round the weights to fp16 and write them as shards, the graph without weights.
+    role : student | teacher. tier : fast | balanced | best, or None.
+    half : round the weights to fp16 and write them as shards, and the graph without weights.
 
     Raises
     ------
-    ModelError: if the run holds no checkpoint, a model of another recipe or tier or a folder that is no model has that
-        name, or the exported graph answers otherwise than the trained network.
-    OutputError: if no folder can be made there. UsageError: if the family is no name of a folder.
+    ModelError: if the run contains no checkpoint; if the folder exists and is not a model, or is a model of another
+        recipe or tier; if the exported graph and the trained network differ.
+    OutputError: if the folder cannot be created. UsageError: if the family is not a valid folder name.
     """
     checkpoint, recipe = checkpoint_of(run)
     index = checkpoint.recipe["subrange"]
@@ -84,7 +86,7 @@ def export(
     try:
         models.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{models}: no folder can be made there ({error.strerror}): give another --models") from error
+        raise OutputError(f"{models}: cannot be created ({error.strerror}). Give another --models.") from error
     with TemporaryDirectory(prefix=f".{name}-", dir=models) as stage:
         folder = Path(stage)
         config = recipe.network_config(index)
@@ -143,34 +145,34 @@ def export(
 
 
 def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
-    """The last state of a run and the recipe that it follows.
+    """Return the last state of a run and its recipe.
 
     Raises
     ------
-    ModelError: if it has none.
+    ModelError: if there is no checkpoint.
     """
     checkpoint = load_checkpoint(run)
     if checkpoint is None:
-        raise ModelError(f"{run} holds no checkpoint: train first")
+        raise ModelError(f"{run}: contains no checkpoint. Train first.")
     return checkpoint, recipe_from_json(checkpoint.recipe["recipe"])
 
 
 def _refuse_to_replace(folder: Path, recipe: str, tier: str | None) -> None:
-    """Raise ModelError if something stands there that this model is no better version of: another one, or no model."""
+    """Raise ModelError if the folder exists and is not an earlier version of this model."""
     if not (folder / CARD).exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ModelError(f"{folder} is no model, and none is put in its place: name another --family or --models")
+            raise ModelError(f"{folder}: exists and is not a model. Give another --family or --models.")
         return
     card = read_card(folder)
     if (card.recipe["name"], card.tier) != (recipe, tier):
         raise ModelError(
-            f"{folder} is a model of recipe {card.recipe['name']} and tier {card.tier}, not of {recipe} and {tier}: "
-            "name another --family, or remove it"
+            f"{folder}: is a model of recipe {card.recipe['name']} and tier {card.tier}, not of {recipe} and {tier}. "
+            "Give another --family, or remove the folder."
         )
 
 
 def _moved(stage: Path, folder: Path) -> Path:
-    """Put a finished and checked model in the place of an older one; files of that one that it no longer has go."""
+    """Move a finished model to its folder; files of an older version that the model no longer has are removed."""
     folder.mkdir(exist_ok=True)
     olds = read_card(folder).files if (folder / CARD).exists() else ()
     for old in olds:
@@ -182,9 +184,9 @@ def _moved(stage: Path, folder: Path) -> Path:
 
 
 def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
-    """Of the model's folder."""
+    """Return the name of the model's folder."""
     if not family or family in (".", "..") or {"/", "\\"} & set(family):
-        raise UsageError(f"the family {family!r} is no name of a folder: give --family a plain name")
+        raise UsageError(f"the family {family!r} is not a valid folder name. Give --family a name without slashes.")
     if role == "student":
         return recipe.student_name(index, family)
     alone = recipe.num_subranges == 1 and recipe.input == "planes"
@@ -192,7 +194,7 @@ def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
 
 
 def _halo(engine: Engine, card: ModelCard) -> int:
-    """The halo, looked for in a whole tile where it fills a smaller picture; packed pixels."""
+    """Return the halo in packed pixels, measured in a small picture, or in a whole tile if that is too small."""
     halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor, card.channels)
     return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor, card.channels)
 
@@ -205,7 +207,7 @@ def _weights(network: nn.Module) -> bytes:
 
 
 def _onnx(network: nn.Module, *, with_weights: bool = True) -> bytes:
-    """The graph with free height and width, opset 17; without weights, each of them is an input of its name."""
+    """Return the ONNX graph, opset 17, with free height and width; without weights, each weight is a named input."""
     buffer = io.BytesIO()
     size = 4 * int(network.stride)  # type: ignore[arg-type]
     torch.onnx.export(
@@ -224,7 +226,7 @@ def _onnx(network: nn.Module, *, with_weights: bool = True) -> bytes:
 
 
 def _same_answer(network: nn.Module, engine: Engine, card: ModelCard) -> None:
-    """Raise ModelError unless torch and the exported graph agree to a thousandth of the noise."""
+    """Raise ModelError unless torch and the exported graph agree to a thousandth of the noise (rms)."""
     rng = np.random.default_rng(0)
     clean = rng.uniform(0, 0.5, (1, card.channels, 64, 64)).astype(np.float32)
     deviation = np.sqrt(card.anchor.gain * clean + card.anchor.read_variance)
@@ -233,4 +235,4 @@ def _same_answer(network: nn.Module, engine: Engine, card: ModelCard) -> None:
         expected = network(torch.from_numpy(planes)).numpy()
     error = float(np.sqrt((((engine.run(planes) - expected) / deviation) ** 2).mean()))
     if not error < 1e-3:
-        raise ModelError(f"{card.name}: the exported graph is off by {error:.2g} of the noise: do not ship it")
+        raise ModelError(f"{card.name}: the exported graph is off by {error:.2g} of the noise. Do not use it.")

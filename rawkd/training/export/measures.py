@@ -1,4 +1,4 @@
-"""What a card states of a model's pictures: PSNR and SSIM on held-out pictures, and what bf16 costs."""
+"""Measure the quality figures of a card: PSNR and SSIM on held-out pictures, and the PSNR that bf16 loses."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from rawkd.training.data.synthesize import add_noise, camera_at
 NUM_CROPS, CROP_PX = 24, 128
 MEASURE_SEED = 4242
 GAINS_A_DECADE = 3.25
-"""At which PSNR is measured: three gains for a student of the shipped family, twelve for its whole range."""
+"""Number of gains per decade at which we measure: 3 for a student of the shipped family, 12 for its whole range."""
 
 
 def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, dict[str, float]]:
-    """PSNR and SSIM over held-out crops at three gains or more of the model's subrange, true noise parameters.
+    """Return psnr, psnr_noisy (dB) and ssim by gain, at three or more gains of the model's subrange.
 
-    PSNR and SSIM of the packed signal clipped to 0..1, peak 1, mean over crops. Of a model for pictures, at its lowest
-    and highest sigma, of the pictures, clipped likewise.
+    They are means over held-out crops of the packed signal, clipped to 0..1, peak 1, with true noise parameters. For a
+    model for pictures: by sigma, at the lowest and the highest one, of the clipped pictures.
     """
     low, high = card.subrange.low, card.subrange.high
     if card.is_for_pictures:
@@ -63,7 +63,7 @@ def _measure_pictures_at(engine: Engine, card: ModelCard, held_out: CleanSet, si
 
 
 def _scores(restored: FloatArray, noisy: FloatArray, clean: FloatArray) -> tuple[float, float, float]:
-    """PSNR, PSNR of the noisy planes, SSIM; clipped."""
+    """Return PSNR, PSNR of the noisy planes, and SSIM, clipped to 0..1."""
     out, seen = np.clip(restored, 0, 1), np.clip(noisy, 0, 1)
     similarity = np.mean([ssim(a, b) for a, b in zip(out, clean, strict=True)])
     return psnr(out, clean), psnr(seen, clean), float(similarity)
@@ -84,7 +84,7 @@ def _restore(engine: Engine, noisy: FloatArray, ksigma: KSigma) -> FloatArray:
 
 
 def bf16_cost(card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
-    """What bf16 costs by gain, dB; None where this machine has none, or where it fails the self-test."""
+    """Return the PSNR that bf16 loses by gain, dB; None if this machine has no bf16 or fails the self-test."""
     try:
         engine = OpenVINOEngine(card, precision="bf16")
         check_golden(card, engine)

@@ -1,4 +1,4 @@
-"""The README of a model, made from its card."""
+"""Make the README of a model from its card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rawkd.inference.card import ModelCard
 
 
 def readme_of(card: ModelCard) -> str:
-    """Markdown for a person: purpose, limits, measures, network, training and pictures of a card."""
+    """Return the README in Markdown: purpose, limits, quality, network, training and pictures."""
     blocks = [
         f"# {card.name}",
         _purpose(card),
@@ -30,7 +30,7 @@ def readme_of(card: ModelCard) -> str:
 
 
 def _purpose(card: ModelCard) -> str:
-    """What the model is and which noise it is for."""
+    """Return one line: what the model is and which noise it is for."""
     low, high = card.subrange.low, card.subrange.high
     what = f"A {card.role} of the family `{card.family}`"
     if card.is_for_pictures:
@@ -44,14 +44,14 @@ def _purpose(card: ModelCard) -> str:
 
 
 def _domain(card: ModelCard) -> str:
-    """In what it was measured."""
+    """Return the domain of the measurements."""
     if card.is_for_pictures:
         return "crops clipped to 0..1"
     return "packed signal clipped to 0..1, true noise parameters"
 
 
 def _measures(card: ModelCard) -> str:
-    """PSNR and SSIM by gain or sigma."""
+    """Return a table of PSNR and SSIM by gain or sigma."""
     cost_db = card.bf16_cost_db or {}
     rows = [
         (noise, f"{m['psnr_noisy']:.2f}", f"{m['psnr']:.2f}", f"{m['ssim']:.4f}", str(cost_db.get(noise, "-")))
@@ -62,7 +62,7 @@ def _measures(card: ModelCard) -> str:
 
 
 def _network(card: ModelCard) -> str:
-    """Size, cost and tiles."""
+    """Return a table of size, cost and tiles."""
     pixels = "pixels" if card.is_for_pictures else "packed pixels"
     rows = [
         ("architecture", f"`{card.network}`, {card.params:,} parameters"),
@@ -77,7 +77,7 @@ def _network(card: ModelCard) -> str:
 
 
 def _stages(card: ModelCard) -> str:
-    """The runs that led to the weights, the first one first."""
+    """Return a table of the training runs, first to last."""
     rows = [
         (_recipe_of(stage), f"{stage['steps']:,}", str(stage["hours"]), str(stage["val_psnr_gain_db"]))
         for stage in card.recipe["stages"]
@@ -86,19 +86,19 @@ def _stages(card: ModelCard) -> str:
 
 
 def _recipe_of(stage: dict[str, Any]) -> str:
-    """The recipe of a run, with strategy and teacher if it had one."""
+    """Return the recipe of a run, with strategy and teacher if there is one."""
     if "distillation" not in stage:
         return str(stage["recipe"])
     return f"{stage['recipe']}, {stage['distillation']['strategy']} by {stage['distillation']['teacher']}"
 
 
 def _pictures(card: ModelCard) -> list[str]:
-    """Training pictures with their licences, and the names of those that were held out."""
-    learnt = [row for row in card.data if "use" not in row]
+    """Return blocks that list the training pictures with their licences, and the held-out pictures."""
+    trained_on = [row for row in card.data if "use" not in row]
     held_out = [f"`{row['file']}`" for row in card.data if "use" in row]
-    rows = [(row["file"], row.get("repository", ""), row.get("licence", "")) for row in learnt]
-    blocks = [f"## Training pictures ({len(learnt)})"]
-    if learnt:
+    rows = [(row["file"], row.get("repository", ""), row.get("licence", "")) for row in trained_on]
+    blocks = [f"## Training pictures ({len(trained_on)})"]
+    if trained_on:
         blocks += ["Licences as their sources state them.", _table(("file", "repository", "licence"), rows)]
     else:
         blocks.append("None.")

@@ -1,4 +1,4 @@
-"""Weights as 16-bit floats in several files, each small enough for any repository."""
+"""Split weights in fp16 into several files (shards), each small enough for any repository."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from rawkd.errors import ModelError
 from rawkd.inference.weights import SHARD_PREFIX
 
 SHARD_BYTES = 15 << 20
-"""Bytes of tensors in a file; with its header it stays under 16 MiB."""
+"""Largest size of the tensors in a file, bytes; with its header a file stays under 16 MiB."""
 
 
 def halve(network: nn.Module) -> None:
-    """Round the weights to what 16-bit floats hold, in place: what is measured afterwards is what ships.
+    """Round the weights to fp16 values, in place, so that later measurements apply to the exported weights.
 
     Raises
     ------
-    ModelError: if a weight is beyond the range of 16 bits.
+    ModelError: if a weight is outside the range of fp16.
     """
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             rounded = tensor.half()
             if not torch.isfinite(rounded).all():
-                raise ModelError(f"the weights {name} do not fit into 16-bit floats: export without --half")
+                raise ModelError(f"the weights {name} do not fit into 16-bit floats. Export without --half.")
             tensor.copy_(rounded)
 
 
 def shards(network: nn.Module) -> dict[str, bytes]:
-    """The weights as fp16 safetensors files by name, `weights-1-of-2.safetensors`, tensors in the network's order.
+    """Return the weights as fp16 safetensors files by name, such as `weights-1-of-2.safetensors`.
 
     Raises
     ------
-    ModelError: if one tensor alone is larger than a file may be.
+    ModelError: if a single tensor is larger than `SHARD_BYTES`.
     """
     from safetensors.torch import save
 
@@ -42,7 +42,9 @@ def shards(network: nn.Module) -> dict[str, bytes]:
         half = tensor.detach().half().contiguous().clone()
         size = half.numel() * half.element_size()
         if size > SHARD_BYTES:
-            raise ModelError(f"the weights {name} are {size >> 20} MiB, more than a file may hold: make it narrower")
+            raise ModelError(
+                f"the weights {name} have {size >> 20} MiB, more than a shard can hold. Use a narrower network."
+            )
         if filled + size > SHARD_BYTES:
             parts.append({})
             filled = 0

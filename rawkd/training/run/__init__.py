@@ -1,1 +1,1 @@
-"""The training loop, its optimiser and its checkpoints."""
+"""The training loop, optimisers and multi-process training."""

@@ -1,7 +1,7 @@
-"""A student compiled by torch, once its gradients are proved to be those of the student as it is.
+"""Compile a student with torch, and check that the compiled network has the same gradients.
 
-Compilers lose gradients without a word: torch 2.13 on a CPU gives a FA-Net of patches none below its last upsampling,
-and a run of it goes on learning with the rest.
+The check is needed because compilers can lose gradients silently. For a FA-Net with patches, torch 2.13 on a CPU
+returns no gradients below the last upsampling, and training would continue with the rest.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ from rawkd.training.data.dataset import Batch
 from rawkd.training.run.learner import Learner
 from rawkd.training.run.step import gradients_of
 
-SHAKE, SEED = 0.1, 5
-"""Part of its rms by which a weight is moved for the proof; of 1 where it is nothing, which hides what is below."""
-MOST_APART, WORTH_PROVING = 0.3, 1e-3
-"""Distance of two gradients in units of one, for bf16 about 0.1; share of all that one must have to be compared."""
+PERTURBATION, SEED = 0.1, 5
+"""Size of the random change of the weights for the check, as a fraction of their rms (of 1 if they are all 0, because
+zero weights hide the gradients of the layers below), and its seed."""
+LARGEST_DIFFERENCE, LEAST_SHARE = 0.3, 1e-3
+"""Largest relative difference of two gradients (bf16 causes about 0.1), and the smallest fraction of the total gradient
+norm at which a gradient is compared."""
 
 
-def compile_proved(learner: Learner, batch: Batch) -> None:
-    """Let torch compile the student in place.
+def compile_checked(learner: Learner, batch: Batch) -> None:
+    """Compile the student in place and check its gradients for a batch.
 
     Raises
     ------
-    ModelError: if torch cannot do it here, or computes other gradients; the sentence says what to leave out.
+    ModelError: if torch cannot compile it here, or the compiled network has other gradients.
     DivergedError, MemoryLimitError: as `optimise`.
     """
     student = learner.student
     weights = {name: value.clone() for name, value in student.state_dict().items()}
-    _shake(student)
+    _perturb(student)
     plain = gradients_of(learner, batch)
     student.compile()
     try:
@@ -39,30 +41,30 @@ def compile_proved(learner: Learner, batch: Batch) -> None:
         if not _is_of_compiler(error):
             raise
         reason = str(getattr(error, "inner_exception", error)).strip().splitlines()[0]
-        raise ModelError(f"torch cannot compile the network here ({reason}): leave out --compile") from error
+        raise ModelError(f"torch cannot compile the network here ({reason}). Leave out --compile.") from error
     student.load_state_dict(weights)
     total = torch.stack([gradient.norm() for gradient in plain.values()]).norm()
     for name, gradient in plain.items():
         apart = (compiled[name] - gradient).norm() if name in compiled else gradient.norm()
-        if gradient.norm() > WORTH_PROVING * total and not apart < MOST_APART * gradient.norm():
+        if gradient.norm() > LEAST_SHARE * total and not apart < LARGEST_DIFFERENCE * gradient.norm():
             raise ModelError(
-                f"torch {torch.__version__} compiles the network to another one here (its gradient of {name} is off by "
-                f"{apart / gradient.norm():.0%}): leave out --compile"
+                f"torch {torch.__version__} compiles the network wrongly on this machine (its gradient of {name} is "
+                f"off by {apart / gradient.norm():.0%}). Leave out --compile."
             )
 
 
-def _shake(network: nn.Module) -> None:
-    """Move every weight, the same way each time."""
+def _perturb(network: nn.Module) -> None:
+    """Add reproducible random changes to all weights."""
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for parameter in network.parameters():
-            strength = SHAKE * (parameter.square().mean().sqrt().item() or 1.0)
+            strength = PERTURBATION * (parameter.square().mean().sqrt().item() or 1.0)
             moved = strength * torch.randn(parameter.shape, generator=generator)
             parameter.add_(moved.to(parameter.device))
 
 
 def _is_of_compiler(error: RuntimeError) -> bool:
-    """Whether torch's compiler failed: its exceptions are looked up only now, since their import takes a second."""
-    from torch._dynamo.exc import BackendCompilerFailed  # torch has no public name for it
+    """Return whether torch's compiler raised the error; the import of its exceptions takes a second, so it is here."""
+    from torch._dynamo.exc import BackendCompilerFailed  # it has no public name
 
     return isinstance(error, BackendCompilerFailed)

@@ -1,4 +1,4 @@
-"""The processes of one run: one, or as many as `torchrun` started on one machine or several."""
+"""Processes of a training run: a single one, or those that `torchrun` started on one or several machines."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rawkd.errors import UsageError
 
 @dataclass(frozen=True)
 class Processes:
-    """One process among its fellows.
+    """One of the processes of a training run.
 
     Attributes
     ----------
-    rank, world : its number and how many there are. device : its own torch device.
+    rank : its number, from 0. world : number of processes. device : its torch device.
     """
 
     rank: int
@@ -29,18 +29,18 @@ class Processes:
     device: torch.device
 
     @property
-    def leads(self) -> bool:
-        """Whether it is the one that writes files."""
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over all processes."""
+        """Return the network, wrapped so that its gradients are averaged over all processes."""
         return nn.parallel.DistributedDataParallel(network) if self.world > 1 else network
 
     def average_gradients(self, network: nn.Module) -> None:
-        """Give every process the mean of all processes' gradients of a network that is not wrapped.
+        """Average the gradients of a network without wrapper over all processes, in place.
 
-        A parameter without a gradient must be without one in all of them.
+        A parameter must have a gradient in all processes or in none.
         """
         for parameter in network.parameters():
             if self.world > 1 and parameter.grad is not None:
@@ -48,7 +48,7 @@ class Processes:
                 parameter.grad /= self.world
 
     def any(self, here: bool) -> bool:
-        """Whether it holds in any process: all of them get the same answer."""
+        """Return whether `here` is true in any process; all processes get the same result."""
         if self.world == 1:
             return here
         votes = torch.tensor(float(here), device=self.device)
@@ -57,30 +57,30 @@ class Processes:
 
 
 def rank_in_environment() -> int:
-    """The number that `torchrun` gave this process; 0 without it."""
+    """Return the number that `torchrun` gave this process; 0 without torchrun."""
     return int(os.environ.get("RANK", "0"))
 
 
 def world_in_environment() -> int:
-    """The number of processes that `torchrun` started; 1 without it."""
+    """Return the number of processes that `torchrun` started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def refuse_unknown_device(device: str) -> None:
-    """Raise UsageError if torch has no such device, or cannot use it."""
+    """Raise UsageError if torch does not know the device or cannot use it."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"torch cannot use the device {device} ({reason}): give another --device") from error
+        raise UsageError(f"torch cannot use the device {device} ({reason}). Give another --device.") from error
 
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the other processes of the run; on a machine with several GPUs each takes its own.
+    """Connect this process with the others of the run; on a machine with several GPUs each process uses its own.
 
-    Where they are joined already they stay so afterwards: a process can join the others but once. Whatever the leader
-    wrote within is there for all of them at the end.
+    A process can connect only once, so an existing connection is kept open. At the end all processes wait for each
+    other, so that files of the main process exist for all.
     """
     world = world_in_environment()
     own = torch.device(device)
@@ -102,11 +102,11 @@ def joined_processes(device: str) -> Iterator[Processes]:
 
 
 @contextmanager
-def kept_child_signal() -> Iterator[None]:
-    """Leave the handler of ended children as it was.
+def restored_sigchld_handler() -> Iterator[None]:
+    """Restore the SIGCHLD handler at the end.
 
-    torch's data workers set one for good. After OpenVINO has run in bf16 (AMX), Linux ends a process with a
-    segmentation fault when it has to call such a handler, so the next raw decoder that ends would be the last.
+    torch's data workers set a handler permanently. After OpenVINO has run in bf16 (AMX), calling such a handler ends
+    the process with a segmentation fault on Linux; that would happen as soon as a raw decoder process ends.
     """
     child = getattr(signal, "SIGCHLD", None)
     if child is None or threading.current_thread() is not threading.main_thread():

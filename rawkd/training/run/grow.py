@@ -1,8 +1,8 @@
-"""Begin a larger FA-Net with a smaller one's weights: it computes what the small one does, and goes on from there.
+"""Initialise a larger FA-Net with the weights of a smaller one, so that it computes the same function at first.
 
-Source: Net2Net (Chen et al., ICLR 2016): wider, and deeper by blocks that start as the identity. New channels carry
-nothing at first, and what reads them keeps the weights drawn for it, so that every one of them learns. Places and the
-factor for the norm are our choice.
+Source: Net2Net (Chen et al., ICLR 2016): layers become wider, and new blocks start as the identity. New channels are
+zero at first. The weights that read them stay random, so that every new channel can learn. The positions of the old
+channels and the factor for the norm are our choice.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from rawkd.errors import ModelError
 from rawkd.networks.blocks import FeatureAlign, GatedBlock
 from rawkd.networks.fanet import FANet, FANetConfig
 
-ALIKE = ("shrink", "patch", "block", "align_hidden")
-"""Fields of the configuration in which both must agree; a `guide_limit` of the large one changes nothing within the
-gains that the small one was trained for."""
+EQUAL_FIELDS = ("shrink", "patch", "block", "align_hidden")
+"""Configuration fields that must be equal in both networks. `guide_limit` may differ: a limit changes nothing within
+the training range of the small network."""
 
 
 @torch.no_grad()
 def grow(small: nn.Module, large: nn.Module) -> None:
-    """Give `large`, freshly drawn, the function of `small`.
+    """Change the weights of `large`, which is newly initialised, so that it computes the function of `small`.
 
     Raises
     ------
-    ModelError: unless both are FA-Nets of gated blocks behind a stem of patches, with skips of half width and as many
-        levels, and `large` is nowhere narrower or shallower.
+    ModelError: unless both are FA-Nets with gated blocks, patches, skips of half width and the same number of levels,
+        and no level of `large` is narrower or shallower.
     """
     if not (isinstance(small, FANet) and isinstance(large, FANet)):
-        raise ModelError("only a FA-Net grows, and only into another")
+        raise ModelError("only a FA-Net can start from the weights of another FA-Net of a different size")
     _refuse_other_shape(small, large)
     _grow(small, large, [_halves(*pair) for pair in zip(small.config.widths, large.config.widths, strict=True)])
 
 
 def _grow(small: Any, large: Any, places: list[Tensor]) -> None:
-    """With the places of the small one's channels, by level."""
+    """Copy all weights; `places` are the positions of the small network's channels in the large one, by level."""
     _write(large.stem, small.stem, places[0], slice(None))
     large.head.weight[:, places[0]] = small.head.weight
     large.head.bias.copy_(small.head.bias)
@@ -66,34 +66,34 @@ def _refuse_other_shape(small: FANet, large: FANet) -> None:
     known = (
         one.block == "gated" and one.patch and one.shrink == 2 and _changes_by_halves(one) and _changes_by_halves(other)
     )
-    alike = all(getattr(one, name) == getattr(other, name) for name in ALIKE)
+    alike = all(getattr(one, name) == getattr(other, name) for name in EQUAL_FIELDS)
     if not (more and known and alike and (one.anchor is None) == (other.anchor is None)):
         raise ModelError(
-            "a FA-Net of gated blocks, patches and skips of half width grows only into one like it that is nowhere "
-            "narrower or shallower, and whose width changes from level to level: "
-            f"{_described(one)} does not become {_described(other)}"
+            "the larger network cannot start from the smaller one. Both must be FA-Nets with gated blocks, patches and "
+            "skips of half width, the larger one nowhere narrower or shallower, with a width that changes from level "
+            f"to level. These are: {_described(one)}; {_described(other)}"
         )
 
 
 def _described(config: FANetConfig) -> str:
-    kind = ", ".join(f"{name} {getattr(config, name)}" for name in ALIKE)
+    kind = ", ".join(f"{name} {getattr(config, name)}" for name in EQUAL_FIELDS)
     return f"widths {config.widths}, blocks {config.encoder_blocks} and {config.decoder_blocks}, {kind}"
 
 
 def _changes_by_halves(config: FANetConfig) -> bool:
-    """Whether widths are even, and a 1x1 convolution stands before the first block of every level but the finest."""
+    """Return whether all widths are even and every level but the finest starts with a 1x1 convolution."""
     even = all(width % 2 == 0 for width in config.widths)
     return even and all(few != many for few, many in pairwise(config.widths)) and all(config.encoder_blocks[1:])
 
 
 def _halves(few: int, many: int) -> Tensor:
-    """Places of `few` channels among `many`: each half in its half, as gates and tiled skips need."""
+    """Return the positions of `few` channels among `many`; each half goes into its half, for gates and tiled skips."""
     half = torch.arange(few // 2)
     return torch.cat((half, half + many // 2))
 
 
 def _write(large: Any, small: Any, rows: Tensor, columns: Tensor | slice) -> None:
-    """The convolution that answers in channels `rows` from `columns`, and with nothing in all others."""
+    """Copy a convolution into output channels `rows` and input channels `columns`; other outputs become zero."""
     kept = large.weight[rows].clone()
     kept[:, columns] = small.weight
     large.weight.zero_()
@@ -103,7 +103,7 @@ def _write(large: Any, small: Any, rows: Tensor, columns: Tensor | slice) -> Non
 
 
 def _grow_level(small: Any, large: Any, places: Tensor) -> None:
-    """Blocks of the small level first; those that come after them start as the identity."""
+    """Copy the blocks of a level; further blocks of the large level start as the identity."""
     for few, many in zip(
         (block for block in small if not isinstance(block, nn.Conv2d)),
         (block for block in large if not isinstance(block, nn.Conv2d)),
@@ -117,11 +117,11 @@ def _grow_level(small: Any, large: Any, places: Tensor) -> None:
 
 def _grow_block(small: Any, large: Any, places: Tensor) -> None:
     few, many = small.leave.weight.shape[0], large.leave.weight.shape[0]
-    hidden = torch.cat((places, places + many))  # both halves of a gate
-    quieter = math.sqrt(few / many)  # a mean square over more channels is smaller, and what the norm answers larger
+    hidden = torch.cat((places, places + many))  # positions in both halves of a gate
+    factor = math.sqrt(few / many)  # the norm divides by a mean over more channels, so its output is larger
     for name in ("enter", "widen"):
         wide, narrow = getattr(large, name), getattr(small, name)
-        wide.weight[hidden[:, None], places] = narrow.weight * quieter
+        wide.weight[hidden[:, None], places] = narrow.weight * factor
         wide.bias[hidden] = narrow.bias
     large.mix.weight[hidden] = small.mix.weight
     large.mix.bias[hidden] = small.mix.bias

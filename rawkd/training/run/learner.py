@@ -1,4 +1,4 @@
-"""The network that a run trains, what it learns by, and what trains it."""
+"""The trainable parts of a run: student, weight average, strategy and optimiser."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rawkd.training.saved.trained import TrainedCard, load_trained
 from rawkd.training.strategies import Strategy
 
 MakeStrategy = Callable[[torch.device, nn.Module], Strategy]
-"""A strategy on a device, for a student."""
+"""Creates a strategy from a device and a student."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """The student, its running average, the strategy with its adapters, and the optimiser of student and adapters."""
+    """Student, running average of its weights, strategy with its adapters, and optimiser of student and adapters."""
 
     student: nn.Module
     average: nn.Module
@@ -33,7 +33,7 @@ class Learner:
 
     @classmethod
     def of(cls, recipe: Recipe, subrange: int, device: torch.device, make_strategy: MakeStrategy) -> Learner:
-        """With the weights that the recipe's seed draws: the student's first, the same whatever the strategy."""
+        """Create a learner; the seed of the recipe gives the student the same weights for every strategy."""
         torch.manual_seed(recipe.seed)
         student, average = (
             build_network(recipe.network, recipe.network_config(subrange)).to(
@@ -48,15 +48,15 @@ class Learner:
         return cls(student, average.eval(), strategy, _optimiser(trained, recipe))
 
     def resume(self, state: Checkpoint) -> None:
-        """Take up a run where its checkpoint left it.
+        """Continue from a checkpoint.
 
         Raises
         ------
-        ModelError: if one of both has adapters and the other has none.
+        ModelError: if only one of checkpoint and strategy has adapters.
         """
         adapters = self.strategy.adapters
         if (adapters is None) != (state.adapters is None):
-            raise ModelError("the checkpoint was made by another strategy: name another --out")
+            raise ModelError("the checkpoint was made by another strategy. Give another --out.")
         self.student.load_state_dict(state.student)
         self.average.load_state_dict(state.average)
         if adapters is not None and state.adapters is not None:
@@ -64,11 +64,11 @@ class Learner:
         self.optimiser.load_state_dict(state.optimiser)
 
     def start_from(self, trained: TrainedCard) -> None:
-        """Begin with the weights of a model or of another run; a larger FA-Net grows out of a smaller one.
+        """Start with the weights of a model or of another run; a FA-Net can start from a smaller one (`grow`).
 
         Raises
         ------
-        ModelError: if its network is another one that does not grow into this.
+        ModelError: if these weights do not fit the network and cannot be grown.
         """
         begun = load_trained(trained).to(next(self.student.parameters()).device)
         if _shapes(begun) == _shapes(self.student):
@@ -77,18 +77,18 @@ class Learner:
             try:
                 grow(begun, self.student)
             except ModelError as error:
-                raise ModelError(f"{trained.name} holds weights of another network: {error}") from error
+                raise ModelError(f"{trained.name} has weights of another network: {error}") from error
         self.average.load_state_dict(self.student.state_dict())
 
     def follow(self, decay: float) -> None:
-        """Move the average towards the student by 1 - decay."""
+        """Update the weight average: move it towards the student by the fraction 1 - decay."""
         own: list[Tensor] = list(self.average.parameters())
         new: list[Tensor] = list(self.student.parameters())
         with torch.no_grad():
             torch._foreach_lerp_(own, new, 1 - decay)
 
     def checkpoint(self, step: int, run: dict[str, Any], seconds: float, history: list[dict[str, float]]) -> Checkpoint:
-        """The state after `step` steps."""
+        """Return the state after `step` steps."""
         adapters = self.strategy.adapters
         return Checkpoint(
             step=step,

@@ -1,8 +1,8 @@
-"""The training loop: one recipe, one subrange, one strategy.
+"""The training loop for one recipe, subrange and strategy.
 
-bf16 autocast and channels-last on every device, Adam or Muon with linear warm-up and cosine decay, gradient clipping,
-an exponential average of the weights, validation of that average in float32. Data depends on the step alone, so a
-resumed run computes what the uninterrupted one would have. Under `torchrun` every process takes its own batches.
+It uses bf16 autocast and channels-last, Adam or Muon with linear warm-up and cosine decay, gradient clipping, and an
+exponential average of the weights, which is validated in float32. Data depends only on the step, so a resumed run
+computes the same as an uninterrupted one. With `torchrun`, every process has its own batches.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.data.batches import Batches, batches_of
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import Batch
-from rawkd.training.run.compiled import compile_proved
-from rawkd.training.run.distributed import Processes, joined_processes, kept_child_signal
+from rawkd.training.run.compiled import compile_checked
+from rawkd.training.run.distributed import Processes, joined_processes, restored_sigchld_handler
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.run.speed import Speed
 from rawkd.training.run.step import optimise
-from rawkd.training.run.tensorboard import Journal
+from rawkd.training.run.tensorboard import TensorBoardLog
 from rawkd.training.saved.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -39,11 +39,11 @@ from rawkd.training.saved.checkpoint import (
     save_snapshot,
 )
 from rawkd.training.saved.provenance import origin_of, refuse_other_pictures
-from rawkd.training.saved.trained import find_trained, in_one_spelling
+from rawkd.training.saved.trained import find_trained, normalised_name
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
 FINAL_RATE = 1e-3
-"""Learning rate at the end, as a share of its peak."""
+"""Learning rate at the end, as a fraction of its peak."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,12 @@ class Run:
 
     Attributes
     ----------
-    folder : of checkpoint and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
-    workers : data processes; 0 makes the next batch in a thread while the network computes.
-    validate_every : steps between validations and checkpoints. minutes : stop (to be resumed) after so long.
-    compiled : let torch make one program of the student's layers, which takes minutes and then saves time every step.
-    snapshot : folder that gets the averaged weights in fp16 at every validation, None for no snapshots.
+    folder : for checkpoints and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
+    workers : data processes; 0: a thread prepares the next batch while the network computes.
+    validate_every : steps between validations and checkpoints. minutes : time after which the run stops; the next call
+        resumes it.
+    compiled : whether to compile the student with torch, which takes minutes and then makes every step faster.
+    snapshot : folder for the averaged weights in fp16 at every validation; None: no snapshots.
     """
 
     folder: Path
@@ -71,10 +72,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a listener hears: the step, all steps, and values by name.
+    """Progress of a run after a step.
 
-    Losses and validation have their own names. `mp_per_s`: megapixels of mosaic a second. `gflops`: 1e9 floating-point
-    operations a second, two for each multiply-accumulate (`speed`). `seconds_left`: of the run.
+    Attributes
+    ----------
+    step, steps : number of the step, and of all steps.
+    values : losses and validation by name; `mp_per_s`, megapixels of mosaic per second; `gflops`, 1e9 floating-point
+        operations per second, two per multiply-accumulate (`speed`); `seconds_left`, remaining time of the run.
     """
 
     step: int
@@ -82,8 +86,8 @@ class Progress:
     values: dict[str, float]
 
 
-Shown = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
-"""Opens the display of one training by its label: a listener."""
+ProgressDisplay = Callable[[str], AbstractContextManager[Callable[[Progress], None]]]
+"""Opens the progress display of one training with a label; the result is called with every `Progress`."""
 
 
 def train(
@@ -98,28 +102,28 @@ def train(
     listen: Callable[[Progress], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Checkpoint:
-    """Train one student, or resume it, and return its last state.
+    """Train or resume one student, and return its last state.
 
     Parameters
     ----------
-    pictures : training and held-out sets; None for leaves.
-    make_strategy : on a device, for the student; its adapters are trained with the student, never averaged.
-    start_from : what a new run begins with: the folder of a run or of a model, or the name of a shipped model.
-    distillation : plain JSON of the strategy and its teacher, which a resumed run must agree in.
-    listen : called after every step. warn : called with a sentence if the newest checkpoint is damaged.
+    pictures : training and validation sets; None for dead leaves only.
+    make_strategy : creates the strategy; its adapters are trained with the student but not averaged.
+    start_from : initial weights of a new run: the folder of a run or of a model, or the name of a shipped model.
+    distillation : plain JSON of the strategy and its teacher; a resumed run must have the same.
+    listen : called after every step. warn : called with a message if the newest checkpoint is damaged.
 
     Raises
     ------
-    ModelError: for a checkpoint of another recipe, or a loss that is not finite (with the term's name).
-    MemoryLimitError: if a step does not fit into the device's memory; says how many crops do.
+    ModelError: for a checkpoint of another recipe, or a loss that is not finite (with its name).
+    MemoryLimitError: if a step does not fit into the device's memory (with the number of crops that fit).
     """
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     identity = _identity(recipe, subrange, start_from, distillation)
     with (
-        kept_child_signal(),
+        restored_sigchld_handler(),
         joined_processes(run.device) as processes,
-        closing(Journal(run.folder if processes.leads else None)) as journal,
+        closing(TensorBoardLog(run.folder if processes.is_main else None)) as log,
     ):
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy)
@@ -128,7 +132,7 @@ def train(
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = _validation_batches(pictures[1], recipe, subrange)
         if run.compiled:
-            compile_proved(learner, training[0].to(device))
+            compile_checked(learner, training[0].to(device))
         speed = Speed.of(learner.average, recipe, processes.world)
         parallel = processes.parallel(learner.student)
         first, spent, began = state.step, state.seconds, time.monotonic()
@@ -143,11 +147,11 @@ def train(
                 values |= validate(learner.average, validation, device)
                 history = [*state.history, {"step": step, **values}]
                 state = replace(learner.checkpoint(step, identity, spent + elapsed, history), origin=state.origin)
-                if processes.leads:
+                if processes.is_main:
                     save_checkpoint(run.folder, state)
                     if run.snapshot is not None:
                         save_snapshot(run.snapshot, state)
-                    journal.write(step, values, learner.average, validation[0])
+                    log.write(step, values, learner.average, validation[0])
             listen(Progress(step, recipe.steps, values | speed.after(step - first, elapsed, recipe.steps - step)))
             if out_of_time:
                 break
@@ -157,8 +161,8 @@ def train(
 def _identity(
     recipe: Recipe, subrange: int, start_from: str | None, distillation: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """What a checkpoint must agree in to be resumed."""
-    start = in_one_spelling(start_from) if start_from else None
+    """Return the settings that a checkpoint must have to be resumed."""
+    start = normalised_name(start_from) if start_from else None
     identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
     return identity | ({"distillation": distillation} if distillation else {})
 
@@ -171,7 +175,7 @@ def _begin(
     pictures: tuple[CleanSet | None, CleanSet | None],
     warn: Callable[[str], None],
 ) -> Checkpoint:
-    """The learner as its run's checkpoint has it, or at its start."""
+    """Restore the learner from the checkpoint of its run, or initialise it; return its state."""
     state = load_checkpoint(folder, warn)
     if state is not None:
         refuse_other_recipe(state, identity, folder)
@@ -184,7 +188,7 @@ def _begin(
 
 
 def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> dict[str, float]:
-    """Mean PSNR over the crops in units of their rms noise, and its gain over the noisy crops, dB; float32."""
+    """Return the mean noise left in the crops relative to their rms noise, and the gain in PSNR, dB; in float32."""
     gains, errors = [], []
     with torch.no_grad():
         for batch in batches:
@@ -196,12 +200,12 @@ def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> 
 
 
 def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
-    """PSNR of every crop, its rms noise being the peak, dB."""
+    """Return the PSNR of every crop with its rms noise as the peak, dB."""
     return -10 * torch.log10((planes - batch.clean).square().mean((1, 2, 3)) / batch.sigma**2)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, step: int) -> None:
-    """Linear warm-up, the full rate, then a cosine down to `FINAL_RATE` of it over the recipe's `decay`."""
+    """Set the learning rates: linear warm-up, full rate, then a cosine to `FINAL_RATE` over the recipe's `decay`."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
     falling = max(0.0, (step - 1) / recipe.steps - (1 - recipe.decay)) / recipe.decay
     cosine = 0.5 * (1 + math.cos(math.pi * falling))
@@ -215,16 +219,16 @@ def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int
 
 
 def _batches(training: Batches, first: int, processes: Processes, workers: int) -> Iterator[Batch]:
-    """The batches of one process from step `first` on."""
+    """Return the batches of one process after step `first`."""
     mine = range(first * processes.world + processes.rank, len(training), processes.world)
     on_gpu = processes.device.type == "cuda"
     if workers == 0 and not on_gpu:
-        return ahead(training, mine)
+        return prefetched(training, mine)
     return iter(DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=on_gpu))
 
 
-def ahead(training: Batches, numbers: range) -> Iterator[Batch]:
-    """Batches by their numbers, the next one made in a thread while the caller works on this one."""
+def prefetched(training: Batches, numbers: range) -> Iterator[Batch]:
+    """Yield batches by number; a thread prepares the next one while the caller uses the current one."""
     with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
         coming = [pool.submit(training.__getitem__, numbers[0])] if numbers else []
         for following in [*numbers[1:], None]:

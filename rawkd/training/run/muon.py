@@ -1,9 +1,8 @@
-"""Muon: momentum whose matrix is made orthogonal before it is taken as a step.
+"""The optimiser Muon: the momentum of a weight matrix is orthogonalised before the step.
 
-Every direction of a layer then learns at one pace, where Adam follows the few strongest; what that brings
-stands in docs/training.md.
-Source: Jordan et al., Muon (2024), its quintic Newton-Schulz iteration; scale of the step after Liu et al., "Muon is
-scalable for LLM training" (arXiv 2502.16982, eq. 4). Grouped kernels, a matrix a group, are our choice.
+All directions of a layer then learn at the same rate, while Adam follows a few strong ones; docs/training.md states the
+gain. Source: Jordan et al., Muon (2024), with its quintic Newton-Schulz iteration; step size, Liu et al., "Muon is
+scalable for LLM training" (arXiv 2502.16982, eq. 4). One matrix per group of a grouped convolution is our choice.
 """
 
 from __future__ import annotations
@@ -20,16 +19,19 @@ from rawkd.networks.blocks import DenseGatedBlock
 
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the iteration x -> a x + b x^3 + c x^5, which brings every singular value to about 1."""
+"""Coefficients of the iteration x -> a x + b x^3 + c x^5, which moves every singular value to about 1."""
 ITERATIONS = 5
 LEAST_SIDE = 16
-"""Of a kernel's matrix: thinner ones, and layers that read or write a picture, are Adam's."""
+"""Smallest side of a kernel's matrix for Muon. Adam trains thinner ones, and layers that read or write a picture."""
 ADAM_LIKE = 0.2
-"""Root mean square of a step in units of the learning rate: about Adam's, so that both share one rate."""
+"""Rms of a step in units of the learning rate. It is about that of Adam, so that similar learning rates work."""
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """(n, rows, columns) float32 -> the same singular vectors with singular values of 0.7 to 1.2, computed in bf16."""
+    """Return (n, rows, columns) matrices with the same singular vectors and singular values of 0.7 to 1.2.
+
+    The computation is in bf16; input and output are float32.
+    """
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = (matrices if wide else matrices.mT).to(torch.bfloat16)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
@@ -41,17 +43,17 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of equal strength in every direction, for the kernels of `wide_kernels`."""
+    """Optimiser with steps of equal size in every direction, for the kernels of `wide_kernels`."""
 
     def __init__(self, kernels: Iterable[tuple[Tensor, int]], rate: float) -> None:
-        """Of kernels (out, in / groups, height, width) and their numbers of groups."""
+        """Create it for kernels (out, in / groups, height, width), each with its number of groups."""
         pairs = list(kernels)
         super().__init__([{"params": [kernel for kernel, _ in pairs]}], {"lr": rate})
         self._groups = [groups for _, groups in pairs]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # noqa: ARG002 -- the base class's
-        """One step against the gradients; kernels of one shape are computed together."""
+        """Make one step; kernels of the same shape are computed together."""
         (group,) = self.param_groups
         alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for kernel, groups in zip(group["params"], self._groups, strict=True):
@@ -59,7 +61,7 @@ class Muon(torch.optim.Optimizer):
                 continue
             momentum = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
             momentum.lerp_(kernel.grad, 1 - MOMENTUM)
-            ahead = kernel.grad.lerp(momentum, MOMENTUM)  # Nesterov's
+            ahead = kernel.grad.lerp(momentum, MOMENTUM)  # Nesterov momentum
             matrices = ahead.reshape(groups, kernel.shape[0] // groups, -1)
             alike[matrices.shape].append((kernel, matrices))
         for shape, members in alike.items():
@@ -70,10 +72,10 @@ class Muon(torch.optim.Optimizer):
 
 
 class MuonAndAdam:
-    """Muon for wide kernels, Adam for every other parameter, as one optimiser."""
+    """One optimiser with Muon for wide kernels and Adam for all other parameters."""
 
     def __init__(self, network: nn.Module, adam_rate: float, kernel_rate: float) -> None:
-        """Of all parameters of `network`."""
+        """Create it for all parameters of `network`."""
         kernels = wide_kernels(network)
         taken = {id(kernel) for kernel, _ in kernels}
         others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
@@ -81,33 +83,34 @@ class MuonAndAdam:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Adam's, then Muon's, to set their rates."""
+        """Parameter groups of Adam, then of Muon."""
         return [group for member in self._members for group in member.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Reset the gradients."""
         for member in self._members:
             member.zero_grad(set_to_none)
 
     def step(self) -> None:
-        """One step of both."""
+        """Make one step with both optimisers."""
         for member in self._members:
             member.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Of both, by their place."""
+        """Return the states of both, with keys "0" (Adam) and "1" (Muon)."""
         return {str(place): member.state_dict() for place, member in enumerate(self._members)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """As `state_dict` gave it."""
+        """Restore the states that `state_dict` returned."""
         for place, member in enumerate(self._members):
             member.load_state_dict(state[str(place)])
 
 
 def wide_kernels(network: nn.Module) -> list[tuple[Tensor, int]]:
-    """Kernels of convolutions between features, and their numbers of groups; a gate's halves are two groups.
+    """Return the kernels of convolutions between features, each with its number of groups.
 
-    The halves are separate maps, and two matrices of half the height cost half the time.
+    The two halves of a gate count as two groups: they are separate maps, and two matrices of half the height take half
+    the time.
     """
     gates = {id(block.mix) for block in network.modules() if isinstance(block, DenseGatedBlock)}
     return [

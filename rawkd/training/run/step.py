@@ -1,4 +1,4 @@
-"""One step of the optimiser, and what to do when the device's memory is too small for it."""
+"""One optimiser step, with an error that states the largest batch if the device runs out of memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class DivergedError(ModelError):
 def optimise(
     student: nn.Module, learner: Learner, batch: Batch, recipe: Recipe, step: int, processes: Processes
 ) -> dict[str, float]:
-    """Step number `step` of student and adapters; the weighted losses by name.
+    """Make step number `step` for student and adapters, and return the weighted losses by name.
 
     Parameters
     ----------
-    student : the learner's, wrapped so that its gradients are averaged over the processes.
+    student : that of the learner, wrapped so that gradients are averaged over the processes.
 
     Raises
     ------
     DivergedError: if a loss or a gradient is not finite.
-    MemoryLimitError: if the step does not fit, with the crops that do.
+    MemoryLimitError: if the step does not fit into memory (with the number of crops that fit).
     """
     learner.optimiser.zero_grad(set_to_none=True)
     terms = _backward_that_fits(student, learner, batch, (step - 1) / recipe.steps, step)
@@ -39,26 +39,26 @@ def optimise(
         processes.average_gradients(learner.strategy.adapters)
     trained = [parameter for group in learner.optimiser.param_groups for parameter in group["params"]]
     if not torch.isfinite(nn.utils.clip_grad_norm_(trained, recipe.clip_norm)):
-        raise DivergedError(f"the gradients are not finite at step {step}: lower the learning rate")
+        raise DivergedError(f"the gradients are not finite at step {step}. Lower the learning rate.")
     learner.optimiser.step()
     return {name: term.item() for name, term in terms.items()}
 
 
 def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
-    """The weighted losses by name, their gradients added to those of student and adapters."""
+    """Run the backward pass, which adds to the gradients of student and adapters; return the losses by name."""
     with torch.autocast(batch.noisy.device.type, torch.bfloat16):
         terms = strategy.step(student, batch, progress)
     for name, term in terms.items():
         if not torch.isfinite(term):
             raise DivergedError(
-                f"the loss {name} is not finite at step {step}: lower the learning rate or leave the term out"
+                f"the loss {name} is not finite at step {step}. Lower the learning rate, or leave this loss out."
             )
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     return terms
 
 
 def gradients_of(learner: Learner, batch: Batch) -> dict[str, Tensor]:
-    """The student's gradients of a batch at the beginning of a run, by parameter; those without one are left out.
+    """Return the gradients of the student for a batch at step 1, by parameter name; without those that are None.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def _backward_that_fits(
     try:
         return _backward(student, learner.strategy, batch, progress, step)
     except torch.OutOfMemoryError as error:
-        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
+        traceback.clear_frames(error.__traceback__)  # its frames keep the tensors that fill the memory
         raise _too_large(learner, batch, progress, step) from error
 
 
 def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
-    """The error that names the number of crops which do fit, found by halving."""
+    """Return the error with the number of crops that fit, which is found by halving."""
     count, _, height, width = batch.noisy.shape
     asked = f"{count} crops of {height}x{width} packed pixels a step do not fit into the memory of {batch.noisy.device}"
     while count := count // 2:
@@ -93,5 +93,5 @@ def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> Me
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
         else:
-            return MemoryLimitError(f"{asked}: {count} do, give --batch {count}")
-    return MemoryLimitError(f"{asked}, and not one does: take a recipe of smaller crops or a smaller teacher")
+            return MemoryLimitError(f"{asked}, but {count} do. Give --batch {count}.")
+    return MemoryLimitError(f"{asked}, nor does a single one. Use a recipe with smaller crops or a smaller teacher.")

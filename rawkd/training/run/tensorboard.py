@@ -1,4 +1,4 @@
-"""What a run tells TensorBoard: scalars, and pictures before and after."""
+"""Log scalars and example pictures of a run for TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rawkd.training.losses.terms import developed
 PICTURES = 4
 
 
-class Journal:
-    """Scalars and pictures of one run, in its folder; silent without a folder or without TensorBoard."""
+class TensorBoardLog:
+    """Writes scalars and pictures of one run to its folder; does nothing without a folder or without TensorBoard."""
 
     def __init__(self, folder: Path | None) -> None:
         self.writer = None
@@ -26,7 +26,7 @@ class Journal:
             self.writer = SummaryWriter(str(folder))
 
     def write(self, step: int, values: dict[str, float], network: nn.Module, batch: Batch) -> None:
-        """Values by name and the first crops of `batch`: noisy, restored, clean from top to bottom."""
+        """Write values by name, and the first crops of `batch` as rows: noisy, restored, clean."""
         if self.writer is None:
             return
         for name, value in values.items():
@@ -40,6 +40,6 @@ class Journal:
         self.writer.flush()
 
     def close(self) -> None:
-        """Write what is pending."""
+        """Write pending data and close the log."""
         if self.writer is not None:
             self.writer.close()

@@ -1,4 +1,4 @@
-"""The state of a training run on disk: written beside and renamed, refused when it is of another recipe."""
+"""Checkpoints of training runs: written atomically, and refused if they belong to another recipe."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after `step` steps.
+    """State of a run after `step` steps.
 
     Attributes
     ----------
-    recipe : plain JSON of the recipe, the subrange and the run it started from.
-    student, average, optimiser : their state dicts.
-    seconds : time spent so far. history : (step, values) of every validation.
-    adapters : state dict of what the strategy trains besides the student, or None.
-    origin : what the run began with and learns from (`provenance.origin_of`); None of runs of before.
+    recipe : plain JSON of recipe, subrange, start and distillation.
+    student, average, optimiser : state dicts.
+    seconds : training time so far. history : step and values of every validation.
+    adapters : state dict of the strategy's adapters, or None.
+    origin : initial weights and training pictures (`provenance.origin_of`); None in older checkpoints.
     """
 
     step: int
@@ -42,7 +42,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint.pt` and keep the one before as `checkpoint-previous.pt`; an interrupted write leaves both.
+    """Write `checkpoint.pt` and keep the last one as `checkpoint-previous.pt`; an interrupted write damages neither.
 
     Raises
     ------
@@ -52,15 +52,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     torch.save(vars(checkpoint), buffer)
     current = folder / CHECKPOINT
     with atomic_output(current, overwrite=True) as temporary:
-        temporary.write_bytes(buffer.getbuffer())  # torch's own writer hides that the disk is full
+        temporary.write_bytes(buffer.getbuffer())  # torch's own writer does not report a full disk
         if current.exists():
             current.replace(folder / PREVIOUS)
 
 
 def save_snapshot(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a run's averaged weights in fp16, without the state of its optimiser, as a run that others start from.
+    """Write the averaged weights in fp16, without optimiser state, as a run that other runs can start from.
 
-    A snapshot is a sixth of a checkpoint. `--start-from` and `rawkd export` take its folder; it cannot be resumed.
+    A snapshot has a sixth of the size of a checkpoint. `--start-from` and `rawkd export` accept its folder; it cannot
+    be resumed.
 
     Raises
     ------
@@ -77,15 +78,15 @@ def save_snapshot(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
-    """The newest sound checkpoint of a run, or None where there is none.
+    """Return the newest intact checkpoint of a run, or None if there is no checkpoint.
 
     Parameters
     ----------
-    warn : called with a sentence if the newest is damaged and the one before it serves.
+    warn : called with a message if the newest is damaged and the previous one is used.
 
     Raises
     ------
-    ModelError: if there are checkpoints and all are damaged.
+    ModelError: if all checkpoints are damaged.
     """
     damaged = ""
     for path in (folder / CHECKPOINT, folder / PREVIOUS):
@@ -93,31 +94,33 @@ def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) 
             continue
         try:
             found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # unpickling fails in a dozen ways, all of them damage
+        except Exception as error:  # unpickling raises many types; all of them mean damage
             damaged = damaged or f"{path}: the checkpoint is damaged ({type(error).__name__})"
             continue
         if damaged:
-            warn(f"{damaged}. The run goes on from {path.name}, step {found.step}.")
+            warn(f"{damaged}. The run continues from {path.name}, step {found.step}.")
         return found
     if damaged:
-        raise ModelError(f"{damaged}. Delete it or name another --out.")
+        raise ModelError(f"{damaged}. Delete it or give another --out.")
     return None
 
 
 def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:
-    """Raise ModelError with the difference if the checkpoint was made by another recipe."""
-    stored, asked = _flat(in_todays_words(checkpoint.recipe)), _flat(recipe)
+    """Raise ModelError with the differences if the checkpoint was made by another recipe."""
+    stored, asked = _flat(with_current_defaults(checkpoint.recipe)), _flat(recipe)
     keys = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
     if keys:
         changes = ", ".join(f"{key} {stored.get(key)} -> {asked.get(key)}" for key in keys)
-        raise ModelError(f"{folder} holds a run of another recipe ({changes}): name another --out, or the old recipe")
+        raise ModelError(
+            f"{folder}: contains a run of another recipe ({changes}). Give another --out, or the recipe of that run."
+        )
 
 
-def in_todays_words(identity: dict[str, Any], field: str = "recipe") -> dict[str, Any]:
-    """What a run was asked for, with the defaults of the recipe's fields that came later: they change nothing of it."""
+def with_current_defaults(identity: dict[str, Any], field: str = "recipe") -> dict[str, Any]:
+    """Return a run's settings with defaults for recipe fields that were added later; these do not change the run."""
     try:
         return {**identity, field: recipe_json(recipe_from_json(identity[field]))}
-    except ValueError:  # a field that is no more: the difference will name it
+    except ValueError:  # it has a field that no longer exists, which the list of differences will show
         return identity
 
 

@@ -1,4 +1,4 @@
-"""Where weights come from: pictures and their licences, the runs that led to them, the code."""
+"""Provenance of weights: training pictures with licences, earlier runs, code."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rawkd.training.saved.stages import stage_of
 from rawkd.training.saved.trained import find_trained
 
 COLUMNS = ("file", "repository", "path", "licence")
-"""Of a SOURCES.tsv, tab-separated; more are no matter."""
+"""Required columns of a SOURCES.tsv (tab-separated); other columns are ignored."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a run cannot know of itself.
+    """Facts about a model that its run does not contain.
 
     Attributes
     ----------
-    family, licence : of the weights. commit : of the code. data : one row a training file. created : a date.
-    hardware : its kind ("2 CPU cores, bf16").
+    family, licence : of the weights. commit : of the code. data : one row per training file. created : ISO date.
+    hardware : such as "2 CPU cores, bf16".
     """
 
     family: str
@@ -40,81 +40,82 @@ class Provenance:
 
 
 def origin_of(start_from: str | None, training: CleanSet | None, held_out: CleanSet | None) -> dict[str, Any]:
-    """What a run begins with and learns from, as plain JSON for its checkpoint; set down when it begins.
+    """Return the origin of a new run, plain JSON for its checkpoint: initial weights and training pictures.
 
     Returns
     -------
-    `stages`: the runs before it, as in a card. `data`: one row a training file of those and of its own, with origin and
-    licence where a SOURCES.tsv says them already (`stated`), and of every file that was held out. `learnt`: names of
-    the training files in their folders.
+    `stages`: the earlier runs, as in a card. `data`: one row per training file of this and earlier runs, with source
+    and licence if a SOURCES.tsv has them (`with_licences`), and per held-out file. `learnt`: names of the training
+    files relative to their folders.
 
     Raises
     ------
-    ModelError: if there is nothing of that name to begin with.
+    ModelError: if `start_from` does not exist.
     """
-    before = _before(start_from)
+    before = _origin_before(start_from)
     if training is None or held_out is None:
         return before
-    learnt = sorted({*before["learnt"], *training.names})
-    return {**before, "data": _together(_rows(held_out, training), before["data"], learnt), "learnt": learnt}
+    trained_on = sorted({*before["learnt"], *training.names})
+    data = _merged(_rows(held_out, training), before["data"], trained_on)
+    return {**before, "data": data, "learnt": trained_on}
 
 
 def refuse_other_pictures(checkpoint: Checkpoint, training: CleanSet | None, folder: Path) -> None:
-    """Raise ModelError if a run that is resumed would learn from a picture that its origin does not name.
+    """Raise ModelError if a resumed run would train on a picture that its origin does not list.
 
-    Its card would be untrue: another picture in the folder also changes which ones are held out.
+    Its card would be wrong. A new picture in the folder also changes which pictures are held out.
     """
     if checkpoint.origin is None or training is None:
         return
     if others := sorted({*training.names} - {*checkpoint.origin["learnt"]}):
         raise ModelError(
-            f"{folder} has not learnt from {others[0]} and {len(others) - 1} more pictures so far: give the --data "
-            "that it began with, or another --out with --start-from"
+            f"{folder}: this run did not train on {others[0]} and {len(others) - 1} other pictures so far. Give the "
+            "--data that it started with, or another --out with --start-from."
         )
 
 
 def stages_of(run: Path) -> list[dict[str, Any]]:
-    """The runs that led to these weights, first to last, those of a model that they began with too.
+    """Return the runs that led to these weights, first to last, including those of the model they started from.
 
-    Of each its recipe, steps, hours, last validation and settings.
+    Each row has recipe, steps, hours, last validation and settings (`stage_of`).
 
     Raises
     ------
-    ModelError: if a run of before origins were kept began with what is gone, since a card without it would be untrue.
+    ModelError: if an older run does not store its origin and the weights it started from no longer exist. A card
+        without them would be wrong.
     """
     checkpoint = _checkpoint_of(run)
     return [*_origin(checkpoint, run)["stages"], stage_of(checkpoint)]
 
 
 def data_of(run: Path, held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
-    """One row a training file of these weights and of what they began with, and the files that were held out.
+    """Return one row per training file of this and earlier runs, and per held-out file.
 
-    Of a run that kept none, the files are those that are found now.
+    An older run does not store its files; for it we use the given sets.
 
     Raises
     ------
-    ModelError: as `stages_of`. InputError: as `stated`.
+    ModelError: as `stages_of`. InputError: as `with_licences`.
     """
     checkpoint = _checkpoint_of(run)
     rows = _origin(checkpoint, run)["data"]
     if checkpoint.origin is None:
-        rows = _together(_rows(held_out, training), rows, training.names)
-    return stated(rows, training.folders)
+        rows = _merged(_rows(held_out, training), rows, training.names)
+    return with_licences(rows, training.folders)
 
 
-def learnt_by(run: Path) -> set[str]:
-    """Names in their folders of the files that a run and those before it are known to have learnt from."""
+def trained_on(run: Path) -> set[str]:
+    """Return the names, relative to their folders, of the files that this and earlier runs are known to train on."""
     origin = _checkpoint_of(run).origin
     return set(origin["learnt"]) if origin else set()
 
 
-def stated(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, str]]:
-    """The rows, those without a licence completed by the SOURCES.tsv of the folders.
+def with_licences(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, str]]:
+    """Return the rows with missing sources and licences filled in from the SOURCES.tsv files of the folders.
 
     Raises
     ------
-    InputError: if a training file has no row there, since weights of unknown origin must not ship, or a table lacks a
-        column.
+    InputError: if a training file has no row there (weights of unknown origin must not ship), or a column is missing.
     """
     known = _tables(folders, strict=True)
     done, missing = [], []
@@ -129,7 +130,7 @@ def stated(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, st
             missing.append(row["file"])
     if missing:
         raise InputError(
-            f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv: state origin and licence"
+            f"{missing[0]} and {len(missing) - 1} more files have no row in SOURCES.tsv. Add their source and licence."
         )
     return done
 
@@ -137,22 +138,22 @@ def stated(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, st
 def _checkpoint_of(run: Path) -> Checkpoint:
     checkpoint = load_checkpoint(run)
     if checkpoint is None:
-        raise ModelError(f"{run} holds no run: train first")
+        raise ModelError(f"{run}: contains no run. Train one first.")
     return checkpoint
 
 
 def _origin(checkpoint: Checkpoint, run: Path) -> dict[str, Any]:
-    """The origin that a run kept, or without its own files where it began, if that is still there."""
+    """Return the stored origin of a run; for an older run that of its start, without its own training files."""
     if checkpoint.origin is not None:
         return checkpoint.origin
     try:
-        return _before(checkpoint.recipe["start_from"])
+        return _origin_before(checkpoint.recipe["start_from"])
     except ModelError as error:
-        raise ModelError(f"{run} began with what is gone: {error}, or put it back where it was") from error
+        raise ModelError(f"{run}: the weights that it started from are missing ({error}). Put them back.") from error
 
 
-def _before(start_from: str | None) -> dict[str, Any]:
-    """Stages and data of what a run begins with."""
+def _origin_before(start_from: str | None) -> dict[str, Any]:
+    """Return stages and data of the weights that a run starts from; empty for none."""
     if not start_from:
         return {"stages": [], "data": [], "learnt": []}
     begun = find_trained(start_from)
@@ -163,7 +164,7 @@ def _before(start_from: str | None) -> dict[str, Any]:
 
 
 def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
-    """One row a training file: its name, and what a SOURCES.tsv beside or above it says of origin and licence."""
+    """Return one row per training and held-out file: its name, with the columns of a SOURCES.tsv if it is listed."""
     known = _tables(training.folders)
     own = [known.get(path) or {"file": name} for path, name in zip(training.paths, training.names, strict=True)]
     return own + [
@@ -174,31 +175,33 @@ def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
 
 
 def _tables(folders: list[Path], *, strict: bool = False) -> dict[Path, dict[str, str]]:
-    """Every file that a SOURCES.tsv names, relative to its own folder, and the table's columns of it.
+    """Return the required columns of every file that is listed in a SOURCES.tsv below the folders.
 
-    A table without one of the columns is passed over, or raises InputError if that is `strict`.
+    A table with a missing column raises InputError if `strict`; otherwise it is ignored.
     """
     known: dict[Path, dict[str, str]] = {}
     for table in (table for folder in folders for table in sorted(folder.rglob("SOURCES.tsv"))):
         try:
             text = table.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise InputError(f"{table} is no UTF-8: save it again as UTF-8, tab-separated") from error
+            raise InputError(f"{table}: not UTF-8. Save it as UTF-8, tab-separated.") from error
         rows = csv.DictReader(io.StringIO(text), delimiter="\t")
         if lacking := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
             if not strict:
                 continue
-            raise InputError(f"{table} has no column {lacking[0]}: it needs {', '.join(COLUMNS)}, tab-separated")
+            raise InputError(f"{table}: there is no column {lacking[0]}. It needs {', '.join(COLUMNS)}, tab-separated.")
         known |= {table.parent / row["file"]: {key: row[key] for key in COLUMNS} for row in rows}
     return known
 
 
-def _together(own: list[dict[str, str]], before: list[dict[str, str]], learnt: Collection[str]) -> list[dict[str, str]]:
-    """Both without repeats; held out is what none of them learnt from."""
+def _merged(
+    own: list[dict[str, str]], before: list[dict[str, str]], trained_on: Collection[str]
+) -> list[dict[str, str]]:
+    """Return both lists without duplicates; held-out rows of files that a run trained on are dropped."""
     rows = own + [row for row in before if row not in own]
-    return [row for row in rows if "use" not in row or row["file"] not in learnt]
+    return [row for row in rows if "use" not in row or row["file"] not in trained_on]
 
 
 def today() -> str:
-    """The date in ISO form."""
+    """Return today's date in ISO format."""
     return time.strftime("%Y-%m-%d")

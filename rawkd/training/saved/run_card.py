@@ -1,4 +1,4 @@
-"""What a teacher's card says, of a run that was not exported: so that one run can teach the next."""
+"""A card for a run that was not exported, so that the run can be used as a teacher."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rawkd.training.saved.checkpoint import load_checkpoint
 
 @dataclass(frozen=True)
 class RunCard:
-    """Of a run's averaged weights as they are now.
+    """Card of the current averaged weights of a run.
 
     Attributes
     ----------
-    name : of the run's folder. network, config, input, stride, subrange, anchor, files : as in `ModelCard`.
+    name : of the folder. network, config, input, stride, subrange, anchor, files : as in `ModelCard`.
     weights : state dict of the network.
     """
 
@@ -39,22 +39,22 @@ class RunCard:
     weights: dict[str, Tensor]
 
     def load(self) -> nn.Module:
-        """The network with its weights, in evaluation mode."""
+        """Return the network with its weights, in evaluation mode."""
         network = build_network(self.network, self.config)
         network.load_state_dict(self.weights)
         return network.eval()
 
 
 def card_of_run(folder: Path) -> RunCard:
-    """The card of a run by its checkpoint.
+    """Return the card of the run in `folder`.
 
     Raises
     ------
-    ModelError: if there is none, or it is damaged.
+    ModelError: if there is no checkpoint, or it is damaged.
     """
     checkpoint = load_checkpoint(folder)
     if checkpoint is None:
-        raise ModelError(f"{folder} holds no checkpoint: train first")
+        raise ModelError(f"{folder}: contains no checkpoint. Train first.")
     recipe, index = recipe_from_json(checkpoint.recipe["recipe"]), checkpoint.recipe["subrange"]
     config = recipe.network_config(index)
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The runs that led to a model, as its card states them: enough to make it again."""
+"""The training stages in a model card; they contain everything that is needed to repeat the training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from rawkd.training.saved.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of a chain; each begins with the weights of the one before.
+    """One run of a chain, which starts from the weights of the run before it.
 
     Attributes
     ----------
-    recipe, subrange : what was trained, with the steps that were taken. distillation : plain JSON of its strategy and
-        teacher, None for a run without a teacher.
+    recipe, subrange : what to train. distillation : plain JSON of strategy and teacher; None without a teacher.
     """
 
     recipe: Recipe
@@ -27,7 +26,7 @@ class Stage:
 
 
 def stage_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A run's entry in its card: name, steps, hours, last validation, and its settings."""
+    """Return the entry of a run in its card: recipe, steps, hours, last validation and settings."""
     settings = checkpoint.recipe
     stage = {
         "recipe": settings["recipe"]["name"],
@@ -43,25 +42,25 @@ def stage_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def stages_to_repeat(card: ModelCard) -> list[Stage]:
-    """The runs of a card, first to last.
+    """Return the runs of a card, first to last.
 
-    A run that was stopped before its schedule ended is repeated with its schedule, and so ends later.
+    A run that was stopped before the end of its schedule is repeated with the full schedule.
 
     Raises
     ------
-    ModelError: if the card does not hold the settings of its runs, as those of older versions do not.
+    ModelError: if the card does not contain the settings of its runs, like cards of older versions.
     """
     rows = card.recipe.get("stages", [])
     if not rows or any("settings" not in row for row in rows):
         raise ModelError(
-            f"the card of {card.name} does not hold the settings of its runs, so it cannot be made again by --like. "
-            "Train it by its recipe: docs/training-log.md lists its runs."
+            f"the card of {card.name} does not contain the settings of its runs, so --like cannot repeat them. "
+            "Train it with its recipe: docs/training-log.md lists its runs."
         )
     return [Stage(recipe_from_json(row["settings"]), int(row["subrange"]), row.get("distillation")) for row in rows]
 
 
 def shortened(stages: list[Stage], steps: int | None) -> list[Stage]:
-    """The stages with another number of steps each, None for their own."""
+    """Return the stages with another number of steps each; None: unchanged."""
     if steps is None:
         return stages
     return [replace(stage, recipe=stage.recipe.with_steps(steps)) for stage in stages]

@@ -1,4 +1,4 @@
-"""A trained network by its name: a shipped model, the folder of a model, or that of a run which was not exported."""
+"""Find a trained network: a shipped model by name, or the folder of a model or of a run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rawkd.training.saved.checkpoint import CHECKPOINT
 from rawkd.training.saved.run_card import RunCard, card_of_run
 
 TrainedCard = ModelCard | RunCard
-"""Of a model, or of a run that was not exported."""
+"""Card of a model, or of a run that was not exported."""
 
 
 def find_trained(name_or_folder: str) -> TrainedCard:
-    """The card of a shipped model by its name, or of the folder of a model or of a run.
+    """Return the card of a shipped model by name, or of the folder of a model or run.
 
     Raises
     ------
-    ModelError: if there is no card, or it is wrong: another input than planes R, Gr, Gb, B, with or without variance.
+    ModelError: if nothing has that name, or the card is invalid.
     """
     shipped = _shipped()
     if name_or_folder in shipped:
@@ -36,12 +36,15 @@ def find_trained(name_or_folder: str) -> TrainedCard:
         return card_of_run(folder)
     known = ", ".join(sorted(shipped)) or "none"
     raise ModelError(
-        f"{name_or_folder} is neither a model's folder nor a shipped model ({known}), nor a run: name one of them"
+        f"{name_or_folder}: neither the folder of a model or run nor a shipped model. Shipped models: {known}."
     )
 
 
-def in_one_spelling(name_or_folder: str) -> str:
-    """The same for `runs/x/` and `runs/x`; a folder that is called like a shipped model stays told from it, `./x`."""
+def normalised_name(name_or_folder: str) -> str:
+    """Return one spelling for equal paths, such as `runs/x/` and `runs/x`.
+
+    A folder with the name of a shipped model becomes `./x`, to distinguish the two.
+    """
     if name_or_folder in (shipped := _shipped()):
         return name_or_folder
     folder = str(Path(name_or_folder))
@@ -49,15 +52,15 @@ def in_one_spelling(name_or_folder: str) -> str:
 
 
 def _shipped() -> dict[str, Path]:
-    """Folders of the shipped models by name."""
+    """Return the folders of the shipped models by name."""
     return {path.parent.name: path.parent for path in models_directory().glob(f"*/{CARD}")}
 
 
 def load_trained(card: TrainedCard) -> nn.Module:
-    """The network with its weights.
+    """Return the network with its weights.
 
     Raises
     ------
-    ModelError: if the weights are altered or do not fit.
+    ModelError: if the weights are damaged or do not fit.
     """
     return card.load() if isinstance(card, RunCard) else load_module(card)

@@ -1,7 +1,7 @@
-"""What a training step computes: one strategy a file.
+"""Training strategies, one per file: how the losses of a step are computed.
 
-A strategy is an object with `step(student, batch, progress) -> {name: loss}`; teachers and adapters are its own and
-never part of the student.
+A strategy has a method `step(student, batch, progress) -> {name: loss}`. Teachers and adapters belong to the strategy,
+never to the student.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from rawkd.training.data.synthesize import NoiseShare
 
 
 class Strategy(Protocol):
-    """What the loop asks of a strategy."""
+    """The interface that the training loop uses."""
 
     @property
     def adapters(self) -> nn.Module | None:
-        """Modules that are trained with the student and kept in checkpoints, never exported; or None."""
+        """Modules that are trained with the student and saved in checkpoints but not exported; or None."""
         ...
 
     @property
     def weaker_noise(self) -> NoiseShare | None:
-        """Of the second noise that every batch's crops are to have besides (`Batch.weaker`); None for no second."""
+        """The second, weaker noise that the strategy needs in every batch (`Batch.weaker`); or None."""
         ...
 
     def step(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch; `progress` is the share of the run's steps that are done, 0..1."""
+        """Return the weighted losses of a batch by name; `progress` is the finished fraction of the run, 0..1."""
         ...

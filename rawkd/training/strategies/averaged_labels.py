@@ -1,4 +1,4 @@
-"""Self-ensemble of a batch of crops: what `inference.ensemble` does for a mosaic, on tensors."""
+"""Self-ensemble for a batch of crops: the tensor version of `inference.self_ensemble`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry
 
 
 def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: int, stride: int) -> Tensor:
-    """The mean of `restore` over the first `members` exact symmetries of the crops' mosaics, or of pictures.
+    """Return the mean of `restore` over the first `members` symmetries of mosaics or pictures.
 
-    A flipped mosaic is brought back to RGGB by one reflected row or column before it, and to the stride by more behind.
+    A flipped mosaic gets one reflected row or column at the start, to be RGGB again, and more at the end, to be a
+    multiple of the stride.
 
     Parameters
     ----------
-    restore : (n, 4, h, w) -> the same shape; sees crops up to `stride` larger.
-    planes : (n, 4, h, w), or (n, 1, h, w) and (n, 3, h, w) pictures, which are turned as they are.
-    members : a key of `SYMMETRIES`. stride : packed pixels of which h and w are multiples.
+    restore : (n, 4, h, w) -> the same shape; its input may be up to `stride` larger than `planes`.
+    planes : (n, 4, h, w) mosaics, or (n, 1, h, w) or (n, 3, h, w) pictures, which need no padding.
+    members : a key of `SYMMETRIES`. stride : h and w are multiples of it, packed pixels.
     """
     if planes.shape[1] != 4:
         answers = [_turned_back(restore(_turned(planes, symmetry)), symmetry) for symmetry in SYMMETRIES[members]]
@@ -33,7 +34,7 @@ def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: 
 def _restored_view(
     restore: Callable[[Tensor], Tensor], mosaics: Tensor, symmetry: BayerSymmetry, pad_px: int
 ) -> Tensor:
-    """One symmetric view of (n, 1, H, W) mosaics, restored and turned back."""
+    """Return (n, 1, H, W) mosaics after one symmetry, `restore`, and the inverse symmetry."""
     view = _turned(mosaics, symmetry)
     top, left = int(symmetry.flip_rows), int(symmetry.flip_columns)
     height, width = view.shape[-2:]
@@ -43,16 +44,16 @@ def _restored_view(
 
 
 def _turned(pictures: Tensor, symmetry: BayerSymmetry) -> Tensor:
-    """Transposed, then flipped."""
+    """Return the pictures transposed and then flipped."""
     return (pictures.transpose(-2, -1) if symmetry.transpose else pictures).flip(_flipped(symmetry))
 
 
 def _turned_back(pictures: Tensor, symmetry: BayerSymmetry) -> Tensor:
-    """The inverse of `_turned`."""
+    """Return the pictures before `_turned`: its inverse."""
     out = pictures.flip(_flipped(symmetry))
     return out.transpose(-2, -1) if symmetry.transpose else out
 
 
 def _flipped(symmetry: BayerSymmetry) -> list[int]:
-    """The axes that a symmetry flips."""
+    """Return the axes that a symmetry flips."""
     return [axis for axis, flip in ((-2, symmetry.flip_rows), (-1, symmetry.flip_columns)) if flip]

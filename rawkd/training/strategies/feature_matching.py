@@ -1,9 +1,8 @@
-"""Feature matching: to the teacher, the student's picture looks like the true one.
+"""Feature matching: the teacher's features of the restored picture should equal those of the clean one.
 
-Source: Feature-Align paper, section 3.2: the perceptual loss of Johnson et al. with the teacher in place of VGG16, its
-activations on the restored picture against those on the true one. Each term is a distance, not its square, in units of
-what the noise does to it (our choice): features grow with exposure and Gram matrices with their square, so that a few
-crops would otherwise outweigh all others.
+Source: Feature-Align paper, section 3.2: the perceptual loss of Johnson et al. with the teacher instead of VGG16. Each
+term is a distance (not its square) divided by the distance that the noise causes (our choice). Features grow with
+exposure and Gram matrices with its square, so without this normalisation a few crops would dominate.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.teacher import Teacher
 
 CHARBONNIER_OF_NOISE = math.sqrt(2 / math.pi)
-"""Of untouched noisy crops: the mean absolute value of a normal number of deviation 1."""
+"""Charbonnier loss of noisy crops without denoising: mean absolute value of a standard normal variable."""
 LEAST_NOISE = 1e-8
-"""What the noise does to features counts for no less than this share of their energy."""
+"""Lower limit of the energy of the noise in features, as a fraction of the features' energy."""
 SMOOTH = 2.0**-10
-"""Distance below which the loss is smooth, as Charbonnier's."""
+"""Distance below which the loss is rounded off, like Charbonnier."""
 
 
 @dataclass(frozen=True)
 class FeatureMatching:
-    """The supervised losses, and content and style of the teacher's tapped features.
+    """The supervised losses plus content and style losses of the teacher's tapped features.
 
     Attributes
     ----------
-    share : of features in their sum with Charbonnier on untouched noisy crops, where a student begins; 0..1. Their
-        gradient is far steeper than their value tells: at 0.3 it was 10 to 40 times that of Charbonnier.
+    share : fraction of the feature loss in its sum with Charbonnier for noisy crops without denoising, 0..1. Its
+        gradient is much larger than this fraction suggests: at 0.3 it was 10 to 40 times that of Charbonnier.
     """
 
     adapters = None
@@ -46,7 +45,7 @@ class FeatureMatching:
     share: float
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch."""
+        """Return the weighted losses of a batch by name."""
         restored = student(batch.noisy).float()
         weight = self.share / (1 - self.share) * CHARBONNIER_OF_NOISE
         with torch.autocast(restored.device.type, enabled=False):  # small differences need more than bf16
@@ -58,7 +57,7 @@ class FeatureMatching:
 
 
 def content_and_style_of_noise(restored: list[Tensor], noisy: list[Tensor], clean: list[Tensor]) -> Tensor:
-    """Content of the third scale (or the last) and style of all, weighed as by Johnson et al.; 1 on the noisy crops."""
+    """Return content of the third (or last) scale plus style of all, weights of Johnson et al.; 1 for noisy crops."""
     layer = min(CONTENT_LAYER, len(clean) - 1)
     content = _in_units_of_noise(restored[layer], noisy[layer], clean[layer])
     grams = [[gram(features) for features in scales] for scales in (restored, noisy, clean)]
@@ -67,7 +66,7 @@ def content_and_style_of_noise(restored: list[Tensor], noisy: list[Tensor], clea
 
 
 def _in_units_of_noise(restored: Tensor, noisy: Tensor, clean: Tensor) -> Tensor:
-    """Mean over crops of |restored - clean| / |noisy - clean|, Euclidean."""
+    """Return the mean over crops of |restored - clean| / |noisy - clean|, Euclidean."""
     error, noise, energy = ((x * x).flatten(1).sum(1) for x in (restored - clean, noisy - clean, clean))
     ratio = error / torch.maximum(noise, LEAST_NOISE * energy)
     return (torch.sqrt(ratio + SMOOTH**2) - SMOOTH).mean()

@@ -1,15 +1,16 @@
-"""Learning from groups of features: HADS, of another architecture at the same noise; HMDS, of one that sees less noise.
+"""HADS and HMDS: distillation of feature groups, from another architecture (HADS) or from less noise (HMDS).
 
-Source: MDRN, arXiv 2204.13873: L_RL + lambda * L_KDL, where L_KDL sums over the groups i = 2, 3, 4 the L1 distance of
-the student's features to the teacher's. Of the weight of the two terms the paper says nothing. Our choice: lambda 0.1,
-falling to 0 over the last fifth of a run; each group's distance is a mean over its elements in units of the rms of the
-teacher's features of that crop, as the supervised losses are in units of that crop's noise. So features of 0
-have a distance near 0.8 in every group, and an untouched crop a Charbonnier loss of 0.8, whatever the teacher's scale
-and the crop's exposure: lambda means the same for all teachers. A teacher on anchored values sees weaker noise as
-larger values, for it is more electrons; the student learns that scale.
+Source: MDRN, arXiv 2204.13873, with the paper's names. The loss is L_RL + lambda * L_KDL, where L_KDL is the sum over
+the groups i = 2, 3, 4 of the L1 distance between student and teacher features. The paper does not state the weights.
 
-HADS and HMDS are the paper's names. Where widths differ, a 1x1 convolution takes the student's features to the
-teacher's width; where resolutions differ, the teacher's features are resized.
+Our choices: lambda is 0.1 and falls to 0 over the last fifth of a run. The distance of a group is the mean over its
+elements, in units of the rms of the teacher's features of that crop; the supervised losses are in units of the crop's
+noise. Features of 0 then have a distance near 0.8 in every group, and a crop without denoising has a Charbonnier loss
+of 0.8. So lambda means the same for all teachers and exposures. For a teacher on anchored values, weaker noise means
+more electrons and thus larger values; the student learns that scale.
+
+If widths differ, a 1x1 convolution converts the student's features to the teacher's width. If resolutions differ, the
+teacher's features are resized.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ from rawkd.training.strategies.taps import FeatureTaps
 from rawkd.training.strategies.teacher import Teacher
 
 GROUPS = 3
-"""The last groups of a network, of which features are compared: the paper's 2, 3 and 4."""
+"""Number of groups, counted from the last one, whose features are compared: 2, 3 and 4 in the paper."""
 RAMP = 0.2
-"""Share of a run, its last, over which lambda falls to 0."""
+"""Final fraction of a run in which lambda falls to 0."""
 LEAST_ENERGY = 1e-6
-"""A crop's features count for no less than this share of their batch's mean square."""
+"""Lower limit of the mean square of a crop's features, as a fraction of that of the batch."""
 NEIGHBOUR = "subrange"
-"""In place of a noise ratio: the noise of the teacher's own subrange."""
+"""Value of the noise ratio that stands for the noise of the teacher's own subrange."""
 
 
 @dataclass(frozen=True)
 class GroupFeatures:
-    """The supervised losses, and the distance of the student's groups to the teacher's.
+    """The supervised losses plus the distance between the feature groups of student and teacher.
 
     Attributes
     ----------
-    student_taps : listen to the student. teacher : its layers tapped. weight : lambda.
-    adapters : one a group. weaker_noise : that the teacher sees instead of the student's; None for the same noise.
+    teacher : with taps. student_taps : record the student's features. weight : lambda.
+    adapters : one per group. weaker_noise : noise of the teacher's input; None: the same as the student's.
     """
 
     teacher: Teacher
@@ -56,37 +57,38 @@ class GroupFeatures:
     weaker_noise: NoiseShare | None = None
 
     def step(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch."""
+        """Return the weighted losses of a batch by name."""
         terms = self.supervised.step(student, batch, progress)
         own = [adapter(features) for adapter, features in zip(self.adapters, self.student_taps.take(), strict=True)]
-        taught = self.teacher.features_of_noisy(self._shown(batch))
-        distance = group_distance([features.float() for features in own], taught)
+        theirs = self.teacher.features_of_noisy(self._teacher_batch(batch))
+        distance = group_distance([features.float() for features in own], theirs)
         return terms | {"features": self.weight * ramp(progress) * distance}
 
-    def _shown(self, batch: Batch) -> Batch:
-        """What the teacher sees of a batch."""
+    def _teacher_batch(self, batch: Batch) -> Batch:
+        """Return the batch for the teacher."""
         if self.weaker_noise is None:
             return batch
         if batch.weaker is None:
-            raise ValueError("a batch without the weaker noise that the strategy asks for")
+            raise ValueError("the batch has no weaker noise, which the strategy needs")
         return batch.weaker
 
 
 def ramp(progress: float) -> float:
-    """1, falling to 0 over the last `RAMP` of a run."""
+    """Return the factor of lambda: 1, falling linearly to 0 over the last `RAMP` of a run."""
     return min(1.0, (1 - progress) / RAMP)
 
 
-def group_distance(own: list[Tensor], taught: list[Tensor]) -> Tensor:
-    """Sum over groups of mean |own - taught|, in units of each crop's rms of `taught`.
+def group_distance(own: list[Tensor], target: list[Tensor]) -> Tensor:
+    """Return the sum over groups of mean |own - target|, in units of the rms of `target` in each crop.
 
     Parameters
     ----------
-    own : (n, c, h, w) a group. taught : (n, c, h', w') a group, resized to those of `own`.
+    own : student features, (n, c, h, w) per group. target : teacher features, (n, c, h', w') per group; they are
+        resized to the size of `own`.
     """
     distances = []
-    for mine, seen in zip(own, taught, strict=True):
-        theirs = _resized(seen, mine)
+    for mine, unsized in zip(own, target, strict=True):
+        theirs = _resized(unsized, mine)
         energy = theirs.square().mean((1, 2, 3))
         rms = torch.maximum(energy, LEAST_ENERGY * energy.mean()).clamp(min=torch.finfo(energy.dtype).tiny).sqrt()
         distances.append(((mine - theirs).abs().mean((1, 2, 3)) / rms).mean())
@@ -94,7 +96,7 @@ def group_distance(own: list[Tensor], taught: list[Tensor]) -> Tensor:
 
 
 def _resized(features: Tensor, like: Tensor) -> Tensor:
-    """Features at the resolution of others."""
+    """Return features at the resolution of `like`."""
     if features.shape[2:] == like.shape[2:]:
         return features
     return F.interpolate(features, like.shape[2:], mode="bilinear", align_corners=False, antialias=True)
@@ -108,7 +110,7 @@ def _build(setting: Setting, weaker: NoiseShare | None) -> GroupFeatures:
     if len(own.names) != len(theirs.names):
         raise ModelError(
             f"{teacher.title} is tapped at {len(theirs.names)} layers ({', '.join(theirs.names)}) and the student at "
-            f"{len(own.names)} ({', '.join(own.names)}): name as many with --taps and --student-taps"
+            f"{len(own.names)} ({', '.join(own.names)}). Give equal numbers with --taps and --student-taps."
         )
     adapters = nn.ModuleList(
         nn.Identity() if mine == wanted else nn.Conv2d(mine, wanted, 1)
@@ -118,7 +120,7 @@ def _build(setting: Setting, weaker: NoiseShare | None) -> GroupFeatures:
 
 
 def _chosen(names: tuple[str, ...], network: nn.Module) -> tuple[str, ...]:
-    """The layers that were named, or the last groups of a network."""
+    """Return the given layers, or the last groups of the network if none are given."""
     return tuple(names) or tuple(network.taps)[-GROUPS:]  # type: ignore[arg-type]
 
 
@@ -132,12 +134,12 @@ def _hmds(setting: Setting) -> GroupFeatures:
 
 
 def _neighbour_noise(setting: Setting) -> NoiseShare:
-    """From the student's anchor to the teacher's: what a noise of one subrange is in the next lower one."""
+    """Return the teacher's noise as fractions of the student's: the ratios of their anchors."""
     own, card = setting.recipe.anchor(setting.subrange), setting.cards[0]
     if card.anchor.read_variance >= own.read_variance:
         raise UsageError(
-            f"the teacher {card.name} is of no weaker noise than the student, as --noise-ratio {NEIGHBOUR} asks for: "
-            "give a ratio, or another teacher"
+            f"the teacher {card.name} is not for weaker noise than the student, which --noise-ratio {NEIGHBOUR} needs. "
+            "Give a number, or another teacher."
         )
     read_share = card.anchor.read_variance / own.read_variance
     return NoiseShare(card.anchor.gain / own.gain if own.gain else read_share, read_share)

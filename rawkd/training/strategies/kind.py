@@ -1,4 +1,4 @@
-"""What a kind of strategy states of itself, and what it is built of."""
+"""Description of a kind of strategy, and the inputs to build one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from rawkd.training.strategies.teacher import Teacher, refuse_other_input
 
 @dataclass(frozen=True)
 class Setting:
-    """The run that a strategy is built for.
+    """Inputs to build a strategy for a run.
 
     Attributes
     ----------
-    recipe, subrange : of the student. student : its network, not wrapped.
-    cards : of the teachers, as many as the kind asks for. numbers : of the strategy, all of them.
-    vgg16 : torchvision's VGG16 state dict, for perceptual losses. device : of the run.
+    recipe, subrange : of the student. student : its network, without wrapper.
+    cards : of the teachers, as many as the kind needs. numbers : all options of the strategy.
+    vgg16 : file with torchvision's VGG16 state dict, for perceptual losses. device : of the run.
     """
 
     recipe: Recipe
@@ -39,15 +39,15 @@ class Setting:
     device: torch.device
 
     def supervised(self) -> Supervised:
-        """The recipe's own losses."""
+        """Return the supervised losses of the recipe."""
         return Supervised(build_losses(self.recipe.losses, self.vgg16, self.device))
 
     def teacher(self, index: int = 0, *, ensemble: int = 1, noise: NoiseShare = SAME_NOISE) -> Teacher:
-        """A teacher that knows the student's crops, shown with that share of the student's noise.
+        """Return a teacher for crops of the student with a fraction of the student's noise.
 
         Raises
         ------
-        ModelError: if it is unfit; see `Teacher` and `Teacher.check_student`.
+        ModelError: if the teacher does not fit; see `Teacher` and `Teacher.check_student`.
         """
         refuse_other_input(self.cards[index], self.recipe.input)
         teacher = Teacher(self.cards[index], self.recipe.anchor(self.subrange), self.device, ensemble=ensemble)
@@ -61,9 +61,9 @@ class Kind:
 
     Attributes
     ----------
-    build : makes one. teachers : how many it learns from, of which `optional` may be missing.
-    numbers : their defaults, plain JSON, by name; every one is part of a run's identity and, with hyphens, an option of
-        `rawkd distill`.
+    build : creates a strategy. teachers : largest number of teachers, of which `optional` may be left out.
+    numbers : options by name with their defaults, plain JSON. Each is part of a run's identity and (with hyphens) an
+        option of `rawkd distill`.
     """
 
     build: Callable[[Setting], Strategy]

@@ -1,6 +1,6 @@
-"""Simple distillation: the student answers what the teacher answers.
+"""Response distillation: the student's output should equal the teacher's.
 
-Source: Feature-Align paper, eq. 4. The share of the true picture in the loss is our choice.
+Source: Feature-Align paper, eq. 4. Adding the supervised losses is our choice.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Response:
     alpha: float
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch."""
+        """Return the weighted losses of a batch by name."""
         restored = student(batch.noisy).float()
-        return shared_out(restored, self.teacher.restore(batch.noisy, batch), batch, self.supervised, self.alpha)
+        return losses_with_label(restored, self.teacher.restore(batch.noisy, batch), batch, self.supervised, self.alpha)
 
 
-def shared_out(
+def losses_with_label(
     restored: Tensor, label: Tensor, batch: Batch, supervised: Supervised, alpha: float
 ) -> dict[str, Tensor]:
-    """Alpha of |restored - label| in units of each crop's rms noise, 1 - alpha of the supervised losses; by name."""
+    """Return alpha * |restored - label| (in units of each crop's rms noise) and (1 - alpha) * the supervised losses."""
     distance = ((restored - label).abs() / batch.sigma[:, None, None, None]).mean()
     terms = supervised.terms(restored, batch) if alpha < 1 else {}
     return {name: (1 - alpha) * term for name, term in terms.items()} | {"response": alpha * distance}

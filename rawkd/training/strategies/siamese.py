@@ -1,8 +1,8 @@
-"""Pseudo-labels of two networks: the student answers the mean of what both answer.
+"""Pseudo-labels from two networks: the label of the student is the mean of both outputs.
 
-Source: the NTIRE 2020 raw winner averaged an original and a siamese network and trained on their averages; its loss is
-not stated. Ours: w |student - label| + (1 - w) the supervised losses, w on a line from its first to its second value.
-A student ends nearer to its teachers than it began, when it can follow them.
+Source: the NTIRE 2020 raw winner averaged an original and a siamese network and trained on the averages; its loss is
+not stated. Ours is w |student - label| + (1 - w) * the supervised losses. w changes linearly over the run; by default
+it grows, as the student becomes able to follow its teachers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rawkd.training.data.dataset import Batch
 from rawkd.training.strategies.kind import Kind, Setting
-from rawkd.training.strategies.response import shared_out
+from rawkd.training.strategies.response import losses_with_label
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.teacher import Teacher
 
@@ -38,13 +38,17 @@ class Siamese:
     share: tuple[float, float]
 
     def step(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch."""
+        """Return the weighted losses of a batch by name."""
         restored = student(batch.noisy).float()
         first, last = self.share
-        return shared_out(restored, self.label(batch), batch, self.supervised, first + (last - first) * progress)
+        share = first + (last - first) * progress
+        return losses_with_label(restored, self.label(batch), batch, self.supervised, share)
 
     def label(self, batch: Batch) -> Tensor:
-        """The mean of the teachers' answers, (n, 4, h, w) anchored values: that of the signal, on another scale."""
+        """Return the mean of the teachers' outputs, (n, 4, h, w) anchored values.
+
+        k-sigma is affine, so this equals the mean of the signals.
+        """
         return torch.stack([teacher.restore(batch.noisy, batch) for teacher in self.teachers]).mean(0)
 
 

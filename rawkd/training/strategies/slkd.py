@@ -1,14 +1,17 @@
-"""SLKD: the encoder learns from a teacher that sees the noisy crop, the decoder from one that sees the clean crop.
+"""SLKD: the encoder learns from a teacher with noisy input, the decoder from a teacher with clean input.
 
-Source: Zhang and Yan, arXiv 2501.09268, whose abstract names the parts; equations, layers and weights are not to be
-had, so these are our choices. Degradation removal learning (DRL) compares the student's encoder levels to those of
-teacher A by the statistics of BRISQUE (`nc`), image reconstruction learning (IRL) its decoder levels to those of
-teacher B by the block tests of PIQE (`et`). Scale conversion modules, trained with the student, take its features to
-the teacher's width and size. Beside them stand the recipe's losses, the distance to A's picture (`img`) and the
-divergence of what both show where (`kl`).
+Source: Zhang and Yan, arXiv 2501.09268. Its abstract names the parts; equations, layers and weights are not available,
+so they are our choice.
 
-Pictures are compared in units of each crop's rms noise, as all our losses; the divergence in units of what the noise
-does to it, as a root, so that it falls like the others; features need no unit, being standardised by channel.
+- Degradation removal learning (DRL) compares the encoder levels of the student with those of teacher A, by statistics
+  like those of BRISQUE (`nc`).
+- Image reconstruction learning (IRL) compares its decoder levels with those of teacher B, by the block tests of PIQE
+  (`et`).
+- Scale conversion modules, which are trained with the student, convert its features to the teacher's width and size.
+- The loss also contains the recipe's losses, the distance to A's output (`img`) and a divergence of luminance (`kl`).
+
+Outputs are compared in units of each crop's rms noise, like in all our losses. The divergence is divided by that of the
+noise and its root is taken, so that it falls linearly. Features need no unit, because they are standardised.
 """
 
 from __future__ import annotations
@@ -32,36 +35,36 @@ from rawkd.training.strategies.taps import FeatureTaps
 from rawkd.training.strategies.teacher import Teacher
 
 PARTS = ("drl", "irl", "nc", "et", "img", "kl")
-"""What can be left out; without `nc` or `et` the levels' standardised features themselves are compared."""
+"""Parts that can be left out. Without `nc` or `et`, the standardised features are compared directly."""
 LEVELS = 3
-"""At most so many of encoder and decoder, the finest."""
+"""Largest number of levels of encoder and decoder that are compared, from the finest."""
 WEIGHTS = (0.5, 0.1, 0.05, 0.05)
-"""Of `img`, `kl`, `nc` and `et`, beside the recipe's losses."""
+"""Default weights of `img`, `kl`, `nc` and `et`, relative to the recipe's losses."""
 
 Extract = Callable[[Tensor], Tensor]
 
 
 class ScaleConversion(nn.Module):
-    """Student features at a teacher's width, by a 1x1 convolution without bias, and size, bilinearly."""
+    """Converts student features to a teacher's width (1x1 convolution without bias) and size (bilinear)."""
 
     def __init__(self, channels: int, wanted: int) -> None:
         super().__init__()
         self.widen = nn.Conv2d(channels, wanted, 1, bias=False)
 
     def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
-        """(n, channels, h, w) -> (n, wanted, *size)."""
+        """Return features of shape (n, wanted, *size) for an input of (n, channels, h, w)."""
         wide: Tensor = self.widen(features)
         return wide if wide.shape[2:] == size else F.interpolate(wide, size, mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One side of the student and what it is compared by.
+    """Comparison of the encoder or the decoder of the student with a teacher.
 
     Attributes
     ----------
-    term : its name among the losses. taps : listen to the student. conversions : a `ScaleConversion` a level.
-    extract : what is compared of features, (n, c, h, w) -> any shape.
+    term : name of the loss. taps : record the student's features. conversions : a `ScaleConversion` per level.
+    extract : computes what is compared from features, (n, c, h, w) -> any shape.
     """
 
     term: str
@@ -69,29 +72,29 @@ class Branch:
     conversions: nn.ModuleList
     extract: Extract
 
-    def distance(self, taught: list[Tensor]) -> Tensor:
-        """Sum over levels of the mean absolute difference between the student's last features and a teacher's."""
+    def distance(self, target: list[Tensor]) -> Tensor:
+        """Return the sum over levels of the mean absolute difference between the student's and a teacher's features."""
         own = self.taps.take()
-        with torch.autocast(taught[0].device.type, enabled=False):  # small differences need more than bf16
+        with torch.autocast(target[0].device.type, enabled=False):  # small differences need more than bf16
             converted = [
                 conversion(mine.float(), theirs.shape[2:])
-                for conversion, mine, theirs in zip(self.conversions, own, taught, strict=True)
+                for conversion, mine, theirs in zip(self.conversions, own, target, strict=True)
             ]
             distances = [
                 (self.extract(mine) - self.extract(theirs)).abs().mean()
-                for mine, theirs in zip(converted, taught, strict=True)
+                for mine, theirs in zip(converted, target, strict=True)
             ]
             return torch.stack(distances).sum()
 
 
 @dataclass(frozen=True)
 class SimultaneousLearning:
-    """The recipe's losses, and the weighted parts that are not left out.
+    """The recipe's losses plus the weighted parts that are not left out.
 
     Attributes
     ----------
-    weights : of the parts by name, those left out missing. noisy_teacher, clean_teacher : A and B, None where no part
-        asks for them. encoder, decoder : None without DRL or IRL. adapters : their scale conversion modules.
+    weights : by name of the parts in use. noisy_teacher, clean_teacher : A and B; None if no part needs them.
+    encoder, decoder : None without DRL or IRL. adapters : their scale conversion modules.
     """
 
     weaker_noise = None
@@ -105,22 +108,22 @@ class SimultaneousLearning:
     adapters: nn.Module | None
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch."""
+        """Return the weighted losses of a batch by name."""
         restored = student(batch.noisy).float()
         parts: dict[str, Tensor] = {}
         if self.noisy_teacher is not None:
             answer = self.noisy_teacher.restore(batch.noisy, batch)
             if self.encoder is not None:
-                taught = [features.float() for features in self.noisy_teacher.taps.take()]
-                parts[self.encoder.term] = self.encoder.distance(taught)
+                target = [features.float() for features in self.noisy_teacher.taps.take()]
+                parts[self.encoder.term] = self.encoder.distance(target)
             if "img" in self.weights:
                 parts["img"] = ((restored - answer).abs() / batch.sigma[:, None, None, None]).mean()
             if "kl" in self.weights:
                 parts["kl"] = divergence_of_noise(restored, answer, batch)
         if self.clean_teacher is not None and self.decoder is not None:
             with torch.no_grad():
-                taught = self.clean_teacher.features(batch.clean, batch)
-            parts[self.decoder.term] = self.decoder.distance(taught)
+                target = self.clean_teacher.features(batch.clean, batch)
+            parts[self.decoder.term] = self.decoder.distance(target)
         terms = self.supervised.terms(restored, batch)
         return terms | {name: self.weights[name] * part for name, part in parts.items()}
 
@@ -129,14 +132,14 @@ def _build(setting: Setting) -> SimultaneousLearning:
     left_out = _left_out(setting.numbers["without"])
     image, divergence, naturalness, blocks = setting.numbers["slkd_weights"]
     weights = {"img": image, "kl": divergence, "nc": naturalness, "drl": naturalness, "et": blocks, "irl": blocks}
-    asked = {name: weights[name] for name in ("img", "kl") if name not in left_out}
+    used = {name: weights[name] for name in ("img", "kl") if name not in left_out}
     encoder = decoder = noisy = clean = None
-    if asked or "drl" not in left_out:
+    if used or "drl" not in left_out:
         noisy = setting.teacher(0)
     if "irl" not in left_out:
         clean = setting.teacher(len(setting.cards) - 1)
     if len(setting.cards) > 1 and (noisy is None or clean is None):
-        raise UsageError("one of the two teachers is not asked for anything: give one, or leave out fewer parts")
+        raise UsageError("one of the two teachers is not used. Give only one, or leave out fewer parts.")
     if noisy is not None and "drl" not in left_out:
         plain = "nc" in left_out
         extract = standardise if plain else natural_statistics
@@ -147,40 +150,40 @@ def _build(setting: Setting) -> SimultaneousLearning:
             setting, clean, "irl" if plain else "et", decoder_levels, standardise if plain else block_tests
         )
     sides = {name: side for name, side in (("encoder", encoder), ("decoder", decoder)) if side is not None}
-    asked |= {side.term: weights[side.term] for side in sides.values()}
+    used |= {side.term: weights[side.term] for side in sides.values()}
     adapters = nn.ModuleDict({name: side.conversions for name, side in sides.items()}) if sides else None
-    return SimultaneousLearning(setting.supervised(), asked, noisy, clean, encoder, decoder, adapters)
+    return SimultaneousLearning(setting.supervised(), used, noisy, clean, encoder, decoder, adapters)
 
 
 def _left_out(names: tuple[str, ...]) -> set[str]:
     for name in names:
         if name not in PARTS:
-            raise UsageError(f"the strategy slkd has no part {name!r}: leave out some of {', '.join(PARTS)}")
+            raise UsageError(f"the strategy slkd has no part {name!r}. Its parts are {', '.join(PARTS)}.")
     for part, whole in (("nc", "drl"), ("et", "irl")):
         if part in names and whole in names:
-            raise UsageError(f"{part} is a part of {whole}: leave out one of them")
+            raise UsageError(f"{part} is a part of {whole}. Give only one of them.")
     return set(names)
 
 
 def encoder_levels(network: nn.Module) -> tuple[str, ...]:
-    """A network's encoder levels, finest first, at most three."""
+    """Return the names of a network's encoder levels, finest first, at most three."""
     decoder = decoder_levels(network)
     return tuple(name for name in network.taps if name not in decoder)[:LEVELS]  # type: ignore[union-attr]
 
 
 def decoder_levels(network: nn.Module) -> tuple[str, ...]:
-    """A network's decoder levels, finest first, at most three."""
+    """Return the names of a network's decoder levels, finest first, at most three."""
     return tuple(reversed(network.decoder_taps))[:LEVELS]  # type: ignore[arg-type]
 
 
 def _branch(
     setting: Setting, teacher: Teacher, term: str, levels: Callable[[nn.Module], tuple[str, ...]], extract: Extract
 ) -> Branch:
-    """The levels that student and teacher both have, the finest ones."""
+    """Return a branch for the finest levels that student and teacher both have."""
     own, theirs = levels(setting.student), levels(teacher.network)
     count = min(len(own), len(theirs))
     if not count:
-        raise ModelError(f"{teacher.title} and the student have no levels in common for {term}: leave it out")
+        raise ModelError(f"{teacher.title} and the student have no levels in common for {term}. Leave it out.")
     teacher.tap(theirs[:count])
     taps = FeatureTaps(setting.student, own[:count], owner="the student")
     conversions = [

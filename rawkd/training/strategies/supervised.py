@@ -1,4 +1,4 @@
-"""Learning from the clean picture itself."""
+"""Supervised training with the clean picture as target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rawkd.training.losses.terms import Loss
 
 @dataclass(frozen=True)
 class Supervised:
-    """Named losses between the student's answer and the clean picture."""
+    """Weighted losses between the student's output and the clean picture."""
 
     adapters = None
     weaker_noise = None
@@ -20,9 +20,9 @@ class Supervised:
     losses: dict[str, tuple[float, Loss]]
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
-        """Weighted losses by name of one batch; their sum is minimised."""
+        """Return the weighted losses of a batch by name; training minimises their sum."""
         return self.terms(student(batch.noisy).float(), batch)
 
     def terms(self, restored: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Weighted losses by name of the student's answer `restored`, (n, 4, h, w) anchored values."""
+        """Return the weighted losses by name of the student's output `restored`, (n, 4, h, w) anchored values."""
         return {name: weight * loss(restored, batch.clean, batch) for name, (weight, loss) in self.losses.items()}

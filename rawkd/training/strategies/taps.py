@@ -1,4 +1,4 @@
-"""Features of named layers: what they gave in a network's last forward pass."""
+"""Record the outputs (features) of named layers in the last forward pass of a network."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from rawkd.errors import ModelError
 
 
 class FeatureTaps:
-    """Keeps the outputs of named layers of one of our networks, with their gradients.
+    """Records the outputs of named layers of one of our networks, with gradients.
 
-    A student that is wrapped for several processes is tapped inside the wrapping.
+    For a student that is wrapped for several processes, pass the network inside the wrapper.
 
     Attributes
     ----------
-    names : of the layers. channels : of their feature maps.
+    names : of the layers. channels : number of channels of each.
     """
 
     def __init__(self, module: nn.Module, names: tuple[str, ...], *, owner: str = "the network") -> None:
-        """Listen to layers from now on.
+        """Start recording.
 
         Parameters
         ----------
-        module : of `networks.NETWORKS`. names : of its layers; none means its own choice, `taps`.
-        owner : what errors call it.
+        module : a network of `networks.NETWORKS`. names : of its layers; empty: its attribute `taps`.
+        owner : name of the network in error messages.
 
         Raises
         ------
-        ModelError: if a layer does not exist or gives no feature map, by name.
+        ModelError: if a layer does not exist or returns no feature map (with its name).
         """
         network: Any = module
         self.names = names or tuple(network.taps)
@@ -38,14 +38,14 @@ class FeatureTaps:
         layers = dict(module.named_modules())
         for name in self.names:
             if name not in layers:
-                raise ModelError(f"{owner} has no layer {name}: choose layers such as {', '.join(network.taps)}")
+                raise ModelError(f"{owner} has no layer {name}. Choose layers such as {', '.join(network.taps)}.")
         self._handles = [module.register_forward_pre_hook(lambda _module, _inputs: self._seen.clear())]
         for name in dict.fromkeys(self.names):
-            self._handles.append(layers[name].register_forward_hook(_keeper(self._seen, name)))
+            self._handles.append(layers[name].register_forward_hook(_recorder(self._seen, name)))
         self.channels = self._probe(network, owner)
 
     def _probe(self, network: Any, owner: str) -> tuple[int, ...]:
-        """The channels of every layer, by asking the network about nothing."""
+        """Return the number of channels of every layer, from a forward pass of zeros."""
         size, device = 4 * network.stride, next(network.parameters()).device
         with torch.no_grad():
             network(torch.zeros(1, network.in_channels, size, size, device=device))
@@ -53,24 +53,24 @@ class FeatureTaps:
             seen = self._seen.get(name)
             if not isinstance(seen, Tensor) or seen.ndim != 4:
                 self.close()
-                raise ModelError(f"the layer {name} of {owner} gives no feature map: choose another")
+                raise ModelError(f"the layer {name} of {owner} returns no feature map. Choose another.")
         return tuple(features.shape[1] for features in self.take())
 
     def take(self) -> list[Tensor]:
-        """What the last forward pass left, (n, channels, h, w) each in order of names, once."""
+        """Return the features of the last forward pass, (n, channels, h, w) per layer, and forget them."""
         seen = [self._seen[name] for name in self.names]
         self._seen.clear()
         return seen
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop recording."""
         for handle in self._handles:
             handle.remove()
         self._seen.clear()
 
 
-def _keeper(seen: dict[str, Tensor], name: str) -> Any:
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+def _recorder(seen: dict[str, Tensor], name: str) -> Any:
+    def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         seen[name] = output
 
-    return keep
+    return record

@@ -1,4 +1,4 @@
-"""A teacher: a frozen denoiser that is asked about a student's batches, whatever its own anchor and input are."""
+"""A teacher: a frozen denoiser that runs on a student's batches, with conversion to its own anchor and input."""
 
 from __future__ import annotations
 
@@ -26,90 +26,95 @@ from rawkd.training.strategies.taps import FeatureTaps
 
 
 class Teacher:
-    """A card's network, frozen and in evaluation mode, that takes and returns a student's anchored values.
+    """The network of a card, frozen and in evaluation mode; it takes and returns a student's anchored values.
 
-    A "planes" teacher is asked at its own anchor: from the student's anchor, itself a noise, `KSigma` leads there and
-    back exactly. A "planes+variance" teacher is given the signal and the variance that the photo's noise parameters
-    tell. A teacher of pictures is given a student's pictures as they are.
+    For a "planes" teacher, `KSigma` converts exactly from the student's anchor to the teacher's and back. A
+    "planes+variance" teacher gets the signal and the variance according to the estimated noise parameters. A teacher
+    for pictures gets the student's pictures unchanged.
 
     Attributes
     ----------
-    card : of the model or run. network : its module, no parameter of which requires a gradient.
+    card : of the model or run. network : its module; no parameter requires a gradient.
     """
 
     def __init__(self, card: TrainedCard, student_anchor: Anchor, device: torch.device, *, ensemble: int = 1) -> None:
-        """Load the network, and prove a model's by its card's golden output.
+        """Load the network; that of a model is checked against the golden output of its card.
 
         Parameters
         ----------
-        student_anchor : of the batches. ensemble : symmetries whose mean is the answer: 1, 2, 4 or 8.
+        student_anchor : of the batches. ensemble : number of symmetries to average: 1, 2, 4 or 8.
 
         Raises
         ------
-        ModelError: if the weights are altered, do not fit, compute wrongly, or take another input than the card says.
+        ModelError: if the weights are damaged, do not fit or compute wrongly, or the card states another input.
         UsageError: for another ensemble.
         """
         if ensemble not in SYMMETRIES:
-            raise UsageError(f"an ensemble of {ensemble}: choose one of {', '.join(map(str, SYMMETRIES))}")
+            sizes = ", ".join(map(str, SYMMETRIES))
+            raise UsageError(f"an ensemble of {ensemble} is not possible. Choose one of {sizes}.")
         self.card, self.ensemble = card, ensemble
         self.student_anchor = student_anchor
         network: Any = load_trained(card)
         if network.in_channels != CHANNELS[card.input]:
             raise ModelError(
-                f"the teacher {card.name} takes {card.input} by its card, but its network {card.network} takes "
-                f"{network.in_channels} planes: correct one of them"
+                f"the card of the teacher {card.name} states the input {card.input}, but its network {card.network} "
+                f"takes {network.in_channels} planes. Correct the card."
             )
         if isinstance(card, ModelCard):
-            _prove(card, network)
+            _check_output(card, network)
         self.network: nn.Module = network.to(device, memory_format=torch.channels_last).requires_grad_(False)
         self._ksigma = _between(student_anchor, card)
         self._taps: FeatureTaps | None = None
 
     @property
     def title(self) -> str:
-        """What errors call it."""
+        """Name of the teacher in error messages."""
         return f"the teacher {self.card.name}"
 
     def check_student(self, subrange: NoiseSubrange, crop_px: int, noise: NoiseShare = SAME_NOISE) -> None:
-        """Refuse a student whose gains or crops are not the teacher's, where it is shown a share of their noise.
+        """Refuse a student whose gains or crop size the teacher cannot handle.
+
+        Parameters
+        ----------
+        subrange, crop_px : of the student. noise : fraction of the student's noise that the teacher gets.
 
         Raises
         ------
-        ModelError: naming the teacher.
+        ModelError: with the name of the teacher.
         """
         own = self.card.subrange
         of_pictures = self.card.input in PICTURES
         share = math.sqrt(noise.read_variance) if of_pictures else noise.gain
         low, high = subrange.low * share, subrange.high * share
         if not own.covers(low, high):
-            what = "sigma" if of_pictures else "the gains"
+            what = "sigma" if of_pictures else "gains"
             raise ModelError(
-                f"the teacher {self.card.name} knows {what} {own.low:.3g} to {own.high:.3g}, the student needs "
-                f"{low:.3g} to {high:.3g}: choose another teacher, subrange or noise ratio"
+                f"the teacher {self.card.name} is for {what} {own.low:.3g} to {own.high:.3g}, the student needs "
+                f"{low:.3g} to {high:.3g}. Choose another teacher, subrange or noise ratio."
             )
         if crop_px % self.card.stride:
             raise ModelError(
-                f"the teacher {self.card.name} takes multiples of {self.card.stride} packed pixels, and the crops are "
-                f"{crop_px}: choose another recipe"
+                f"the teacher {self.card.name} needs crops of a multiple of {self.card.stride} packed pixels, not "
+                f"{crop_px}. Choose another recipe."
             )
 
     def restore(self, planes: Tensor, batch: Batch) -> Tensor:
-        """The teacher's answer to anchored values, (n, 4, h, w) in the student's anchor, float32; no gradient.
+        """Return the teacher's output for anchored values, (n, 4, h, w) in the student's anchor, float32, no gradient.
 
         Raises
         ------
         ModelError: if it is not finite.
         """
         with torch.no_grad():
-            answer = ensemble_mean(lambda view: self._ask(view, batch), planes, self.ensemble, self.card.stride)
+            answer = ensemble_mean(lambda view: self._restore(view, batch), planes, self.ensemble, self.card.stride)
         return self._finite(answer)
 
     def tap(self, names: tuple[str, ...]) -> None:
-        """Choose the layers, finest first, whose outputs `features` returns; none means the network's own choice.
+        """Set the layers whose outputs `features` returns, finest first; empty: the network's attribute `taps`.
 
         Raises
         ------
-        ModelError: if a layer does not exist or gives no feature map, by name.
+        ModelError: if a layer does not exist or returns no feature map (with its name).
         """
         if self._taps is not None:
             self._taps.close()
@@ -117,37 +122,38 @@ class Teacher:
 
     @property
     def taps(self) -> FeatureTaps:
-        """The chosen layers; the network's own choice where none were chosen."""
+        """The recorder of the layers that `tap` set; by default the network's attribute `taps`."""
         if self._taps is None:
             self._taps = FeatureTaps(self.network, (), owner=self.title)
         return self._taps
 
     def features(self, planes: Tensor, batch: Batch) -> list[Tensor]:
-        """What the tapped layers say of anchored values, (n, 4, h, w) in the student's anchor; gradients pass to them.
+        """Return the tapped features of (n, 4, h, w) anchored values in the student's anchor, with gradients.
 
-        A "planes+variance" teacher is told the least noise that it knows, since it is to look at clean pictures.
+        A "planes+variance" teacher gets the variance of the lowest noise in its range, because `planes` are clean or
+        restored.
         """
         least = self.card.subrange.low
-        return self._hear(self._inputs(planes, batch, (least, read_variance_prior(least))))
+        return self._tapped(self._inputs(planes, batch, (least, read_variance_prior(least))))
 
     def features_of_noisy(self, batch: Batch) -> list[Tensor]:
-        """What the tapped layers say of a batch's noisy crops, whose noise the teacher is told; no gradient."""
+        """Return the tapped features of the noisy crops of a batch, with their estimated noise; no gradient."""
         with torch.no_grad():
-            return self._hear(self._inputs(batch.noisy, batch))
+            return self._tapped(self._inputs(batch.noisy, batch))
 
-    def _hear(self, inputs: Tensor) -> list[Tensor]:
+    def _tapped(self, inputs: Tensor) -> list[Tensor]:
         self._finite(self.network(inputs))
         return [features.float() for features in self.taps.take()]
 
     def _inputs(self, planes: Tensor, batch: Batch, noise: tuple[float, float] | None = None) -> Tensor:
-        """What the network takes of anchored values, their gain and read variance by default as the batch was told."""
+        """Return the network's input for anchored values; `noise` is (gain, read variance), by default the estimate."""
         if self.card.input == "planes+variance":
-            told = noise or told_noise_of(batch, self.student_anchor)
-            return with_variance(to_signal(planes, batch), *told)
+            gain, read_variance = noise or estimated_noise_of(batch, self.student_anchor)
+            return with_variance(to_signal(planes, batch), gain, read_variance)
         inputs: Tensor = self._ksigma.apply(planes)
         return inputs
 
-    def _ask(self, planes: Tensor, batch: Batch) -> Tensor:
+    def _restore(self, planes: Tensor, batch: Batch) -> Tensor:
         answer = self.network(self._inputs(planes, batch)).float()
         if self.card.input != "planes+variance":
             restored: Tensor = self._ksigma.invert(answer)
@@ -157,32 +163,32 @@ class Teacher:
 
     def _finite(self, answer: Tensor) -> Tensor:
         if not torch.isfinite(answer).all():
-            raise ModelError(f"the teacher {self.card.name} returns values that are not finite: choose another teacher")
+            raise ModelError(f"the teacher {self.card.name} returns values that are not finite. Choose another.")
         return answer
 
 
-def told_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
-    """Gain and read variance, (n, 4, 1, 1) each, that the crops' k-sigma transforms were made of: their inverse."""
+def estimated_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
+    """Return the estimated gain and read variance of the crops, (n, 4, 1, 1) each, from their k-sigma transforms."""
     gain = anchor.gain / batch.scale
     read_variance = (batch.offset / anchor.gain + anchor.read_variance / anchor.gain**2) * gain**2
     return gain[:, :, None, None], read_variance.clamp(min=0)[:, :, None, None]
 
 
 def refuse_other_input(card: TrainedCard, student_input: str) -> None:
-    """Raise ModelError where a teacher and a student do not see the same kind of picture.
+    """Raise ModelError if teacher and student take different kinds of pictures.
 
     Parameters
     ----------
-    student_input : planes | grey | rgb. A variance map is made for the teachers of raw students.
+    student_input : planes | grey | rgb. A "planes+variance" teacher fits a "planes" student.
     """
     if card.input.removesuffix("+variance") != student_input:
         raise ModelError(
-            f"the teacher {card.name} takes {card.input} and the student {student_input}: choose another teacher"
+            f"the teacher {card.name} takes {card.input} and the student {student_input}. Choose another teacher."
         )
 
 
 def _between(student_anchor: Anchor, card: TrainedCard) -> KSigma:
-    """From the student's anchor to the teacher's; pictures stay as they are."""
+    """Return the transform from the student's anchor to the teacher's; the identity for pictures."""
     if card.input in PICTURES:
         channels = CHANNELS[card.input]
         return KSigma(np.ones(channels), np.zeros(channels))
@@ -190,21 +196,21 @@ def _between(student_anchor: Anchor, card: TrainedCard) -> KSigma:
     return KSigma.between(noise, card.anchor)
 
 
-def _prove(card: ModelCard, network: nn.Module) -> None:
-    """Refuse a network that does not compute what its card's golden output says."""
+def _check_output(card: ModelCard, network: nn.Module) -> None:
+    """Raise ModelError if the network does not reproduce the golden output of its card."""
     if card.input == "planes+variance":
         network = _WithVariance(network, card.golden.gain, card.golden.read_variance)
     check_golden(card, TorchEngine(network, "cpu"))
 
 
 class _WithVariance(nn.Module):
-    """A "planes+variance" network at one noise."""
+    """A "planes+variance" network with fixed noise parameters; it takes and returns (n, 4, h, w) signal."""
 
     def __init__(self, network: nn.Module, gain: float, read_variance: float) -> None:
         super().__init__()
         self.network, self.gain, self.read_variance = network, gain, read_variance
 
     def forward(self, planes: Tensor) -> Tensor:
-        """(n, 4, h, w) signal -> the same."""
+        """Return the denoised signal, (n, 4, h, w)."""
         answer: Tensor = self.network(with_variance(planes, self.gain, self.read_variance))
         return answer
