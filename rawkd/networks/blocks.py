@@ -236,9 +236,9 @@ class NoiseUnits(nn.Module):
             guide = torch.clamp(guide, -self.guide_limit, self.guide_limit)
         return structure, torch.cat((torch.log1p(positive) * 0.25, guide), 1), stabilised
 
-    def subtract(self, stabilised: Tensor, answer: Tensor) -> Tensor:
-        """Return f - answer converted back to anchored values: e = (f / 2)^2 - 3/8, and the line below e = 0."""
-        cleaned = stabilised - answer
+    def subtract(self, stabilised: Tensor, output: Tensor) -> Tensor:
+        """Return f - output converted back to anchored values: e = (f / 2)^2 - 3/8, and the line below e = 0."""
+        cleaned = stabilised - output
         curved = torch.clamp(cleaned, min=2 * ANSCOMBE**0.5)
         electrons = curved * curved * 0.25 - ANSCOMBE + (cleaned - curved) * ANSCOMBE**0.5
         restored: Tensor = (electrons - self.offset) * self.gain

@@ -67,8 +67,8 @@ class CycleISP(nn.Module):
         features = self.head(planes)
         for group in self.groups:
             features = group(features)
-        answer: Tensor = planes[:, :4] + self.tail(self.activation(self.merge(features)))
-        return answer
+        output: Tensor = planes[:, :4] + self.tail(self.activation(self.merge(features)))
+        return output
 
 
 class _Group(nn.Module):

@@ -157,8 +157,8 @@ class FANet(nn.Module):
             if self.config.shrink:
                 features = features + self.skips[level](kept[level]).repeat(1, self.config.shrink, 1, 1)
             features = _through(self.decoder[level], features, guides[level])  # type: ignore[arg-type]
-        answer = self.head(features)
-        return F.pixel_shuffle(answer, 2) if self.config.patch else answer
+        output = self.head(features)
+        return F.pixel_shuffle(output, 2) if self.config.patch else output
 
 
 def _through(blocks: nn.ModuleList, features: Tensor, guide: Tensor) -> Tensor:

@@ -68,8 +68,8 @@ class MDRN(nn.Module):
         features = self.head(planes)
         for group in self.groups:
             features = group(features)
-        answer: Tensor = planes - self.tail(features)
-        return answer
+        output: Tensor = planes - self.tail(features)
+        return output
 
 
 class _Group(nn.Module):

@@ -73,8 +73,8 @@ class MLEFGN(nn.Module):
             levels.append(image + edge)
         first = self.fuse[0](torch.cat(levels[:2], 1))
         second = self.fuse[1](torch.cat(levels[1:], 1))
-        answer: Tensor = self.leave(self.fuse[2](torch.cat((first, second), 1)))
-        return answer
+        output: Tensor = self.leave(self.fuse[2](torch.cat((first, second), 1)))
+        return output
 
 
 class _ResidualGroup(nn.Module):

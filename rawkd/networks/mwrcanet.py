@@ -87,8 +87,8 @@ class MWRCANet(WaveletNetwork):
         features = self.middle(self.enter[2](dwt(mid)))
         features = mid + iwt(self.leave[1](features))
         features = fine + iwt(self.leave[0](self.up[1](features)))
-        answer: Tensor = self.tail(self.up[0](features))
-        return answer
+        output: Tensor = self.tail(self.up[0](features))
+        return output
 
 
 class _Group(nn.Module):

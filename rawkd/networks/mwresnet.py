@@ -65,5 +65,5 @@ class MWResNet(WaveletNetwork):
         features = self.middle(torch.relu(self.enter[2](dwt(mid))))
         features = mid + iwt(torch.relu(self.leave[2](features)))
         features = fine + iwt(torch.relu(self.leave[1](self.up[1](features))))
-        answer: Tensor = self.leave[0](self.up[0](features))
-        return answer
+        output: Tensor = self.leave[0](self.up[0](features))
+        return output

@@ -84,5 +84,5 @@ class NAFNet(LevelledNetwork):
             kept.append(features)
         for level in reversed(range(len(self.up))):
             features = self.decoder[level](F.pixel_shuffle(self.up[level](features), 2) + kept[level])
-        answer: Tensor = self.head(features)
-        return F.pixel_shuffle(answer, 2) if self.config.patch else answer
+        output: Tensor = self.head(features)
+        return F.pixel_shuffle(output, 2) if self.config.patch else output

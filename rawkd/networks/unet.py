@@ -72,5 +72,5 @@ class UPIUNet(LevelledNetwork):
         for level in reversed(range(len(self.decoder))):
             wide = F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
             features = self.decoder[level](torch.cat((wide, kept[level]), 1))
-        answer: Tensor = planes[:, :4] + self.tail(features)
-        return answer
+        output: Tensor = planes[:, :4] + self.tail(features)
+        return output

@@ -57,5 +57,5 @@ class WaveletUNet(LevelledNetwork):
         for level in reversed(range(len(self.decoder))):
             skip = self.skips[level](kept[level]).repeat(1, self.config.shrink, 1, 1)
             features = self.decoder[level](iwt(self.up[level](features)) + skip)
-        answer: Tensor = planes + self.head(features)
-        return answer
+        output: Tensor = planes + self.head(features)
+        return output

@@ -135,7 +135,7 @@ class FourSteps:
 
 
 def run_four_steps(
-    asked: FourSteps,
+    plan: FourSteps,
     pictures: tuple[CleanSet | None, CleanSet | None],
     run: Run,
     vgg16: Path | None,
@@ -154,7 +154,7 @@ def run_four_steps(
     """
     with joined_processes(run.device):
         began = time.monotonic()
-        for step in asked.steps(run.folder):
+        for step in plan.steps(run.folder):
             minutes = None if run.minutes is None else run.minutes - (time.monotonic() - began) / 60
             own = replace(run, folder=run.folder / step.name, minutes=minutes)
             state = _trained(step, pictures, own, vgg16, display)

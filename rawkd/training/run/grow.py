@@ -66,8 +66,8 @@ def _refuse_other_shape(small: FANet, large: FANet) -> None:
     known = (
         one.block == "gated" and one.patch and one.shrink == 2 and _changes_by_halves(one) and _changes_by_halves(other)
     )
-    alike = all(getattr(one, name) == getattr(other, name) for name in EQUAL_FIELDS)
-    if not (more and known and alike and (one.anchor is None) == (other.anchor is None)):
+    equal = all(getattr(one, name) == getattr(other, name) for name in EQUAL_FIELDS)
+    if not (more and known and equal and (one.anchor is None) == (other.anchor is None)):
         raise ModelError(
             "the larger network cannot start from the smaller one. Both must be FA-Nets with gated blocks, patches and "
             "skips of half width, the larger one nowhere narrower or shallower, with a width that changes from level "

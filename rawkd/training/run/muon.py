@@ -55,7 +55,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # noqa: ARG002 -- the base class's
         """Make one step; kernels of the same shape are computed together."""
         (group,) = self.param_groups
-        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for kernel, groups in zip(group["params"], self._groups, strict=True):
             if kernel.grad is None:
                 continue
@@ -63,8 +63,8 @@ class Muon(torch.optim.Optimizer):
             momentum.lerp_(kernel.grad, 1 - MOMENTUM)
             ahead = kernel.grad.lerp(momentum, MOMENTUM)  # Nesterov momentum
             matrices = ahead.reshape(groups, kernel.shape[0] // groups, -1)
-            alike[matrices.shape].append((kernel, matrices))
-        for shape, members in alike.items():
+            by_shape[matrices.shape].append((kernel, matrices))
+        for shape, members in by_shape.items():
             steps = orthogonal(torch.cat([matrices for _, matrices in members]))
             rate = group["lr"] * ADAM_LIKE * math.sqrt(max(shape[-2:]))
             for (kernel, _), own in zip(members, torch.split(steps, shape[0]), strict=True):

@@ -84,7 +84,7 @@ def _backward_that_fits(
 def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> MemoryLimitError:
     """Return the error with the number of crops that fit, which is found by halving."""
     count, _, height, width = batch.noisy.shape
-    asked = f"{count} crops of {height}x{width} packed pixels a step do not fit into the memory of {batch.noisy.device}"
+    fault = f"{count} crops of {height}x{width} packed pixels a step do not fit into the memory of {batch.noisy.device}"
     while count := count // 2:
         learner.optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
@@ -93,5 +93,5 @@ def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> Me
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
         else:
-            return MemoryLimitError(f"{asked}, but {count} do. Give --batch {count}.")
-    return MemoryLimitError(f"{asked}, nor does a single one. Use a recipe with smaller crops or a smaller teacher.")
+            return MemoryLimitError(f"{fault}, but {count} do. Give --batch {count}.")
+    return MemoryLimitError(f"{fault}, nor does a single one. Use a recipe with smaller crops or a smaller teacher.")

@@ -107,10 +107,10 @@ def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) 
 
 def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:
     """Raise ModelError with the differences if the checkpoint was made by another recipe."""
-    stored, asked = _flat(with_current_defaults(checkpoint.recipe)), _flat(recipe)
-    keys = sorted(key for key in stored.keys() | asked.keys() if stored.get(key) != asked.get(key))
+    stored, requested = _flat(with_current_defaults(checkpoint.recipe)), _flat(recipe)
+    keys = sorted(key for key in stored.keys() | requested.keys() if stored.get(key) != requested.get(key))
     if keys:
-        changes = ", ".join(f"{key} {stored.get(key)} -> {asked.get(key)}" for key in keys)
+        changes = ", ".join(f"{key} {stored.get(key)} -> {requested.get(key)}" for key in keys)
         raise ModelError(
             f"{folder}: contains a run of another recipe ({changes}). Give another --out, or the recipe of that run."
         )

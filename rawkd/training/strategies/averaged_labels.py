@@ -24,11 +24,11 @@ def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: 
     members : a key of `SYMMETRIES`. stride : h and w are multiples of it, packed pixels.
     """
     if planes.shape[1] != 4:
-        answers = [_turned_back(restore(_turned(planes, symmetry)), symmetry) for symmetry in SYMMETRIES[members]]
-        return torch.stack(answers).mean(0)
+        outputs = [_turned_back(restore(_turned(planes, symmetry)), symmetry) for symmetry in SYMMETRIES[members]]
+        return torch.stack(outputs).mean(0)
     mosaics = F.pixel_shuffle(planes, 2)
-    answers = [_restored_view(restore, mosaics, symmetry, 2 * stride) for symmetry in SYMMETRIES[members]]
-    return F.pixel_unshuffle(torch.stack(answers).mean(0), 2)
+    outputs = [_restored_view(restore, mosaics, symmetry, 2 * stride) for symmetry in SYMMETRIES[members]]
+    return F.pixel_unshuffle(torch.stack(outputs).mean(0), 2)
 
 
 def _restored_view(

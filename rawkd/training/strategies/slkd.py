@@ -112,14 +112,14 @@ class SimultaneousLearning:
         restored = student(batch.noisy).float()
         parts: dict[str, Tensor] = {}
         if self.noisy_teacher is not None:
-            answer = self.noisy_teacher.restore(batch.noisy, batch)
+            output = self.noisy_teacher.restore(batch.noisy, batch)
             if self.encoder is not None:
                 target = [features.float() for features in self.noisy_teacher.taps.take()]
                 parts[self.encoder.term] = self.encoder.distance(target)
             if "img" in self.weights:
-                parts["img"] = ((restored - answer).abs() / batch.sigma[:, None, None, None]).mean()
+                parts["img"] = ((restored - output).abs() / batch.sigma[:, None, None, None]).mean()
             if "kl" in self.weights:
-                parts["kl"] = divergence_of_noise(restored, answer, batch)
+                parts["kl"] = divergence_of_noise(restored, output, batch)
         if self.clean_teacher is not None and self.decoder is not None:
             with torch.no_grad():
                 target = self.clean_teacher.features(batch.clean, batch)

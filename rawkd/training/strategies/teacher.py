@@ -106,8 +106,8 @@ class Teacher:
         ModelError: if it is not finite.
         """
         with torch.no_grad():
-            answer = ensemble_mean(lambda view: self._restore(view, batch), planes, self.ensemble, self.card.stride)
-        return self._finite(answer)
+            output = ensemble_mean(lambda view: self._restore(view, batch), planes, self.ensemble, self.card.stride)
+        return self._finite(output)
 
     def tap(self, names: tuple[str, ...]) -> None:
         """Set the layers whose outputs `features` returns, finest first; empty: the network's attribute `taps`.
@@ -154,17 +154,17 @@ class Teacher:
         return inputs
 
     def _restore(self, planes: Tensor, batch: Batch) -> Tensor:
-        answer = self.network(self._inputs(planes, batch)).float()
+        output = self.network(self._inputs(planes, batch)).float()
         if self.card.input != "planes+variance":
-            restored: Tensor = self._ksigma.invert(answer)
+            restored: Tensor = self._ksigma.invert(output)
             return restored
-        anchored: Tensor = answer * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
+        anchored: Tensor = output * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
         return anchored
 
-    def _finite(self, answer: Tensor) -> Tensor:
-        if not torch.isfinite(answer).all():
+    def _finite(self, output: Tensor) -> Tensor:
+        if not torch.isfinite(output).all():
             raise ModelError(f"the teacher {self.card.name} returns values that are not finite. Choose another.")
-        return answer
+        return output
 
 
 def estimated_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
@@ -212,5 +212,5 @@ class _WithVariance(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return the denoised signal, (n, 4, h, w)."""
-        answer: Tensor = self.network(with_variance(planes, self.gain, self.read_variance))
-        return answer
+        output: Tensor = self.network(with_variance(planes, self.gain, self.read_variance))
+        return output
