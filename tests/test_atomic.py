@@ -82,8 +82,8 @@ def test_any_failure_leaves_the_old_file_alone(tmp_path: Path, failure: type[Bas
     ("number", "sentence"),
     [
         (errno.ENOSPC, "disk is full"),
-        (errno.EROFS, "may only be read"),
-        (errno.EACCES, "may not be written"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "write-protected"),
         (errno.EIO, "rror"),
     ],
 )
@@ -129,7 +129,7 @@ def test_missing_folder_file_as_folder_and_folder_as_file(tmp_path: Path) -> Non
 def test_unwritable_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(OutputError, match="may not be written"), atomic_output(tmp_path / "a.dng", overwrite=True):
+        with pytest.raises(OutputError, match="write-protected"), atomic_output(tmp_path / "a.dng", overwrite=True):
             pytest.fail("the block must not run")
     finally:
         tmp_path.chmod(0o700)

@@ -125,8 +125,8 @@ def test_opcodes_that_cannot_be_believed(tmp_path: Path) -> None:
             (opcode_list((5, (0, 1 << 31, 1, 12))), "length"),
             (opcode_list((5, (0, 0))), "length"),
             (opcode_list((4, (7,))), "cannot be read"),
-            (opcode_list((4, (4000, 0))), "pixels named as bad"),
-            (opcode_list((5, (0, 0, 1, 0, 0, 80, 100))), "pixels named as bad"),
+            (opcode_list((4, (4000, 0))), "pixels as bad"),
+            (opcode_list((5, (0, 0, 1, 0, 0, 80, 100))), "pixels as bad"),
         ]
     ):
         photo = read_raw(foreign(tmp_path / f"{number}.dng", {51008: data}))

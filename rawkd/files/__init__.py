@@ -1,1 +1,1 @@
-"""Everything that knows a file format."""
+"""Reading and writing of all file formats."""

@@ -1,1 +1,1 @@
-"""From a raw file to a `RawPhoto`."""
+"""Read raw files and other pictures; `read_raw` returns a `RawPhoto`."""

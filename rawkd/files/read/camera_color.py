@@ -15,8 +15,8 @@ SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB).astype(np.float64)
 """Linear sRGB from XYZ under D65 (IEC 61966-2-1)."""
 D65_XYZ: DoubleArray = XYZ_FROM_RGB.sum(axis=1)
 """The white of D65, which is the white of sRGB."""
-LEAST_DETERMINANT = 1e-6
-MOST_NEUTRAL_RATIO = 1e3
+MIN_DETERMINANT = 1e-6
+MAX_NEUTRAL_RATIO = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Fallback:
 
 def invertible(matrix: DoubleArray) -> bool:
     """Whether a colour matrix can be used at all."""
-    return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > LEAST_DETERMINANT)
+    return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > MIN_DETERMINANT)
 
 
 def positive(color: DoubleArray) -> bool:
@@ -43,11 +43,11 @@ def positive(color: DoubleArray) -> bool:
         color.shape == (3,)
         and np.isfinite(color).all()
         and color.min() > 0
-        and color.max() <= MOST_NEUTRAL_RATIO * color.min()
+        and color.max() <= MAX_NEUTRAL_RATIO * color.min()
     )
 
 
-def neutral_of_daylight(matrix: DoubleArray) -> DoubleArray:
+def daylight_neutral(matrix: DoubleArray) -> DoubleArray:
     """The camera's colour of D65, (3,); ones where the matrix gives no positive colour."""
     neutral: DoubleArray = matrix @ D65_XYZ
     return neutral if neutral.min() > 0 else np.ones(3)
@@ -65,7 +65,7 @@ def libraw_color(header: Mapping[str, Any]) -> tuple[ColorCalibration, tuple[str
         warnings.append(warning)
     neutral = _neutral(header["camera_wb"])
     if neutral is None:
-        neutral = neutral_of_daylight(matrix)
+        neutral = daylight_neutral(matrix)
         warnings.append("the file has no usable white balance: daylight is taken for its white")
     return ColorCalibration(matrix, neutral), tuple(warnings)
 

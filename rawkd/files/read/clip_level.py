@@ -18,17 +18,17 @@ Counts = NDArray[np.int64]
 
 WIDTHS = (2.0**-14, 2.0**-12, 2.0**-10, 2.0**-8)
 """Widths of a spike that are tried, in parts of the range; the widest is still narrower than shot noise at white."""
-LEAST_SIGNAL, LEAST_SIGNAL_ALONE = 0.5, 0.7
+MIN_SIGNAL, MIN_SIGNAL_ALONE = 0.5, 0.7
 """Signal below which no clipping is looked for, and below which one colour alone is no proof of it."""
 COARSEST = 1 / 400
 """Largest distance of neighbouring integers, in parts of the range: 10 bits and lossy curves, but not 8 bits, are fine
 enough."""
-LEAST_SAMPLES = 4
+MIN_SAMPLES = 4
 """Samples of a usual integer from which the gaps between those that occur are no chance."""
 OUTLIERS, OUTLIER_SHARE = 16, 1e-4
 """Samples that may lie above a spike, such as defects: in number, or in parts of the colour's samples if those are more
 and the spike holds four times as many."""
-LEAST_MASS = 64
+MIN_MASS = 64
 FACTOR = 8
 """Samples of a spike over those expected at its place, twice the density below it."""
 BACKGROUND_BINS = 24
@@ -39,7 +39,7 @@ SURE, WIDEST = 0.0005, 0.002
 two that agree. Shot noise of 0.0005 would take a pixel of four million electrons."""
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to integers, in parts of their distance."""
-NOISY_FROM, LEAST_PLACES = 0.25, 64
+NOISY_FROM, MIN_PLACES = 0.25, 64
 """The noise is taken from 3x3 samples of one colour above this part of the spike's DN, or from all below it."""
 SIGMA_OF_MAD = 1.4826
 FOOT_SHARE = 0.01
@@ -103,7 +103,7 @@ class _Spike:
     def is_sure(self, levels: Levels) -> bool:
         """Whether it shows clipping even if no other colour has a spike at the same DN."""
         signal = (self.foot - levels.mean_black_dn) / levels.range_dn
-        return signal >= LEAST_SIGNAL_ALONE and self.deviation <= SURE * levels.range_dn
+        return signal >= MIN_SIGNAL_ALONE and self.deviation <= SURE * levels.range_dn
 
 
 def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spike | None:
@@ -116,7 +116,7 @@ def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spik
     above = counts[::-1].cumsum()[::-1]
     for outliers in sorted({_outliers(counts), OUTLIERS}, reverse=True):
         tops = np.flatnonzero(above >= outliers)
-        if not tops.size or tops[-1] < levels.mean_black_dn + LEAST_SIGNAL * levels.range_dn:
+        if not tops.size or tops[-1] < levels.mean_black_dn + MIN_SIGNAL * levels.range_dn:
             continue
         top = int(tops[-1])
         spacing = _spacing(counts, top)
@@ -127,7 +127,7 @@ def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spik
             width = max(1, round(part * levels.range_dn))
             if width < spacing:
                 break
-            foot = _foot(counts, above, top, width, max(LEAST_MASS, 4 * outliers))
+            foot = _foot(counts, above, top, width, max(MIN_MASS, 4 * outliers))
             if foot is None or (best is not None and above[foot] < WHOLE * above[best.foot]):
                 continue
             deviation = max(_deviation_above(counts, foot), ROUNDING * spacing)
@@ -144,7 +144,7 @@ def _spacing(counts: Counts, top: int) -> int:
     """Distance of neighbouring integers that occur below `top`; 1 where they are too few to tell."""
     below = counts[3 * top // 4 : top]
     occupied = np.flatnonzero(below)
-    if len(occupied) < 2 or np.median(below[occupied]) < LEAST_SAMPLES:
+    if len(occupied) < 2 or np.median(below[occupied]) < MIN_SAMPLES:
         return 1
     return int(np.median(np.diff(occupied)))
 
@@ -185,7 +185,7 @@ def _noise_below(planes: list[FrameArray], limit: int) -> float:
     for least in (NOISY_FROM * limit, 0.0):
         found = [_differences(plane, least, limit) for plane in planes]
         differences = np.concatenate(found)
-        if differences.size >= LEAST_PLACES:
+        if differences.size >= MIN_PLACES:
             return SIGMA_OF_MAD * float(np.median(np.abs(differences))) / 6
     return 0.0
 

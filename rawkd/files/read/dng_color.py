@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from rawkd.files.read.camera_color import D65_XYZ, Fallback, neutral_of_daylight, positive
+from rawkd.files.read.camera_color import D65_XYZ, Fallback, daylight_neutral, positive
 from rawkd.files.read.dng_matrices import (
     CALIBRATION_SIGNATURES,
     ILLUMINANTS,
     KELVIN,
     Matrices,
     read_matrices,
-    sound_white,
+    valid_white,
 )
-from rawkd.files.tiff.dng_tags import LINEARIZATION_TABLE, sound_version
+from rawkd.files.tiff.dng_tags import LINEARIZATION_TABLE, is_valid_version
 from rawkd.files.tiff.tags import Ifd, TagTree
 from rawkd.photo import ColorCalibration, DoubleArray, Tag
 
@@ -67,7 +67,7 @@ def read_color(tree: TagTree, raw: Ifd, fallback: Fallback) -> tuple[ColorCalibr
         tags = ()  # the writer must not repeat colour tags that lack their matrix
     matrix, neutral = _light(fields, matrices)
     if neutral is None:
-        neutral = neutral_of_daylight(matrix)
+        neutral = daylight_neutral(matrix)
         warnings += ("the file has no usable white balance: daylight is taken for its white",)
     exposure = fields.number(BASELINE_EXPOSURE) or 0.0
     if not abs(exposure) <= 10:
@@ -79,7 +79,7 @@ def read_color(tree: TagTree, raw: Ifd, fallback: Fallback) -> tuple[ColorCalibr
 def _light(fields: Ifd, matrices: Matrices) -> tuple[DoubleArray, DoubleArray | None]:
     """XYZ to camera under the light of the photo, and the camera's colour of a grey card in it, None if not known."""
     neutral = np.array(fields.numbers(AS_SHOT_NEUTRAL), np.float64)
-    white = sound_white(fields.numbers(AS_SHOT_WHITE_XY))
+    white = valid_white(fields.numbers(AS_SHOT_WHITE_XY))
     if positive(neutral):
         return matrices.at(matrices.white_of(neutral) or D65_XY), neutral
     if white is not None and positive(seen := matrices.neutral_of(white)):
@@ -91,7 +91,7 @@ def kept_tags(tree: TagTree, raw: Ifd) -> tuple[tuple[Tag, ...], tuple[str, ...]
     """Tags of IFD0 and the raw directory that still hold, and the names of those a photographer may miss."""
     fields = {**tree.main.tags, **raw.tags}
     kept = KEPT_TAGS & fields.keys()
-    if BACKWARD_VERSION in kept and not sound_version(list(fields[BACKWARD_VERSION].data)):
+    if BACKWARD_VERSION in kept and not is_valid_version(list(fields[BACKWARD_VERSION].data)):
         kept -= {BACKWARD_VERSION}
     dropped = [name for number, name in NAMES_OF_DROPPED.items() if name and number in fields]
     if LINEARIZATION_TABLE in fields and OPCODE_LIST_1 in kept:

@@ -41,7 +41,7 @@ NAMES_OF_COMPRESSIONS = {
 }
 INTERLEAVE_FACTORS = (50975, 52547)
 """RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw passes over."""
-LEAST_PX = 22
+MIN_PX = 22
 """Pictures (active areas) lower or narrower than this are no raw files to LibRaw."""
 
 
@@ -69,9 +69,9 @@ def raw_ifd_of(tree: TagTree) -> Ifd:
         raise InputError(f"it is a DNG without a raw picture, so it is damaged: {USE_COPY}")
     raw = max(mosaics, key=_pixels)
     area = active_area(raw)
-    if min(area.height, area.width) < LEAST_PX:
+    if min(area.height, area.width) < MIN_PX:
         size = f"{area.width} x {area.height} pixels"
-        raise InputError(f"its picture of {size} is smaller than the {LEAST_PX} that LibRaw decodes: give a larger one")
+        raise InputError(f"its picture of {size} is smaller than the {MIN_PX} that LibRaw decodes: give a larger one")
     refuse_unsupported(raw)
     return raw
 

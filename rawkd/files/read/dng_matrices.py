@@ -28,8 +28,8 @@ KELVIN |= {16: 2925, 17: 2856, 18: 4874, 19: 6774, 20: 5503, 21: 6504, 22: 7504,
 standard illuminants (17 A, 18 B, 19 C, 20 D55, 21 D65, 22 D75, 23 D50, 24 ISO studio tungsten) by their definition."""
 
 D50_XY = (0.3457, 0.3585)
-MOST_PASSES, CONVERGED = 30, 1e-7
-LEAST_XY = 1e-4
+MAX_PASSES, CONVERGED = 30, 1e-7
+MIN_XY = 1e-4
 COOLEST_MIRED, WARMEST_MIRED = 40, 1000
 """25,000 K and 1,000 K: beyond these no illuminant is interpolated."""
 
@@ -70,7 +70,7 @@ class Matrices:
         two whites alternate, their mean is taken.
         """
         white, before = D50_XY, D50_XY
-        for _ in range(MOST_PASSES):
+        for _ in range(MAX_PASSES):
             before = white
             matrix = self.at(white)
             if not invertible(matrix):
@@ -139,12 +139,12 @@ def mired_of(white_xy: tuple[float, float]) -> float:
     return float(np.clip(mired[nearest] + shift * (mired[1] - mired[0]), COOLEST_MIRED, WARMEST_MIRED))
 
 
-def sound_white(values: tuple[float, ...]) -> tuple[float, float] | None:
+def valid_white(values: tuple[float, ...]) -> tuple[float, float] | None:
     """AsShotWhiteXY (50729) where it is a chromaticity."""
     if len(values) != 2 or not all(map(math.isfinite, values)):
         return None
     x, y = values
-    return (x, y) if min(x, y, 1 - x - y) > LEAST_XY else None
+    return (x, y) if min(x, y, 1 - x - y) > MIN_XY else None
 
 
 def _planckian_uv(kelvin: DoubleArray) -> tuple[DoubleArray, DoubleArray]:

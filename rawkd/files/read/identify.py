@@ -14,7 +14,7 @@ from rawkd.files.tiff.dng_tags import BITS, PHOTOMETRIC
 from rawkd.files.tiff.tags import TagTree
 
 SOFTWARE = 305
-OWN = "rawkd "
+OWN_SOFTWARE = "rawkd "
 """How the Software tag of every output begins."""
 
 
@@ -37,7 +37,7 @@ class Identity:
     @property
     def is_own_output(self) -> bool:
         """Whether rawkd wrote the file."""
-        return self.software.startswith(OWN)
+        return self.software.startswith(OWN_SOFTWARE)
 
 
 def identify(path: Path) -> Identity:

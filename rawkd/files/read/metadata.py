@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rawkd.files.tiff.exif import values_known
+from rawkd.files.tiff.exif import known_values
 from rawkd.files.tiff.ifd import ascii_text
-from rawkd.files.tiff.tags import UNREAD, Ifd, TagTree
+from rawkd.files.tiff.tags import SKIPPED_TAGS, Ifd, TagTree
 from rawkd.photo import Capture, Tag
 
 MAKE, MODEL, DATETIME, UNIQUE_CAMERA_MODEL = 271, 272, 306, 50708
@@ -106,7 +106,7 @@ def read_capture(
     dropped = tuple(name for number, name in DROPPED_EXIF.items() if name and number in exif)
     if tree is None:  # all that such a file says is the maker's own
         dropped = (DROPPED_EXIF[MAKER_NOTE],)
-    exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | UNREAD}
+    exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | SKIPPED_TAGS}
     fields = Ifd(exif)
     make, model = main.text(MAKE) or make_model[0], main.text(MODEL) or make_model[1]
     more = _fields_of_libraw(libraw, dated=bool(main.text(DATETIME)), rated=ISO in exif)
@@ -116,12 +116,14 @@ def read_capture(
         model=model,
         unique_camera_model=main.text(UNIQUE_CAMERA_MODEL) or unique_camera_model(make, model),
         iso=_iso(fields) if ISO in fields.tags else _positive(libraw.get("iso")),
-        exposure_s=_of(fields, EXPOSURE_TIME, libraw.get("exposure_s")),
-        aperture=_of(fields, F_NUMBER, libraw.get("aperture")),
-        focal_length_mm=_of(fields, FOCAL_LENGTH, libraw.get("focal_length_mm")),
+        exposure_s=_field(fields, EXPOSURE_TIME, libraw.get("exposure_s")),
+        aperture=_field(fields, F_NUMBER, libraw.get("aperture")),
+        focal_length_mm=_field(fields, FOCAL_LENGTH, libraw.get("focal_length_mm")),
         datetime=fields.text(DATETIME_ORIGINAL) or main.text(DATETIME) or libraw.get("datetime") or None,
         exif=tuple(exif[number] for number in sorted(exif)),
-        gps=tuple(tag for tag in main.gps.tags.values() if tag.number not in UNREAD) if main.gps is not None else (),
+        gps=tuple(tag for tag in main.gps.tags.values() if tag.number not in SKIPPED_TAGS)
+        if main.gps is not None
+        else (),
     )
     return capture, dropped
 
@@ -135,13 +137,13 @@ def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool, rated: bool) ->
     rated : the tags have an ISO.
     """
     exposure, aperture, length = (_positive(libraw.get(key)) for key in ("exposure_s", "aperture", "focal_length_mm"))
-    found = list(values_known(None if rated else _positive(libraw.get("iso")), exposure, aperture, length))
+    found = list(known_values(None if rated else _positive(libraw.get("iso")), exposure, aperture, length))
     if libraw.get("datetime") and not dated:
         found.append(ascii_text(DATETIME_ORIGINAL, libraw["datetime"]))
     return found
 
 
-def _of(exif: Ifd, number: int, libraw: float | None) -> float | None:
+def _field(exif: Ifd, number: int, libraw: float | None) -> float | None:
     """A field of the tags, or what LibRaw found in maker notes where the tags do not have the field at all."""
     return _positive(exif.number(number) if number in exif.tags else libraw)
 

@@ -16,7 +16,7 @@ NOT_RAW = (
 """How such files begin."""
 
 
-def what_it_is(head: bytes) -> str | None:
+def why_not_raw(head: bytes) -> str | None:
     """Return a sentence that says what a file is and what to do, or None where it may be a raw file.
 
     Parameters

@@ -14,13 +14,13 @@ from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
-from rawkd.files.read.identify import OWN, SOFTWARE
+from rawkd.files.read.identify import OWN_SOFTWARE, SOFTWARE
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.read.not_raw import what_it_is
-from rawkd.files.sanity import check_frame, sound_levels
+from rawkd.files.read.not_raw import why_not_raw
+from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
-from rawkd.files.tiff.opcodes import bad_pixels, counts_stored_numbers
+from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
 from rawkd.sensor.dual_iso import refuse_dual_iso
@@ -28,7 +28,7 @@ from rawkd.sensor.dual_iso import refuse_dual_iso
 ORIENTATION = 274
 ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
 """EXIF orientation of LibRaw's flip: bit 0 mirrors columns, bit 1 rows, bit 2 transposes."""
-LEAST_CAMERA_WHITE = 0.5
+MIN_CAMERA_WHITE = 0.5
 
 
 def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = None) -> RawPhoto:
@@ -87,7 +87,7 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
     except UnsupportedRawError:
         raise
     except InputError as error:
-        raise InputError(what_it_is(head) or str(error)) from error
+        raise InputError(why_not_raw(head) or str(error)) from error
     if tree is not None and raw is not None:
         photo = _dng_photo(decoded, tree, raw)
     else:
@@ -130,18 +130,23 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         tags=tags,
         is_dng=True,
         dng_version=dng_tags.dng_version(tree),
-        warnings=_whose(tree) + crop_warnings + color_warnings + profile_warnings + defect_warnings + map_warnings,
+        warnings=_own_output_warning(tree)
+        + crop_warnings
+        + color_warnings
+        + profile_warnings
+        + defect_warnings
+        + map_warnings,
         dropped=dropped_exif + dropped,
         defects=defects,
-        scale_is_fixed=counts_stored_numbers(tags),
+        scale_is_fixed=depends_on_stored_values(tags),
         gain_maps=maps,
         not_rendered=not_rendered(all_tags),
     )
 
 
-def _whose(tree: TagTree) -> tuple[str, ...]:
+def _own_output_warning(tree: TagTree) -> tuple[str, ...]:
     """A sentence if it is an output of rawkd."""
-    if not tree.main.text(SOFTWARE).startswith(OWN):
+    if not tree.main.text(SOFTWARE).startswith(OWN_SOFTWARE):
         return ()
     return ("rawkd wrote this file already: denoise the original instead, twice takes detail",)
 
@@ -167,7 +172,7 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         color=color,
         capture=capture,
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
-        pixel_aspect=dng_tags.sound_aspect(float(header["pixel_aspect"])),
+        pixel_aspect=dng_tags.valid_aspect(float(header["pixel_aspect"])),
         tags=() if tree is None else captions(tree),
         warnings=warnings,
         dropped=dropped,
@@ -200,8 +205,8 @@ def libraw_levels(decoded: DecodedFrame) -> Levels:
     black = np.array([header["black"][index] for index in _black_indices(header["sites"])], np.float64).reshape(2, 2)
     clips = [white_dn]
     camera = header["camera_white"] or []
-    clips += [float(value) for value in camera if LEAST_CAMERA_WHITE * white_dn <= value < white_dn]
-    return sound_levels(black if np.ptp(black) else black[:1, :1], white_dn, min(clips), _bits_of(decoded, white_dn))
+    clips += [float(value) for value in camera if MIN_CAMERA_WHITE * white_dn <= value < white_dn]
+    return checked_levels(black if np.ptp(black) else black[:1, :1], white_dn, min(clips), _bits_of(decoded, white_dn))
 
 
 def _black_indices(sites: list[int]) -> list[int]:

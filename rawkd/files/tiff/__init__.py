@@ -1,1 +1,1 @@
-"""TIFF structures: tags, directories, EXIF, DNG fields."""
+"""TIFF structures: tags, directories, EXIF, DNG fields, opcode lists."""

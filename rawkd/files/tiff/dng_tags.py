@@ -1,7 +1,7 @@
-"""What a DNG says of its raw picture: geometry, phase, levels and noise.
+"""Read the geometry, CFA phase, levels and noise of a DNG's raw picture from its tags.
 
-Source: DNG specification 1.4 to 1.7, chapters 2 and 4. LibRaw decodes the samples; what they mean is read here, for it
-moves odd margins, reads a 4x4 black level as one number and gives blacks in order of colour.
+Source: DNG specification 1.4 to 1.7, chapters 2 and 4. LibRaw decodes the pixels. We read their meaning from the tags
+ourselves, because LibRaw moves odd margins, reads a 4x4 black level as one number, and orders black levels by colour.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from rawkd.errors import InputError
-from rawkd.files.sanity import sound_levels
+from rawkd.files.sanity import checked_levels
 from rawkd.files.tiff.tags import Ifd, TagTree, tag_numbers
 from rawkd.photo import CFAPattern, DoubleArray, Levels, Rect
 
@@ -24,21 +24,26 @@ BLACK_REPEAT_DIM, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, WHITE_LEVEL = 50713
 DEFAULT_SCALE, CROP_ORIGIN, CROP_SIZE, ACTIVE_AREA = 50718, 50719, 50720, 50829
 NOISE_PROFILE = 51041
 NOISE_PROFILE_COUNTS = (2, 6, 8)
-USE_COPY = "use another copy of the file"
+USE_COPY = "Use another copy of the file."
 
 
 def cfa_pattern(raw: Ifd) -> CFAPattern:
-    """The CFA phase at the active area's origin, to which CFAPattern (33422) refers."""
+    """Return the CFA phase at the active area's origin (CFAPattern, 33422).
+
+    Raises
+    ------
+    InputError: if the colours are not a Bayer cell.
+    """
     codes = cfa_codes(raw)
     name = "".join("RGB"[int(code)] if code in (0, 1, 2) else "?" for code in codes)
     try:
         return CFAPattern(name)
     except ValueError:
-        raise InputError(f"its colour filters {name!r} are no Bayer cell, so it is damaged: {USE_COPY}") from None
+        raise InputError(f"the file is damaged: its colour filters {name!r} are not a Bayer cell. {USE_COPY}") from None
 
 
 def cfa_codes(raw: Ifd) -> tuple[float, ...]:
-    """Colour codes of the CFA cell, 0 red, 1 green, 2 blue, row by row (CFAPattern, 33422)."""
+    """Return the colour codes of the CFA cell, row by row: 0 red, 1 green, 2 blue (CFAPattern, 33422)."""
     tag = raw.tags.get(CFA_PATTERN)
     if tag is None:
         return ()
@@ -46,21 +51,31 @@ def cfa_codes(raw: Ifd) -> tuple[float, ...]:
 
 
 def active_area(raw: Ifd) -> Rect:
-    """ActiveArea (50829), or the whole picture."""
+    """Return ActiveArea (50829), or the whole frame if the tag is missing.
+
+    Raises
+    ------
+    InputError: if the tag is malformed or extends beyond the frame.
+    """
     height, width = size_of(raw)
     corners = raw.numbers(ACTIVE_AREA)
     if ACTIVE_AREA not in raw.tags:
         return Rect(0, 0, height, width)
     if len(corners) != 4:
-        raise InputError(f"its active area has {len(corners)} corners, so it is damaged: {USE_COPY}")
+        raise InputError(f"the file is damaged: its active area has {len(corners)} numbers, not 4. {USE_COPY}")
     top, left, bottom, right = (int(corner) for corner in corners)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise InputError(f"its active area ({top}, {left}, {bottom}, {right}) leaves its frame: {USE_COPY}")
+        raise InputError(
+            f"the file is damaged: its active area ({top}, {left}, {bottom}, {right}) exceeds the frame. {USE_COPY}"
+        )
     return Rect(top, left, bottom - top, right - left)
 
 
 def default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
-    """DefaultCropOrigin and -Size (50719, 50720) in whole pixels inside the area, and a warning where they leave it."""
+    """Return the default crop in whole pixels relative to the active area, and a warning if the tags are unusable.
+
+    Source: DefaultCropOrigin and DefaultCropSize (50719, 50720). Without usable tags it is the whole active area.
+    """
     origin = raw.numbers(CROP_ORIGIN) or (0.0, 0.0)
     size = raw.numbers(CROP_SIZE) or (area.width - origin[0], area.height - origin[-1])
     if len(origin) == 2 and len(size) == 2:
@@ -69,32 +84,32 @@ def default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
         if 0 <= top < bottom and 0 <= left < right:
             return Rect(top, left, bottom - top, right - left), ()
     whole = Rect(0, 0, area.height, area.width)
-    return whole, ("the file's default crop lies outside its picture: the whole picture is kept",)
+    return whole, ("the file's default crop lies outside its picture. The whole picture is kept.",)
 
 
-def sound_aspect(aspect: float) -> float:
-    """Width over height of a pixel, 1 where no sensor has such pixels: LibRaw refuses files that claim them."""
+def valid_aspect(aspect: float) -> float:
+    """Return the width / height of a pixel, or 1 if it is implausible (LibRaw rejects files with such values)."""
     return aspect if math.isfinite(aspect) and 0.1 < aspect < 10 else 1.0
 
 
 def pixel_aspect(raw: Ifd) -> float:
-    """Width over height of a pixel: DefaultScale (50718), horizontal over vertical."""
+    """Return the width / height of a pixel: DefaultScale (50718), horizontal / vertical; 1 if it is missing."""
     scale = raw.numbers(DEFAULT_SCALE)
     if len(scale) != 2 or min(scale) <= 0:
         return 1.0
-    return sound_aspect(scale[0] / scale[1])
+    return valid_aspect(scale[0] / scale[1])
 
 
 def levels(raw: Ifd, area: Rect, bits: int) -> Levels:
-    """Black over its repeat pattern with the deltas of rows and columns, and white (50713 to 50717).
+    """Return black levels (repeat pattern, deltas of rows and columns) and white level (50713 to 50717).
 
     Parameters
     ----------
-    bits : what the linearised integers of the frame need at least.
+    bits : minimum number of bits that the linearised integers of the frame need.
 
     Raises
     ------
-    InputError: the tags do not fit each other or the active area.
+    InputError: if the tags contradict each other or the active area.
     """
     stored = int(raw.number(BITS) or 16)
     white = raw.number(WHITE_LEVEL)
@@ -102,9 +117,11 @@ def levels(raw: Ifd, area: Rect, bits: int) -> Levels:
     repeat = tuple(int(n) for n in raw.numbers(BLACK_REPEAT_DIM)) or (1, 1)
     values = raw.numbers(BLACK_LEVEL) or (0.0,)
     if len(repeat) != 2 or not 0 < repeat[0] * repeat[1] <= len(values) or min(repeat) < 1:
-        raise InputError(f"its {len(values)} black levels do not fill their pattern {repeat}: {USE_COPY}")
+        raise InputError(
+            f"the file is damaged: it has {len(values)} black levels for a repeat pattern of {repeat}. {USE_COPY}"
+        )
     black = np.array(values[: repeat[0] * repeat[1]], np.float64).reshape(repeat)
-    return sound_levels(
+    return checked_levels(
         black,
         white_dn,
         saturation_dn=white_dn,
@@ -119,12 +136,14 @@ def _deltas(raw: Ifd, number: int, count: int) -> DoubleArray | None:
         return None
     values = np.array(raw.numbers(number), np.float64)
     if values.shape != (count,) or not np.isfinite(values).all():
-        raise InputError(f"its tag {number} has {values.size} black levels for {count} rows or columns: {USE_COPY}")
+        raise InputError(
+            f"the file is damaged: tag {number} has {values.size} black levels for {count} rows or columns. {USE_COPY}"
+        )
     return values if values.any() else None
 
 
 def noise_profile(tree: TagTree, raw: Ifd) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    """NoiseProfile (51041) of the raw directory, else of IFD0; empty, with a warning, where it makes no sense."""
+    """Return NoiseProfile (51041) of the raw directory, else of IFD0; empty, with a warning, if it is invalid."""
     ifd = raw if NOISE_PROFILE in raw.tags else tree.main
     if NOISE_PROFILE not in ifd.tags:
         return (), ()
@@ -132,22 +151,22 @@ def noise_profile(tree: TagTree, raw: Ifd) -> tuple[tuple[float, ...], tuple[str
     sound = all(math.isfinite(value) and 0 <= value < 1 for value in values) and all(gain > 0 for gain in values[::2])
     if len(values) in NOISE_PROFILE_COUNTS and sound:
         return values, ()
-    return (), ("the file's NoiseProfile makes no sense and is not used",)
+    return (), ("the file's NoiseProfile is invalid and is not used",)
 
 
 def dng_version(tree: TagTree) -> tuple[int, int, int, int]:
-    """DNGVersion (50706); 1.4 where it is none that exists."""
+    """Return DNGVersion (50706), or 1.4 if no such version exists."""
     values = [int(value) for value in tree.main.numbers(DNG_VERSION)]
-    if not sound_version(values):
+    if not is_valid_version(values):
         return (1, 4, 0, 0)
     return values[0], values[1], values[2], values[3]
 
 
-def sound_version(values: list[int]) -> bool:
-    """Whether four numbers are a DNG version that exists: 1.0 to 1.7."""
+def is_valid_version(values: list[int]) -> bool:
+    """Return whether the numbers are an existing DNG version: 1.0 to 1.7."""
     return len(values) == 4 and values[0] == 1 and 0 <= values[1] <= 7 and all(0 <= value < 256 for value in values)
 
 
 def size_of(ifd: Ifd) -> tuple[int, int]:
-    """Height and width of the picture of a directory; 0 where it does not say."""
+    """Return height and width of a directory's picture; 0 where the tag is missing."""
     return int(ifd.number(HEIGHT) or 0), int(ifd.number(WIDTH) or 0)

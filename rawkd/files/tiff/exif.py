@@ -1,4 +1,4 @@
-"""The EXIF and GPS directories of a result, from what the source said of its capture.
+"""Build the EXIF and GPS directories of an output from the capture data of the source.
 
 Source: CIPA DC-008 (EXIF 2.32), tables 4 to 15.
 """
@@ -26,19 +26,19 @@ MAKER_NOTE, INTEROPERABILITY = 37500, 40965
 EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH = 33434, 33437, 34855, 37386
 SENSITIVITY_TYPE, RECOMMENDED_EXPOSURE_INDEX, MAX_SHORT = 34864, 34866, 65535
 NEVER_ZERO = {EXPOSURE_TIME: 37377, F_NUMBER: 37378, FOCAL_LENGTH: FOCAL_LENGTH}
-"""Fractions in which cameras write 0 or 0/0 for what they do not know, and the field that repeats each on a logarithmic
-scale. Both are left out then, silently: nothing is lost."""
+"""Fraction fields in which cameras write 0 or 0/0 for an unknown value, and the field that repeats each on a
+logarithmic scale. Such pairs are left out without a warning, since they hold no information."""
 MAIN_NUMBERS = frozenset({270, 315, 33432})
-"""ImageDescription, Artist, Copyright: fields of the main directory, wherever the reader found them."""
+"""ImageDescription, Artist, Copyright: written to the main directory, wherever the reader found them."""
 STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730, MAKER_NOTE})
-"""What describes the raw picture, not the rendered one (components, size, colour space, CFA), and the maker note."""
+"""Fields that describe the raw picture, not the rendered one (components, size, colour space, CFA), and maker notes."""
 EXIF_VERSION, GPS_VERSION = b"0232", bytes((2, 3, 0, 0))
-"""For a source that does not say its own."""
+"""Versions written if the source states none."""
 LONG_FIELD_BYTES = 2048
 
 
 def capture_fields(capture: Capture, software: str, *, strip_location: bool = False) -> tuple[Tag, ...]:
-    """Make, model, software, date, and who took the photo: for the main directory."""
+    """Return the capture fields of the main directory: make, model, software, date, description, artist, copyright."""
     texts = ((271, capture.make), (272, capture.model), (305, software), (306, capture.datetime or ""))
     named = tuple(ascii_text(number, text) for number, text in texts if text)
     moved = (tag for tag in capture.exif if tag.number in MAIN_NUMBERS and not (strip_location and tag.number == 270))
@@ -46,15 +46,19 @@ def capture_fields(capture: Capture, software: str, *, strip_location: bool = Fa
 
 
 def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, tuple[OutputIfd, ...]]:
-    """Pointer tag -> EXIF and GPS directory; the location (and the maker note, which may repeat it) on request not.
+    """Return the EXIF and GPS directories by pointer tag.
 
-    What the capture knows of ISO, exposure, aperture and focal length is written where its EXIF fields lack it.
+    ISO, exposure, aperture and focal length are taken from the capture where its EXIF fields lack them.
+
+    Parameters
+    ----------
+    strip_location : leave out GPS, and maker notes, which may repeat the location.
     """
     dropped = {INTEROPERABILITY, *MAIN_NUMBERS} | ({MAKER_NOTE} if strip_location else set())
-    dropped |= {number for tag in capture.exif if _says_nothing(tag) for number in (tag.number, NEVER_ZERO[tag.number])}
+    dropped |= {number for tag in capture.exif if _is_unset(tag) for number in (tag.number, NEVER_ZERO[tag.number])}
     own = [tag for tag in capture.exif if tag.number not in dropped]
     iso = None if any(tag.number == ISO for tag in own) else capture.iso
-    known = values_known(iso, capture.exposure_s, capture.aperture, capture.focal_length_mm)
+    known = known_values(iso, capture.exposure_s, capture.aperture, capture.focal_length_mm)
     version = raw_bytes(36864, EXIF_VERSION, UNDEFINED)
     directories: dict[int, tuple[OutputIfd, ...]] = {EXIF_IFD: (OutputIfd(merged(own, known, [version])),)}
     if capture.gps and not strip_location:
@@ -62,10 +66,10 @@ def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, 
     return directories
 
 
-def values_known(
+def known_values(
     iso: float | None, exposure_s: float | None, aperture: float | None, focal_length_mm: float | None
 ) -> tuple[Tag, ...]:
-    """EXIF fields for what is known of a capture. An ISO above 65535 goes to RecommendedExposureIndex, too."""
+    """Return EXIF fields for the given values. An ISO above 65535 is also written to RecommendedExposureIndex."""
     fractions = ((EXPOSURE_TIME, exposure_s), (F_NUMBER, aperture), (FOCAL_LENGTH, focal_length_mm))
     found = [rational(number, [value]) for number, value in fractions if value is not None and 1e-6 < value < 1e6]
     if iso is not None and 1 <= iso < 2**32:
@@ -75,8 +79,8 @@ def values_known(
     return tuple(found)
 
 
-def _says_nothing(tag: Tag) -> bool:
-    """Whether a field is one of `NEVER_ZERO` without a positive number."""
+def _is_unset(tag: Tag) -> bool:
+    """Return whether a field of `NEVER_ZERO` lacks a positive value."""
     if tag.number not in NEVER_ZERO:
         return False
     values = tag_numbers(tag)
@@ -86,7 +90,7 @@ def _says_nothing(tag: Tag) -> bool:
 def rendered_root(
     capture: Capture, software: str, *, strip_location: bool, captions: Iterable[Tag] = ()
 ) -> tuple[tuple[Tag, ...], dict[int, tuple[OutputIfd, ...]]]:
-    """Main fields and directories of an upright sRGB picture; `captions` are further fields of the main one."""
+    """Return the main fields and directories of an upright sRGB picture; `captions` are added to the main fields."""
     directories = capture_directories(capture, strip_location=strip_location)
     taken = (tag for tag in directories[EXIF_IFD][0].tags if tag.number not in STALE_IN_RENDERED)
     own = (raw_bytes(40960, b"0100", UNDEFINED), short(40961, [1]))
@@ -104,9 +108,12 @@ def exif_block(
     limit_bytes: int,
     captions: Iterable[Tag] = (),
 ) -> bytes:
-    """The TIFF structure that JPEG (APP1) and PNG (eXIf) carry, for a picture of `size_px` (height, width).
+    """Return the EXIF block of a JPEG (APP1) or PNG (eXIf) as a TIFF structure.
 
-    Fields over 2 KiB are left out where it would pass the limit.
+    Parameters
+    ----------
+    size_px : (height, width) of the picture.
+    limit_bytes : size from which fields over 2 KiB are left out.
     """
     main, directories = rendered_root(capture, software, strip_location=strip_location, captions=captions)
     picture = (
@@ -119,12 +126,15 @@ def exif_block(
     block = _encoded(root)
     if len(block) <= limit_bytes:
         return block
-    slim = {number: tuple(OutputIfd(_brief(ifd.tags)) for ifd in group) for number, group in directories.items()}
-    return _encoded(OutputIfd(_brief(root.tags), slim))
+    slim = {
+        number: tuple(OutputIfd(_without_long_fields(ifd.tags)) for ifd in group)
+        for number, group in directories.items()
+    }
+    return _encoded(OutputIfd(_without_long_fields(root.tags), slim))
 
 
 def merged(first: Iterable[Tag], *others: Iterable[Tag]) -> tuple[Tag, ...]:
-    """Fields of all groups; of one number the first that comes."""
+    """Return the fields of all groups; if a number occurs more than once, the first field is kept."""
     found: dict[int, Tag] = {}
     for group in (first, *others):
         for tag in group:
@@ -138,5 +148,5 @@ def _encoded(root: OutputIfd) -> bytes:
     return stream.getvalue()
 
 
-def _brief(tags: Iterable[Tag]) -> tuple[Tag, ...]:
+def _without_long_fields(tags: Iterable[Tag]) -> tuple[Tag, ...]:
     return tuple(tag for tag in tags if len(tag.data) <= LONG_FIELD_BYTES)

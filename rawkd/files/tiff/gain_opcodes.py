@@ -1,8 +1,8 @@
-"""What the opcode lists of a DNG ask of a renderer: gain maps, which we apply, and the rest, which we name.
+"""Read the gain maps from a DNG's opcode lists, and name the corrections that rawkd does not apply when rendering.
 
-Source: DNG specification 1.4 to 1.7, chapter 7. List 2 speaks of the linearised mosaic, list 3 of the demosaiced
-picture, both in pixels of the active area. A gain map of list 3 is applied to the mosaic, too, each plane to its
-colour: over the few pixels that demosaicing mixes a gain hardly changes (our choice).
+Source: DNG specification 1.4 to 1.7, chapter 7. List 2 refers to the linearised mosaic and list 3 to the demosaiced
+picture, both in pixels of the active area. We apply gain maps of list 3 to the mosaic too, each plane to its colour:
+a gain hardly changes over the few pixels that demosaicing mixes (our choice).
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from rawkd.photo import GainMap, Rect, Tag
 LIST_3 = 51022
 GAIN_MAP = 9
 HEADER = ">10I4dI"
-"""Top, left, bottom, right, plane, planes, row and column pitch, points down and across; spacing and origin; planes."""
+"""Fields of a GainMap opcode: top, left, bottom, right, first plane, number of planes, row and column pitch, points
+down and across; spacing and origin, vertical and horizontal; planes of the map."""
 COLOURS = "RGB"
-MOST_POINTS, MOST_MAPS = 1 << 20, 64
-"""Limits on what a damaged file may cost; phones have one map for each Bayer site, of a few hundred points."""
+MAX_POINTS, MAX_MAPS = 1 << 20, 64
+"""Limits that bound time and memory for damaged files; phones write one map per Bayer site, of a few hundred points."""
 
 NAMES = {
     1: "lens distortion (WarpRectilinear)",
@@ -49,15 +50,15 @@ APPLIED = frozenset(
         (LIST_3, GAIN_MAP),
     }
 )
-"""Lists and opcodes that a rendered picture has applied."""
+"""Lists and opcodes that are applied in rendered pictures."""
 
 
 def gain_maps(tags: Mapping[int, Tag], area: Rect) -> tuple[tuple[GainMap, ...], tuple[str, ...]]:
-    """The gain maps of lists 2 and 3, and a warning for a list whose maps cannot be used.
+    """Return the gain maps of lists 2 and 3, and a warning for each list whose maps cannot be used.
 
     Parameters
     ----------
-    tags : those of the raw picture. area : its active area.
+    tags : tags of the raw picture. area : its active area.
     """
     found: list[GainMap] = []
     warnings = []
@@ -65,12 +66,12 @@ def gain_maps(tags: Mapping[int, Tag], area: Rect) -> tuple[tuple[GainMap, ...],
         try:
             found += _maps_of_list(tags[number].data, number, area) if number in tags else []
         except InputError as error:
-            warnings.append(f"the file's gain maps are not used when rendering: it has {error}")
+            warnings.append(f"the file's gain maps are invalid ({error}) and are not used when rendering")
     return tuple(found), tuple(warnings)
 
 
 def not_rendered(tags: Mapping[int, Tag]) -> tuple[str, ...]:
-    """Names of the corrections that the lists ask for and a rendered picture lacks, each once."""
+    """Return the names of the corrections that the lists ask for but rawkd does not apply when rendering, each once."""
     names: dict[str, None] = {}
     for number in (LIST_1, LIST_2, LIST_3):
         try:
@@ -86,31 +87,31 @@ def not_rendered(tags: Mapping[int, Tag]) -> tuple[str, ...]:
 
 def _maps_of_list(data: bytes, number: int, area: Rect) -> list[GainMap]:
     opcodes = [opcode for opcode in read_opcodes(data) if opcode.number == GAIN_MAP]
-    if len(opcodes) > MOST_MAPS:
-        raise InputError(f"more than {MOST_MAPS} of them in one list")
+    if len(opcodes) > MAX_MAPS:
+        raise InputError(f"more than {MAX_MAPS} gain maps in one list")
     return [one for opcode in opcodes for one in _maps(opcode.data, number, area)]
 
 
 def _maps(data: bytes, number: int, area: Rect) -> Iterator[GainMap]:
-    """One gain map for each plane that an opcode holds for; one for all colours where it treats them alike.
+    """Yield one gain map for each plane of an opcode, or a single one if it treats all colours alike.
 
     Raises
     ------
-    InputError: if its numbers contradict each other.
+    InputError: if the opcode's numbers contradict each other.
     """
     if len(data) < struct.calcsize(HEADER):
-        raise InputError("a gain map whose length is not what it says")
+        raise InputError("a gain map has the wrong length")
     top, left, bottom, right, plane, planes, *rest = struct.unpack_from(HEADER, data)
     row_pitch, column_pitch, down, across, space_v, space_h, origin_v, origin_h, map_planes = rest
     points = down * across * map_planes
     values = data[struct.calcsize(HEADER) :]
-    if not 0 < points <= MOST_POINTS or len(values) != 4 * points:
-        raise InputError("a gain map whose length is not what it says")
+    if not 0 < points <= MAX_POINTS or len(values) != 4 * points:
+        raise InputError("a gain map has the wrong length")
     gains = np.frombuffer(values, ">f4").astype(np.float32).reshape(down, across, map_planes)
     point_rows = _points(origin_v, space_v, down, area.height)
     point_columns = _points(origin_h, space_h, across, area.width)
     if min(row_pitch, column_pitch, planes) < 1 or not np.isfinite(gains).all() or gains.min() < 0:
-        raise InputError("a gain map whose numbers make no sense")
+        raise InputError("a gain map has invalid numbers")
     shared = dict(zip(("top", "left", "bottom", "right"), (top, left, bottom, right), strict=True))
     if number == LIST_2:
         wanted: list[tuple[int, str | None]] = [(0, None)] if plane == 0 else []  # a mosaic has one plane
@@ -126,8 +127,8 @@ def _maps(data: bytes, number: int, area: Rect) -> Iterator[GainMap]:
 
 
 def _points(origin: float, spacing: float, count: int, size: int) -> tuple[float, ...]:
-    """Pixels of the points along one axis, which the opcode gives in parts of the picture's size."""
+    """Return the pixel positions of the points along one axis; the opcode gives them as fractions of the size."""
     places = (origin + spacing * np.arange(count)) * size - 0.5
     if not np.isfinite(places).all() or (count > 1 and not spacing * size > 1e-6):
-        raise InputError("a gain map whose numbers make no sense")
+        raise InputError("a gain map has invalid numbers")
     return tuple(places.tolist())

@@ -1,6 +1,6 @@
-"""A small TIFF writer: IFDs with nested ones (EXIF, GPS, SubIFDs) and picture data handed in as bytes.
+"""Write TIFF structures: IFDs with nested IFDs (EXIF, GPS, SubIFDs) and picture data given as bytes.
 
-Source: TIFF 6.0, section 2; little-endian, classic 32-bit offsets. Offsets are made here and nowhere else.
+Source: TIFF 6.0, section 2; little-endian, classic 32-bit offsets. Only this module computes offsets.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ class OutputIfd:
 
     Attributes
     ----------
-    tags : the fields, in any order, at most one of a number; none of the offsets made by the writer.
-    children : pointer tag -> the IFDs it points to (SubIFDs, EXIF, GPS).
-    blocks : the strips or tiles, encoded, in reading order. block_tags : STRIPS or TILES.
+    tags : the fields in any order, each number at most once, without the offset fields that the writer adds.
+    children : pointer tag -> IFDs that it points to (SubIFDs, EXIF, GPS).
+    blocks : encoded strips or tiles in reading order. block_tags : STRIPS or TILES.
+
+    Raises
+    ------
+    OutputError: if a field occurs twice or its data has the wrong length.
     """
 
     tags: Sequence[Tag]
@@ -42,31 +46,31 @@ class OutputIfd:
         numbers = [tag.number for tag in self.tags] + list(self.children)
         twice = sorted({n for n in numbers if numbers.count(n) > 1})
         if twice:
-            raise OutputError(f"the TIFF fields {twice} were given twice")
+            raise OutputError(f"the TIFF fields {twice} are given twice")
         for tag in self.tags:
             if tag.type not in SIZE_OF_TYPE or len(tag.data) != tag.count * SIZE_OF_TYPE[tag.type] or tag.count < 1:
                 raise OutputError(
-                    f"TIFF field {tag.number} holds {len(tag.data)} bytes for {tag.count} of type {tag.type}"
+                    f"TIFF field {tag.number} has {len(tag.data)} bytes for {tag.count} values of type {tag.type}"
                 )
 
     def entries(self, offsets: Mapping[int, int], block_offsets: Sequence[int]) -> list[Tag]:
-        """Every field in the order of its number; `offsets` maps id(child) to where the child lies."""
+        """Return all fields sorted by number; `offsets` maps id(child) to the child's offset in the file."""
         made = [long(number, [offsets.get(id(child), 0) for child in group]) for number, group in self.children.items()]
         if self.blocks:
             made += [long(self.block_tags[0], block_offsets), long(self.block_tags[1], map(len, self.blocks))]
-        return sorted((*map(_closed, self.tags), *made), key=lambda tag: tag.number)
+        return sorted((*map(_null_terminated, self.tags), *made), key=lambda tag: tag.number)
 
     def family(self) -> list[OutputIfd]:
-        """The IFD itself and all below it, parents first."""
+        """Return the IFD and all its descendants, parents first."""
         return [self, *(member for group in self.children.values() for child in group for member in child.family())]
 
 
 def write_tiff(stream: BinaryIO, root: OutputIfd) -> None:
-    """Write a TIFF file: the header, every IFD with its values, then the picture data, in the order of the IFDs.
+    """Write a TIFF file: header, all IFDs with their values, then the picture data in the order of the IFDs.
 
     Raises
     ------
-    OutputError: if the file would pass the 4 GiB of classic TIFF, or a field is malformed.
+    OutputError: if the file would exceed the 4 GiB limit of classic TIFF, or a field is malformed.
     """
     family = root.family()
     offsets: dict[int, int] = {}
@@ -81,7 +85,7 @@ def write_tiff(stream: BinaryIO, root: OutputIfd) -> None:
             places.append(cursor)
             cursor += _even(len(block))
     if cursor > OFFSET_MAX:
-        raise OutputError(f"a TIFF file of {cursor / 2**30:.1f} GiB passes the format's limit of 4 GiB")
+        raise OutputError(f"a TIFF file of {cursor / 2**30:.1f} GiB exceeds the format's limit of 4 GiB")
     stream.write(struct.pack("<2sHI", b"II", 42, HEADER_BYTES))
     for ifd in family:
         stream.write(_directory(ifd.entries(offsets, block_offsets[id(ifd)]), offsets[id(ifd)]))
@@ -96,7 +100,7 @@ def _directory_bytes(entries: Sequence[Tag]) -> int:
 
 
 def _directory(entries: Sequence[Tag], offset: int) -> bytes:
-    """The table of fields and, behind it, the values that do not fit into four bytes."""
+    """Encode the table of fields, followed by the values that do not fit into four bytes."""
     values_at = offset + 2 + 12 * len(entries) + 4
     table, values = [struct.pack("<H", len(entries))], []
     for tag in entries:
@@ -113,52 +117,52 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _closed(tag: Tag) -> Tag:
-    """The field; a text that lacks the zero that closes it (TIFF 6.0, section 2), as some cameras write it, with it."""
+def _null_terminated(tag: Tag) -> Tag:
+    """Add the terminating zero to a text field that lacks it (TIFF 6.0, section 2), as some cameras write it."""
     if tag.type != ASCII or tag.data.endswith(b"\0"):
         return tag
     return Tag(tag.number, ASCII, tag.count + 1, tag.data + b"\0")
 
 
 def ascii_text(number: int, text: str) -> Tag:
-    """A text field, UTF-8, closed by a zero."""
+    """Return a text field: UTF-8 with a terminating zero."""
     data = text.encode("utf-8").replace(b"\0", b"") + b"\0"
     return Tag(number, ASCII, len(data), data)
 
 
 def raw_bytes(number: int, data: bytes, kind: int = BYTE) -> Tag:
-    """A field of bytes; `kind` is BYTE or UNDEFINED."""
+    """Return a field of bytes; `kind` is BYTE or UNDEFINED."""
     return Tag(number, kind, len(data), data)
 
 
 def short(number: int, values: Iterable[int]) -> Tag:
-    """A field of integers of 0 to 65535."""
+    """Return a field of integers, 0 to 65535."""
     return _integers(number, SHORT, "H", values)
 
 
 def long(number: int, values: Iterable[int]) -> Tag:
-    """A field of integers of 0 to 2^32 - 1."""
+    """Return a field of integers, 0 to 2^32 - 1."""
     return _integers(number, LONG, "I", values)
 
 
 def integers(number: int, values: Iterable[int]) -> Tag:
-    """SHORT where all values fit, LONG otherwise, as TIFF and DNG allow for sizes and levels."""
+    """Return a SHORT field if all values fit, else a LONG field; TIFF and DNG allow both for sizes and levels."""
     numbers = list(values)
     return short(number, numbers) if all(value <= 0xFFFF for value in numbers) else long(number, numbers)
 
 
 def rational(number: int, values: Iterable[float]) -> Tag:
-    """A field of fractions from 0 up, each the nearest one of 32 bits: any n/d with d up to a million comes back."""
+    """Return a field of fractions >= 0, each the nearest 32-bit fraction; n/d with d up to a million is exact."""
     return _rationals(number, RATIONAL, "I", OFFSET_MAX, values)
 
 
 def srational(number: int, values: Iterable[float]) -> Tag:
-    """A field of signed fractions, see `rational`."""
+    """Return a field of signed fractions; see `rational`."""
     return _rationals(number, SRATIONAL, "i", 2**31 - 1, values)
 
 
 def double(number: int, values: Iterable[float]) -> Tag:
-    """A field of 64-bit floats."""
+    """Return a field of 64-bit floats."""
     numbers = list(values)
     return Tag(number, DOUBLE, len(numbers), struct.pack(f"<{len(numbers)}d", *numbers))
 
@@ -168,7 +172,7 @@ def _integers(number: int, kind: int, code: str, values: Iterable[int]) -> Tag:
     try:
         return Tag(number, kind, len(numbers), struct.pack(f"<{len(numbers)}{code}", *numbers))
     except struct.error as error:
-        raise OutputError(f"TIFF field {number} cannot hold an integer of {numbers[:9]}: {error}") from error
+        raise OutputError(f"TIFF field {number} cannot hold the integers {numbers[:9]}: {error}") from error
 
 
 def _rationals(number: int, kind: int, code: str, top: int, values: Iterable[float]) -> Tag:
@@ -179,6 +183,6 @@ def _rationals(number: int, kind: int, code: str, top: int, values: Iterable[flo
             fraction = Fraction(value).limit_denominator(max(1, denominator_max))
             struct.pack(f"<{code}", fraction.numerator)
         except (ValueError, OverflowError, struct.error) as error:
-            raise OutputError(f"TIFF field {number} cannot hold {value} as a fraction of 32 bits") from error
+            raise OutputError(f"TIFF field {number} cannot hold {value} as a 32-bit fraction") from error
         parts += [fraction.numerator, fraction.denominator]
     return Tag(number, kind, len(parts) // 2, struct.pack(f"<{len(parts)}{code}", *parts))

@@ -1,7 +1,7 @@
-"""Reading TIFF structures: IFD0, its chain, SubIFDs, EXIF and GPS, as tags with little-endian bytes.
+"""Read TIFF structures: IFD0, its chain, SubIFDs, EXIF and GPS, as tags with little-endian bytes.
 
-Sources: TIFF 6.0; EXIF 2.32; the raw dialects of TIFF by their magic numbers (Olympus ORF, Panasonic RW2).
-A damaged file must cost neither time nor memory: everything is bounded by the file's size.
+Sources: TIFF 6.0; EXIF 2.32; raw variants of TIFF by their magic numbers (Olympus ORF, Panasonic RW2). Time and memory
+are bounded by the file's size, so that damaged files cannot exhaust them.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.photo import Tag
 
 SIZE_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-"""Bytes of one value of each TIFF type, BYTE = 1 to IFD = 13."""
+"""Bytes per value of each TIFF type, BYTE = 1 to IFD = 13."""
 
 FORMAT_OF_TYPE = {1: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I"}
-"""struct format of one value of the numeric types; rationals are two integers."""
+"""struct format of one value of each numeric type; rationals are two integers."""
 
 BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 TIFF_MAGICS = (42, 0x55, 0x4F52, 0x5352)  # TIFF, Panasonic, Olympus "RO" and "RS"
 BIG_TIFF_MAGIC = 43
 SUB_IFDS, EXIF_IFD, GPS_IFD = 330, 34665, 34853
 
-UNREAD = frozenset({50828})
-"""Tags of which only the presence is told: OriginalRawFileData may be as long as the file."""
+SKIPPED_TAGS = frozenset({50828})
+"""Tags whose data is not read, only their presence noted: OriginalRawFileData may be as long as the file."""
 
 BYTE_STREAMS = frozenset({700, 33723, 34377})
-"""XMP, IPTC and Photoshop are bytes of an order of their own, whatever type a program gave them (IPTC often LONG)."""
+"""XMP, IPTC and Photoshop: byte streams whose bytes are never swapped, whatever type they have (IPTC is often LONG)."""
 
 MAX_IFDS = 64
 MAX_TAG_BYTES = 32 << 20
@@ -41,12 +41,12 @@ MAX_TOTAL_BYTES = 96 << 20
 
 @dataclass(frozen=True)
 class Ifd:
-    """One image file directory as it was read.
+    """One image file directory that was read.
 
     Attributes
     ----------
-    tags : by tag number; the first of repeated ones. offset : where it lies in its TIFF structure.
-    sub : its SubIFDs (330). exif, gps : the directories that 34665 and 34853 point to.
+    tags : fields by tag number; the first one if a number repeats. offset : its offset in the TIFF structure.
+    sub : its SubIFDs (330). exif, gps : the directories that tags 34665 and 34853 point to.
     """
 
     tags: Mapping[int, Tag]
@@ -56,17 +56,17 @@ class Ifd:
     gps: Ifd | None = None
 
     def numbers(self, number: int) -> tuple[float, ...]:
-        """Values of a numeric tag, rationals divided; empty where it is missing, no number, or not finite."""
+        """Return the values of a numeric tag, rationals as quotients; empty if missing, not numeric or not finite."""
         tag = self.tags.get(number)
         return () if tag is None else tag_numbers(tag)
 
     def number(self, number: int) -> float | None:
-        """The first value of a numeric tag, or None."""
+        """Return the first value of a numeric tag, or None."""
         values = self.numbers(number)
         return values[0] if values else None
 
     def text(self, number: int) -> str:
-        """A text tag without its padding; empty where it is missing."""
+        """Return a text tag without padding; empty if it is missing."""
         tag = self.tags.get(number)
         if tag is None or tag.type not in (1, 2, 7):
             return ""
@@ -75,7 +75,7 @@ class Ifd:
 
 @dataclass(frozen=True)
 class TagTree:
-    """The directories of one TIFF structure: IFD0 and those chained to it."""
+    """The directories of one TIFF structure: IFD0 and the IFDs chained to it."""
 
     chain: tuple[Ifd, ...] = field(default=())
 
@@ -85,7 +85,7 @@ class TagTree:
         return self.chain[0]
 
     def all_ifds(self) -> Iterator[Ifd]:
-        """IFD0, its chain and every SubIFD, depth first."""
+        """Yield IFD0, its chain and all SubIFDs, depth first."""
         stack = list(reversed(self.chain))
         while stack:
             ifd = stack.pop()
@@ -94,7 +94,7 @@ class TagTree:
 
 
 def tag_numbers(tag: Tag) -> tuple[float, ...]:
-    """Values of a numeric tag; empty for text, bytes of type UNDEFINED, and numbers that are not finite."""
+    """Return the values of a numeric tag; empty for text, for type UNDEFINED, and for numbers that are not finite."""
     code = FORMAT_OF_TYPE.get(tag.type)
     if code is None:
         return ()
@@ -109,24 +109,24 @@ def tag_numbers(tag: Tag) -> tuple[float, ...]:
 
 
 def read_tiff(stream: BinaryIO) -> TagTree | None:
-    """The directories of a stream that begins with the TIFF header, or None if it is no TIFF.
+    """Return the directories of a stream that starts with a TIFF header, or None if it is not a TIFF.
 
     Raises
     ------
-    InputError: a TIFF without a readable first directory, or one whose tags claim more than any camera writes.
-    UnsupportedRawError: a BigTIFF.
-    OSError: the stream cannot be read.
+    InputError: if the first directory cannot be read, or the tags claim more data than any camera writes.
+    UnsupportedRawError: if it is a BigTIFF.
+    OSError: if the stream cannot be read.
     """
     return _TiffReader(stream).read()
 
 
 def read_tiff_bytes(data: bytes) -> TagTree | None:
-    """As `read_tiff`, of a TIFF structure in memory (an EXIF block)."""
+    """Return the directories of a TIFF structure in memory, such as an EXIF block; see `read_tiff`."""
     return read_tiff(io.BytesIO(data))
 
 
 class _TiffReader:
-    """One pass over the directories of a TIFF stream, with limits on what a damaged file may cost."""
+    """Reads the directories of a TIFF stream once, with limits on time and memory for damaged files."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
@@ -142,7 +142,7 @@ class _TiffReader:
         self.order = BYTE_ORDERS[header[:2]]
         magic, offset = struct.unpack(self.order + "HI", header[2:])
         if magic == BIG_TIFF_MAGIC:
-            raise UnsupportedRawError("it is a BigTIFF, which is not supported: convert it to a classic DNG")
+            raise UnsupportedRawError("rawkd cannot read BigTIFF files. Convert it to a classic DNG.")
         if magic not in TIFF_MAGICS:
             return None
         chain: list[Ifd] = []
@@ -150,7 +150,7 @@ class _TiffReader:
             ifd, offset = found
             chain.append(ifd)
         if not chain:
-            raise InputError("its first directory of tags is missing or damaged: use another copy of the file")
+            raise InputError("the first directory of tags is missing or damaged. Use another copy of the file.")
         return TagTree(tuple(chain))
 
     def _bytes_at(self, offset: int, length: int) -> bytes:
@@ -158,7 +158,7 @@ class _TiffReader:
         return self.stream.read(length)
 
     def _ifd(self, offset: int) -> tuple[Ifd, int] | None:
-        """The directory at `offset` and the offset of the next; None where there is none or it was read before."""
+        """Return the directory at `offset` and the offset of the next; None if there is none or it was read before."""
         if offset in self.seen or offset + 2 > self.size or len(self.seen) >= MAX_IFDS:
             return None
         self.seen.add(offset)
@@ -185,10 +185,10 @@ class _TiffReader:
         return ifd, int(following)
 
     def _tag(self, entry: bytes) -> Tag | None:
-        """One field, or None where its type is unknown, it has no value, or its values lie outside the file."""
+        """Return one field, or None if its type is unknown, it has no value, or its values lie outside the file."""
         number, kind, count = struct.unpack(self.order + "HHI", entry[:8])
         size = SIZE_OF_TYPE.get(kind)
-        if number in UNREAD:
+        if number in SKIPPED_TAGS:
             return Tag(number, 7, 0, b"")
         if size is None or not count or size * count > min(self.size, MAX_TAG_BYTES):
             return None
@@ -198,7 +198,7 @@ class _TiffReader:
         else:
             self.budget -= length
             if self.budget < 0:
-                raise InputError("its tags claim more data than any camera writes: use another copy of the file")
+                raise InputError("the tags claim more data than any camera writes. Use another copy of the file.")
             (at,) = struct.unpack(self.order + "I", entry[8:])
             data = self._bytes_at(at, length)
             if len(data) != length:
@@ -209,13 +209,13 @@ class _TiffReader:
 
 
 def _pointers(tags: Mapping[int, Tag], number: int) -> tuple[float, ...]:
-    """Offsets held by a pointer tag."""
+    """Return the offsets in a pointer tag; empty if it is missing."""
     tag = tags.get(number)
     return tag_numbers(tag)[:MAX_IFDS] if tag is not None and tag.type in (4, 13) else ()
 
 
 def _swapped(data: bytes, kind: int) -> bytes:
-    """Big-endian values as little-endian ones."""
+    """Convert big-endian values to little-endian."""
     code = {2: "H", 4: "I", 8: "Q"}.get({5: 4, 10: 4}.get(kind, SIZE_OF_TYPE[kind]))
     if code is None:
         return data

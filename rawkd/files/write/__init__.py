@@ -1,1 +1,1 @@
-"""From values to files: DNG, rendered pictures, drawings; atomically."""
+"""Write DNG files, rendered pictures and drawings, each atomically."""

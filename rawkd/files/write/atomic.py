@@ -1,4 +1,4 @@
-"""Whole files or none: written beside under a hidden name, made durable, renamed."""
+"""Write files atomically: write to a hidden file in the same folder, flush it to disk, rename it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from rawkd.errors import OutputError
 from rawkd.files.naming import refuse_existing
 
 HINTS = {
-    errno.ENOSPC: "the disk is full; free some space or choose another folder",
-    errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
-    errno.EACCES: "the folder may not be written to; choose another one",
-    errno.EPERM: "the folder may not be written to; choose another one",
-    errno.EROFS: "the disk may only be read; choose another folder",
-    errno.ENOENT: "the folder does not exist; create it or choose another one",
-    errno.ENOTDIR: "the folder does not exist; create it or choose another one",
-    errno.EISDIR: "a folder has this name; choose another name",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.ENOSPC: "the disk is full. Free some space or choose another folder.",
+    errno.EDQUOT: "the disk quota is used up. Free some space or choose another folder.",
+    errno.EACCES: "the folder is write-protected. Change its permissions or choose another folder.",
+    errno.EPERM: "the folder is write-protected. Change its permissions or choose another folder.",
+    errno.EROFS: "the disk is read-only. Choose another folder.",
+    errno.ENOENT: "the folder does not exist. Create it or choose another one.",
+    errno.ENOTDIR: "the folder does not exist. Create it or choose another one.",
+    errno.EISDIR: "a folder has this name. Choose another name.",
+    errno.ENAMETOOLONG: "the name is too long. Choose a shorter one.",
 }
 
 
 @contextmanager
 def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A hidden, empty file in the folder of `path` to write to; renamed to `path` when the block ends well.
+    """Give a hidden, empty file in the folder of `path` to write to, and rename it to `path` if the block succeeds.
 
-    The file is flushed to the disk before it is renamed, and takes over the permissions of one that it replaces. Any
-    failure within the block, Ctrl-C included, removes it and leaves an old file at `path` as it was. A symbolic link
-    is followed.
+    The file is flushed to disk before it is renamed. If it replaces a file, it takes over that file's permissions. Any
+    failure inside the block, including Ctrl-C, removes it and leaves an existing file at `path` unchanged. Symbolic
+    links are followed.
 
     Raises
     ------
-    OutputError: as `naming.refuse_existing`, or an OSError comes up (no permission, no space, ...).
+    OutputError: as `naming.refuse_existing`, or for an OSError (no permission, no space, ...).
     """
     target = path.resolve()
     try:
@@ -53,15 +53,15 @@ def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = HINTS.get(error.errno or 0, f"{error.strerror or error}; choose another folder")
-        raise OutputError(f"{path}: cannot be written: {reason}") from error
+        reason = HINTS.get(error.errno or 0, f"{error.strerror or error}. Choose another folder.")
+        raise OutputError(f"{path}: the file cannot be written: {reason}") from error
     if os.name == "posix":
         with suppress(OSError):
             _flush(target.parent)
 
 
 def _flush(path: Path) -> None:
-    """Make the file's data, or the folder's entries, durable."""
+    """Flush a file's data, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)

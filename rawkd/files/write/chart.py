@@ -1,4 +1,4 @@
-"""Charts: axes, dots, lines and a legend, as a drawing."""
+"""Draw charts with axes, dots, lines and a legend."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COLOURS = ("#c0392b", "#27864a", "#2b6cb0", "#8e44ad", "#b7791f", "#1a8a93")
 GRID, FRAME = "#e4e4e4", "#888888"
 
 Place = Callable[[DoubleArray, DoubleArray], DoubleArray]
-"""Places 0..1 along both axes to (n, 2) points of the drawing."""
+"""Converts positions 0..1 along both axes to (n, 2) points of the drawing."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows, from `low` to `high`; a logarithmic one has positive ends."""
+    """An axis from `low` to `high`; both are positive on a logarithmic axis."""
 
     label: str
     low: float
@@ -30,14 +30,14 @@ class Axis:
     log: bool = False
 
     def place(self, values: DoubleArray) -> DoubleArray:
-        """0..1 along the axis for values within it."""
+        """Convert values to positions along the axis, 0..1 for values inside it."""
         if self.log:
             tiny = self.low * 1e-6
             return np.asarray(np.log(np.maximum(values, tiny) / self.low) / np.log(self.high / self.low))
         return np.asarray((values - self.low) / (self.high - self.low))
 
     def ticks(self) -> list[float]:
-        """Round values along the axis, no more than about eight; at least two but of an axis without length."""
+        """Return round values along the axis: at most about eight, and at least two unless the axis has no length."""
         if self.log:
             first, last = int(np.floor(np.log10(self.low))), int(np.ceil(np.log10(self.high)))
             times = (1, 2, 5) if last - first <= 2 else (1,)
@@ -54,7 +54,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One set of points: x, y of (n,) each, as dots or as a line; without a label it is left out of the legend."""
+    """One set of points, x and y of shape (n,), drawn as dots or a line; without a label it has no legend entry."""
 
     label: str
     x: DoubleArray
@@ -65,7 +65,7 @@ class Series:
 
 
 def span(values: DoubleArray, *, log: bool = False, margin: float = 0.05) -> tuple[float, float]:
-    """Ends of an axis that shows all finite values (positive ones on a logarithmic axis) with a margin."""
+    """Return the ends of an axis that shows all finite values (positive values if logarithmic) with a margin."""
     values = values[np.isfinite(values) & ((values > 0) | (not log))]
     if values.size == 0:
         return (0.1, 1.0) if log else (0.0, 1.0)
@@ -104,7 +104,7 @@ def chart(title: str, x: Axis, y: Axis, series: Sequence[Series], width: int = W
 
 
 def _marks(one: Series, places: DoubleArray, at: Place) -> list[Item]:
-    """Dots within the axes, or the pieces of a line that lie within them."""
+    """Return the dots, or the pieces of a line, that lie inside the axes."""
     inside = np.abs(places - 0.5).max(axis=1) <= 0.5 + 1e-9
     if one.kind == "dots":
         return [Dots(at(places[inside, 0], places[inside, 1]), one.colour, one.size)]
@@ -114,7 +114,7 @@ def _marks(one: Series, places: DoubleArray, at: Place) -> list[Item]:
 
 
 def _legend(series: Sequence[Series]) -> list[Item]:
-    """A row for each labelled series."""
+    """Return the legend, one row per labelled series."""
     items: list[Item] = []
     for row, one in enumerate(series):
         y = TOP + 18.0 + 17 * row
@@ -128,7 +128,7 @@ def _legend(series: Sequence[Series]) -> list[Item]:
 
 
 def _number(value: float) -> str:
-    """A tick's number, short."""
+    """Format the number of a tick briefly."""
     if abs(value) < 1e-15:
         return "0"
     return f"{value:.5g}".replace("e-0", "e-").replace("e+0", "e")

@@ -1,7 +1,7 @@
-"""Writing a raw photo as a CFA DNG that other programs open.
+"""Write a raw photo as a CFA DNG that other programs open.
 
-The layout is that of Adobe's converter, which every reader knows: IFD0 holds the preview and the fields of the whole
-photo, a SubIFD the raw frame in tiles of lossless JPEG. Without a preview the raw frame is IFD0 itself.
+The layout is that of Adobe's converter, which every reader supports: IFD0 has the preview and the fields of the whole
+photo, and a SubIFD has the raw frame in tiles of lossless JPEG. Without a preview, the raw frame is in IFD0.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rawkd.files.write.ljpeg import encode_tile
 from rawkd.photo import FrameArray, RawPhoto, Rect, Tag
 
 TILE_PX = 512
-"""Tiles are about this large; the last ones of a row or column are filled up, as TIFF asks."""
+"""Approximate edge of a tile; the last tiles of a row or column are padded to full size, as TIFF requires."""
 TILED_WIDTH_PX = 96
-"""Narrower frames are stored plain: LibRaw misreads a tile wider than the frame, or exactly half of it, and from here
-on three tiles of a multiple of 16 are neither."""
+"""Narrower frames are stored uncompressed. LibRaw misreads tiles that are wider than the frame or exactly half as wide;
+from this width on, three tiles whose width is a multiple of 16 avoid both."""
 PREVIEW_QUALITY = 88
 JPEG, PLAIN, YCBCR, SRGB_PREVIEW = 7, 1, 6, 2
 
@@ -45,21 +45,21 @@ def write_dng(
 ) -> None:
     """Write `photo` as a DNG of version 1.4, or of the source's version if that is higher.
 
-    Every field of the source that still holds is kept; digests, linearisation tables and previews are not.
+    Fields of the source that are still valid are kept. Digests, linearisation tables and previews are not.
 
     Parameters
     ----------
-    preview : (h, w, 3) uint8 sRGB, upright, at most about 2048 px, or None; stored as the sensor saw it, since readers
-        turn it by the photo's orientation.
-    strip_location : leave out GPS, and the fields that may repeat it (IPTC, maker notes, GPS properties of the XMP).
-    software : who wrote the file.
-    noise_profile : (S, O) of one plane or of each, in signal units, to be written as NoiseProfile; nothing if empty.
-    xmp : a sidecar's packet, written in place of the source's.
-    threads : to compress with; None is one for each core that the process may use.
+    preview : (h, w, 3) uint8 sRGB, upright, at most about 2048 px, or None. It is stored in sensor orientation, since
+        readers turn it by the photo's orientation.
+    strip_location : leave out GPS and fields that may repeat it (IPTC, maker notes, location properties of the XMP).
+    software : name and version of the program, for the Software tag.
+    noise_profile : (S, O) of one plane or of each plane, in signal units, for the NoiseProfile tag; empty for no tag.
+    xmp : packet of a sidecar, written instead of the source's.
+    threads : number of threads for compression; None is one for each core that the process may use.
 
     Raises
     ------
-    OutputError: if the file exists and `overwrite` is false, cannot be written, or would pass 4 GiB.
+    OutputError: if the file exists and `overwrite` is false, if it cannot be written, or if it would exceed 4 GiB.
     """
     with atomic_output(path, overwrite) as temporary:
         storage, block_tags, blocks = _stored(photo.frame, threads or available_cores())
@@ -77,7 +77,7 @@ def write_dng(
 
 
 def _stored(frame: FrameArray, threads: int) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
-    """Fields of how the samples are stored, and the samples: tiles of lossless JPEG, or one plain strip."""
+    """Return the fields that describe the storage, the block tags, and the blocks: JPEG tiles or one plain strip."""
     height, width = frame.shape
     shape = (
         long(254, [0]),
@@ -98,14 +98,14 @@ def _stored(frame: FrameArray, threads: int) -> tuple[tuple[Tag, ...], tuple[int
 
 
 def tile_shape(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the tiles, multiples of 16 that leave little to fill up; at least three tiles a row."""
+    """Return height and width of the tiles: multiples of 16 that need little padding, at least three tiles per row."""
     columns = max(3, -(-width // TILE_PX))
     rows = -(-height // TILE_PX)
     return -(-height // (16 * rows)) * 16, -(-width // (16 * columns)) * 16
 
 
 def _tile(frame: FrameArray, place: Rect) -> FrameArray:
-    """One tile, filled up beyond the frame by its last two rows and columns, which costs next to no bits."""
+    """Return one tile, padded beyond the frame with its last two rows and columns, which compress to almost nothing."""
     tile = frame[place.slices]
     if tile.shape == (place.height, place.width):
         return tile
@@ -120,14 +120,14 @@ def _filled(size: int, full: int) -> NDArray[np.int64]:
 
 
 def turned_back(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """The picture that EXIF `orientation` (1..8) turns into `upright`."""
+    """Return the picture that EXIF `orientation` (1..8) turns into `upright`."""
     rgb = upright.swapaxes(0, 1) if orientation >= 5 else upright
     flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (0,), 7: (0, 1), 8: (1,)}
     return np.ascontiguousarray(np.flip(rgb, flips.get(orientation, ())))
 
 
 def _preview(rgb: NDArray[np.uint8], software: str) -> tuple[tuple[Tag, ...], bytes]:
-    """Fields and JPEG of the preview."""
+    """Return the fields and the JPEG of the preview."""
     from PIL import Image
 
     stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Which fields a DNG of ours has, and in which directory: main (IFD0) or that of the raw picture.
+"""Build the fields of an output DNG for its two directories: main (IFD0) and raw picture.
 
 Source: DNG specification 1.4 and 1.6, chapter 4 (each tag's "Used in IFD").
 """
@@ -14,7 +14,7 @@ from rawkd.errors import OutputError
 from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
-from rawkd.files.tiff.opcodes import without_marks
+from rawkd.files.tiff.opcodes import without_bad_pixel_value
 from rawkd.files.write.xmp import XMP, packet_of
 from rawkd.photo import DoubleArray, RawPhoto, Tag
 
@@ -24,18 +24,18 @@ BACKWARD_VERSION = 50707
 OPCODE_LISTS = frozenset({51008, 51009, 51022})
 THIRD_ILLUMINANT = frozenset({52529, 52530, 52531, 52532})
 RAW_NUMBERS = OPCODE_LISTS | {50733, 50737, 50738, 50780, 50830, 51125, 52525, 52536}
-"""Of the kept fields, those of the raw picture's directory: green split, chroma blur, anti-alias strength, best quality
+"""Kept fields that belong to the raw picture's directory: green split, chroma blur, anti-alias strength, best quality
 scale, masked areas, opcode lists, default user crop, gain table map, masked sub-area."""
 WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781, 50935, 50972, 51041, 51111})
-"""Never copied: what depends on the arguments (XMP, versions, deltas of black, NoiseProfile), and what no longer holds
-(LinearizationTable, RawDataUniqueID, NoiseReductionApplied, digests)."""
-PLACES = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
-"""Fields that may repeat the location: IPTC, Photoshop, Windows' keywords, private data (maker notes), the embedded
-original."""
+"""Never copied: fields that depend on the arguments (XMP, versions, black deltas, NoiseProfile), and fields that are no
+longer valid (LinearizationTable, RawDataUniqueID, NoiseReductionApplied, digests)."""
+LOCATION_TAGS = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
+"""Fields that may contain the location: IPTC, Photoshop, Windows keywords, private data (maker notes), embedded
+original file."""
 
 
 def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
-    """Fields of IFD0 apart from those of its picture."""
+    """Return the fields of IFD0, without those of the picture stored in it."""
     capture = photo.capture
     version = max(photo.dng_version, OWN_VERSION)
     name = capture.unique_camera_model or f"{capture.make} {capture.model}".strip() or "Unknown camera"
@@ -51,7 +51,12 @@ def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_loca
 
 
 def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, ...]:
-    """Fields of the raw picture's directory apart from how its samples are stored."""
+    """Return the fields of the raw picture's directory, without those that describe the storage of its pixels.
+
+    Raises
+    ------
+    OutputError: if `noise_profile` has a length that DNG does not allow.
+    """
     area, crop, levels = photo.active_area, photo.default_crop, photo.levels
     own = [
         short(262, [32803]),
@@ -73,20 +78,20 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, 
         own.append(srational(50716, levels.row_delta_dn.tolist()))
     if noise_profile:
         if len(noise_profile) not in NOISE_PROFILE_COUNTS:
-            raise OutputError(f"a NoiseProfile of {len(noise_profile)} numbers, where a DNG holds 2, 6 or 8")
+            raise OutputError(f"a NoiseProfile of {len(noise_profile)} numbers is not allowed in a DNG, only 2, 6 or 8")
         own.append(double(51041, noise_profile))
     kept = (tag for tag in _kept(photo, strip_location=False) if tag.number in RAW_NUMBERS)
     return merged(own, kept)
 
 
 def _kept(photo: RawPhoto, strip_location: bool) -> Iterable[Tag]:
-    dropped = WRITTEN_OR_STALE | (PLACES if strip_location else frozenset())
-    tags = without_marks(photo.tags) if photo.has_new_samples else photo.tags
+    dropped = WRITTEN_OR_STALE | (LOCATION_TAGS if strip_location else frozenset())
+    tags = without_bad_pixel_value(photo.tags) if photo.has_new_samples else photo.tags
     return (tag for tag in tags if tag.number not in dropped)
 
 
 def _color(photo: RawPhoto) -> Iterable[Tag]:
-    """The source's own colour fields, or one matrix at D65."""
+    """Return the source's own colour fields, or one matrix for D65."""
     color = photo.color
     if color.tags:
         return color.tags
@@ -106,14 +111,14 @@ def _black(black_dn: DoubleArray) -> Tag:
 
 
 def _scale(pixel_aspect: float) -> tuple[float, float]:
-    """DefaultScale, horizontal and vertical: the sparser axis is stretched, no sample is thrown away."""
+    """Return DefaultScale, horizontal and vertical: the axis with fewer pixels is stretched, so that none is lost."""
     return (pixel_aspect, 1.0) if pixel_aspect >= 1 else (1.0, 1 / pixel_aspect)
 
 
 def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
-    """The oldest DNG version whose readers get the picture right.
+    """Return the oldest DNG version whose readers render the picture correctly.
 
-    16-bit lossless JPEG needs 1.1, opcode lists 1.3, a third illuminant 1.6; never below what the source demands.
+    16-bit lossless JPEG needs 1.1, opcode lists 1.3, a third illuminant 1.6. It is never lower than the source's value.
     """
     numbers = {tag.number for tag in chain(_kept(photo, strip_location=False), photo.color.tags)}
     needed = (1, 1, 0, 0)

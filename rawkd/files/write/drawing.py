@@ -1,7 +1,7 @@
-"""Line drawings, written as SVG or as PNG.
+"""Write line drawings as SVG or PNG.
 
-Plots need lines, dots and labels only, so these few primitives replace matplotlib (75 MB with its dependencies).
-Pillow, a dependency already, draws the PNGs.
+Plots need only lines, dots and labels, so these primitives replace matplotlib (75 MB with its dependencies). Pillow,
+which is a dependency anyway, draws the PNGs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 FONT = "DejaVu Sans, Verdana, sans-serif"
 PNG_SCALE = 2
-"""Pixels of a PNG for each unit of the drawing."""
+"""Pixels of a PNG per unit of the drawing."""
 SMOOTHING = 2
-"""Further pixels in each direction that are averaged to one, against jagged lines."""
+"""Oversampling along each axis before averaging, to avoid jagged lines."""
 DASH = 6.0, 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A polyline. points : (n, 2) x to the right and y downwards; width in units of the drawing."""
+    """A polyline. points : (n, 2), x to the right and y downwards; width in units of the drawing."""
 
     points: DoubleArray
     colour: str
@@ -52,7 +52,7 @@ class Dots:
 
 @dataclass(frozen=True)
 class Text:
-    """A label with its baseline's reference point at x, y; turned ones read upwards."""
+    """A label; x, y is the reference point of its baseline. A turned label reads upwards."""
 
     x: float
     y: float
@@ -67,14 +67,14 @@ Item = Line | Dots | Text
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Items on white, the later ones above; width and height in units that a browser shows as pixels."""
+    """Items on a white background, later ones on top; width and height in units that a browser shows as pixels."""
 
     width: int
     height: int
     items: tuple[Item, ...]
 
     def svg(self) -> str:
-        """The drawing as a self-contained SVG element."""
+        """Return the drawing as a self-contained SVG element."""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" width="{self.width}"'
             f' height="{self.height}" role="img" font-family="{FONT}">'
@@ -83,7 +83,7 @@ class Drawing:
         return "\n".join([head, paper, *map(_svg_of, self.items), "</svg>\n"])
 
     def png(self) -> bytes:
-        """The drawing as a PNG of twice as many pixels as units."""
+        """Return the drawing as a PNG with `PNG_SCALE` pixels per unit along each axis."""
         from PIL import Image as Images
         from PIL import ImageDraw as Draws
 
@@ -107,19 +107,21 @@ class Drawing:
 
 
 def refuse_plot(path: Path, *, overwrite: bool) -> None:
-    """Find out before any work that a plot has no good name.
+    """Check the name of a plot before any work is done.
 
     Raises
     ------
     UsageError: if the suffix is neither .svg nor .png. OutputError: if the file exists or its folder cannot be written.
     """
     if path.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(f"{path}: plots are written as .svg or .png, not as {path.suffix or 'no suffix'}")
+        raise UsageError(
+            f"{path}: a plot cannot be written as {path.suffix or 'a file without suffix'}. Use .svg or .png."
+        )
     refuse_to_overwrite(path, overwrite=overwrite)
 
 
 def write_drawing(path: Path, drawing: Drawing, *, overwrite: bool = False) -> None:
-    """Write a drawing as the suffix says.
+    """Write a drawing in the format that the suffix names.
 
     Raises
     ------
@@ -132,7 +134,7 @@ def write_drawing(path: Path, drawing: Drawing, *, overwrite: bool = False) -> N
 
 
 def below(drawings: tuple[Drawing, ...]) -> Drawing:
-    """Drawings one below the other."""
+    """Stack drawings vertically."""
     items: list[Item] = []
     top = 0
     for drawing in drawings:
@@ -164,7 +166,7 @@ def _svg_of(item: Item) -> str:
 
 
 def _strokes(line: Line) -> list[DoubleArray]:
-    """The polyline in its dashes, or whole."""
+    """Return the dashes of a dashed polyline, or the whole polyline."""
     if not line.dashed or len(line.points) < 2:
         return [line.points]
     length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line.points, axis=0).T))])

@@ -1,4 +1,4 @@
-"""Pictures as bytes for a page: JPEG without any metadata."""
+"""Encode pictures for an HTML page: JPEG without metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def jpeg_bytes(rgb: NDArray[np.uint8], quality: int) -> bytes:
-    """A JPEG of (H, W, 3) sRGB, chroma at full resolution, neither EXIF nor profile in it. quality : 1..100."""
+    """Return a JPEG of (H, W, 3) sRGB with full-resolution chroma, without EXIF and profile. quality : 1..100."""
     from PIL import Image
 
     stream = BytesIO()

@@ -1,9 +1,9 @@
-"""Lossless JPEG of one tile of a mosaic, as every DNG reader decodes it.
+"""Encode one tile of a mosaic as lossless JPEG that every DNG reader decodes.
 
-Source: ITU-T T.81, process 14 (SOF3). Predictor 1 with two interleaved components (the even and the odd columns), so
-that every sample is predicted from its own colour: the form of Adobe's converter, and the only one that rawspeed
-(darktable) reads; ready-made encoders use predictor 6 on one component. The arithmetic runs on whole tiles, and numpy
-releases the interpreter's lock in it, so tiles may be encoded in threads.
+Source: ITU-T T.81, process 14 (SOF3). We use predictor 1 with two interleaved components (even and odd columns), so
+that every pixel is predicted from its own colour. Adobe's converter writes the same form, and rawspeed (darktable)
+reads no other; existing encoders use predictor 6 on one component. The arithmetic runs on whole tiles. Numpy releases
+the interpreter lock during it, so tiles can be encoded in threads.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from numpy.typing import NDArray
 from rawkd.photo import FrameArray
 
 CODES_MAX = 16
-"""Longest Huffman code that JPEG allows, bits."""
+"""Longest Huffman code that JPEG allows, in bits."""
 COUNT_FLOOR = 2048
-"""No category is held rarer than 1 in so many: codes then stay within CODES_MAX (a code of 17 bits needs 1 in 2584)."""
+"""Each category is counted at least once in 2048 differences, which keeps codes within CODES_MAX: a 17-bit code needs a
+frequency of 1 in 2584."""
 RESERVED = 17
-"""Stands for the code of ones alone, which JPEG forbids."""
+"""Symbol for the code that consists only of ones, which JPEG forbids."""
 
 
 def encode_tile(tile: FrameArray) -> bytes:
-    """Lossless JPEG of `tile`, (H, W) uint16 of any values; W is even.
+    """Return the lossless JPEG of `tile`, (H, W) uint16 with any values; W is even.
 
-    The JPEG's frame is H x W/2 with two components of 16 bits, which is how DNG stores a one-channel tile.
+    The JPEG frame is H x W/2 with two 16-bit components, which is how DNG stores a one-channel tile.
     """
     height, width = tile.shape
     differences = np.empty((height, width), np.uint16)
@@ -47,9 +48,9 @@ def encode_tile(tile: FrameArray) -> bytes:
 
 @cache
 def _magnitudes() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint32]]:
-    """Category (T.81 table H.2) of every difference modulo 65536, the number and value of its additional bits.
+    """Return, for every difference modulo 65536, its category (T.81 table H.2) and the count and value of extra bits.
 
-    32768, alone in category 16, has none.
+    32768, the only difference in category 16, has no extra bits.
     """
     signed = np.arange(65536).astype(np.uint16).astype(np.int16).astype(np.int64)
     categories = np.frexp(np.abs(signed))[1].astype(np.uint8)
@@ -59,7 +60,7 @@ def _magnitudes() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint
 
 
 def _huffman(counts: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Canonical codes and their lengths for the categories that occur; the code of ones alone stays unused."""
+    """Return canonical codes and their lengths for the categories that occur; the code of only ones stays unused."""
     floor = -(-int(counts.sum()) // COUNT_FLOOR)
     heap: list[tuple[int, tuple[int, ...]]] = [(max(int(n), floor), (symbol,)) for symbol, n in enumerate(counts) if n]
     heap.append((0, (RESERVED,)))
@@ -81,12 +82,12 @@ def _huffman(counts: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.
 
 
 def _by_length(lengths: NDArray[np.uint8]) -> list[int]:
-    """The symbols that have a code, shortest first, in the order of their codes."""
+    """Return the symbols that have a code, in the order of their codes, shortest first."""
     return sorted(np.flatnonzero(lengths).tolist(), key=lambda symbol: (int(lengths[symbol]), symbol))
 
 
 def _headers(height: int, width: int, lengths: NDArray[np.uint8]) -> bytes:
-    """SOI, DHT, SOF3 and SOS."""
+    """Return the markers before the scan: SOI, DHT, SOF3 and SOS."""
     symbols = _by_length(lengths)
     per_length = np.bincount(lengths[symbols], minlength=CODES_MAX + 1)[1:].astype(np.uint8).tobytes()
     table = b"\x00" + per_length + bytes(symbols)
@@ -97,10 +98,10 @@ def _headers(height: int, width: int, lengths: NDArray[np.uint8]) -> bytes:
 
 
 def _packed(bits: NDArray[np.uint32], sizes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bit strings one after the other, most significant bit first, the last byte filled with ones.
+    """Concatenate the bit strings, most significant bit first; the last byte is padded with ones.
 
-    Pairs are at most 62 bits long (16 of code and 15 more, twice), hence one starts in every 64-bit word of the
-    output, and one reduction over the words puts them together.
+    Bit strings are joined in pairs of at most 62 bits (twice 16 bits of code and 15 extra bits). A pair therefore
+    starts in every 64-bit word of the output, and one reduction over the words assembles it.
     """
     pairs = bits[0::2].astype(np.uint64)
     pairs <<= sizes[1::2]
@@ -124,5 +125,5 @@ def _packed(bits: NDArray[np.uint32], sizes: NDArray[np.uint8]) -> NDArray[np.ui
 
 
 def _stuffed(stream: NDArray[np.uint8]) -> bytes:
-    """`stream` with a zero after every 0xFF, as T.81 B.1.1.5 asks."""
+    """Insert a zero after every 0xFF, as T.81 B.1.1.5 requires."""
     return np.insert(stream, np.flatnonzero(stream == 0xFF) + 1, 0).tobytes()

@@ -1,4 +1,4 @@
-"""Rendered pictures: 16- or 8-bit TIFF and PNG, 8-bit JPEG, each upright, with sRGB profile, EXIF, GPS and XMP.
+"""Write rendered pictures: 16- or 8-bit TIFF and PNG, 8-bit JPEG; upright, with sRGB profile, EXIF, GPS and XMP.
 
 Sources: TIFF 6.0; PNG third edition, 11.3 (iCCP, eXIf, iTXt); JPEG APP1 and APP2 by EXIF 2.32 and ICC.1, annex B; XMP
 part 3 (tag 700, APP1 and iTXt).
@@ -23,14 +23,14 @@ from rawkd.files.tiff.exif import exif_block, merged, rendered_root
 from rawkd.files.tiff.ifd import UNDEFINED, OutputIfd, integers, long, raw_bytes, short, write_tiff
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.icc import srgb_profile
-from rawkd.files.write.xmp import XMP, captions_only, packet_of, without_places
+from rawkd.files.write.xmp import XMP, captions_only, packet_of, without_location
 from rawkd.photo import Capture, Tag
 
 RgbArray = NDArray[np.uint8] | NDArray[np.uint16]
 
 FORMATS = {suffix: name for suffix, name in FORMAT_OF_SUFFIX.items() if name != "dng"}
 FULL_CHROMA_QUALITY = 90
-"""JPEG keeps the chroma at full resolution above this quality, at half of it up to here."""
+"""JPEG stores chroma at full resolution above this quality, and at half resolution up to it."""
 JPEG_SIDE_MAX = 65500
 APP1_BYTES_MAX = 65535 - 2 - 6
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
@@ -38,10 +38,10 @@ APP1_XMP_BYTES_MAX = 65535 - 2 - len(XMP_NAME)
 PNG_EXIF_BYTES_MAX = 2**24
 STRIP_BYTES = 2**20
 RATINGS, TITLES, IPTC = frozenset({18246, 18249}), frozenset(range(40091, 40096)), 33723
-"""Fields that people wrote: stars and percent; titles and keywords of Windows; IPTC, which only a TIFF can hold."""
+"""User-written fields: ratings in stars and percent; titles and keywords of Windows; IPTC (TIFF only)."""
 DEFLATE, HORIZONTAL_DIFFERENCE, DEFLATE_LEVEL = 8, 2, 1
 PNG_LEVEL, PNG_RUN_LENGTH, PNG_FILTER_SUB = 1, 3, 16
-"""Four times as fast as the library's defaults on 16-bit pictures, and a little smaller (measured)."""
+"""On 16-bit pictures four times faster than the library's defaults, and slightly smaller (measured)."""
 
 
 def write_image(
@@ -62,32 +62,36 @@ def write_image(
     Parameters
     ----------
     rgb : (H, W, 3) encoded sRGB over the full range of uint8, or of uint16 for TIFF and PNG.
-    capture : becomes EXIF, and GPS unless `strip_location`. Fields that describe the raw picture are replaced.
+    capture : source of EXIF and, unless `strip_location`, of GPS. Fields that describe the raw picture are replaced.
     jpeg_quality : 1 to 100.
-    software : who wrote the file.
-    tags : the source's fields, of which those are kept that people wrote: ratings, titles, keywords, XMP, IPTC.
-    xmp : a sidecar's packet, in place of the source's. Edits of the raw picture are left out of either
+    strip_location : leave out GPS and fields that may repeat it.
+    software : name and version of the program, for the Software tag.
+    tags : fields of the source; only user-written ones are kept: ratings, titles, keywords, XMP, IPTC.
+    xmp : packet of a sidecar, used instead of the source's. Edits of the raw picture are removed from either
         (`captions_only`).
-    threads : to compress with; None is one for each core that the process may use.
+    threads : number of threads for compression; None is one for each core that the process may use.
 
     Returns
     -------
-    A warning for what the picture could not hold.
+    A warning for each thing that the picture cannot store.
 
     Raises
     ------
-    UsageError: if the suffix or the quality is none of these, or a JPEG is to hold 16 bits.
-    OutputError: if the file exists and `overwrite` is false, or cannot be written.
+    UsageError: if suffix, pixels or quality are not supported, or 16 bits are given for a JPEG.
+    OutputError: if the file exists and `overwrite` is false, or if it cannot be written.
     """
     file_format = FORMATS.get(path.suffix.lower())
     if file_format is None:
-        raise UsageError(f"{path}: pictures are written as {' '.join(FORMATS)}, not as {path.suffix or 'no suffix'}")
+        suffix = path.suffix or "a file without suffix"
+        raise UsageError(f"{path}: a picture cannot be written as {suffix}. Use one of {' '.join(FORMATS)}.")
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
-        raise UsageError(f"{path}: a picture is (H, W, 3) of 8 or 16 bits, not {rgb.dtype} {rgb.shape}")
+        raise UsageError(f"{path}: a picture must be (H, W, 3) uint8 or uint16, not {rgb.dtype} {rgb.shape}")
     if file_format == "jpeg" and (rgb.dtype != np.uint8 or not 1 <= jpeg_quality <= 100):
-        raise UsageError(f"{path}: a JPEG has 8 bits and a quality of 1 to 100, not {rgb.dtype} and {jpeg_quality}")
+        raise UsageError(f"{path}: a JPEG needs uint8 and quality 1 to 100, not {rgb.dtype} and {jpeg_quality}")
     if file_format == "jpeg" and max(rgb.shape) > JPEG_SIDE_MAX:
-        raise OutputError(f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels do not fit a JPEG; write a .tif or .png")
+        raise OutputError(
+            f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels are too large for a JPEG. Write a .tif or .png."
+        )
     packet, warnings = _packet(tags, xmp, strip_location, APP1_XMP_BYTES_MAX if file_format == "jpeg" else None)
     wanted = RATINGS | (frozenset() if strip_location else TITLES)
     captions = [tag for tag in tags if tag.number in wanted]
@@ -112,15 +116,15 @@ def write_image(
 def _packet(
     tags: tuple[Tag, ...], xmp: bytes | None, strip_location: bool, limit_bytes: int | None
 ) -> tuple[bytes, tuple[str, ...]]:
-    """The XMP packet of the picture, empty where there is none, and a warning where it cannot be kept."""
+    """Return the XMP packet of the picture, empty if there is none, and a warning if it cannot be kept."""
     try:
         packet = captions_only(packet_of(tags, xmp, strip_location=False))
     except ValueError as error:
         return b"", (f"the photo's XMP was not embedded: {error}",)
     if strip_location:
-        packet = without_places(packet)
+        packet = without_location(packet)
     if limit_bytes is not None and len(packet) > limit_bytes:
-        return b"", ("the photo's XMP was not embedded: a JPEG holds 64 KiB of it, write a TIFF or PNG to keep it",)
+        return b"", ("the photo's XMP was not embedded: a JPEG holds at most 64 KiB. Write a TIFF or PNG to keep it.",)
     return packet, ()
 
 
@@ -131,7 +135,7 @@ def _write_tiff(
     directories: dict[int, tuple[OutputIfd, ...]],
     threads: int,
 ) -> None:
-    """Strips of about a megabyte, horizontally differenced and deflated in threads."""
+    """Write strips of about 1 MiB, horizontally differenced and deflated in threads."""
     import imagecodecs
 
     height, width, _ = rgb.shape
@@ -162,7 +166,7 @@ def _write_tiff(
 
 
 def _write_png(stream: BinaryIO, rgb: RgbArray, exif: bytes, xmp: bytes) -> None:
-    """The library's PNG with the profile, the EXIF and the XMP set in behind its header."""
+    """Write the library's PNG with profile, EXIF and XMP inserted after its header."""
     import imagecodecs
 
     encoded = memoryview(
@@ -186,7 +190,7 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 def _write_jpeg(stream: BinaryIO, rgb: RgbArray, exif: bytes, xmp: bytes, quality: int) -> None:
     from PIL import Image
 
-    encoded = io.BytesIO()  # Pillow, given a file, does not notice that a full disk took only a part
+    encoded = io.BytesIO()  # when Pillow writes to a file, it does not notice a disk that fills up
     Image.fromarray(rgb).save(
         encoded,
         "JPEG",

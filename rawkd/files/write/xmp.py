@@ -1,6 +1,6 @@
-"""The XMP packet of an output: the source's or the sidecar's, without places on request, or only what people wrote.
+"""Choose and filter the XMP packet of an output: source or sidecar, without location, or user-written captions only.
 
-Sources: ISO 16684-1 (XMP part 1, data model and RDF); IPTC photo metadata standard 2023.1 for the names of places.
+Sources: ISO 16684-1 (XMP part 1, data model and RDF); IPTC photo metadata standard 2023.1 for the location properties.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ KEPT: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
 }
-"""Prefix -> namespace and the properties of it that stay true of a rendered picture; none named means all of them."""
+"""Prefix -> namespace and its properties that stay valid for a rendered picture; an empty set means all of them."""
 DROPPED = frozenset({"{http://purl.org/dc/elements/1.1/}format"})
-PLACE_IN_XMP = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
-"""Names of XMP properties that tell a place: exif's and drones' coordinates, Photoshop's and IPTC's names of places."""
+LOCATION_PROPERTY = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
+"""Names of XMP properties that give a location: coordinates of EXIF and drones, place names of Photoshop and IPTC."""
 LOCATION_IN_XMP = re.compile(
     rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)"""
-    % {b"name": PLACE_IN_XMP},
+    % {b"name": LOCATION_PROPERTY},
     re.S,
 )
 COORDINATES = re.compile(rb"gps|latitude|longt?itude", re.I)
@@ -47,29 +47,31 @@ TAIL = '<?xpacket end="w"?>'
 
 
 def packet_of(tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool) -> bytes:
-    """The sidecar's packet, else that of the source's tags; empty where there is none.
+    """Return the sidecar's packet, else that of the source's tags; empty if there is none.
 
-    On request without places, and empty where coordinates remain in a form that is not understood.
+    Parameters
+    ----------
+    strip_location : remove the location; the result is empty if coordinates remain in a form that is not understood.
     """
     packet = sidecar if sidecar is not None else next((tag.data for tag in tags if tag.number == XMP), b"")
-    return without_places(packet) if strip_location else packet
+    return without_location(packet) if strip_location else packet
 
 
-def without_places(packet: bytes) -> bytes:
-    """The packet without coordinates and names of places; empty where coordinates remain."""
+def without_location(packet: bytes) -> bytes:
+    """Return the packet without coordinates and place names; empty if coordinates remain."""
     packet = LOCATION_IN_XMP.sub(b"", packet)
-    return b"" if COORDINATES.search(packet.replace(b"\0", b"")) else packet  # in another form, or in UTF-16
+    return b"" if COORDINATES.search(packet.replace(b"\0", b"")) else packet  # left in another form, or in UTF-16
 
 
 def captions_only(packet: bytes) -> bytes:
-    """A packet with what people wrote of a photo: rating, label, title, caption, keywords, rights, places.
+    """Return a packet with only the user-written properties: rating, label, title, caption, keywords, rights, places.
 
-    Edits of the raw picture, its size and its orientation are left out: a program would apply them to the rendered
-    picture again. Empty where the packet has nothing else.
+    Edits of the raw picture, its size and its orientation are removed, since a program would apply them to the rendered
+    picture again. The result is empty if nothing else remains.
 
     Raises
     ------
-    ValueError: if the packet is no XML of XMP, or declares a document type.
+    ValueError: if the packet is not valid XML, or declares a document type.
     """
     if not packet.strip(b"\0 \r\n\t"):
         return b""
@@ -82,7 +84,7 @@ def captions_only(packet: bytes) -> bytes:
         values = {key: old.attrib[key] for old in top for key in old.attrib if _is_caption(key)}
         return _packet(values, kept).encode("utf-8") if kept or values else b""
     except (ElementTree.ParseError, RecursionError, UnicodeError) as error:
-        raise ValueError(f"it is no XML ({error})") from error
+        raise ValueError(f"it is not valid XML ({error})") from error
 
 
 def _is_caption(name: str) -> bool:
@@ -92,7 +94,7 @@ def _is_caption(name: str) -> bool:
 
 
 def _packet(values: dict[str, str], properties: dict[str, ElementTree.Element]) -> str:
-    """An XMP packet of one description; of one name the attribute wins."""
+    """Return an XMP packet with one description; an attribute takes precedence over an element of the same name."""
     for prefix, namespace in (("x", META), ("rdf", RDF), *((key, value[0]) for key, value in KEPT.items())):
         ElementTree.register_namespace(prefix, namespace)
     meta = ElementTree.Element(f"{{{META}}}xmpmeta")
