@@ -13,6 +13,7 @@ from synthetic_dng import write_dng as write_with_tags
 from tiny_models import blur, make_model
 
 from rawkd.cli import main
+from rawkd.cli.inspect.text import _noise
 from rawkd.files.read.camera_settings import CameraSettings
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import Capture
@@ -63,7 +64,7 @@ def test_groups_and_units(photo: Path, family: Path, capfd: pytest.CaptureFixtur
     found = shown(photo, family, capfd)
     assert found["camera"] == "Rawkd One"
     assert (found["ISO"], found["exposure time"]) == ("1600", "1/100 s")
-    assert found["lens"] == found["taken"] == "unknown"
+    assert not {"lens", "taken", "baseline exposure", "unknown"} & set(found)  # the file does not state them
     assert found["picture"] == "296 x 200 pixels at 4, 2 of the active area"
     assert found["active area"].startswith("301 x 203 pixels at ")
     assert (found["black"], found["white"], found["bits"]) == ("512 DN", "16000 DN", "14")
@@ -77,16 +78,48 @@ def test_groups_and_units(photo: Path, family: Path, capfd: pytest.CaptureFixtur
     assert gain == pytest.approx(noise["gain"][1], rel=5e-3)
     assert read_dn == pytest.approx(np.sqrt(noise["read_variance"][1]) * (16000 - 512), rel=5e-3)
     assert noise["read_variance"][1] == pytest.approx(READ_VARIANCE, rel=1)
-    for name, signal in (("mid_grey", 0.18), ("shadows", 0.01)):
+    for name, signal, line in (("mid_grey", 0.18, "signal-to-noise"), ("shadows", 0.01, "in the shadows")):
         snr = signal / np.sqrt(noise["gain"][1] * signal + noise["read_variance"][1])
         assert noise[f"snr_{name}"] == pytest.approx(snr)
-        shown_snr = found[f"SNR in {name.replace('_', ' ')}"]
+        shown_snr = found[line]
         assert float(shown_snr.split(" : 1")[0]) == pytest.approx(snr, rel=0.05)  # two digits
         assert f"({20 * np.log10(snr):.0f} dB)" in shown_snr
     # the variance at mid grey, as shot noise of a full frame (1.2e-5 at ISO 100), to the next third of a stop: 12 %
     iso = 100 * (noise["gain"][1] + noise["read_variance"][1] / 0.18) / 1.2e-5
     assert noise["full_frame_iso"] == pytest.approx(iso, rel=0.13)
     assert found["comparable to"] == f"ISO {noise['full_frame_iso']} of a full-frame camera"
+
+
+def test_facts_that_a_file_does_not_state_have_no_line(
+    tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A camera and an ISO that are unknown are said, because rawkd uses them; a frame without a border is one line."""
+    path = write_with_tags(tmp_path / "a.dng", flat_frame(128, 128), tags={271: None, 272: None, 50708: None})
+    found = shown(path, family, capfd)
+    assert [name for name, value in found.items() if value == "unknown"] == ["camera", "ISO"]
+    assert found["picture"] == "128 x 128 pixels"
+    assert not {"active area", "frame", "aperture", "focal length", "taken"} & set(found)
+    assert (found["clipping"], found["known defects"]) == ("at white", "none")
+
+
+def test_the_date_has_hyphens(tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write_with_tags(tmp_path / "a.dng", flat_frame(128, 128), tags={306: (ASCII, "2026:03:26 21:16:32")})
+    assert shown(path, family, capfd)["taken"] == "2026-03-26 21:16:32"
+
+
+def test_noise_in_words_and_as_an_option(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The line that `--noise` takes, one number for planes that are alike, and the source in words."""
+    found, noise = shown(photo, family, capfd), record_of(photo, family, capfd)["noise"]
+    assert isinstance(noise, dict)
+    gain, read = (float(text) for text in found["as an option"].removeprefix("--noise ").split(","))
+    assert (gain, read) == pytest.approx((noise["gain"][1], noise["read_variance"][1]), rel=5e-3)
+    record = {"noise": noise | {"source": "blind"}, "noise_profile": [], "row_noise": None}
+    rows = dict(_noise(record | {"noise": record["noise"] | {"read_noise_dn": [0.793, 0.797, 0.797, 0.795]}}))
+    assert rows["read noise"].startswith("0.797 DN, ")
+    assert rows["source"] == "measured in the pixels of the photo (blind)"
+    assert "NoiseProfile" not in rows
+    rows = dict(_noise(record | {"noise": record["noise"] | {"read_noise_dn": [4.95, 4.89, 4.89, 4.0]}}))
+    assert rows["read noise"].startswith("4.95 4.89 4.89 4 DN (R Gr Gb B)")
 
 
 def test_json_keeps_its_keys(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:

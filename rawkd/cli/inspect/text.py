@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,14 @@ Record = dict[str, Any]
 Rows = list[tuple[str, str]]
 Matrix = Sequence[Sequence[float]]
 UNKNOWN = "unknown"
+ALIKE = 1.05
+"""Ratio of the largest to the least of the planes up to which one number, of the greens, stands for all four."""
+SOURCES = {
+    "blind": "measured in the pixels of the photo (blind)",
+    "profile": "the NoiseProfile of the file (profile)",
+    "iso": "guessed from the ISO (iso)",
+}
+"""Noise sources in words; others say it themselves."""
 SURE, UNSURE = 0.8, 0.3
 """Confidence from which it is called high, and below which low: as `rawkd.sensor.choose_noise` acts on it."""
 UPRIGHT = {
@@ -25,7 +34,10 @@ UPRIGHT = {
 
 
 def text_of(record: Record) -> str:
-    """Return the facts of `rawkd.cli.inspect.facts.facts_of` in groups of aligned lines."""
+    """Return the facts of `rawkd.cli.inspect.facts.facts_of` in groups of aligned lines.
+
+    Facts that the file does not state have no line, except camera and ISO.
+    """
     groups = {
         "Camera": _camera(record),
         "Exposure": _exposure(record),
@@ -49,7 +61,9 @@ def _heading(text: str) -> str:
 
 
 def _camera(record: Record) -> Rows:
-    rows = [("camera", record["camera"]), ("lens", record["lens"] or "")]
+    rows = [("camera", record["camera"])]
+    if record["lens"]:
+        rows.append(("lens", record["lens"]))
     if record["shutter_count"]:
         rows.append(("shutter count", f"{record['shutter_count']}"))
     return rows
@@ -65,13 +79,16 @@ def _exposure(record: Record) -> Rows:
         ("exposure time", shutter(record["exposure_s"]) if record["exposure_s"] else ""),
         ("aperture", f"f/{record['aperture']:.2g}" if record["aperture"] else ""),
         ("focal length", f"{record['focal_length_mm']:.3g} mm" if record["focal_length_mm"] else ""),
-        ("taken", record["datetime"] or ""),
+        ("taken", _date(record["datetime"] or "")),
+        ("NR in camera", record["noise_reduction"] or ""),
+        ("long-exposure NR", record["long_exposure_noise_reduction"] or ""),
     ]
-    if record["noise_reduction"]:
-        rows.append(("NR in camera", record["noise_reduction"]))
-    if record["long_exposure_noise_reduction"]:
-        rows.append(("long-exposure NR", record["long_exposure_noise_reduction"]))
-    return rows
+    return [(name, value) for name, value in rows if value]
+
+
+def _date(text: str) -> str:
+    """The date of EXIF, 2026:03:26, with hyphens."""
+    return re.sub(r"^(\d{4}):(\d\d):(\d\d)\b", r"\1-\2-\3", text)
 
 
 def shutter(exposure_s: float) -> str:
@@ -81,25 +98,35 @@ def shutter(exposure_s: float) -> str:
 
 def _sensor(record: Record) -> Rows:
     shown, active, frame = record["default_crop"], record["active_area"], record["frame"]
+    is_whole_frame = shown[2:] == active[2:] == frame
     rows = [
-        ("picture", f"{_size(shown)} pixels at {shown[0]}, {shown[1]} of the active area"),
-        ("active area", f"{_size(active)} pixels at {active[0]}, {active[1]} of the frame"),
-        ("frame", f"{frame[0]} x {frame[1]} pixels"),
+        ("picture", f"{_size(shown)} pixels" + ("" if is_whole_frame else f" at {_corner(shown)} of the active area"))
+    ]
+    if not is_whole_frame:
+        rows += [
+            ("active area", f"{_size(active)} pixels at {_corner(active)} of the frame"),
+            ("frame", f"{frame[0]} x {frame[1]} pixels"),
+        ]
+    if record["pixel_aspect"] != 1:
+        rows.append(("pixel aspect", f"{record['pixel_aspect']:.3g} (width / height)"))
+    return [
+        *rows,
         ("CFA", record["cfa"]),
         ("orientation", UPRIGHT[record["orientation"]]),
         ("bits", f"{record['bits']}"),
         ("black", _black(record)),
         ("white", f"{record['white_dn']:g} DN"),
         ("clipping", _clipping(record)),
-        ("known defects", f"{record['known_defects']} pixels"),
+        ("known defects", f"{record['known_defects']} pixels" if record["known_defects"] else "none"),
     ]
-    if record["pixel_aspect"] != 1:
-        rows.insert(5, ("pixel aspect", f"{record['pixel_aspect']:.3g} (width / height)"))
-    return rows
 
 
 def _size(rect: Sequence[int]) -> str:
     return f"{rect[2]} x {rect[3]}"
+
+
+def _corner(rect: Sequence[int]) -> str:
+    return f"{rect[0]}, {rect[1]}"
 
 
 def _black(record: Record) -> str:
@@ -112,6 +139,8 @@ def _black(record: Record) -> str:
 
 def _clipping(record: Record) -> str:
     sites = record["site_saturation_dn"]
+    if sites is None and record["saturation_dn"] == record["white_dn"]:
+        return "at white"
     value = f"{record['saturation_dn']:g}" if sites is None else _sites(sites)
     share = record["saturation_dn"] / record["white_dn"]
     return f"{value} DN" + (f" ({share:.1%} of white)" if share < 1 else "")
@@ -124,11 +153,13 @@ def _sites(values: Matrix) -> str:
 
 
 def _color(record: Record) -> Rows:
-    return [
+    rows = [
         ("as-shot neutral", _numbers(record["as_shot_neutral"])),
         ("camera from XYZ", "; ".join(_numbers(row) for row in record["camera_from_xyz"])),
-        ("baseline exposure", f"{record['baseline_exposure']:+.2g} EV" if record["baseline_exposure"] else "0 EV"),
     ]
+    if record["baseline_exposure"]:
+        rows.append(("baseline exposure", f"{record['baseline_exposure']:+.2g} EV"))
+    return rows
 
 
 def _numbers(values: Sequence[float], digits: int = 4) -> str:
@@ -139,26 +170,26 @@ def _noise(record: Record) -> Rows:
     noise = record["noise"]
     confidence = noise["confidence"]
     word = "high" if confidence >= SURE else "medium" if confidence >= UNSURE else "low"
-    return [
-        ("gain", _planes(noise["gain"])),
-        (
-            "read noise",
-            f"{_planes(noise['read_noise_dn'], ' DN')}, greens {noise['read_variance'][1] ** 0.5:.3g} of white",
-        ),
-        ("SNR in mid grey", _ratio(noise["snr_mid_grey"])),
-        ("SNR in shadows", f"{_ratio(noise['snr_shadows'])} at 1 % of white"),
+    rows = [
         ("comparable to", f"ISO {noise['full_frame_iso']} of a full-frame camera"),
-        ("source", noise["source"]),
+        ("signal-to-noise", f"{_ratio(noise['snr_mid_grey'])} in mid grey, 18 % of white"),
+        ("in the shadows", f"{_ratio(noise['snr_shadows'])} at 1 % of white"),
+        ("gain", _planes(noise["gain"])),
+        ("read noise", f"{_planes(noise['read_noise_dn'], ' DN')}, {noise['read_variance'][1] ** 0.5:.2%} of white"),
+        ("as an option", f"--noise {noise['gain'][1]:.3g},{noise['read_variance'][1]:.3g}"),
+        ("source", SOURCES.get(noise["source"], noise["source"])),
         ("confidence", f"{word} ({confidence:.2f})"),
-        ("NoiseProfile", _numbers(record["noise_profile"], 3) or "none"),
-        ("row noise", _row_noise(record["row_noise"])),
     ]
+    if record["noise_profile"]:
+        rows.append(("NoiseProfile", _numbers(record["noise_profile"], 3)))
+    return [*rows, ("row noise", _row_noise(record["row_noise"]))]
 
 
 def _planes(values: Sequence[float], unit: str = "") -> str:
-    """Three digits of R, Gr, Gb, B; one number where they are alike."""
-    shown = [f"{value:.3g}" for value in values]
-    return f"{shown[0]}{unit}" if len(set(shown)) == 1 else f"{' '.join(shown)}{unit} (R Gr Gb B)"
+    """Three digits of R, Gr, Gb, B; that of the greens where all are alike."""
+    if max(values) <= ALIKE * min(values):
+        return f"{values[1]:.3g}{unit}"
+    return f"{' '.join(f'{value:.3g}' for value in values)}{unit} (R Gr Gb B)"
 
 
 def _ratio(snr: float) -> str:
