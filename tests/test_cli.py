@@ -322,8 +322,17 @@ def test_models(family: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert all(row[end - 1] != " " and row[end : end + 1] in ("", " ") for end in ends), row
     assert "ISO 80-4000" in rows[0]  # gains 1e-5 to 5e-4 over 1.2e-5, which a full frame has at ISO 100
     assert "1e-05 .. 0.0005" in rows[0]
+    card = family / "tiny-low" / "card.json"
+    files = [{"file": f"{number}.jpg", "licence": "CC0"} for number in range(3)] + [
+        {"file": "a.jpg", "use": "held out"}
+    ]
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"data": files, "recipe": {"name": "small", "steps": 9}}))
     assert main(["models", "--model", str(family), "--verbose"]) == 0
-    assert "Apache-2.0" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert "Apache-2.0" in printed
+    assert "data     4 files (--json lists them): 3 CC0; 1 held out\n" in printed
+    assert "recipe   small, made " in printed
+    assert '["generated"]' in printed  # a card without a list of files
     assert main(["models", "--model", str(family), "--json"]) == 0
     assert [json.loads(line)["name"] for line in capfd.readouterr().out.splitlines()] == ["tiny-low", "tiny-high"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -119,8 +120,8 @@ def _details(card: ModelCard) -> list[str]:
         f"anchor   gain {card.anchor.gain:g}, read variance {card.anchor.read_variance:g}",
         f"tile     {card.tile} packed pixels, halo {card.halo}, stride {card.stride}",
         f"licence  {card.licence}",
-        f"data     {json.dumps(card.data)}",
-        f"recipe   {json.dumps(card.recipe)}, seeds {json.dumps(card.seeds)}, commit {card.commit}, {card.created}",
+        f"data     {_summary(card.data)}",
+        f"recipe   {_summary(card.recipe)}, made {card.created} at commit {card.commit}",
         f"folder   {card.directory}",
     ]
     noise = "sigma" if card.is_for_pictures else "gain"
@@ -129,3 +130,15 @@ def _details(card: ModelCard) -> list[str]:
         for strength, measures in card.metrics.items()
     ]
     return lines + [f"limit    {limit}" for limit in card.limits]
+
+
+def _summary(origin: Any) -> str:
+    """Data or a recipe of a card in one line: names and numbers of files. `--json` has the rest."""
+    if isinstance(origin, dict) and isinstance(origin.get("name"), str):
+        return str(origin["name"])
+    if not isinstance(origin, list) or not all(isinstance(one, dict) for one in origin):
+        return json.dumps(origin)
+    counted = Counter(str(one.get("licence") or one.get("use") or "no licence stated") for one in origin)
+    return f"{len(origin)} files (--json lists them): " + "; ".join(
+        f"{number} {what}" for what, number in counted.most_common()
+    )
