@@ -261,7 +261,7 @@ def test_a_run_becomes_a_model_of_pictures(model: Path, trained: Path, capsys: p
     assert "for grey pictures with additive white Gaussian noise of sigma 50" in (model / "README.md").read_text()
     assert "packed" not in (model / "README.md").read_text()
     assert main(["models", "--model", str(model)]) == 0
-    assert "tiny-grey-50  student  grey sigma 50 .. 50" in capsys.readouterr().out
+    assert "tiny-grey-50 grey pictures sigma 50 .. 50" in " ".join(capsys.readouterr().out.split())
 
 
 def test_it_is_no_raw_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -464,8 +464,8 @@ def test_a_compiled_network_learns_the_same(folder: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("breaks", "torch cannot compile the network here (no C++ compiler): leave out --compile"),
-        ("halves", "compiles the network to another one here (its gradient of"),
+        ("breaks", "torch cannot compile the network here (no C++ compiler). Leave out --compile."),
+        ("halves", "compiles the network wrongly on this machine (its gradient of"),
     ],
 )
 def test_a_compiler_that_errs_is_named(
