@@ -119,7 +119,7 @@ def _write_dng(
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
         if photo.dropped:
-            warnings += (f"not kept in the DNG: {', '.join(photo.dropped)}",)
+            warnings += (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.",)
         write_dng(
             output,
             photo,

@@ -145,7 +145,7 @@ def test_neighbours_get_the_same_noise_and_student_in_any_order_of_work(run: Run
         (photo["student"], json.dumps(photo["noise"])) for photo in first["photos"] if photo["series"].count("1600")
     }
     assert len(shared) == 1
-    assert "pooled over 8" in next(iter(shared))[1]
+    assert "mean of 8 photos" in next(iter(shared))[1]
     unknown = next(photo for photo in first["photos"] if photo["input"].endswith("unknown.dng"))
     assert (unknown["series"], unknown["noise"]["source"]) == ("", "profile")
 

@@ -215,4 +215,4 @@ class TestRealFile:
         assert photo.noise_profile[0] == pytest.approx(4.17e-4, rel=1e-3)
         assert noise.source == "profile, lowered by the pixels"
         assert 1e-4 < noise.green_gain < 3.2e-4
-        assert any("compressed with loss" in warning for warning in warnings)
+        assert any("lossy compression" in warning for warning in warnings)

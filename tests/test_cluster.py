@@ -97,7 +97,7 @@ def test_a_worker_that_dies_costs_nothing(
     assert not left_over(tmp_path / "out")
     noise = next(outcome for outcome in heard if outcome.status is Status.DONE)
     assert noise.report is not None
-    assert "pooled over 8" in noise.report["noise"]["source"]
+    assert "mean of 8 photos" in noise.report["noise"]["source"]
     assert len({outcome.report["student"] for outcome in heard if outcome.report}) == 1
 
     command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "local"), "--model", str(family), "-q"]

@@ -342,7 +342,7 @@ def test_what_is_dropped_is_said_once(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
     options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
     said = process_file(tmp_path / "a.cr2", tmp_path / "a.dng", options).warnings
-    assert said == ("not kept in the DNG: maker notes, opcode list 1",)
+    assert said == ("not copied to the DNG: maker notes, opcode list 1. Keep the original file.",)
     assert process_file(tmp_path / "a.cr2", tmp_path / "a.png", options).warnings == ()
 
 

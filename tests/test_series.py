@@ -46,7 +46,7 @@ def test_the_order_does_not_matter_to_the_last_bit(values: list[tuple[float, flo
 def test_equal_estimates_give_themselves() -> None:
     noise, used = pool_noise([model(1e-3)] * 5)
     assert noise.green_gain == pytest.approx(1e-3, rel=1e-12)
-    assert noise.source == "blind, pooled over 5"
+    assert noise.source == "blind, mean of 5 photos"
     assert used == 5
 
 

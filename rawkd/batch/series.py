@@ -131,7 +131,7 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     counted = Counter(model.source for model, _ in near)
     source = min(counted, key=lambda name: (-counted[name], name))
     if source != GUESSED:
-        source = f"{source}, pooled over {len(near)}"
+        source = f"{source}, mean of {len(near)} photos" if len(near) > 1 else f"{source}, of 1 photo"
     return NoiseModel(gain, read, source, mean([model.confidence for model, _ in near])), len(near)
 
 

@@ -191,7 +191,10 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
         source="blind, capped by ISO",
         confidence=min(model.confidence, 0.5),
     )
-    message = f"the pixels look {1 / factor:.1f} times noisier than such cameras are at this ISO, and were not believed"
+    message = (
+        f"the pixels look {1 / factor:.1f} times noisier than any such camera is at this ISO, so rawkd lowered the"
+        " estimate to what such cameras have"
+    )
     return capped, (message, *_correlation(estimate))
 
 
@@ -200,8 +203,8 @@ def _remarks(estimate: NoiseEstimate) -> tuple[str, ...]:
     remarks: tuple[str, ...] = ()
     if estimate.confidence < SOME_CONFIDENCE:
         remarks += (
-            "the picture has little smooth area to estimate the noise from, so the noise may be overestimated: if the"
-            f" result is too soft, lower --strength; else {ADVICE}",
+            "the picture has little smooth area to measure the noise in, so the noise may be overestimated. If the"
+            f" result is too soft, lower --strength, or {ADVICE}",
         )
     if not estimate.read_known and estimate.shadow_error > UNSURE_SHADOWS:
         remarks += (
@@ -221,5 +224,5 @@ def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
 def _correlation(estimate: NoiseEstimate) -> tuple[str, ...]:
     if not estimate.correlated:
         return ()
-    message = "neighbouring pixels share their noise: the file was compressed with loss or denoised before"
-    return (f"{message}, and may come out blotchy: a lower --strength hides that",)
+    message = "neighbouring pixels share their noise, as after lossy compression or noise reduction in the camera"
+    return (f"{message}. If the result is blotchy, lower --strength.",)

@@ -78,10 +78,12 @@ def read_profile(path: Path) -> CameraProfile:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise NoiseError(
-            f"{path}: the calibration file cannot be read ({error}); name one that `rawkd calibrate` wrote"
+            f"{path}: the calibration file cannot be read ({error.strerror}). Give a file that `rawkd calibrate` wrote."
         ) from error
+    except ValueError as error:
+        raise NoiseError(f"{path}: this is no calibration file. Give a file that `rawkd calibrate` wrote.") from error
     try:
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise NoiseError(f"{path}: no calibration file of version {VERSION}; {ADVICE}")

@@ -66,15 +66,17 @@ def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, .
     """
     rows = measure_rows(photo)
     if rows is None:
-        return photo, ("there are no rows to measure row noise from, so none was removed",) if remove else ()
+        return photo, (
+            "--rows removed nothing: the photo is too small, or constant where row noise is measured",
+        ) if remove else ()
     if remove and rows.offset_dn is not None:
         return replace(photo, row_offset_dn=rows.offset_dn), ()
     if not (rows.shown and rows.share > WARNING_SHARE):
         return photo, ()
-    message = f"rows share noise of {rows.share:.2f} times that of single pixels (measured in the {rows.source})"
+    message = f"row noise (stripes) of {rows.share:.2f} times the noise of single pixels, measured in the {rows.source}"
     if rows.offset_dn is not None:
-        return photo, (f"{message}: --rows removes it",)
-    return photo, (f"{message}, and no masked pixels show how to remove it",)
+        return photo, (f"{message}. --rows removes it.",)
+    return photo, (f"{message}. rawkd cannot remove it: no masked pixels show it.",)
 
 
 def measure_rows(photo: RawPhoto) -> RowNoise | None:
