@@ -134,7 +134,7 @@ def test_maps_are_read_strictly(tmp_path: Path) -> None:
 def test_a_calibration_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
     """No error number of the system; another sentence for a file that is none."""
     path = tmp_path / "none.json"
-    with pytest.raises(NoiseError, match="cannot be read .No such file or directory.") as caught:
+    with pytest.raises(NoiseError, match=r"cannot be read \(No such file or directory\)") as caught:
         read_profile(path)
     assert (str(caught.value).count("none.json"), "Errno" in str(caught.value)) == (1, False)
     path.write_text("no JSON")

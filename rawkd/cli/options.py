@@ -27,9 +27,15 @@ METHODS = ("bilinear", "malvar", "menon")
 MODEL = click.option(
     "--model", metavar="TIER|NAME|DIR", help="Choose a tier (fast, balanced, best) or another model.  [default: fast]"
 )
-STRENGTH = click.option("--strength", type=PART, default=1.0, show_default=True, help="Remove this part of the noise.")
+STRENGTH = click.option(
+    "--strength", type=PART, default=1.0, show_default=True, help="Remove this part of the noise: 0 none, 1 all."
+)
 LUMA = click.option(
-    "--luma", type=PART, default=1.0, show_default=True, help="Remove this part of the luminance noise (grain)."
+    "--luma",
+    type=PART,
+    default=1.0,
+    show_default=True,
+    help="Remove this part of the luminance noise: 0 keeps the grain.",
 )
 CHROMA = click.option(
     "--chroma", type=PART, default=1.0, show_default=True, help="Remove this part of the colour noise."
