@@ -10,6 +10,7 @@ Exits 1 if there is one.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ from rawkd.photo import RawPhoto
 from rawkd.render.view import render, render_preview
 
 HEADER_BYTES = 4096
+MESSAGE = re.compile(r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) [^.]+\.")
+"""What is wrong. What to do."""
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
@@ -76,8 +79,9 @@ def _written(photo: RawPhoto, path: Path, decoder: Decoder) -> str:
 
 
 def _is_sentence(error: InputError, path: Path) -> bool:
+    """Return whether a message has the form "file: what is wrong. What to do." in one line."""
     text = str(error)
-    return text.startswith(str(path)) and "\n" not in text and text.count(":") >= 2
+    return text.startswith(f"{path}: ") and MESSAGE.fullmatch(text.removeprefix(f"{path}: ")) is not None
 
 
 def main() -> int:

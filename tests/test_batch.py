@@ -375,7 +375,7 @@ def test_a_pipe_is_never_opened(run: Run, family: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "rawkd", *words], capture_output=True, check=False, cwd=ROOT, timeout=30, text=True
     )
     assert done.returncode == 1, done.stderr
-    assert "ff.dng: it is no regular file" in done.stderr
+    assert "ff.dng: this is not a regular file" in done.stderr
     assert statuses(read_report(tmp_path / "r.json")) == {"00.dng": "failed", "01.dng": "skipped", "ff.dng": "failed"}
 
 

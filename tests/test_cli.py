@@ -419,7 +419,7 @@ def test_json_of_a_photo_that_failed(
         failed, done = records
         assert failed["exit_code"] == 3
         assert failed["error"]["kind"] == "InputError"
-        assert failed["error"]["sentence"].startswith(f"{bad}: it is a text")
+        assert failed["error"]["sentence"].startswith(f"{bad}: this is a text")
         assert not done.get("error")
         assert "exit_code" not in done
     assert main(["inspect", str(bad), *words]) == 3

@@ -104,9 +104,9 @@ def test_gains_of_the_camera_count_in_the_neutral_of_a_white_point(read) -> None
 @pytest.mark.parametrize(
     ("changes", "expected", "sentence"),
     [
-        ({50778: (SHORT, OTHER)}, COOL, "illuminant 255 is not known"),
-        ({50779: (SHORT, OTHER)}, WARM, "illuminant 255 is not known"),
-        ({50778: (SHORT, 0), 50779: (SHORT, 0)}, WARM, "illuminant 0 is not known"),
+        ({50778: (SHORT, OTHER)}, COOL, "illuminant 255 is unknown"),
+        ({50779: (SHORT, OTHER)}, WARM, "illuminant 255 is unknown"),
+        ({50778: (SHORT, 0), 50779: (SHORT, 0)}, WARM, "illuminant 0 is unknown"),
         ({50721: (SRATIONAL, np.ones((3, 3)))}, COOL, "ColorMatrix1 cannot be inverted"),
         ({50722: (SRATIONAL, np.zeros((3, 3)))}, WARM, "ColorMatrix2 cannot be inverted"),
         ({50724: (SRATIONAL, np.zeros((3, 3)))}, WARM, "ColorMatrix2 cannot be inverted"),

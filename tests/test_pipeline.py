@@ -403,4 +403,4 @@ def test_sidecars(tmp_path: Path) -> None:
     (tmp_path / "a.CR2.xmp").write_bytes(b"something else")
     packet, warnings = read_sidecar(photo)
     assert packet is None
-    assert warnings == ("a.CR2.xmp holds no XMP and was not embedded",)
+    assert warnings == ("a.CR2.xmp contains no XMP and was not embedded",)

@@ -140,7 +140,7 @@ def test_what_is_missing_of_colour_is_a_warning(read) -> None:
 @pytest.mark.parametrize(("software", "own"), [("rawkd 0.1.0", True), ("rawkdown 2", False), ("darktable", False)])
 def test_what_rawkd_wrote_is_known(read, software: str, own: bool) -> None:
     said = read(flat_frame(64, 64), tags={305: (ASCII, software)}).warnings
-    assert said == ("rawkd wrote this file already: denoise the original instead, twice takes detail",) * own
+    assert said == ("rawkd wrote this file. Denoising it again removes detail. Use the original photo instead.",) * own
 
 
 def test_the_matrix_of_d65_is_preferred_and_calibrated(read) -> None:

@@ -326,7 +326,7 @@ def test_exiftool_reads_rating_and_keywords(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("packet", "sentence"),
     [
-        (b"<x:xmpmeta><rdf:RDF", "no XML"),
+        (b"<x:xmpmeta><rdf:RDF", "not valid XML"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]>' + PACKET, "document type"),
         (b"<a>" * 5000 + b"</a>" * 5000, None),
         (b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/>', None),

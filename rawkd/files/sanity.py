@@ -1,7 +1,7 @@
-"""Whether a decoded frame is a picture: damaged files may decode without an error to zeros or to garbage.
+"""Check that a decoded frame is a plausible picture: damaged files can decode without an error to zeros or garbage.
 
-Our choice throughout. Noise stands in every frame that a sensor took, around its black level, so exact zeros over whole
-blocks are no darkness where black lies above 0; where it is 0, noise is clipped there and only large areas are suspect.
+All of this is our choice. Every sensor frame has noise around its black level. If black lies above 0, whole blocks of
+exact zeros are therefore damage, not darkness. If black is 0, noise is clipped there, and only large areas are suspect.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from rawkd.errors import InputError
 from rawkd.photo import DoubleArray, FrameArray, Levels
 
 BLOCK_PX = 32
-MOST_DEAD_BLOCKS = 0.01
-MOST_DEAD_BLOCKS_AT_BLACK_0 = 0.25
-MOST_DEAD_TAIL_AT_BLACK_0 = 0.1
+MAX_DEAD_BLOCKS = 0.01
+MAX_DEAD_BLOCKS_AT_BLACK_0 = 0.25
+MAX_DEAD_TAIL_AT_BLACK_0 = 0.1
 GARBAGE_SIGNAL = 2.0
-MOST_GARBAGE = 1e-3
-COPY_AGAIN = "copy it again from the card or use another copy"
+MAX_GARBAGE = 1e-3
+COPY_AGAIN = "Copy it again from the card or use another copy."
 
 
-def sound_levels(
+def checked_levels(
     black_dn: DoubleArray,
     white_dn: float,
     saturation_dn: float,
@@ -28,50 +28,50 @@ def sound_levels(
     row_delta_dn: DoubleArray | None = None,
     column_delta_dn: DoubleArray | None = None,
 ) -> Levels:
-    """The levels that a file claims.
+    """Return the levels that a file states.
 
     Raises
     ------
-    InputError: they contradict each other.
+    InputError: if they contradict each other.
     """
     try:
         return Levels(black_dn, white_dn, saturation_dn, bits, row_delta_dn, column_delta_dn)
     except InputError as error:
-        raise InputError(f"{error}, so it is damaged: {COPY_AGAIN}") from error
+        raise InputError(f"the file is damaged: {error}. {COPY_AGAIN}") from error
 
 
 def check_frame(area: FrameArray, levels: Levels) -> None:
-    """Refuse a frame with large dead regions.
+    """Refuse a frame with large empty regions or garbage.
 
     Parameters
     ----------
-    area : (H, W) uint16, the active area in DN.
+    area : (H, W) uint16, the active area in DN. levels : its levels.
 
     Raises
     ------
-    InputError: the frame is all zeros, has blocks of zeros that no sensor takes, or many samples far above white.
+    InputError: if the frame is all zeros, has blocks of zeros that no sensor produces, or many pixels far above white.
     """
     if not area.any():
-        raise InputError(f"its raw picture is all zeros, so it is damaged: {COPY_AGAIN}")
+        raise InputError(f"the file is damaged: its raw picture is all zeros. {COPY_AGAIN}")
     black_0 = float(levels.effective_black_dn.min()) < 1
     brightest = _block_maxima(area)
     if brightest.size:
         dead = brightest == 0
-        share, allowed = float(dead.mean()), MOST_DEAD_BLOCKS_AT_BLACK_0 if black_0 else MOST_DEAD_BLOCKS
+        share, allowed = float(dead.mean()), MAX_DEAD_BLOCKS_AT_BLACK_0 if black_0 else MAX_DEAD_BLOCKS
         rows = dead.all(axis=1)
         tail = len(rows) if rows.all() else int(np.argmin(rows[::-1]))
-        too_long = tail / len(rows) > MOST_DEAD_TAIL_AT_BLACK_0 if black_0 else rows.any()
+        too_long = tail / len(rows) > MAX_DEAD_TAIL_AT_BLACK_0 if black_0 else rows.any()
         if share > allowed or too_long:
-            raise InputError(f"{share:.0%} of its raw picture is empty, so it is cut short or damaged: {COPY_AGAIN}")
+            raise InputError(f"the file is truncated or damaged: {share:.0%} of its raw picture is empty. {COPY_AGAIN}")
     garbage_dn = levels.mean_black_dn + GARBAGE_SIGNAL * levels.range_dn
     if garbage_dn < 2**16 and area.max() > garbage_dn:
         garbage = float(np.count_nonzero(area > garbage_dn)) / area.size
-        if garbage > MOST_GARBAGE:
-            raise InputError(f"{garbage:.1%} of its samples lie far above white, so it is damaged: {COPY_AGAIN}")
+        if garbage > MAX_GARBAGE:
+            raise InputError(f"the file is damaged: {garbage:.1%} of its pixels lie far above white. {COPY_AGAIN}")
 
 
 def _block_maxima(area: FrameArray) -> FrameArray:
-    """Largest sample of every whole block of BLOCK_PX x BLOCK_PX pixels."""
+    """Return the largest value of each whole block of BLOCK_PX x BLOCK_PX pixels."""
     rows, columns = (extent // BLOCK_PX for extent in area.shape)
     blocks = area[: rows * BLOCK_PX, : columns * BLOCK_PX].reshape(rows, BLOCK_PX, columns * BLOCK_PX)
     maxima: FrameArray = blocks.max(axis=1).reshape(rows, columns, BLOCK_PX).max(axis=2)

@@ -39,8 +39,8 @@ def refuse_dual_iso(photo: RawPhoto) -> None:
     ratio = dual_iso_ratio(photo)
     if ratio is not None:
         raise UnsupportedRawError(
-            f"it is a dual ISO frame (pairs of rows with gains {ratio:.1f} times apart, Magic Lantern), and only frames"
-            " of one gain can be denoised: convert it with cr2hdr first"
+            f"this is a dual ISO frame (Magic Lantern; the gains of its row pairs differ by a factor of {ratio:.1f}),"
+            " and rawkd denoises frames with one gain only. Convert it with cr2hdr first."
         )
 
 

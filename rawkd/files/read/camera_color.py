@@ -1,4 +1,4 @@
-"""Colour of a raw file that is no DNG, as LibRaw knows it, and what stands in for what is missing."""
+"""Read the colour of raw files that are not DNG from LibRaw, with fallbacks for missing values."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from rawkd.render.color import XYZ_FROM_RGB
 SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB).astype(np.float64)
 """Linear sRGB from XYZ under D65 (IEC 61966-2-1)."""
 D65_XYZ: DoubleArray = XYZ_FROM_RGB.sum(axis=1)
-"""The white of D65, which is the white of sRGB."""
+"""XYZ of D65, the white point of sRGB."""
 MIN_DETERMINANT = 1e-6
 MAX_NEUTRAL_RATIO = 1e3
 
 
 @dataclass(frozen=True, eq=False)
 class Fallback:
-    """The matrix that LibRaw has of the camera, XYZ to camera, (3, 3); zeros where it has none."""
+    """Fallback colour matrix: LibRaw's XYZ-to-camera matrix of the camera, (3, 3); zeros if LibRaw has none."""
 
     libraw_matrix: DoubleArray
 
     def matrix(self) -> tuple[DoubleArray, str]:
-        """LibRaw's matrix, else that of sRGB, and the warning to give."""
+        """Return LibRaw's matrix, else that of sRGB, and a warning."""
         if invertible(self.libraw_matrix):
-            return self.libraw_matrix, "the file has no usable colour matrix: LibRaw's matrix of this camera is used"
-        return SRGB_FROM_XYZ, "no colour matrix of this camera is known: its colours are taken for sRGB"
+            return self.libraw_matrix, "the file has no usable colour matrix. LibRaw's matrix of this camera is used."
+        return SRGB_FROM_XYZ, "no colour matrix of this camera is known. Its colours are treated as sRGB."
 
 
 def invertible(matrix: DoubleArray) -> bool:
-    """Whether a colour matrix can be used at all."""
+    """Return whether a colour matrix is finite and invertible."""
     return bool(np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > MIN_DETERMINANT)
 
 
 def positive(color: DoubleArray) -> bool:
-    """Whether three numbers are a camera colour that a grey card may have: positive, none 1000 times another."""
+    """Return whether a (3,) camera colour is plausible for grey: all positive, none over 1000 times another."""
     return bool(
         color.shape == (3,)
         and np.isfinite(color).all()
@@ -48,15 +48,16 @@ def positive(color: DoubleArray) -> bool:
 
 
 def daylight_neutral(matrix: DoubleArray) -> DoubleArray:
-    """The camera's colour of D65, (3,); ones where the matrix gives no positive colour."""
+    """Return the camera colour of D65, (3,); ones if the matrix gives no positive colour."""
     neutral: DoubleArray = matrix @ D65_XYZ
     return neutral if neutral.min() > 0 else np.ones(3)
 
 
 def libraw_color(header: Mapping[str, Any]) -> tuple[ColorCalibration, tuple[str, ...]]:
-    """Colour of a file that is no DNG: LibRaw's matrix and one over the camera's white balance.
+    """Return the colour of a file that is not a DNG, and warnings.
 
-    A missing matrix or white balance is a warning, and what stands in for it is stated (our choice).
+    It has LibRaw's matrix and, as neutral, 1 / the camera's white-balance multipliers. A missing matrix or white
+    balance is replaced, and a warning names the replacement (our choice).
     """
     warnings = []
     matrix = libraw_matrix(header)
@@ -66,17 +67,17 @@ def libraw_color(header: Mapping[str, Any]) -> tuple[ColorCalibration, tuple[str
     neutral = _neutral(header["camera_wb"])
     if neutral is None:
         neutral = daylight_neutral(matrix)
-        warnings.append("the file has no usable white balance: daylight is taken for its white")
+        warnings.append("the file has no usable white balance. Daylight is used instead.")
     return ColorCalibration(matrix, neutral), tuple(warnings)
 
 
 def libraw_matrix(header: Mapping[str, Any]) -> DoubleArray:
-    """XYZ to camera as LibRaw gives it, (3, 3); zeros where it has none."""
+    """Return LibRaw's XYZ-to-camera matrix, (3, 3); zeros if LibRaw has none."""
     return np.array(header["camera_from_xyz"], np.float64).reshape(3, 3)
 
 
 def _neutral(camera_wb: list[float]) -> DoubleArray | None:
-    """One over the multipliers of red, green and blue; the greens averaged where there are two."""
+    """Return 1 / the multipliers of red, green and blue, with two greens averaged; None if they are implausible."""
     red, green, blue, second = (float(value) for value in camera_wb)
     gains = np.array([red, (green + second) / 2 if second > 0 else green, blue])
     if not positive(gains):

@@ -1,8 +1,8 @@
-"""At which DN a sensor clips, measured in the pixels: many files claim a higher white level than their sensor reaches.
+"""Measure the DN at which a sensor clips: many files state a higher white level than their sensor reaches.
 
-Blown areas gather in a narrow spike at the top of a colour's histogram, with next to nothing above it. Light has shot
-noise, so an evenly lit bright area is wider than such a spike, and its histogram ends in a slope. Without noise in the
-picture, or with integers too coarse to show it, nothing is measured. Our choice throughout.
+Blown areas form a narrow spike at the top of a colour's histogram, with almost nothing above it. Light has shot noise,
+so the histogram of an evenly lit bright area is wider than such a spike and ends in a slope. If the picture has no
+noise, or its integers are too coarse to show it, nothing is measured. All of this is our choice.
 """
 
 from __future__ import annotations
@@ -17,47 +17,49 @@ from rawkd.photo import CFAPattern, FrameArray, Levels
 Counts = NDArray[np.int64]
 
 WIDTHS = (2.0**-14, 2.0**-12, 2.0**-10, 2.0**-8)
-"""Widths of a spike that are tried, in parts of the range; the widest is still narrower than shot noise at white."""
+"""Spike widths to try, as fractions of the range; the widest is still narrower than shot noise at white."""
 MIN_SIGNAL, MIN_SIGNAL_ALONE = 0.5, 0.7
-"""Signal below which no clipping is looked for, and below which one colour alone is no proof of it."""
+"""Smallest signal at which clipping is searched for, and smallest signal at which one colour alone proves it."""
 COARSEST = 1 / 400
-"""Largest distance of neighbouring integers, in parts of the range: 10 bits and lossy curves, but not 8 bits, are fine
-enough."""
+"""Largest step between neighbouring integers, as a fraction of the range: 10 bits and lossy curves are fine enough, 8
+bits are not."""
 MIN_SAMPLES = 4
-"""Samples of a usual integer from which the gaps between those that occur are no chance."""
+"""Median count per integer from which gaps between integers are not due to chance."""
 OUTLIERS, OUTLIER_SHARE = 16, 1e-4
-"""Samples that may lie above a spike, such as defects: in number, or in parts of the colour's samples if those are more
-and the spike holds four times as many."""
+"""Pixels that may lie above a spike, such as defects: as a count, or as a fraction of the colour's pixels if that is
+more and the spike has four times as many."""
 MIN_MASS = 64
 FACTOR = 8
-"""Samples of a spike over those expected at its place, twice the density below it."""
+"""Smallest ratio of a spike's pixels to the expected number, which is twice the density below the spike."""
 BACKGROUND_BINS = 24
 NARROW = 0.5
-"""Largest standard deviation of a spike, rounding included, in parts of that of the noise below it."""
+"""Largest ratio of a spike's standard deviation, rounding included, to the noise standard deviation below it."""
 SURE, WIDEST = 0.0005, 0.002
-"""Standard deviations of a spike in parts of the range: up to the first one colour is proof enough, up to the second
-two that agree. Shot noise of 0.0005 would take a pixel of four million electrons."""
+"""Largest standard deviations of a spike as fractions of the range: SURE if one colour alone is to prove clipping,
+WIDEST if two colours agree. Shot noise as low as 0.0005 would need a pixel of four million electrons."""
 ROUNDING = 12**-0.5
-"""Standard deviation of rounding to integers, in parts of their distance."""
+"""Standard deviation of rounding to integers, as a fraction of their step."""
 NOISY_FROM, MIN_PLACES = 0.25, 64
-"""The noise is taken from 3x3 samples of one colour above this part of the spike's DN, or from all below it."""
+"""Noise is measured in 3x3 pixels of one colour between this fraction of the spike's DN and the spike. With fewer such
+places than MIN_PLACES, all pixels below the spike are used."""
 SIGMA_OF_MAD = 1.4826
 FOOT_SHARE = 0.01
-"""Part of a spike's samples in an eighth of its width from which that still belongs to it."""
+"""Fraction of a spike's pixels from which an eighth of its width still belongs to the spike."""
 WHOLE = 0.95
-"""Part of a wider spike's samples that a narrower one holds if both are the same: its foot is the sharper one."""
+"""A narrower spike with this fraction of a wider spike's pixels is the same spike; its sharper foot is used."""
 SAMPLES = 1 << 21
-"""Samples of each site that are looked at, about; whole rows of them."""
+"""Approximate number of pixels read per site, in whole rows."""
 
 
 def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) -> Levels:
-    """The levels with the saturation that the pixels show, colour by colour, where it is below the stated one.
+    """Return the levels with the saturation measured per colour, where it is below the stated one.
 
-    A colour without a spike of its own clips where the first of the others does, unless it has samples above that.
+    A colour without a spike of its own gets the lowest clipping level of the others, unless it has pixels above that.
 
     Parameters
     ----------
-    area : (H, W) uint16, the active area in DN. pattern : CFA phase at its origin.
+    levels : the levels that the file states. area : (H, W) uint16, the active area in DN.
+    pattern : CFA phase at its origin.
     """
     stated = levels.saturation_dn
     step = max(1, area.size // (4 * SAMPLES))
@@ -101,17 +103,17 @@ class _Spike:
     deviation: float
 
     def is_sure(self, levels: Levels) -> bool:
-        """Whether it shows clipping even if no other colour has a spike at the same DN."""
+        """Return whether it proves clipping even if no other colour has a spike at the same DN."""
         signal = (self.foot - levels.mean_black_dn) / levels.range_dn
         return signal >= MIN_SIGNAL_ALONE and self.deviation <= SURE * levels.range_dn
 
 
 def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spike | None:
-    """The spike that clipping leaves in a colour's histogram; None where there is none.
+    """Return the spike that clipping leaves in a colour's histogram, or None.
 
     Parameters
     ----------
-    planes : the colour's sites. counts : (65536,) how many of their samples have each DN.
+    planes : the colour's sites. counts : (65536,) number of their pixels with each DN.
     """
     above = counts[::-1].cumsum()[::-1]
     for outliers in sorted({_outliers(counts), OUTLIERS}, reverse=True):
@@ -141,7 +143,7 @@ def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spik
 
 
 def _spacing(counts: Counts, top: int) -> int:
-    """Distance of neighbouring integers that occur below `top`; 1 where they are too few to tell."""
+    """Return the step between neighbouring integers that occur below `top`; 1 if there are too few."""
     below = counts[3 * top // 4 : top]
     occupied = np.flatnonzero(below)
     if len(occupied) < 2 or np.median(below[occupied]) < MIN_SAMPLES:
@@ -150,11 +152,11 @@ def _spacing(counts: Counts, top: int) -> int:
 
 
 def _foot(counts: Counts, above: Counts, top: int, width: int, least_mass: int) -> int | None:
-    """The lowest DN of a spike of about `width` at the top of a histogram; None where there is none.
+    """Return the lowest DN of a spike of about `width` at the top of a histogram, or None.
 
     Parameters
     ----------
-    above : how many samples have each DN or a higher one. top : the DN that next to no sample passes.
+    above : number of pixels with each DN or a higher one. top : DN that almost no pixel exceeds.
     """
     first = top - width - width // 2
     peak = first + int(np.argmax(counts[first : top + 1]))
@@ -171,16 +173,16 @@ def _foot(counts: Counts, above: Counts, top: int, width: int, least_mass: int) 
 
 
 def _deviation_above(counts: Counts, foot: int) -> float:
-    """Half the distance of the 16th and the 84th hundredth of the samples from `foot` on: a Gaussian's deviation."""
+    """Return half the distance between the 16th and 84th percentiles of pixels from `foot` on, a Gaussian's sigma."""
     share = counts[foot:].cumsum() / counts[foot:].sum()
     return float(np.searchsorted(share, 0.84) - np.searchsorted(share, 0.16)) / 2
 
 
 def _noise_below(planes: list[FrameArray], limit: int) -> float:
-    """Standard deviation of the noise of samples below `limit`; 0 where there are too few.
+    """Return the noise standard deviation of pixels below `limit`; 0 if there are too few.
 
-    From second differences along rows of those along columns, 1 -2 1 each: their variance is 36 times that of the
-    noise, and slow changes of light leave nothing in them.
+    It uses second differences (1 -2 1) along rows of second differences along columns. Their variance is 36 times that
+    of the noise, and slow changes of light cancel in them.
     """
     for least in (NOISY_FROM * limit, 0.0):
         found = [_differences(plane, least, limit) for plane in planes]
@@ -191,7 +193,7 @@ def _noise_below(planes: list[FrameArray], limit: int) -> float:
 
 
 def _differences(plane: FrameArray, least: float, limit: int) -> NDArray[np.int32]:
-    """Mixed second differences where all nine samples lie between the limits, flat."""
+    """Return the mixed second differences where all nine pixels lie between the limits, as a flat array."""
     inside = (plane >= least) & (plane < limit)
     inside = inside[:-2] & inside[1:-1] & inside[2:]
     inside = inside[:, :-2] & inside[:, 1:-1] & inside[:, 2:]

@@ -1,7 +1,7 @@
-"""Where EXIF hides in raw files that are no TIFF: CR3, RAF, MRW and CRW.
+"""Find EXIF in raw files that are not TIFF: CR3, RAF, MRW and CRW.
 
-Sources: ISO 14496-12 boxes with Canon's CMT1-4; the JPEG offset of a RAF's header; Minolta's MRW blocks; Canon's
-CIFF heap. What is damaged is taken for missing.
+Sources: ISO 14496-12 boxes with Canon's CMT1-4; the JPEG offset in a RAF header; Minolta's MRW blocks; Canon's CIFF
+heap. Damaged blocks are treated as missing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ CIFF_MAKE_MODEL = 0x080A
 
 
 def read_tag_tree(path: Path) -> TagTree | None:
-    """The directories with the capture's tags of a raw file of any format, or None where it holds none.
+    """Return the tag directories of a raw file of any format, or None if it has none.
 
-    A CR3 keeps IFD0, EXIF and GPS in a TIFF structure each; they are joined to one IFD0 here.
+    A CR3 stores IFD0, EXIF and GPS in separate TIFF structures, which are joined to one IFD0.
 
     Raises
     ------
-    InputError: the file is a TIFF and damaged.
-    UnsupportedRawError: a BigTIFF.
-    OSError: the file cannot be read.
+    InputError: if the file is a damaged TIFF.
+    UnsupportedRawError: if it is a BigTIFF.
+    OSError: if the file cannot be read.
     """
     with path.open("rb") as stream:
         head = stream.read(32)
@@ -42,7 +42,7 @@ def read_tag_tree(path: Path) -> TagTree | None:
             try:
                 tree = read_tiff_bytes(blob)
             except InputError:
-                continue  # the pixels may be sound though this block is not
+                continue  # the pixels can be intact even if this block is damaged
             if tree is not None:
                 found[role] = tree
     if not found:
@@ -54,7 +54,7 @@ def read_tag_tree(path: Path) -> TagTree | None:
 
 
 def _blobs(stream: BinaryIO, head: bytes) -> Iterator[tuple[str, bytes]]:
-    """TIFF structures of a raw file that is none itself, each with its role: main, exif or gps."""
+    """Yield the TIFF structures inside a raw file that is not a TIFF, each with its role: main, exif or gps."""
     if head[4:12] == b"ftypcrx ":
         yield from _cr3_blobs(stream)
     elif head.startswith(b"FUJIFILMCCD-RAW "):
@@ -67,7 +67,7 @@ def _blobs(stream: BinaryIO, head: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def read_ciff_make_model(path: Path) -> tuple[str, str]:
-    """Make and model of a CRW; empty where the file is none or does not say."""
+    """Return make and model of a CRW; empty if the file is not a CRW or does not state them."""
     with path.open("rb") as stream:
         head = stream.read(14)
         if head[6:14] != b"HEAPCCDR" or head[:2] not in (b"II", b"MM"):
@@ -82,7 +82,7 @@ def read_ciff_make_model(path: Path) -> tuple[str, str]:
 
 
 def _ciff_values(stream: BinaryIO, order: str, start: int, end: int, depth: int) -> Iterator[bytes]:
-    """The make-and-model records of a CIFF heap and of the heaps inside it."""
+    """Yield the make-and-model records of a CIFF heap and of the heaps inside it."""
     if not 0 <= start < end - 4 or depth == 0:
         return
     stream.seek(end - 4)
@@ -116,7 +116,7 @@ def _cr3_blobs(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
 
 
 def _boxes(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Boxes of ISO 14496-12 between two offsets: kind, begin and end of the content."""
+    """Yield the boxes of ISO 14496-12 between two offsets: kind, start and end of the content."""
     for _ in range(256):
         if start + 8 > end:
             return
@@ -146,7 +146,7 @@ def _mrw_blobs(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
 
 
 def _exif_of_jpeg(jpeg: bytes) -> bytes:
-    """The TIFF structure in the APP1 segment of a JPEG, empty if there is none."""
+    """Return the TIFF structure in the APP1 segment of a JPEG; empty if there is none."""
     at = 2
     while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] != 0xDA:
         (length,) = struct.unpack(">H", jpeg[at + 2 : at + 4])
@@ -157,7 +157,7 @@ def _exif_of_jpeg(jpeg: bytes) -> bytes:
 
 
 def _unpack(layout: str, data: bytes) -> tuple[Any, ...]:
-    """Values of a fixed layout; zeros where the file ends before them."""
+    """Unpack values of a fixed layout; values beyond the end of the file are zero."""
     size = struct.calcsize(layout)
     return struct.unpack(layout, data.ljust(size, b"\0"))
 

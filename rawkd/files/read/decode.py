@@ -29,7 +29,7 @@ PIPE_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
 """How long the child process may take to import LibRaw: half a second from a warm disk (our choice)."""
 MOST_MESSAGE = 200
-COPY_AGAIN = "copy it again from the card or use another copy"
+COPY_AGAIN = "Copy it again from the card or use another copy."
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class DecodedFrame:
         if not said:
             return ()
         text = said if len(said) <= MOST_MESSAGE else f"{said[:MOST_MESSAGE]}..."
-        return (f"the raw decoder read it with a warning ({text}): check the picture",)
+        return (f"the raw decoder printed a warning ({text}). Check the picture.",)
 
 
 class Decoder:
@@ -107,9 +107,9 @@ class Decoder:
             except (EOFError, OSError):
                 if expired.is_set():
                     self.close()
-                    what = f"decoding it took longer than {timeout_s:g} s, so it may be damaged"
-                    raise InputError(f"{what}: {COPY_AGAIN}") from None
-                raise _DecoderCrashError(f"it crashes the raw decoder, so it is damaged: {COPY_AGAIN}") from None
+                    what = f"decoding took longer than {timeout_s:g} s, so the file may be damaged"
+                    raise InputError(f"{what}. {COPY_AGAIN}") from None
+                raise _DecoderCrashError(f"the file is damaged: it crashes the raw decoder. {COPY_AGAIN}") from None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
@@ -130,7 +130,7 @@ class Decoder:
         try:
             frame = np.empty(header["shape"], np.uint16)
         except MemoryError as error:
-            raise MemoryLimitError(f"{path}: its raw frame does not fit into memory: close other programs") from error
+            raise MemoryLimitError(f"{path}: its raw frame does not fit into memory. Close other programs.") from error
         view = frame.reshape(-1).view(np.uint8).data
         while view:
             count = answers.readinto(view)  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ def _start() -> subprocess.Popen[bytes]:
             env={**os.environ, "TZ": "UTC0"},  # cameras write local time without a zone: keep it as it is
         )
     except OSError as error:
-        raise RawkdError(f"the raw decoder's process cannot be started ({error}): free memory and try again") from error
+        raise RawkdError(f"the raw decoder's process cannot be started ({error}). Free memory and retry.") from error
     _widen(_pipe(child.stdout))
     return child
 
@@ -163,7 +163,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
             late = f"it was not ready after {START_TIMEOUT_S:g} s"
             hello = {"ready": False, "text": late if expired.is_set() else "it ended at once"}
     if not hello.get("ready"):
-        raise RawkdError(f"the raw decoder cannot be started ({hello.get('text')}): fix that, or install rawkd again")
+        raise RawkdError(f"the raw decoder cannot be started ({hello.get('text')}). Fix that, or reinstall rawkd.")
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def _killed_after(timeout_s: float, child: subprocess.Popen[bytes]) -> Iterator[
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
-        raise RawkdError("the raw decoder's process has no pipe: try again")
+        raise RawkdError("the raw decoder's process has no pipe. Try again.")
     return stream
 
 
@@ -214,24 +214,24 @@ def _refusal(header: dict[str, Any]) -> InputError:
     if kind == "size":
         size = f"{header['width']} x {header['height']} pixels"
         return InputError(
-            f"it claims {size}, which its length cannot hold, so it is cut short or damaged: {COPY_AGAIN}"
+            f"the file is truncated or damaged: it claims {size}, but is too short for them. {COPY_AGAIN}"
         )
     if kind in ("LibRawFileUnsupportedError", "NotImplementedError"):
         return UnknownFormatError(
-            "it is no raw file that LibRaw can read, or it is damaged: give the camera's own raw file"
+            "this is not a raw file that LibRaw can read, or it is damaged. Give the camera's own raw file."
         )
     if kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
-        return InputError(f"it claims more pixels than memory can hold, so it is damaged: {COPY_AGAIN}")
-    return InputError(f"its raw data are cut short or damaged: {COPY_AGAIN}")
+        return InputError(f"the file is damaged: it claims more pixels than fit into memory. {COPY_AGAIN}")
+    return InputError(f"the raw data are truncated or damaged. {COPY_AGAIN}")
 
 
 def _unsupported(header: dict[str, Any]) -> UnsupportedRawError:
     what = {6: "an X-Trans mosaic", 1: "a monochrome picture"}.get(
-        header.get("pattern_size", 0), "a mosaic that is no 2x2 Bayer cell (Super-CCD or the like)"
+        header.get("pattern_size", 0), "a mosaic that is not a 2x2 Bayer cell (Super-CCD or similar)"
     )
     if header["kind"] == "stack":
         what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
-    return UnsupportedRawError(f"it holds {what}, and only Bayer mosaics can be denoised: use another raw file")
+    return UnsupportedRawError(f"the file has {what}, and rawkd denoises Bayer mosaics only. Use another raw file.")
 
 
 class _DecoderCrashError(InputError):

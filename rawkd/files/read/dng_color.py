@@ -1,4 +1,4 @@
-"""Colour of a DNG from its own tags, and which other tags of a source DNG still hold once its pixels are denoised.
+"""Read the colour of a DNG from its tags, and select the tags that stay valid after denoising.
 
 Source: DNG specification 1.4 to 1.7, chapters 4 and 6.
 """
@@ -24,14 +24,15 @@ AS_SHOT_NEUTRAL, AS_SHOT_WHITE_XY, BASELINE_EXPOSURE = 50728, 50729, 50730
 COLOR_TAGS = frozenset(
     {*range(50721, 50731), *ILLUMINANTS, *CALIBRATION_SIGNATURES, 50964, 50965, 51109, *range(52529, 52539)}
 )
-"""Matrices, calibrations, reductions, balance, neutral, exposure, illuminants, signatures, forward matrices."""
+"""Colour tags: matrices, calibrations, reduction matrices, analog balance, neutral, exposure, illuminants, signatures,
+forward matrices."""
 
 D65 = 21
 D65_XY = (float(D65_XYZ[0] / D65_XYZ.sum()), float(D65_XYZ[1] / D65_XYZ.sum()))
 
 OPCODE_LIST_1, BACKWARD_VERSION = 51008, 50707
 CAPTIONS = frozenset({700, 18246, 18249, 33723, 34377, *range(40091, 40096)})
-"""What people and their programs write of a photo: XMP, two ratings, IPTC, Photoshop, Windows' titles and keywords."""
+"""Fields that users and their programs write: XMP, two ratings, IPTC, Photoshop, titles and keywords of Windows."""
 KEPT_TAGS = frozenset(
     CAPTIONS
     | {BACKWARD_VERSION}
@@ -40,22 +41,22 @@ KEPT_TAGS = frozenset(
     | {OPCODE_LIST_1, 51009, 51022, 51043, 51044, 51058, 51081, *range(51089, 51092), 51105, 51125}
     | {52525, 52543, 52544, 52551, 52552}
 )
-"""What a denoised copy keeps: names, baseline noise and sharpness, serial number, lens, private data (which refers to
-nothing outside itself) and whether maker notes are safe to move, masked areas, profiles, opcode lists, film data,
-original sizes, user crop, gain maps."""
+"""Tags that a denoised copy keeps: names, baseline noise and sharpness, serial number, lens, private data (which has no
+references to other parts of the file), the flag that maker notes are safe to copy, masked areas, profiles, opcode
+lists, film data, original sizes, user crop, gain maps."""
 NAMES_OF_DROPPED = {50828: "the embedded original raw file", 50933: "extra camera profiles"}
 
 
 def read_color(tree: TagTree, raw: Ifd, fallback: Fallback) -> tuple[ColorCalibration, tuple[str, ...]]:
-    """The colour of a DNG for the light of the photo, and a warning for everything that had to be replaced.
+    """Return the colour of a DNG for the light of the photo, and a warning for each value that was replaced.
 
-    The light is AsShotNeutral (50728), else AsShotWhiteXY (50729), else D65 with a warning. It chooses the matrix
-    between the calibration illuminants (`dng_matrices`). For the renderer, colours are adapted to D65 by scaling the
+    The light is AsShotNeutral (50728), else AsShotWhiteXY (50729), else D65 with a warning. It selects the matrix
+    between the calibration illuminants (`dng_matrices`). For rendering, colours are adapted to D65 by scaling the
     camera's channels (our choice; the specification recommends the Bradford transform and allows others).
 
     Parameters
     ----------
-    fallback : the matrix that LibRaw knows of the camera, if any.
+    fallback : LibRaw's matrix of the camera, if any.
     """
     fields = Ifd({**tree.main.tags, **{n: tag for n, tag in raw.tags.items() if n in COLOR_TAGS}})
     tags = tuple(fields.tags[number] for number in sorted(COLOR_TAGS & fields.tags.keys()))
@@ -64,20 +65,20 @@ def read_color(tree: TagTree, raw: Ifd, fallback: Fallback) -> tuple[ColorCalibr
         matrix, warning = fallback.matrix()
         warnings += (warning,)
         matrices = Matrices((1e6 / KELVIN[D65],), (matrix,))
-        tags = ()  # the writer must not repeat colour tags that lack their matrix
+        tags = ()  # the output must not have colour tags without a valid matrix
     matrix, neutral = _light(fields, matrices)
     if neutral is None:
         neutral = daylight_neutral(matrix)
-        warnings += ("the file has no usable white balance: daylight is taken for its white",)
+        warnings += ("the file has no usable white balance. Daylight is used instead.",)
     exposure = fields.number(BASELINE_EXPOSURE) or 0.0
     if not abs(exposure) <= 10:
-        warnings += (f"the file's baseline exposure of {exposure:g} stops makes no sense and is not used",)
+        warnings += (f"the file's baseline exposure of {exposure:g} stops is implausible and is not used",)
         exposure = 0.0
     return ColorCalibration(matrix, neutral, exposure, tags), warnings
 
 
 def _light(fields: Ifd, matrices: Matrices) -> tuple[DoubleArray, DoubleArray | None]:
-    """XYZ to camera under the light of the photo, and the camera's colour of a grey card in it, None if not known."""
+    """Return XYZ to camera under the light of the photo, and the camera colour of grey in it, None if unknown."""
     neutral = np.array(fields.numbers(AS_SHOT_NEUTRAL), np.float64)
     white = valid_white(fields.numbers(AS_SHOT_WHITE_XY))
     if positive(neutral):
@@ -88,18 +89,18 @@ def _light(fields: Ifd, matrices: Matrices) -> tuple[DoubleArray, DoubleArray | 
 
 
 def kept_tags(tree: TagTree, raw: Ifd) -> tuple[tuple[Tag, ...], tuple[str, ...]]:
-    """Tags of IFD0 and the raw directory that still hold, and the names of those a photographer may miss."""
+    """Return the tags of IFD0 and the raw directory that stay valid, and the names of dropped data for a warning."""
     fields = {**tree.main.tags, **raw.tags}
     kept = KEPT_TAGS & fields.keys()
     if BACKWARD_VERSION in kept and not is_valid_version(list(fields[BACKWARD_VERSION].data)):
         kept -= {BACKWARD_VERSION}
     dropped = [name for number, name in NAMES_OF_DROPPED.items() if name and number in fields]
     if LINEARIZATION_TABLE in fields and OPCODE_LIST_1 in kept:
-        kept -= {OPCODE_LIST_1}  # it speaks of samples before the table, which is applied already
+        kept -= {OPCODE_LIST_1}  # it refers to pixels before the linearisation table, which is already applied
         dropped.append("opcode list 1")
     return tuple(fields[number] for number in sorted(kept)), tuple(dropped)
 
 
 def captions(tree: TagTree) -> tuple[Tag, ...]:
-    """Tags of IFD0 that say what people wrote of a photo, whatever its format."""
+    """Return the user-written tags of IFD0, for a file of any format."""
     return tuple(tree.main.tags[number] for number in sorted(CAPTIONS & tree.main.tags.keys()))

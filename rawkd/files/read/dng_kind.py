@@ -1,6 +1,6 @@
-"""What kind of DNG a file is: which directory holds its mosaic, and whether it is one that we can denoise.
+"""Find the directory of a DNG's mosaic, and refuse kinds of DNG that rawkd cannot denoise.
 
-Source: DNG specification 1.4 to 1.7, chapters 2 and 4. What LibRaw would misread is refused by name here.
+Source: DNG specification 1.4 to 1.7, chapters 2 and 4. Kinds that LibRaw would misread are refused by name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rawkd.files.tiff.tags import Ifd, TagTree
 
 PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR = 32803, 34892
 COMPRESSIONS = frozenset({0, 1, 7})
-"""Those of mosaics that LibRaw decodes: none, which some files call 0, and lossless JPEG."""
+"""Compressions of mosaics that LibRaw decodes: none (1, in some files 0) and lossless JPEG (7)."""
 NAMES_OF_COMPRESSIONS = {
     5: "LZW",
     8: "deflate (ZIP)",
@@ -40,48 +40,48 @@ NAMES_OF_COMPRESSIONS = {
     52546: "JPEG XL",
 }
 INTERLEAVE_FACTORS = (50975, 52547)
-"""RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw passes over."""
+"""RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw ignores."""
 MIN_PX = 22
-"""Pictures (active areas) lower or narrower than this are no raw files to LibRaw."""
+"""Smallest height and width of an active area that LibRaw accepts."""
 
 
 def is_dng(tree: TagTree | None) -> bool:
-    """Whether the file is a DNG: IFD0 has a DNGVersion."""
+    """Return whether the file is a DNG, that is, IFD0 has a DNGVersion."""
     return tree is not None and DNG_VERSION in tree.main.tags
 
 
 def raw_ifd_of(tree: TagTree) -> Ifd:
-    """The directory of a DNG that holds its Bayer mosaic, wherever it stands.
+    """Return the directory of a DNG that has its Bayer mosaic: IFD0, a chained IFD or a SubIFD.
 
     Raises
     ------
-    InputError: none holds a raw picture.
-    UnsupportedRawError: the raw picture is none that we denoise; the sentence names its kind.
+    InputError: if no directory has a raw picture, or the picture is too small.
+    UnsupportedRawError: if rawkd cannot denoise the raw picture; the message names its kind.
     """
     full = [ifd for ifd in tree.all_ifds() if not int(ifd.number(NEW_SUBFILE_TYPE) or 0) & 1 and _pixels(ifd)]
     mosaics = [ifd for ifd in full if ifd.number(PHOTOMETRIC) == PHOTOMETRIC_CFA]
     if not mosaics:
         kinds = {ifd.number(PHOTOMETRIC) for ifd in full}
         if PHOTOMETRIC_LINEAR in kinds:
-            raise _unsupported("a linear DNG, demosaiced already", "denoise the camera's own raw file")
+            raise _unsupported("a linear (demosaiced) DNG", "Denoise the camera's own raw file.")
         if kinds & {0, 1}:
-            raise _unsupported("a monochrome raw", "use a raw file of a colour camera")
-        raise InputError(f"it is a DNG without a raw picture, so it is damaged: {USE_COPY}")
+            raise _unsupported("a monochrome raw", "Use a raw file of a colour camera.")
+        raise InputError(f"the file is damaged: this DNG has no raw picture. {USE_COPY}")
     raw = max(mosaics, key=_pixels)
     area = active_area(raw)
     if min(area.height, area.width) < MIN_PX:
         size = f"{area.width} x {area.height} pixels"
-        raise InputError(f"its picture of {size} is smaller than the {MIN_PX} that LibRaw decodes: give a larger one")
+        raise InputError(f"its picture of {size} is smaller than the {MIN_PX} that LibRaw requires. Use a larger one.")
     refuse_unsupported(raw)
     return raw
 
 
 def refuse_multi_raw(tree: TagTree) -> None:
-    """Refuse a TIFF-based raw of any maker with several mosaics of one size: pixel-shift and multi-raw.
+    """Refuse a TIFF-based raw file with several mosaics of the same size: pixel-shift and multi-raw.
 
     Raises
     ------
-    UnsupportedRawError: it has several.
+    UnsupportedRawError: if it has several.
     """
     sizes = [
         size_of(ifd)
@@ -89,16 +89,18 @@ def refuse_multi_raw(tree: TagTree) -> None:
         if ifd.number(PHOTOMETRIC) == PHOTOMETRIC_CFA and not ifd.number(NEW_SUBFILE_TYPE) and _pixels(ifd)
     ]
     if sizes and (count := sizes.count(max(sizes))) > 1:
-        raise _unsupported(f"a file of {count} raw pictures (pixel-shift or multi-raw)", "give a file with one")
+        raise _unsupported(
+            f"a file with {count} raw pictures (pixel-shift or multi-raw)", "Use a file with one raw picture."
+        )
 
 
 def refuse_unsupported(raw: Ifd) -> None:
-    """Refuse a mosaic of a kind that we do not denoise, or that LibRaw would read as something else.
+    """Refuse a mosaic that rawkd cannot denoise or that LibRaw would misread.
 
     Raises
     ------
-    UnsupportedRawError: with the kind's name.
-    InputError: the tags contradict each other.
+    UnsupportedRawError: if it is such a kind; the message names it.
+    InputError: if the tags contradict each other.
     """
     _refuse_encoding(raw)
     _refuse_mosaic(raw)
@@ -107,36 +109,37 @@ def refuse_unsupported(raw: Ifd) -> None:
 
 def _refuse_encoding(raw: Ifd) -> None:
     if any((raw.number(number) or 1) != 1 for number in INTERLEAVE_FACTORS):
-        raise _unsupported("a DNG of interleaved rows or columns", "convert it to a DNG in lossless JPEG")
+        raise _unsupported("a DNG with interleaved rows or columns", "Convert it to a DNG with lossless JPEG.")
     if raw.number(SAMPLE_FORMAT) == 3:
-        raise _unsupported("a DNG of floating-point samples", "convert it to integers")
+        raise _unsupported("a DNG with floating-point pixels", "Convert it to integers.")
     if (bits := raw.number(BITS) or 0) > 16:
-        raise _unsupported(f"a DNG of {bits:g} bits a sample", "convert it to 16 bits")
+        raise _unsupported(f"a DNG with {bits:g} bits per pixel", "Convert it to 16 bits.")
     if (raw.number(SAMPLES_PER_PIXEL) or 1) != 1:
-        raise _unsupported("a mosaic of several samples a pixel", "denoise the camera's own raw file")
+        raise _unsupported("a mosaic with several samples per pixel", "Denoise the camera's own raw file.")
     compression = int(raw.number(COMPRESSION) or 1)
     if compression not in COMPRESSIONS:
         name = NAMES_OF_COMPRESSIONS.get(compression, f"code {compression}")
         raise UnsupportedRawError(
-            f"its samples are compressed as {name}, which rawkd cannot decode: convert it to a DNG in lossless JPEG"
+            f"its pixels are compressed as {name}, which rawkd cannot decode. Convert it to a DNG with lossless JPEG."
         )
 
 
 def _refuse_mosaic(raw: Ifd) -> None:
     if (raw.number(CFA_LAYOUT) or 1) != 1:
-        raise _unsupported("a staggered mosaic (Super-CCD)", "use a raw file with square pixels")
+        raise _unsupported("a staggered mosaic (Super-CCD)", "Use a raw file with square pixels.")
     repeat = list(raw.numbers(CFA_REPEAT_DIM)) or [2, 2]
     if repeat == [6, 6]:
-        raise _unsupported("an X-Trans mosaic", "use a raw file of a Bayer camera")
+        raise _unsupported("an X-Trans mosaic", "Use a raw file of a Bayer camera.")
     if repeat != [2, 2]:
         raise _unsupported(
-            f"a mosaic that repeats every {' x '.join(f'{n:g}' for n in repeat)} pixels", "use a Bayer one"
+            f"a mosaic that repeats every {' x '.join(f'{n:g}' for n in repeat)} pixels",
+            "Use a raw file of a Bayer camera.",
         )
     codes = cfa_codes(raw)
     if len(raw.numbers(CFA_PLANE_COLOR)) > 3 or any(code > 2 for code in codes):
-        raise _unsupported("a four-colour mosaic (CMYG, RGBE or RGBW)", "use a raw file of a red-green-blue camera")
+        raise _unsupported("a four-colour mosaic (CMYG, RGBE or RGBW)", "Use a raw file of a red-green-blue camera.")
     if len(set(codes)) == 1:
-        raise _unsupported("a monochrome raw", "use a raw file of a colour camera")
+        raise _unsupported("a monochrome raw", "Use a raw file of a colour camera.")
 
 
 def _pixels(ifd: Ifd) -> int:
@@ -145,4 +148,4 @@ def _pixels(ifd: Ifd) -> int:
 
 
 def _unsupported(what: str, remedy: str) -> UnsupportedRawError:
-    return UnsupportedRawError(f"it is {what}, which cannot be denoised: {remedy}")
+    return UnsupportedRawError(f"rawkd cannot denoise {what}. {remedy}")

@@ -1,9 +1,9 @@
-"""Which colour matrix of a DNG holds for the light of the photo: interpolated between the calibration illuminants.
+"""Interpolate a DNG's colour matrix between its calibration illuminants for the light of the photo.
 
-Source: DNG specification 1.4 to 1.7, chapter 6: XYZ to camera = AnalogBalance x CameraCalibration x ColorMatrix, each
-interpolated linearly in the inverse of the correlated colour temperature of the photo's white, and held constant
-beyond the outermost illuminants. With three illuminants we interpolate between the two neighbours (our choice).
-ForwardMatrix and ReductionMatrix are not used.
+Source: DNG specification 1.4 to 1.7, chapter 6: XYZ to camera = AnalogBalance x CameraCalibration x ColorMatrix. It is
+interpolated linearly in the inverse of the correlated colour temperature of the photo's white, and constant beyond the
+outermost illuminants. With three illuminants we interpolate between the two neighbours (our choice). ForwardMatrix and
+ReductionMatrix are not used.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ CALIBRATION_SIGNATURES = (50931, 50932)
 
 KELVIN = {1: 5500, 2: 4150, 3: 2850, 4: 5500, 9: 5500, 10: 6500, 11: 7500, 12: 6400, 13: 5050, 14: 4150, 15: 3525}
 KELVIN |= {16: 2925, 17: 2856, 18: 4874, 19: 6774, 20: 5503, 21: 6504, 22: 7504, 23: 5003, 24: 3200}
-"""Colour temperature of EXIF's LightSource codes: fluorescent lamps by the middle of the range that EXIF 2.32 gives,
-standard illuminants (17 A, 18 B, 19 C, 20 D55, 21 D65, 22 D75, 23 D50, 24 ISO studio tungsten) by their definition."""
+"""Colour temperature of EXIF's LightSource codes, kelvin. Fluorescent lamps have the middle of the range in EXIF 2.32;
+standard illuminants (17 A, 18 B, 19 C, 20 D55, 21 D65, 22 D75, 23 D50, 24 ISO studio tungsten) their defined value."""
 
 D50_XY = (0.3457, 0.3585)
 MAX_PASSES, CONVERGED = 30, 1e-7
 MIN_XY = 1e-4
 COOLEST_MIRED, WARMEST_MIRED = 40, 1000
-"""25,000 K and 1,000 K: beyond these no illuminant is interpolated."""
+"""25,000 K and 1,000 K: colour temperatures are clipped to this range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +40,14 @@ class Matrices:
 
     Attributes
     ----------
-    mired : 1e6 over the colour temperature of each illuminant, falling. matrices : (3, 3) float64 for each.
+    mired : 1e6 / colour temperature of each illuminant, falling. matrices : (3, 3) float64 for each illuminant.
     """
 
     mired: tuple[float, ...]
     matrices: tuple[DoubleArray, ...]
 
     def at(self, white_xy: tuple[float, float]) -> DoubleArray:
-        """XYZ to camera, (3, 3), where the light has this chromaticity."""
+        """Return the (3, 3) matrix, XYZ to camera, for light of this chromaticity."""
         if len(self.matrices) == 1:
             return self.matrices[0]
         wanted, rising = mired_of(white_xy), self.mired[::-1]
@@ -59,15 +59,15 @@ class Matrices:
         return mixed
 
     def neutral_of(self, white_xy: tuple[float, float]) -> DoubleArray:
-        """The camera's colour of a grey card in light of this chromaticity, (3,)."""
+        """Return the camera colour of grey in light of this chromaticity, (3,)."""
         neutral: DoubleArray = self.at(white_xy) @ _xyz_of(white_xy)
         return neutral
 
     def white_of(self, neutral: DoubleArray) -> tuple[float, float] | None:
-        """The chromaticity of the light in which a grey card has this camera colour; None where it is no colour.
+        """Return the chromaticity of the light in which grey has this camera colour; None if there is none.
 
-        Guess and correct, as the specification says: the white chooses the matrix, the matrix gives the white. Where
-        two whites alternate, their mean is taken.
+        It iterates as the specification describes: the white selects the matrix, and the matrix gives the next white.
+        If two whites alternate, their mean is returned.
         """
         white, before = D50_XY, D50_XY
         for _ in range(MAX_PASSES):
@@ -85,10 +85,11 @@ class Matrices:
 
 
 def read_matrices(fields: Ifd) -> tuple[Matrices | None, tuple[str, ...]]:
-    """The matrices of a DNG's colour tags, and a warning for each that cannot be used; None where none can.
+    """Return the usable matrices of a DNG's colour tags, or None, and a warning for each unusable one.
 
-    A CameraCalibration counts only where its signature is that of the profile (50931, 50932; both may be missing). A
-    matrix whose illuminant has no known temperature is used only where no other has one: then the first serves alone.
+    A CameraCalibration is used only if its signature equals that of the profile (50931, 50932; both may be missing). A
+    matrix whose illuminant has an unknown temperature is used only if no other has a known one; then the first is used
+    alone.
     """
     warnings: list[str] = []
     known: list[tuple[float, DoubleArray]] = []
@@ -109,8 +110,8 @@ def read_matrices(fields: Ifd) -> tuple[Matrices | None, tuple[str, ...]]:
         unused = unknown if known else unknown[1:]
         codes = " and ".join(str(code) for code, _ in unused)
         warnings.append(
-            f"the colour temperature of the file's calibration illuminant {codes} is not known:"
-            " its colour matrix is not used"
+            f"the colour temperature of the file's calibration illuminant {codes} is unknown."
+            " Its colour matrix is not used."
         )
     if not known and not unknown:
         return None, tuple(warnings)
@@ -121,10 +122,10 @@ def read_matrices(fields: Ifd) -> tuple[Matrices | None, tuple[str, ...]]:
 
 
 def mired_of(white_xy: tuple[float, float]) -> float:
-    """1e6 over the correlated colour temperature of a chromaticity, from 40 (25,000 K) to 1,000 (1,000 K).
+    """Return 1e6 / correlated colour temperature of a chromaticity, from 40 (25,000 K) to 1,000 (1,000 K).
 
-    The nearest point of the Planckian locus in CIE 1960 u, v. Source of the locus: Krystek, "An algorithm to calculate
-    correlated colour temperature", Color Research and Application 10 (1985), 38-40.
+    It is that of the nearest point on the Planckian locus in CIE 1960 u, v. Source of the locus: Krystek, "An algorithm
+    to calculate correlated colour temperature", Color Research and Application 10 (1985), 38-40.
     """
     x, y = white_xy
     divisor = -2 * x + 12 * y + 3
@@ -140,7 +141,7 @@ def mired_of(white_xy: tuple[float, float]) -> float:
 
 
 def valid_white(values: tuple[float, ...]) -> tuple[float, float] | None:
-    """AsShotWhiteXY (50729) where it is a chromaticity."""
+    """Return AsShotWhiteXY (50729) if it is a valid chromaticity, else None."""
     if len(values) != 2 or not all(map(math.isfinite, values)):
         return None
     x, y = values
@@ -148,7 +149,7 @@ def valid_white(values: tuple[float, ...]) -> tuple[float, float] | None:
 
 
 def _planckian_uv(kelvin: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-    """CIE 1960 u and v of black bodies (Krystek 1985, equations for u and v of 1,000 to 15,000 K)."""
+    """Return CIE 1960 u and v of black bodies (Krystek 1985, equations for u and v, 1,000 to 15,000 K)."""
     square = kelvin * kelvin
     u = (0.860117757 + 1.54118254e-4 * kelvin + 1.28641212e-7 * square) / (
         1 + 8.42420235e-4 * kelvin + 7.08145163e-7 * square
@@ -160,7 +161,7 @@ def _planckian_uv(kelvin: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
 
 
 def _calibrated(fields: Ifd, slot: int) -> DoubleArray | None:
-    """AnalogBalance x CameraCalibration x ColorMatrix of one illuminant; None where it cannot be inverted."""
+    """Return AnalogBalance x CameraCalibration x ColorMatrix of one illuminant; None if it cannot be inverted."""
     matrix = _matrix(fields, COLOR_MATRICES[slot])
     if matrix is None or not invertible(matrix):
         return None
@@ -180,6 +181,6 @@ def _matrix(fields: Ifd, number: int) -> DoubleArray | None:
 
 
 def _xyz_of(white_xy: Iterable[float]) -> DoubleArray:
-    """XYZ of a chromaticity, Y being 1."""
+    """Return the XYZ of a chromaticity, with Y = 1."""
     x, y = white_xy
     return np.array([x / y, 1.0, (1 - x - y) / y])

@@ -1,4 +1,4 @@
-"""What the tags of a raw file say before its pixels are decoded: a millisecond instead of a second."""
+"""Identify a raw file from its tags, without decoding pixels: a millisecond instead of a second."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rawkd.files.tiff.tags import TagTree
 
 SOFTWARE = 305
 OWN_SOFTWARE = "rawkd "
-"""How the Software tag of every output begins."""
+"""Start of the Software tag in every file that rawkd writes."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who took a file, and who wrote it.
+    """Camera and software of a file.
 
     Attributes
     ----------
-    make, model : as the camera writes them. iso : None where only maker notes hold it.
-    bits : of a raw sample, 0 where no tag says it. software : the program that wrote the file.
+    make, model : as the camera writes them. iso : None if only maker notes have it.
+    bits : bits per raw pixel, 0 if no tag states it. software : the program that wrote the file.
     """
 
     make: str = ""
@@ -41,14 +41,17 @@ class Identity:
 
 
 def identify(path: Path) -> Identity:
-    """Read the tags of a file; what is none (a pipe, a device) is not opened, for that may never end.
+    """Read camera, ISO, bits and software from a file's tags.
+
+    Pipes and devices are refused without opening them, since reading them may never end.
 
     Raises
     ------
-    InputError: it is no regular file, or a damaged TIFF. UnsupportedRawError: a BigTIFF. OSError: it cannot be read.
+    InputError: if it is not a regular file, or a damaged TIFF. UnsupportedRawError: if it is a BigTIFF.
+    OSError: if it cannot be read.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise InputError(f"{path}: it is no regular file: name a raw file")
+        raise InputError(f"{path}: this is not a regular file. Give a raw file.")
     tree = read_tag_tree(path)
     capture, _ = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
     if tree is None:
@@ -57,7 +60,7 @@ def identify(path: Path) -> Identity:
 
 
 def _bits(tree: TagTree) -> int:
-    """BitsPerSample of the mosaic, or the most of any directory where none says that it holds one."""
+    """Return BitsPerSample of the mosaic, or the largest of all directories if none is marked as a mosaic."""
     ifds = list(tree.all_ifds())
     mosaics = [ifd for ifd in ifds if ifd.number(PHOTOMETRIC) == PHOTOMETRIC_CFA]
     return max((int(ifd.number(BITS) or 0) for ifd in mosaics or ifds), default=0)

@@ -1,7 +1,7 @@
-"""How a photo was taken: the capture's fields and its EXIF and GPS tags, for raw files of any format.
+"""Read how a photo was taken (capture fields, EXIF and GPS tags) from raw files of any format.
 
-Sources: EXIF 2.32; TIFF/EP (EXIF fields in IFD0, as Kodak and CinemaDNG write them); LibRaw for
-what only maker notes hold.
+Sources: EXIF 2.32; TIFF/EP (EXIF fields in IFD0, as Kodak and CinemaDNG write them); LibRaw for values that only maker
+notes have.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MAX_SHORT = 65535
 DROPPED_EXIF = {
     MAKER_NOTE: "maker notes",
     40965: "",  # interoperability IFD: an offset
-    37121: "",  # components configuration, compressed bits per pixel, and size: of the JPEG
+    37121: "",  # of the JPEG: components configuration, compressed bits per pixel, size
     37122: "",
     40962: "",
     40963: "",
-    59932: "",  # padding, and the offset schema of maker notes
+    59932: "",  # padding, and offset schema of maker notes
     59933: "",
 }
-"""EXIF tags that do not survive a move, and what to call those that a photographer may miss."""
+"""EXIF tags that cannot be copied; those that a photographer may miss have a name for the warning."""
 
 EXIF_IN_IFD0 = {
     270,
@@ -52,7 +52,7 @@ EXIF_IN_IFD0 = {
     *range(42032, 42038),
     ISO,
 }
-"""EXIF tags that TIFF/EP files keep in IFD0; with description, artist and copyright, which belong there."""
+"""EXIF tags that TIFF/EP files keep in IFD0, and description, artist and copyright, which belong there."""
 
 MAKES = {
     "NIKON": "Nikon",
@@ -73,13 +73,13 @@ MAKES = {
     "HASSELBLAD": "Hasselblad",
     "PHASE ONE": "Phase One",
 }
-"""How Adobe writes a maker, by how the camera's own spelling begins; others are taken as they are."""
+"""Adobe's spelling of a maker, by the start of the camera's own spelling; others are used unchanged."""
 
 
 def unique_camera_model(make: str, model: str) -> str:
-    """The camera's name as Adobe spells it in UniqueCameraModel (50708): "Canon EOS 6D", "Nikon D850", "Sony ILCE-7M3".
+    """Return the name for UniqueCameraModel (50708) in Adobe's spelling: "Canon EOS 6D", "Sony ILCE-7M3".
 
-    Our choice: the maker once, in Adobe's spelling, then the model without it.
+    Our choice: the maker once, in Adobe's spelling, then the model without the maker.
     """
     maker = next((name for start, name in MAKES.items() if make.upper().startswith(start)), make)
     if maker == "Ricoh" and model.upper().startswith("PENTAX"):
@@ -93,18 +93,18 @@ def unique_camera_model(make: str, model: str) -> str:
 def read_capture(
     tree: TagTree | None, libraw: Mapping[str, Any], make_model: tuple[str, str] = ("", "")
 ) -> tuple[Capture, tuple[str, ...]]:
-    """The capture of a file and the names of what cannot be kept.
+    """Return the capture data of a file, and the names of data that an output cannot keep.
 
     Parameters
     ----------
-    tree : the file's directories. libraw : what it found of iso, exposure_s, aperture, focal_length_mm, datetime.
-    make_model : the camera's names where no tag has them.
+    tree : the file's directories. libraw : LibRaw's iso, exposure_s, aperture, focal_length_mm and datetime, if found.
+    make_model : make and model to use if no tag has them.
     """
     main = tree.main if tree is not None and tree.chain else Ifd({})
     exif = {number: main.tags[number] for number in EXIF_IN_IFD0 & main.tags.keys()}
     exif |= main.exif.tags if main.exif is not None else {}
     dropped = tuple(name for number, name in DROPPED_EXIF.items() if name and number in exif)
-    if tree is None:  # all that such a file says is the maker's own
+    if tree is None:  # such a file has all its data in the maker's own format
         dropped = (DROPPED_EXIF[MAKER_NOTE],)
     exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | SKIPPED_TAGS}
     fields = Ifd(exif)
@@ -129,12 +129,12 @@ def read_capture(
 
 
 def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool, rated: bool) -> list[Tag]:
-    """EXIF fields for what LibRaw found in maker notes and in containers that are no TIFF (CRW, MRW).
+    """Return EXIF fields for values that LibRaw found in maker notes and in containers that are not TIFF (CRW, MRW).
 
     Parameters
     ----------
-    dated : the main directory has a date, so that no other is taken for the original one.
-    rated : the tags have an ISO.
+    dated : whether the main directory has a date; LibRaw's is then not used.
+    rated : whether the tags have an ISO; LibRaw's is then not used.
     """
     exposure, aperture, length = (_positive(libraw.get(key)) for key in ("exposure_s", "aperture", "focal_length_mm"))
     found = list(known_values(None if rated else _positive(libraw.get("iso")), exposure, aperture, length))
@@ -144,12 +144,12 @@ def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool, rated: bool) ->
 
 
 def _field(exif: Ifd, number: int, libraw: float | None) -> float | None:
-    """A field of the tags, or what LibRaw found in maker notes where the tags do not have the field at all."""
+    """Return the value of a tag, or LibRaw's value if the tag is missing."""
     return _positive(exif.number(number) if number in exif.tags else libraw)
 
 
 def _iso(exif: Ifd) -> float | None:
-    """The exposure index: tag 34855, or the 32-bit ones where that is missing or at its end."""
+    """Return the exposure index: tag 34855, or the 32-bit tags if it is missing or at its maximum."""
     iso = _positive(exif.number(ISO))
     if iso is not None and iso < MAX_SHORT:
         return iso
@@ -157,5 +157,5 @@ def _iso(exif: Ifd) -> float | None:
 
 
 def _positive(value: float | None) -> float | None:
-    """The value where it is a finite number above zero: cameras write 0 for what they do not know."""
+    """Return the value if it is finite and above zero, else None: cameras write 0 for an unknown value."""
     return float(value) if value is not None and math.isfinite(value) and value > 0 else None

@@ -1,4 +1,4 @@
-"""Files that people mistake for raw files, told by their first bytes."""
+"""Recognise common files that are not raw files by their first bytes."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ NOT_RAW = (
     (b"%PDF", "a PDF document"),
     (b"FOVb", "a Foveon raw (X3F)"),
 )
-"""How such files begin."""
+"""First bytes of such files, and their names."""
 
 
 def why_not_raw(head: bytes) -> str | None:
-    """Return a sentence that says what a file is and what to do, or None where it may be a raw file.
+    """Return a message that says what the file is and what to do, or None if it may be a raw file.
 
     Parameters
     ----------
-    head : the first 64 bytes, fewer of a shorter file.
+    head : the first 64 bytes of the file; fewer if it is shorter.
     """
     name = next((what for start, what in NOT_RAW if head.startswith(start)), None)
     if name is None and _is_text(head):
-        name = "a text"
-    return None if name is None else f"it is {name} and no raw file: give the camera's own raw file"
+        name = "a text file"
+    return None if name is None else f"this is {name}, not a raw file. Give the camera's own raw file."
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the beginning of a file is UTF-8 without control codes, or UTF-16 with its byte-order mark."""
+    """Return whether the start of a file is UTF-8 without control codes, or UTF-16 with a byte-order mark."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # may end within a character
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # `head` may end inside a character
     except UnicodeDecodeError:
         return False
     return not any(byte < 9 for byte in head)

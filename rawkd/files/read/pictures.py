@@ -1,4 +1,4 @@
-"""Reading finished pictures, for training."""
+"""Read rendered pictures, for training."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp",
 
 
 def read_picture(path: Path) -> NDArray[Any]:
-    """uint8 or uint16 (H, W, 3) sRGB of a picture; grey ones are repeated, an alpha channel is dropped.
+    """Return a picture as (H, W, 3) uint8 or uint16 sRGB; grey is repeated, and an alpha channel is dropped.
 
     Raises
     ------
-    InputError: if it cannot be decoded or holds something else.
+    InputError: if it cannot be decoded, or is not a colour picture of 8 or 16 bits.
     """
     import imageio.v3 as iio
 
     plugin = "tifffile" if path.suffix.lower() in (".tif", ".tiff") else "pillow"
     try:
         picture = np.asarray(iio.imread(path, plugin=plugin))
-    except Exception as error:  # decoders fail in a dozen ways, all of them damage
-        raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__}): leave it out") from error
+    except Exception as error:  # decoders raise many kinds of errors, and all mean damage
+        raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__}). Leave it out.") from error
     if picture.ndim == 2:
         picture = np.repeat(picture[:, :, None], 3, axis=2)
     if picture.ndim != 3 or picture.shape[2] < 3 or picture.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path}: {picture.dtype} {picture.shape} is no colour picture of 8 or 16 bits: leave it out")
+        raise InputError(
+            f"{path}: {picture.dtype} {picture.shape} is not a colour picture of 8 or 16 bits. Leave it out."
+        )
     return np.ascontiguousarray(picture[:, :, :3])

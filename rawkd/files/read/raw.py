@@ -1,4 +1,4 @@
-"""Reading a raw file: LibRaw decodes its samples in a process of its own, its tags say what they mean."""
+"""Read raw files: LibRaw decodes the pixels in a child process, and the file's tags give their meaning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rawkd.sensor.dual_iso import refuse_dual_iso
 
 ORIENTATION = 274
 ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
-"""EXIF orientation of LibRaw's flip: bit 0 mirrors columns, bit 1 rows, bit 2 transposes."""
+"""EXIF orientation for each LibRaw flip: bit 0 mirrors columns, bit 1 mirrors rows, bit 2 transposes."""
 MIN_CAMERA_WHITE = 0.5
 
 
@@ -36,13 +36,13 @@ def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = 
 
     Parameters
     ----------
-    path : the file. timeout_s : how long decoding may take.
-    decoder : a running one, to spare its start where many files are read.
+    path : the file. timeout_s : time limit of decoding, seconds.
+    decoder : a running decoder to reuse when many files are read; None starts one.
 
     Raises
     ------
-    InputError: the file is missing, unreadable, no raw file, or damaged.
-    UnsupportedRawError: it is a sound raw file of a kind that rawkd does not denoise.
+    InputError: if the file is missing, unreadable, damaged, or not a raw file.
+    UnsupportedRawError: if it is an intact raw file of a kind that rawkd cannot denoise.
     """
     try:
         _check_file(path)
@@ -56,19 +56,19 @@ def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = 
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(
-            f"{path}: it cannot be read ({error.strerror}): check the disk and the file's permissions"
+            f"{path}: the file cannot be read ({error.strerror}). Check the disk and the file's permissions."
         ) from error
 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise InputError("it is a folder: name the raw files in it")
+        raise InputError("this is a folder. Give the raw files in it.")
     if not path.exists():
-        raise InputError("there is no such file: check the name")
+        raise InputError("there is no such file. Check the name.")
     if not path.is_file():
-        raise InputError("it is no regular file: name a raw file")
+        raise InputError("this is not a regular file. Give a raw file.")
     if path.stat().st_size == 0:
-        raise InputError("it is empty: copy it again from the card")
+        raise InputError("the file is empty. Copy it again from the card.")
 
 
 def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
@@ -76,7 +76,7 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
         head = stream.read(64)
     if head.startswith(b"FOVb"):
         raise UnsupportedRawError(
-            "it is a Foveon raw (X3F), and only Bayer mosaics can be denoised: use another raw file"
+            "this is a Foveon raw (X3F), and rawkd denoises Bayer mosaics only. Use a raw file of a Bayer camera."
         )
     tree = read_tag_tree(path)
     if tree is not None:
@@ -98,11 +98,13 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
 
 
 def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
-    """A DNG: LibRaw's samples with the meaning that the tags give them."""
+    """Return the photo of a DNG: pixels from LibRaw, everything else from the tags."""
     frame, header = decoded.frame, decoded.header
     size = (raw.number(dng_tags.HEIGHT), raw.number(dng_tags.WIDTH))
     if frame.shape != size:
-        raise InputError(f"LibRaw finds {frame.shape} pixels where its tags say {size}: use another copy of the file")
+        raise InputError(
+            f"the file is damaged: LibRaw finds {frame.shape} pixels, its tags state {size}. {dng_tags.USE_COPY}"
+        )
     area = dng_tags.active_area(raw)
     crop, crop_warnings = dng_tags.default_crop(raw, area)
     pattern = dng_tags.cfa_pattern(raw)
@@ -145,19 +147,19 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
 
 
 def _own_output_warning(tree: TagTree) -> tuple[str, ...]:
-    """A sentence if it is an output of rawkd."""
+    """Return a warning if rawkd wrote the file."""
     if not tree.main.text(SOFTWARE).startswith(OWN_SOFTWARE):
         return ()
-    return ("rawkd wrote this file already: denoise the original instead, twice takes detail",)
+    return ("rawkd wrote this file. Denoising it again removes detail. Use the original photo instead.",)
 
 
 def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[str, str]) -> RawPhoto:
-    """Any other format: LibRaw knows what its samples mean."""
+    """Return the photo of a file that is not a DNG: LibRaw gives pixels, levels and colour."""
     frame, header = decoded.frame, decoded.header
     pattern = _pattern_of(header["color_desc"], header["sites"])
     top, left, height, width = header["area"]
     if min(height, width) < 1 or top + height > frame.shape[0] or left + width > frame.shape[1]:
-        raise InputError("its picture leaves its frame, so it is damaged: use another copy of the file")
+        raise InputError("the file is damaged: its picture extends beyond its frame. Use another copy of the file.")
     area = Rect(top, left, height, width)
     levels = libraw_levels(decoded)
     check_frame(frame[area.slices], levels)
@@ -180,25 +182,26 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
 
 
 def _pattern_of(color_desc: str, sites: list[int]) -> CFAPattern:
-    """CFA phase from LibRaw's colour indices at the sites of the active area's origin."""
+    """Return the CFA phase from LibRaw's colour indices of the four sites at the active area's origin."""
     if set(color_desc) - set("RGB"):
         raise UnsupportedRawError(
-            f"it holds a four-colour mosaic ({color_desc}), and only Bayer mosaics can be denoised: use another file"
+            f"this is a four-colour mosaic ({color_desc}), and rawkd denoises Bayer mosaics only. Use another raw file."
         )
     name = "".join(color_desc[site] if 0 <= site < len(color_desc) else "?" for site in sites)
     try:
         return CFAPattern(name)
     except ValueError:
         raise UnsupportedRawError(
-            f"it holds a mosaic of {name!r}, which is no Bayer cell (Super-CCD or the like): use another raw file"
+            f"its mosaic {name!r} is not a Bayer cell (Super-CCD or similar), and rawkd denoises Bayer mosaics only."
+            " Use another raw file."
         ) from None
 
 
 def libraw_levels(decoded: DecodedFrame) -> Levels:
-    """Levels of a file that is no DNG.
+    """Return the levels of a file that is not a DNG.
 
-    White is LibRaw's, so that development stays the same. Saturation is the lower of it and of what the camera says of
-    its own clipping, if that is at least half of white.
+    White is LibRaw's, so that converters render the result like the source. Saturation is white, or the camera's own
+    clipping level if that is lower and at least half of white.
     """
     header = decoded.header
     white_dn = float(header["white"])
@@ -210,7 +213,7 @@ def libraw_levels(decoded: DecodedFrame) -> Levels:
 
 
 def _black_indices(sites: list[int]) -> list[int]:
-    """Index of each site's black among LibRaw's four: its colour, the later green being 3 where both are called 1."""
+    """Return the index of each site's black in LibRaw's list of four: its colour index, and 3 for a second green."""
     if sites.count(1) < 2:
         return sites
     last = 3 - sites[::-1].index(1)
@@ -218,7 +221,7 @@ def _black_indices(sites: list[int]) -> list[int]:
 
 
 def _libraw_crop(crop: list[int], area: Rect) -> Rect:
-    """LibRaw's crop, given in pixels of the frame, relative to the active area; the whole area where it has none."""
+    """Convert LibRaw's crop from pixels of the frame to pixels of the active area; the whole area if it is unusable."""
     top, left, height, width = crop
     top, left = top - area.top, left - area.left
     if height > 0 and width > 0 and top >= 0 and left >= 0:
@@ -229,5 +232,5 @@ def _libraw_crop(crop: list[int], area: Rect) -> Rect:
 
 
 def _bits_of(decoded: DecodedFrame, white_dn: float = 1.0) -> int:
-    """Bits that the frame's integers and its white need."""
+    """Return the number of bits that the frame's integers and the white level need."""
     return min(16, max(int(decoded.frame.max()).bit_length(), int(white_dn).bit_length(), 1))

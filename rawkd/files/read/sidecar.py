@@ -1,4 +1,4 @@
-"""The .xmp file that an editor left beside a photo."""
+"""Read the .xmp sidecar that an editor wrote next to a photo."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ LARGEST_BYTES = 16 * 2**20
 
 
 def read_sidecar(photo: Path) -> tuple[bytes | None, tuple[str, ...]]:
-    """The XMP packet beside a photo, or None, and what is to be said about it.
+    """Return the XMP packet of a photo's sidecar, or None, and warnings.
 
-    Adobe names it ``photo.xmp``, darktable ``photo.cr2.xmp``; the longer name wins because it can mean no other photo.
+    Adobe names it ``photo.xmp``, darktable ``photo.cr2.xmp``. The longer name has precedence, since it cannot belong to
+    another photo.
     """
     for sidecar in (photo.with_name(photo.name + ".xmp"), photo.with_suffix(".xmp")):
         for candidate in (sidecar, sidecar.with_name(sidecar.name[:-4] + ".XMP")):
@@ -20,7 +21,7 @@ def read_sidecar(photo: Path) -> tuple[bytes | None, tuple[str, ...]]:
 
 
 def _packet(sidecar: Path) -> tuple[bytes | None, tuple[str, ...]]:
-    """The bytes of a sidecar where they are XMP of a sensible size."""
+    """Return the bytes of a sidecar if they are XMP of at most 16 MiB, else None and a warning."""
     try:
         if sidecar.stat().st_size > LARGEST_BYTES:
             return None, (f"{sidecar.name} is larger than 16 MiB and was not embedded",)
@@ -28,5 +29,5 @@ def _packet(sidecar: Path) -> tuple[bytes | None, tuple[str, ...]]:
     except OSError as error:
         return None, (f"{sidecar.name} cannot be read ({error.strerror}) and was not embedded",)
     if b"rdf:RDF" not in packet:
-        return None, (f"{sidecar.name} holds no XMP and was not embedded",)
+        return None, (f"{sidecar.name} contains no XMP and was not embedded",)
     return packet, ()

@@ -1,4 +1,4 @@
-"""What the camera wrote about its own settings, decoded for display and never used for pixels."""
+"""Decode camera settings from maker notes, for display only; they never change pixels."""
 
 from rawkd.files.read.camera_settings.settings import CameraSettings, read_settings
 

@@ -1,6 +1,6 @@
-"""The process that decodes EXIF and maker notes with exifread, so that a crash or a hang costs display fields only.
+"""Child process that decodes EXIF and maker notes with exifread; a crash or hang costs only fields for display.
 
-Run as a script with a path. It prints one JSON object, {tag name: text}, and imports nothing of rawkd.
+Run as a script with a path. It prints one JSON object, {tag name: text}, and imports nothing from rawkd.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PREFIXES = ("EXIF ", "MakerNote ", "Image ")
 
 
 def main() -> int:
-    """Print the tags of the file that the first argument names."""
+    """Print the tags of the file in the first argument as JSON."""
     logging.disable(logging.CRITICAL)
     import exifread
 

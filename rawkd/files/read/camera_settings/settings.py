@@ -1,7 +1,7 @@
-"""Camera settings for display: lens, noise reduction in the camera, real ISO, shutter count.
+"""Read camera settings for display: lens, in-camera noise reduction, real ISO, shutter count.
 
-exifread decodes them in a process of its own that is ended after 2 s. Whatever goes wrong there, or reads oddly, leaves
-fields out: no setting changes a pixel. Names and codes of maker notes are those of ExifTool's tag tables.
+exifread decodes them in a child process that is stopped after 2 s. Settings that cannot be decoded or look invalid are
+left out; no setting changes a pixel. Names and codes of maker notes follow ExifTool's tag tables.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ from pathlib import Path
 
 CHILD = Path(__file__).with_name("child.py")
 TIMEOUT_S = 2.0
-"""How long decoding may take; a sound file takes a fifth of a second, most of it the start of Python (our choice)."""
+"""Time limit of decoding; an intact file takes 0.2 s, mostly to start Python (our choice)."""
 LARGEST_ISO = 10_000_000
 LARGEST_COUNT = 10_000_000
-"""Larger numbers are no ISO and no count of exposures, but damage (our choice)."""
-NOTHING = re.compile(r"|n/?a|none|unknown.*|\[\]|-+", re.IGNORECASE)
-"""Texts with which a decoder says that it knows no value."""
+"""Larger values of ISO or shutter count are treated as damage (our choice)."""
+NO_VALUE = re.compile(r"|n/?a|none|unknown.*|\[\]|-+", re.IGNORECASE)
+"""Texts that a decoder returns for an unknown value."""
 OFF = re.compile(r"off\b.*|auto \(off\)|on \(unused\)", re.IGNORECASE)
 
 HIGH_ISO = ("MakerNote HighISONoiseReduction", "MakerNote HighISONoiseReduction2", "MakerNote MultiFrameNoiseReduction")
 LONG_EXPOSURE = ("MakerNote LongExposureNoiseReduction", "MakerNote LongExposureNoiseReduction2")
 EITHER = "MakerNote NoiseReduction"
-"""Nikon: FPNR for a dark frame. Olympus: "Noise Reduction" for a dark frame, "Noise Filter" for a filter."""
+"""Tag whose text names either kind. Nikon: FPNR means a dark frame. Olympus: "Noise Reduction" means a dark frame,
+"Noise Filter" a filter."""
 
 Texts = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """What the camera wrote about its settings; empty or None where it did not, or it cannot be decoded.
+    """Settings that the camera wrote; empty or None if missing or undecodable.
 
     Attributes
     ----------
     lens : name, or focal lengths and apertures.
-    noise_reduction : the setting of the camera's noise filter ("Off", "Normal").
-    long_exposure_noise_reduction : the setting of its subtraction of a dark frame.
-    real_iso : ISO that the camera used, where it differs from what EXIF says. shutter_count : exposures so far.
+    noise_reduction : setting of the camera's noise filter ("Off", "Normal").
+    long_exposure_noise_reduction : setting of the camera's dark-frame subtraction.
+    real_iso : ISO that the camera actually used (Canon). shutter_count : number of exposures so far.
     """
 
     lens: str = ""
@@ -54,27 +55,27 @@ class CameraSettings:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence for every noise reduction that was on."""
+        """One warning for each kind of noise reduction that was on."""
         found = []
         if self.noise_reduction and not OFF.fullmatch(self.noise_reduction):
             found.append(
-                f"the camera's noise reduction was on ({self.noise_reduction}): some cameras also smooth"
-                " the raw, so the measured noise may be too low. Turn it off for raw photos"
+                f"the camera's noise reduction was on ({self.noise_reduction}). Some cameras also smooth"
+                " the raw, so the measured noise may be too low. Turn it off for raw photos."
             )
         if self.long_exposure_noise_reduction and not OFF.fullmatch(self.long_exposure_noise_reduction):
             found.append(
-                f"the camera's long-exposure noise reduction was on ({self.long_exposure_noise_reduction}): if it"
-                " subtracted a dark frame, shadow noise and hot pixels differ from those of other photos of this camera"
+                f"the camera's long-exposure noise reduction was on ({self.long_exposure_noise_reduction}). If it"
+                " subtracted a dark frame, shadow noise and hot pixels differ from other photos of this camera."
             )
         return tuple(found)
 
 
 def read_settings(path: Path, *, timeout_s: float = TIMEOUT_S) -> CameraSettings:
-    """Decode the settings of a raw file; never raises for what the file holds.
+    """Return the settings of a raw file; damaged content never raises an error.
 
     Parameters
     ----------
-    path : the file. timeout_s : seconds after which decoding is given up.
+    path : the file. timeout_s : time limit of decoding, seconds.
     """
     try:
         done = subprocess.run(  # noqa: S603 -- our own script
@@ -94,7 +95,7 @@ def read_settings(path: Path, *, timeout_s: float = TIMEOUT_S) -> CameraSettings
 
 
 def settings_of(texts: Texts) -> CameraSettings:
-    """Interpret the texts of tags by name, as exifread spells them ("MakerNote NoiseReduction")."""
+    """Return the settings for tag texts by name, in exifread's spelling ("MakerNote NoiseReduction")."""
     either = texts.get(EITHER, "")
     is_dark_frame = either.upper().startswith("FPNR") or either.startswith("Noise Reduction")
     is_off = OFF.fullmatch(either) is not None
@@ -110,19 +111,19 @@ def settings_of(texts: Texts) -> CameraSettings:
 
 
 def _shown(text: str) -> str:
-    """The text without characters that draw on a terminal; empty where it says that there is no value."""
+    """Return the text without control characters; empty if it stands for an unknown value."""
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return "" if NOTHING.fullmatch(text) else text
+    return "" if NO_VALUE.fullmatch(text) else text
 
 
 def _strongest(texts: Iterable[str]) -> str:
-    """The first text that is not off, else the first one."""
+    """Return the first text that is not off, else the first text, else an empty one."""
     known = [text for text in texts if text]
     return next((text for text in known if not OFF.fullmatch(text)), known[0] if known else "")
 
 
 def _lens(texts: Texts) -> str:
-    """The lens's name, else its focal lengths and largest apertures."""
+    """Return the name of the lens, else its focal lengths and largest apertures."""
     names = (texts.get(name, "") for name in ("EXIF LensModel", "MakerNote LensModel", "MakerNote LensType"))
     named = next((name for name in names if name and not name.isdecimal()), "")
     if named:
@@ -132,7 +133,7 @@ def _lens(texts: Texts) -> str:
 
 
 def _lens_of_range(text: str) -> str:
-    """Turn "[18, 70, 7/2, 9/2]" into "18-70 mm f/3.5-4.5"; empty where that is no lens."""
+    """Convert "[18, 70, 7/2, 9/2]" to "18-70 mm f/3.5-4.5"; empty if it does not describe a lens."""
     try:
         short, long, wide, tele = (float(Fraction(part)) for part in text.strip("[]").split(","))
     except (ValueError, ZeroDivisionError):
@@ -145,7 +146,7 @@ def _lens_of_range(text: str) -> str:
 
 
 def _real_iso(texts: Texts) -> float | None:
-    """Canon's ISO: base (code 32 a stop, 100 at 160) times the automatic part (code 32 a stop, 1 at 0)."""
+    """Return Canon's ISO: base (32 codes per stop, code 160 is 100) times automatic factor (32 per stop, 0 is 1)."""
     try:
         base, automatic = (int(texts[f"MakerNote {name}"]) for name in ("BaseISO", "AutoISO"))
         iso = 100 / 32 * 2 ** (base / 32) * 2 ** (automatic / 32)
@@ -155,7 +156,7 @@ def _real_iso(texts: Texts) -> float | None:
 
 
 def _count(texts: Texts) -> int | None:
-    """Exposures that the shutter has made (Nikon)."""
+    """Return the number of exposures of the shutter (Nikon)."""
     for name in ("MechanicalShutterCount", "TotalShutterReleases"):
         text = texts.get(f"MakerNote {name}", "")
         if text.isdecimal() and 0 < int(text) <= LARGEST_COUNT:
