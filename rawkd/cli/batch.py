@@ -207,9 +207,11 @@ def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
         console.say(f"{one_line(str(series))}: gain {pool.noise.green_gain:.2g} ({pool.noise.source})")
         for warning in pool.warnings:
             console.say(f"warning: {one_line(str(series))}: {warning}")
-    speed = f"{display.megapixels:.0f} MP in {display.seconds:.0f} s, "
-    speed += f"{display.megapixels / max(display.seconds, 1e-3):.1f} MP/s"
-    console.say(f"{_counted(display)}; {speed}")
+    speed = ""
+    if display.megapixels:
+        pace = display.megapixels / max(display.seconds, 1e-3)
+        speed = f"; {display.megapixels:.0f} MP in {display.seconds:.0f} s, {pace:.1f} MP/s"
+    console.say(_counted(display) + speed)
     if report is not None:
         batch.recall(display.outcomes)
         write_report(report, display.outcomes, batch.pools)

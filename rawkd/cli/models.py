@@ -63,7 +63,7 @@ def _print_table(cards: Sequence[ModelCard]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rawkd.inference.card import TIERS
+    from rawkd.inference.card import DEFAULT_TIER, TIERS
 
     on_terminal = sys.stdout.isatty()
     out = Console(file=sys.stdout, width=None if on_terminal else PLAIN_WIDTH, highlight=False)
@@ -72,6 +72,9 @@ def _print_table(cards: Sequence[ModelCard]) -> None:
     for title in ("tier", "name", "full-frame noise", GAINS, "params", "GMAC/MP", "PSNR (noisy)"):
         if title != GAINS or not is_narrow:
             table.add_column(title, no_wrap=True, justify="left" if title in LEFT else "right")
+    if on_terminal:
+        table.caption = f"Without --model, rawkd uses the tier {DEFAULT_TIER}."
+        table.caption_justify = "left"
     order = {tier: number for number, tier in enumerate(TIERS)}
     for card in sorted(
         cards, key=lambda card: (order.get(card.tier or "", len(TIERS)), card.family, card.subrange.low)
