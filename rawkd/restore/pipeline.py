@@ -168,9 +168,9 @@ def restore(
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
     engine, device_warnings = engine_of(card, noise, options, (context or Context()).engines)
     fine = photo.in_finer_integers(FINE_BITS)
-    sound, defects = without_defects(fine, noise, search=options.defects == "auto")
+    fixed, defects = without_defects(fine, noise, search=options.defects == "auto")
     result = restore_mosaic(
-        sound,
+        fixed,
         noise,
         card,
         engine,
@@ -198,8 +198,8 @@ def _without_defects_only(
     photo: RawPhoto, noise: NoiseModel, options: DenoiseOptions, warnings: tuple[str, ...]
 ) -> Restoration:
     """Replace the defects of a photo whose noise is not removed; removed row offsets stay removed."""
-    sound, defects = without_defects(photo, noise, search=options.defects == "auto")
+    fixed, defects = without_defects(photo, noise, search=options.defects == "auto")
     warnings += defects.warnings()
     if defects.total or photo.row_offset_dn is not None:
-        photo = photo.with_mosaic(sound)
-    return Restoration(photo, sound, noise, None, None, None, warnings, defects.total)
+        photo = photo.with_mosaic(fixed)
+    return Restoration(photo, fixed, noise, None, None, None, warnings, defects.total)

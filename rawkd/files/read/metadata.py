@@ -31,7 +31,7 @@ DROPPED_EXIF = {
     59932: "",  # padding, and offset schema of maker notes
     59933: "",
 }
-"""EXIF tags that cannot be copied; those that a photographer may miss have a name for the warning."""
+"""EXIF tags that cannot be copied; those that users may miss have a name for the warning."""
 
 EXIF_IN_IFD0 = {
     270,

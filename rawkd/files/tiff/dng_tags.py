@@ -148,8 +148,8 @@ def noise_profile(tree: TagTree, raw: Ifd) -> tuple[tuple[float, ...], tuple[str
     if NOISE_PROFILE not in ifd.tags:
         return (), ()
     values = ifd.numbers(NOISE_PROFILE)
-    sound = all(math.isfinite(value) and 0 <= value < 1 for value in values) and all(gain > 0 for gain in values[::2])
-    if len(values) in NOISE_PROFILE_COUNTS and sound:
+    valid = all(math.isfinite(value) and 0 <= value < 1 for value in values) and all(gain > 0 for gain in values[::2])
+    if len(values) in NOISE_PROFILE_COUNTS and valid:
         return values, ()
     return (), ("the file's NoiseProfile is invalid and is not used",)
 

@@ -78,7 +78,7 @@ def span(values: DoubleArray, *, log: bool = False, margin: float = 0.05) -> tup
 
 
 def chart(title: str, x: Axis, y: Axis, series: Sequence[Series], width: int = WIDTH, height: int = HEIGHT) -> Drawing:
-    """A chart with a grid, its title above, its legend inside at the upper left; what leaves the axes is not shown."""
+    """Return a chart with grid, title above, and legend inside at the upper left; data beyond the axes is cut off."""
     inner = width - LEFT - RIGHT, height - TOP - BOTTOM
 
     def at(place_x: DoubleArray, place_y: DoubleArray) -> DoubleArray:
