@@ -88,6 +88,13 @@ def test_the_network_that_ships_keeps_both_budgets() -> None:
     assert macs_per_mp(network, network.stride)["2^20"] <= 2.6688
 
 
+def test_the_count_is_that_of_any_device() -> None:
+    """A network that is trained on a GPU is counted there; "meta" stands for it where there is none."""
+    with torch.device("meta"):
+        elsewhere = FANet(TINY)
+    assert macs_per_packed_px(elsewhere, elsewhere.stride) == macs_per_packed_px(FANet(TINY), elsewhere.stride)
+
+
 def test_counting_leaves_no_hook_behind() -> None:
     network = FANet(TINY)
     assert macs_per_packed_px(network, network.stride) == macs_per_packed_px(network, network.stride)

@@ -20,8 +20,12 @@ def num_parameters(network: nn.Module) -> int:
 
 
 def macs_per_packed_px(network: nn.Module, stride: int, in_channels: int = 4) -> float:
-    """Return the multiply-accumulates per packed pixel: convolutions and the feature-align product."""
+    """Return the multiply-accumulates per packed pixel: convolutions and the feature-align product.
+
+    The network may be on any device.
+    """
     size = 8 * stride
+    device = next(network.parameters()).device
     count = 0
 
     def add(module: nn.Module, _: object, out: Tensor) -> None:
@@ -34,7 +38,7 @@ def macs_per_packed_px(network: nn.Module, stride: int, in_channels: int = 4) ->
 
     hooks = [module.register_forward_hook(add) for module in network.modules()]
     with torch.no_grad():
-        network(torch.zeros(1, in_channels, size, size))
+        network(torch.zeros(1, in_channels, size, size, device=device))
     for hook in hooks:
         hook.remove()
     return count / size**2
