@@ -180,7 +180,7 @@ class TestMaskedPixels:
         # Hot pixels take groups of four with them; what lies beyond 5 standard deviations is one in a million.
         assert found == pytest.approx(np.full(4, READ + STEP**2 / 12), rel=self.ERROR)
 
-    @pytest.mark.parametrize("kind", ["none", "narrow", "constant", "cut off", "bright", "leak", "halves"])
+    @pytest.mark.parametrize("kind", ["none", "narrow", "constant", "cut off", "bright", "leak", "halves", "pattern"])
     def test_unusable_ones_are_passed_over(self, busy: Mosaic, kind: str) -> None:
         masked: np.ndarray | None = masked_columns()
         if kind == "none":
@@ -197,6 +197,8 @@ class TestMaskedPixels:
             masked = masked_columns() + 200 * np.exp(-np.arange(MASKED)[::-1] / 8)
         elif kind == "halves":
             masked = np.hstack([masked_columns(24), masked_columns(24, sd_dn=7)])
+        elif kind == "pattern":
+            masked = BLACK_DN + 40.0 * np.kron(np.ones((HEIGHT // 4, MASKED // 4)), np.pad(np.ones((2, 2)), (0, 2)))
         assert masked_read_variance(photo_of(busy, masked)) is None
 
     def test_the_quietest_strip_counts(self, busy: Mosaic) -> None:

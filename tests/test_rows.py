@@ -96,6 +96,17 @@ def test_what_only_masked_pixels_have_is_not_removed() -> None:
     assert told == ()
 
 
+def test_masked_pixels_of_one_value_a_row_are_passed_over() -> None:
+    """They have no noise of single pixels to compare row noise with; the picture tells it."""
+    photo = photo_with_rows(8.0)
+    beside = np.tile(np.rint(photo.frame[:, :MASKED].mean(axis=1, keepdims=True)), MASKED)
+    frame = np.concatenate([beside.astype(np.uint16), photo.frame[:, MASKED:]], axis=1)
+    found = measure_rows(replace(photo, frame=frame))
+    assert found is not None
+    assert (found.source, found.shown) == ("picture", True)
+    assert found.share > 0.5
+
+
 def test_half_of_it_in_the_picture_is_removed_by_half() -> None:
     photo = photo_with_rows(4.0)
     area = photo.frame[:, :MASKED].astype(float)

@@ -125,6 +125,8 @@ def _of_masked(strip: DoubleArray, steps: FloatArray) -> RowNoise | None:
     first, second = (half.mean(axis=1) for half in np.array_split(flat, 2, axis=1))
     row_variance = float(np.cov(first, second)[0, 1])
     pixel_variance = float(np.square(flat - rows[:, None]).mean()) * width / (width - 1)
+    if pixel_variance == 0:  # one value for each row: not pixels, but what the camera derived from them
+        return None
     if row_variance < SURE_SIGMAS * pixel_variance / (width / 2) / np.sqrt(height):
         return None
     offset = row_variance / (row_variance + pixel_variance / width) * (rows - rows.mean())
