@@ -152,6 +152,39 @@ def test_a_model_is_made_again_from_its_card(model: Path, pictures: Path, tmp_pa
     assert main(["train", *common]) == 2
 
 
+def test_a_repeated_training_out_of_time_goes_on_where_it_stopped(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """The second run never begins with the weights of a first one that is not finished."""
+    out = tmp_path / "again"
+    common = ["train", "--like", str(model), "--data", str(pictures), "--threads", "1", "--out", str(out)]
+    assert main([*common, "--minutes", "1e-9"]) == 0
+    begun = load_checkpoint(out / "1-tiny")
+    assert begun is not None
+    assert begun.step == 1
+    assert not (out / "2-polish").exists()
+    assert main(common) == 0
+    again = load_checkpoint(out / "2-polish")
+    assert again is not None
+    weights = load_module(read_card(model)).state_dict()
+    for name, weight in again.average.items():
+        torch.testing.assert_close(weight, weights[name], atol=0, rtol=0)
+
+
+def test_a_repeated_training_takes_the_options_of_a_recipe(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["train", "--like", str(model), "--out", str(tmp_path / "again")]
+    assert main(common) == 2  # its recipe has pictures, and dead leaves alone would be another training
+    assert "recipe tiny needs pictures" in capsys.readouterr().err
+    assert main([*common, "--data", str(pictures), "--sigma", "50"]) == 2
+    assert "--sigma does not apply" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+    assert main([*common, "--data", str(pictures), "--batch", "2", "--steps", "1", "--threads", "1"]) == 0
+    for name in ("1-tiny", "2-polish"):
+        state = load_checkpoint(tmp_path / "again" / name)
+        assert state is not None
+        assert (state.recipe["recipe"]["batch"], state.step) == (2, 1)
+
+
 def test_a_card_without_settings_cannot_be_made_again(model: Path, tmp_path: Path) -> None:
     older = shutil.copytree(model, tmp_path / "older")
     document = json.loads((older / "card.json").read_text())

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 from two_processes import run_on_two_processes  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
-from rawkd.errors import ModelError, OutputError  # noqa: E402
+from rawkd.errors import ModelError, OutputError, UsageError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.networks.count import macs_per_packed_px  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
@@ -400,6 +400,14 @@ def test_a_snapshot_is_a_start_of_half_the_digits(folder: Path, tmp_path: Path) 
     for name, weight in state.average.items():
         torch.testing.assert_close(begun.student[name], weight, rtol=2**-11, atol=1e-7)  # half a unit of fp16
     assert any(not torch.equal(begun.student[name], weight) for name, weight in state.average.items())
+
+
+def test_a_snapshot_is_no_checkpoint(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would replace the run's checkpoint"):
+        run(TINY, folder, tmp_path / "run", snapshot=tmp_path / "next" / ".." / "run")
+    run(TINY, folder, tmp_path / "run", snapshot=tmp_path / "kept")
+    with pytest.raises(ModelError, match="a snapshot cannot be resumed"):
+        run(TINY, folder, tmp_path / "kept")
 
 
 def test_a_run_says_how_fast_it_is(folder: Path, tmp_path: Path) -> None:

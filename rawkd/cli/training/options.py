@@ -57,6 +57,15 @@ class TrainingChoices:
             last = recipe.num_subranges - 1
             raise UsageError(f"recipe {recipe.name} has subranges 0 to {last}: choose one with --subrange")
         recipe.subrange(self.subrange)
+        return self.adjusted(recipe)
+
+    def adjusted(self, recipe: Recipe) -> Recipe:
+        """The recipe with the noise, steps and crops that were asked for.
+
+        Raises
+        ------
+        UsageError: if it lacks pictures, or has another kind of noise.
+        """
         if self.noise_model is not None:
             recipe = recipe.with_noise_model(self.noise_model)
         if self.sigma is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rawkd.training.data.clean import CleanSet
     from rawkd.training.run.learner import MakeStrategy
     from rawkd.training.run.loop import Progress, Run
+    from rawkd.training.saved.checkpoint import Checkpoint
 
 
 def run_training(
@@ -23,8 +24,8 @@ def run_training(
     choices: TrainingChoices,
     make_strategy: MakeStrategy,
     distillation: dict[str, Any] | None = None,
-) -> None:
-    """Train or resume, tell of the progress, and print the run's folder.
+) -> Checkpoint:
+    """Train or resume, tell of the progress, print the run's folder, and return its last state.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def run_training(
 
     pictures, run = training_pictures(choices, (recipe,)), prepared_run(choices)
     with shown_progress(recipe.student_name(choices.subrange), seen=is_main_process()) as listen:
-        train(
+        state = train(
             recipe,
             choices.subrange,
             pictures,
@@ -47,6 +48,7 @@ def run_training(
         )
     if is_main_process():
         click.echo(str(choices.folder))
+    return state
 
 
 def is_main_process() -> bool:
@@ -80,17 +82,13 @@ def prepared_run(choices: TrainingChoices) -> Run:
 
     Raises
     ------
-    UsageError: if torch has no such device. OutputError: if the folder cannot be made.
+    UsageError: if torch has no such device, or as `Run`. OutputError: if the folder cannot be made.
     """
     from rawkd.training.run.distributed import refuse_unknown_device
     from rawkd.training.run.loop import Run
 
     refuse_unknown_device(choices.device)
-    try:
-        choices.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{choices.folder}: cannot be made ({error.strerror}): give another --out") from error
-    return Run(
+    run = Run(
         choices.folder,
         choices.device,
         choices.threads,
@@ -100,6 +98,11 @@ def prepared_run(choices: TrainingChoices) -> Run:
         choices.compiled,
         choices.snapshot,
     )
+    try:
+        choices.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{choices.folder}: cannot be made ({error.strerror}): give another --out") from error
+    return run
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,12 @@ def _supervised(recipe: Recipe, choices: TrainingChoices) -> MakeStrategy:
 
 
 def _repeat(model: str, choices: TrainingChoices) -> None:
-    """Every run of a model's card, each beginning with the weights of the one before."""
+    """Every run of a model's card, each beginning with the weights of the one before; `minutes` are for all together.
+
+    A run that the time does not suffice for ends the training: the next one must not begin with half of its weights.
+    """
     from rawkd.inference.card import ModelCard
-    from rawkd.training.saved.stages import shortened, stages_to_repeat
+    from rawkd.training.saved.stages import stages_to_repeat
     from rawkd.training.saved.trained import find_trained
 
     if choices.start_from is not None or choices.asked_subrange is not None:
@@ -62,14 +66,17 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
     card = find_trained(model)
     if not isinstance(card, ModelCard):
         raise UsageError(f"{model} is a run, not a model: name an exported model for --like")
-    before = None
-    stages = shortened(stages_to_repeat(card), choices.steps)
+    stages = [replace(stage, recipe=choices.adjusted(stage.recipe)) for stage in stages_to_repeat(card)]
+    began, before = time.monotonic(), None
     for number, stage in enumerate(stages, 1):
         folder = choices.folder / f"{number}-{stage.recipe.name}"
         if is_main_process():
             click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
-        mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange)
-        run_training(stage.recipe, mine, *_learns_by(stage, mine))
+        minutes = None if choices.minutes is None else choices.minutes - (time.monotonic() - began) / 60
+        mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange, minutes=minutes)
+        state = run_training(stage.recipe, mine, *_learns_by(stage, mine))
+        if state.step < stage.recipe.steps:
+            return
         before = str(folder)
 
 

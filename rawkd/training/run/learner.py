@@ -52,8 +52,10 @@ class Learner:
 
         Raises
         ------
-        ModelError: if only one of checkpoint and strategy has adapters.
+        ModelError: if only one of checkpoint and strategy has adapters, or the checkpoint is a snapshot.
         """
+        if not state.student:
+            raise ModelError("a snapshot cannot be resumed. Give another --out, and its folder as --start-from.")
         adapters = self.strategy.adapters
         if (adapters is None) != (state.adapters is None):
             raise ModelError("the checkpoint was made by another strategy. Give another --out.")

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from rawkd.errors import UsageError
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.data.batches import Batches, batches_of
 from rawkd.training.data.clean import CleanSet
@@ -53,11 +54,16 @@ class Run:
     Attributes
     ----------
     folder : for checkpoints and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
-    workers : data processes; 0: a thread prepares the next batch while the network computes.
+    workers : data processes; 0: a thread prepares the next batch while the network computes, except on cuda, where
+        the network waits for every batch.
     validate_every : steps between validations and checkpoints. minutes : time after which the run stops; the next call
         resumes it.
     compiled : whether to compile the student with torch, which takes minutes and then makes every step faster.
     snapshot : folder for the averaged weights in fp16 at every validation; None: no snapshots.
+
+    Raises
+    ------
+    UsageError: if snapshots would replace the checkpoint.
     """
 
     folder: Path
@@ -68,6 +74,10 @@ class Run:
     minutes: float | None = None
     compiled: bool = False
     snapshot: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.snapshot is not None and self.snapshot.resolve() == self.folder.resolve():
+            raise UsageError(f"{self.folder}: snapshots would replace the run's checkpoint. Give another --snapshot.")
 
 
 @dataclass(frozen=True)

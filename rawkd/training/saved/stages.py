@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rawkd.errors import ModelError
@@ -57,10 +57,3 @@ def stages_to_repeat(card: ModelCard) -> list[Stage]:
             "Train it with its recipe: docs/training-log.md lists its runs."
         )
     return [Stage(recipe_from_json(row["settings"]), int(row["subrange"]), row.get("distillation")) for row in rows]
-
-
-def shortened(stages: list[Stage], steps: int | None) -> list[Stage]:
-    """Return the stages with another number of steps each; None: unchanged."""
-    if steps is None:
-        return stages
-    return [replace(stage, recipe=stage.recipe.with_steps(steps)) for stage in stages]
