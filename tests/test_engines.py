@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -434,6 +435,47 @@ class TestTorch:
         assert 0 < np.abs(rounded - exact).max() < 4 * 2.0**-8
         with pytest.raises(UsageError, match="bf16 or fp16"):
             load_torch_engine(torch_card, "cpu", "int8")
+
+    def test_a_network_runs_with_cudnn_in_full_float32(self) -> None:
+        import torch
+
+        from rawkd.inference.torch_engine import TorchEngine
+
+        seen = []
+
+        class Probe(torch.nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+                return x
+
+        TorchEngine(Probe(), "cpu").run(random_planes(1, 4, 16, 24))
+        assert seen == [(True, False)]
+
+    def test_threads_keep_full_float32(self) -> None:
+        """The first run, which restores torch's settings at its end, must not end during the second."""
+        import torch
+
+        from rawkd.inference.torch_engine import TorchEngine
+
+        second_runs, first_is_done = Event(), Event()
+        seen = []
+
+        class Probe(torch.nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                if x.shape[0] == 1:
+                    second_runs.wait(0.3)
+                else:
+                    second_runs.set()
+                    first_is_done.wait(3)
+                    seen.append(torch.backends.cudnn.allow_tf32)
+                return x
+
+        engine = TorchEngine(Probe(), "cpu")
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=True), ThreadPoolExecutor(2) as pool:
+            first = pool.submit(engine.run, random_planes(1, 4, 8, 8))
+            first.add_done_callback(lambda _: first_is_done.set())
+            pool.submit(engine.run, random_planes(2, 4, 8, 8)).result()
+        assert seen == [False]
 
     def test_what_does_not_fit_is_said(self, torch_card: ModelCard) -> None:
         import torch

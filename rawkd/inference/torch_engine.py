@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from rawkd.inference.weights import load_weights
 from rawkd.photo import FloatArray
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+SETTINGS = Lock()
+"""Held while a network runs: torch's settings of cuDNN are those of the process, and each run restores them."""
 
 
 class TorchEngine:
@@ -48,8 +51,9 @@ class TorchEngine:
         reduced = DTYPES.get(self.precision)
         try:
             with (
+                SETTINGS,
                 torch.inference_mode(),
-                torch.backends.cudnn.flags(allow_tf32=False),
+                torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # off is its default here
                 torch.autocast(self.device, dtype=reduced, enabled=reduced is not None),
             ):
                 x = torch.from_numpy(np.ascontiguousarray(planes)).to(self.device)
