@@ -91,6 +91,15 @@ def test_an_option_without_effect_is_warned_about(
 
 
 @pytest.mark.usefixtures("_somewhere")
+def test_a_name_that_cannot_be_looked_up_is_an_error_of_its_photo(capfd: pytest.CaptureFixture[str]) -> None:
+    """`--recursive` looks whether a folder is given; longer names than 255 bytes are no name of a file."""
+    assert main(["batch", f"{'x' * 300}.nef", "--recursive"]) == 1
+    printed = capfd.readouterr().err
+    assert "unexpected" not in printed
+    assert "1 failed" in printed
+
+
+@pytest.mark.usefixtures("_somewhere")
 def test_jobs_of_a_cluster(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("rawkd.batch.task.find_tasks", lambda *_: ())
 
