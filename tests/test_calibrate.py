@@ -415,7 +415,7 @@ def test_a_file_that_says_nothing_of_the_iso_is_passed_over() -> None:
     assert noise.source != "calibration"
     assert warnings[0].startswith(f"{path}: the calibration file covers ISO 1600 to 3200 and is not used at ISO 50")
     assert len(known_defects(photo.capture, None)) == 1  # which do not hang on the ISO
-    with pytest.raises(NoiseError, match=r"high\.json: the calibration file, .* says nothing of ISO 50 "):
+    with pytest.raises(NoiseError, match=r"high\.json: the calibration file covers .* cannot be used at ISO 50 "):
         prepare(photo, DenoiseOptions(calibration=path))
     farther = install("higher.json", (6400, 12800), (1e-6, 0))
     assert installed_profile(photo.capture) == (farther, warnings[:1])

@@ -71,7 +71,7 @@ def test_a_map_holds_for_frames_of_its_size() -> None:
     assert with_known_defects(photo, (DefectMap(59, 60, pixels),)) is photo
     part = marked.cut(Rect(7, 15, 5, 6))
     assert places_of(part.defects) == {(0, 0)}
-    with pytest.raises(InputError, match="leaves its frame"):
+    with pytest.raises(InputError, match="outside the 59 x 42 frame"):
         DefectMap(42, 59, pixels)
 
 
@@ -127,7 +127,7 @@ def test_maps_are_read_strictly(tmp_path: Path) -> None:
         7,
     ):
         path.write_text(json.dumps(record | {"defects": defects}))
-        with pytest.raises(NoiseError, match="lacks or garbles"):
+        with pytest.raises(NoiseError, match="missing or invalid"):
             read_profile(path)
 
 
@@ -138,5 +138,5 @@ def test_a_calibration_file_that_cannot_be_read_is_named_once(tmp_path: Path) ->
         read_profile(path)
     assert (str(caught.value).count("none.json"), "Errno" in str(caught.value)) == (1, False)
     path.write_text("no JSON")
-    with pytest.raises(NoiseError, match="this is no calibration file"):
+    with pytest.raises(NoiseError, match="this is not a calibration file"):
         read_profile(path)

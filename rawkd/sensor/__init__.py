@@ -1,1 +1,1 @@
-"""The physics of a sensor: noise, its transform, and the Bayer mosaic."""
+"""Sensor physics: noise, noise transforms, defective pixels, and the Bayer mosaic."""

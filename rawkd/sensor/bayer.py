@@ -27,7 +27,7 @@ class Unification:
 
     @classmethod
     def of(cls, shape: tuple[int, int], pattern: CFAPattern) -> Unification:
-        """What a mosaic of `shape` and `pattern` needs."""
+        """Return the padding that turns a mosaic of `shape` and `pattern` into an even-sized RGGB mosaic."""
         offsets = {"RGGB": (0, 0), "GBRG": (1, 0), "GRBG": (0, 1), "BGGR": (1, 1)}
         top, left = offsets[pattern.value]
         return cls(top, (shape[0] + top) % 2, left, (shape[1] + left) % 2)
@@ -35,7 +35,7 @@ class Unification:
     def apply(self, data: FloatArray) -> FloatArray:
         """Pad (H, W) by reflection without repeating the edge, which keeps the CFA phase.
 
-        A one-pixel-high or -wide mosaic repeats its only row or column: there is no second sample of another colour.
+        A mosaic that is one pixel high or wide repeats its only row or column, because reflection needs two.
         """
         if not (self.top or self.bottom or self.left or self.right):
             return data
@@ -43,19 +43,22 @@ class Unification:
         return np.pad(data, ((self.top, self.bottom), (self.left, self.right)), mode=mode)  # type: ignore[call-overload,no-any-return]
 
     def undo(self, data: FloatArray) -> FloatArray:
-        """Crop what `apply` added."""
+        """Remove the padding that `apply` added."""
         height, width = data.shape
         return data[self.top : height - self.bottom, self.left : width - self.right]
 
 
 def unify_bayer(mosaic: Mosaic) -> tuple[FloatArray, Unification]:
-    """An even-sized RGGB mosaic of any phase and size, (H', W') float32, and how to undo it exactly."""
+    """Return a mosaic of any phase and size padded to an even-sized RGGB one, (H', W') float32, and the padding.
+
+    `Unification.undo` crops the padding exactly.
+    """
     unification = Unification.of(mosaic.data.shape, mosaic.pattern)
     return np.ascontiguousarray(unification.apply(mosaic.data)), unification
 
 
 def pack(rggb: Any) -> Any:
-    """(..., 2h, 2w) RGGB mosaic -> (..., 4, h, w) planes R, Gr, Gb, B; numpy or torch, no copy avoided."""
+    """Convert an RGGB mosaic, (..., 2h, 2w), to a copy as planes R, Gr, Gb, B, (..., 4, h, w); numpy or torch."""
     planes = [rggb[..., r::2, c::2] for r in (0, 1) for c in (0, 1)]
     if isinstance(rggb, np.ndarray):
         return np.stack(planes, axis=-3)
@@ -65,7 +68,7 @@ def pack(rggb: Any) -> Any:
 
 
 def unpack(planes: FloatArray) -> FloatArray:
-    """(4, h, w) planes -> (2h, 2w) RGGB mosaic."""
+    """Convert planes R, Gr, Gb, B, (4, h, w), to an RGGB mosaic, (2h, 2w)."""
     _, h, w = planes.shape
     out = np.empty((2 * h, 2 * w), planes.dtype)
     for plane, (r, c) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
@@ -75,14 +78,14 @@ def unpack(planes: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class BayerSymmetry:
-    """One of the eight symmetries of the square, applied to the mosaic itself: transpose first, then flips."""
+    """One of the eight symmetries of the square. It is applied to the mosaic: first the transpose, then the flips."""
 
     flip_rows: bool = False
     flip_columns: bool = False
     transpose: bool = False
 
     def apply(self, rggb: FloatArray) -> tuple[FloatArray, Unification]:
-        """The transformed mosaic, unified to RGGB again, and the padding that `undo` must crop.
+        """Return the transformed mosaic, padded to RGGB again, and the padding that `undo` must crop.
 
         Parameters
         ----------
@@ -98,7 +101,7 @@ class BayerSymmetry:
         return np.ascontiguousarray(unification.apply(data)), unification
 
     def undo(self, data: FloatArray, unification: Unification) -> FloatArray:
-        """Back to the mosaic that `apply` was given, exactly."""
+        """Invert `apply` exactly."""
         out = unification.undo(data)
         if self.flip_columns:
             out = out[:, ::-1]
@@ -115,4 +118,4 @@ SYMMETRIES: dict[int, tuple[BayerSymmetry, ...]] = {
     4: (IDENTITY, TRANSPOSE, BayerSymmetry(True, True), BayerSymmetry(True, True, True)),
     8: tuple(BayerSymmetry(r, c, t) for t in (False, True) for r in (False, True) for c in (False, True)),
 }
-"""The members of a self-ensemble of 1, 2, 4 or 8; the first two need no padding."""
+"""Symmetries of a self-ensemble of 1, 2, 4 or 8; the identity and the transpose need no padding."""

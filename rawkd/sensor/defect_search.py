@@ -1,9 +1,14 @@
-"""Hot and dead pixels found in a single frame, without mistaking stars, highlights or texture for them.
+"""Find hot and dead pixels in a single frame, without mistaking stars, highlights or texture for them.
 
-A defect is one sample; whatever a lens draws is wider and shows in the samples beside it, which have another colour. So
-a sample is a defect where it leaves the range of the samples of its colour around it by far more than those differ and
-than any other sample near by leaves its own, and where those beside it do not rise with it as they would under a point
-of light that the lens spreads over 1.5 pixels or more. All of it is our choice.
+A defect is one sample. Anything that a lens projects is wider and also shows in the adjacent samples, which have
+another colour. So a sample counts as a defect if all of these hold:
+
+- It lies outside the range of the surrounding samples of its colour, by much more than these differ.
+- Hardly any other sample nearby lies as far outside the range of its own neighbours.
+- The adjacent samples do not rise with it, as they would under a point of light that the lens spreads over at least
+  1.5 pixels.
+
+All of it is our choice.
 """
 
 from __future__ import annotations
@@ -18,24 +23,25 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 LEAST_SIGMAS = 9.0
-"""Noise by which a defect leaves the range of its neighbours at least."""
+"""Least distance of a defect from the range of its neighbours (its height), in noise standard deviations."""
 TEXTURE = 2.5
-"""Times that range by which it leaves it."""
+"""Least height of a defect, in widths of that range."""
 ALONE = 7.0
-"""Times the same of every other sample within `REACH_PX`, one of them excepted, which may be a defect too."""
+"""Least ratio of the height to that of other samples within `REACH_PX`. The highest of these is ignored, since it may
+be a defect too."""
 REACH_PX = 8
 OF_NOISE = 3.5
-"""Noise by which those leave their range by chance; less says nothing."""
+"""Heights below this many noise standard deviations occur by chance and are ignored."""
 SHARED = 0.2
-"""Part of its height by which the four samples beside it rise together at most; 0.8 under the sharpest white star."""
+"""Largest sum of the rises of the four adjacent samples, as a fraction of the height; 0.8 for the sharpest star."""
 SURE_SIGMAS = 1.0
-"""Noise by which they stay below that."""
+"""Standard errors by which the sum must stay below that limit."""
 BORDER_PX = REACH_PX + 2
-"""The outermost rows and columns, whose samples lack neighbours, are not searched."""
+"""Number of outermost rows and columns that are not searched, because their samples lack neighbours."""
 CHUNK = 2048
-"""Windows at a time."""
+"""Windows per batch."""
 STRIP_ROWS = 8
-"""Rows at a time, so that all buffers stay in the processor's cache."""
+"""Rows per batch, so that all buffers fit into the processor's cache."""
 
 BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1))
 SAME_COLOUR = ((-2, -2), (-2, 0), (-2, 2), (0, -2), (0, 2), (2, -2), (2, 0), (2, 2))
@@ -43,11 +49,11 @@ DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
 def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
-    """Rows and columns of the hot and dead pixels of a mosaic, (n, 2), in the order of reading.
+    """Return rows and columns of the hot and dead pixels of a mosaic, (n, 2), sorted by row, then column.
 
     Parameters
     ----------
-    mosaic : (H, W) signal of any phase. noise : of the photo.
+    mosaic : (H, W) signal of any phase. noise : noise parameters of the photo.
     """
     data = mosaic.data
     if min(data.shape) <= 2 * BORDER_PX:
@@ -63,11 +69,13 @@ def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
 
 
 def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray) -> IntArray:
-    """Flat indices of samples far beyond the range of the four of their colour in their row and column, as it is wide.
+    """Return flat indices of samples far outside the range of the four nearest of their colour in row and column.
+
+    "Far" is `LEAST_SIGMAS` of the noise and `TEXTURE` times the width of the range.
 
     Parameters
     ----------
-    gain, read : (2, 2) noise of the sites of the Bayer cell.
+    gain, read : (2, 2) noise parameters of the sites of the Bayer cell.
     """
     height, width = data.shape
     inner = slice(BORDER_PX, width - BORDER_PX)
@@ -106,7 +114,12 @@ def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray) -> IntArra
 def _leaving_their_range(
     data: FloatArray, found: IntArray, planes: IntArray, noise: NoiseModel
 ) -> tuple[IntArray, FloatArray]:
-    """Those beyond the range of all samples of their colour around them, and by how much: below zero if darker."""
+    """Keep samples far outside the range of all surrounding samples of their colour.
+
+    Returns
+    -------
+    Their flat indices, (n,), and their heights: signed distances from the range, negative if darker.
+    """
     width = data.shape[1]
     value, low, high = data.ravel()[found], *_range(data, found, SAME_COLOUR)
     row, column = np.divmod(found, width)
@@ -121,7 +134,10 @@ def _leaving_their_range(
 
 
 def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
-    """Whether the four samples beside each do not rise, or sink, with it above those of their colours farther out."""
+    """Whether the four adjacent samples do not rise or fall with each candidate, (n,).
+
+    Their rise is measured against samples of their own colour farther out.
+    """
     flat, width = data.ravel(), data.shape[1]
     rise, level = np.zeros_like(height), np.zeros_like(height)
     keep = np.ones(len(found), bool)
@@ -138,7 +154,7 @@ def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise
 
 
 def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
-    """Whether no two other samples near each leave the range of their four neighbours comparably, noise aside."""
+    """Whether at most one other sample near each candidate has a comparable height above chance, (n,)."""
     width = data.shape[1]
     reach = np.arange(-REACH_PX - 2, REACH_PX + 3)
     window = (reach[:, None] * width + reach).ravel()
@@ -158,7 +174,7 @@ def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseMo
 
 
 def _range(data: FloatArray, found: IntArray, steps: tuple[tuple[int, int], ...]) -> tuple[FloatArray, FloatArray]:
-    """Smallest and largest of the samples at some steps from each."""
+    """Return the smallest and the largest of the samples at the given (row, column) steps from each index."""
     flat, width = data.ravel(), data.shape[1]
     low = flat[found + steps[0][0] * width + steps[0][1]]
     high = low.copy()
@@ -170,6 +186,6 @@ def _range(data: FloatArray, found: IntArray, steps: tuple[tuple[int, int], ...]
 
 
 def _sigma(level: FloatArray, noise: NoiseModel) -> FloatArray:
-    """Standard deviation of the noise at a level, of the plane where it is largest."""
+    """Return the noise standard deviation at a level, for the noisiest plane."""
     gain, read = np.float32(noise.gain.max()), np.float32(noise.read_variance.max())
     return np.asarray(np.sqrt(gain * np.maximum(level, 0) + read))

@@ -1,6 +1,6 @@
-"""Hot and dead pixels replaced by what the samples of their colour around them say.
+"""Replace hot and dead pixels by values interpolated from surrounding samples of their colour.
 
-Where they are is known from the file, from a map learned from dark frames, or from the frame itself (`defect_search`).
+Their positions come from the file, a map learned from dark frames, or a search of the frame (`defect_search`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from rawkd.sensor.defect_search import find_defects
 from rawkd.sensor.noise import NoiseModel
 
 DEFECTS = ("map", "auto")
-"""Which are replaced: those that are known, or those found in the photo, too."""
+"""Which pixels are replaced: "map" for the known ones, "auto" also for those found in the photo."""
 STRAIGHT = ((0, 2), (2, 0), (2, 2), (2, -2))
-"""Steps to the pairs of samples of the same colour on both sides of any sample."""
+"""Steps from any sample to the nearest samples of its colour; each step is taken in both directions."""
 DIAGONAL = ((1, 1), (1, -1))
-"""Such steps to the nearest pairs of a green sample."""
+"""Additional steps from a green sample, to its diagonal neighbours."""
 FARTHEST = 16
-"""Multiples of those steps up to which a sound pair is looked for; wider clusters are left as they are."""
+"""Largest multiple of those steps at which a sound sample is searched; the middle of wider clusters is not replaced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class DefectMap:
 
     Attributes
     ----------
-    height, width : of the whole raw frame. pixels : (n, 2) rows and columns in it.
+    height, width : size of the whole raw frame. pixels : (n, 2) rows and columns in it.
     """
 
     height: int
@@ -41,21 +41,25 @@ class DefectMap:
     def __post_init__(self) -> None:
         pixels = self.pixels
         if pixels.ndim != 2 or pixels.shape[1] != 2 or (pixels < 0).any():
-            raise InputError(f"a map of defective pixels has rows and columns, not {pixels.shape}")
+            raise InputError(
+                f"the map of defective pixels must be pairs of row and column (>= 0); its shape is {pixels.shape}"
+            )
         if (pixels >= (self.height, self.width)).any():
-            raise InputError(f"a map of defective pixels leaves its frame of {self.width} x {self.height}")
+            raise InputError(
+                f"a pixel in the map of defective pixels lies outside the {self.width} x {self.height} frame"
+            )
 
 
 @dataclass(frozen=True)
 class DefectCount:
-    """Number of defective pixels that were known, and of those found in the photo."""
+    """Numbers of replaced defective pixels: known ones, and those found in the photo."""
 
     known: int
     found: int = 0
 
     @property
     def total(self) -> int:
-        """Number of both."""
+        """Number of all replaced pixels."""
         return self.known + self.found
 
     def warnings(self) -> tuple[str, ...]:
@@ -67,7 +71,7 @@ class DefectCount:
 
 
 def with_known_defects(photo: RawPhoto, maps: tuple[DefectMap, ...]) -> RawPhoto:
-    """The photo with the pixels marked that the map of its frame's size names; itself where there is none."""
+    """Return the photo with the defects of the maps of its frame size added; the same photo if no map has its size."""
     size, area = photo.frame.shape, photo.active_area
     known = [photo.defects]
     for one in maps:
@@ -78,11 +82,11 @@ def with_known_defects(photo: RawPhoto, maps: tuple[DefectMap, ...]) -> RawPhoto
 
 
 def without_defects(photo: RawPhoto, noise: NoiseModel, *, search: bool) -> tuple[Mosaic, DefectCount]:
-    """The mosaic of a photo with its defective pixels replaced, and how many those are.
+    """Return the mosaic of a photo with its defective pixels replaced, and their numbers.
 
     Parameters
     ----------
-    search : whether to look for such that nothing names.
+    search : whether to also search the photo for unknown defects.
     """
     mosaic = replaced(photo.mosaic, photo.defects)
     if not search:
@@ -92,11 +96,11 @@ def without_defects(photo: RawPhoto, noise: NoiseModel, *, search: bool) -> tupl
 
 
 def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:
-    """The mosaic with some samples estimated from sound ones of their colour; itself where there are none to replace.
+    """Return the mosaic with the samples at `pixels` estimated from sound ones of their colour.
 
-    Each is the mean of the two samples on either side of it, in the direction in which those and the samples between
-    them differ least; of sound samples on one side where no pair is sound (our choice). A pixel without any
-    within `FARTHEST` steps is left as it is.
+    The new value is the mean of the two samples on opposite sides, in the direction in which these and the samples
+    between them differ least. If no such pair is sound, it is the mean of the sound samples there are (our choice). A
+    pixel without a sound sample within `FARTHEST` steps is not changed.
 
     Parameters
     ----------
@@ -122,7 +126,7 @@ def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:
 
 
 def _estimate(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
-    """(n,) estimates from the samples a step away to both sides, NaN where there is no sound one."""
+    """Return estimates from the samples one step away in both directions, (n,); NaN without a sound sample."""
     ahead, behind = (_samples(mosaic, bad, places, sign * steps) for sign in (1, -1))
     gap = np.abs(ahead - behind) + _change_between(mosaic, bad, places, steps)
     gap[np.isnan(gap)] = np.inf
@@ -137,9 +141,10 @@ def _estimate(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps:
 
 
 def _change_between(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
-    """(n, steps) by how much the samples half a step away to both sides, of another colour, differ along the step.
+    """Return how much samples of another colour, half a step away on both sides, differ along each step, (n, steps).
 
-    From each other and from those one step farther out; zero where a step has no half, or a sample is not sound.
+    Sums their differences from each other and from the samples one step farther out. A difference is zero if the step
+    cannot be halved or a sample is not sound.
     """
     half = np.where((steps % 2 == 0).all(axis=1, keepdims=True), steps // 2, 0)
     near, far = ([_samples(mosaic, bad, places, sign * times * half) for sign in (1, -1)] for times in (1, 3))
@@ -150,7 +155,7 @@ def _change_between(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, 
 
 
 def _samples(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
-    """(n, steps) float64 samples at steps from places, NaN beyond the mosaic and where they are bad."""
+    """Return the samples at steps from places, (n, steps) float64; NaN if outside the mosaic or bad."""
     height, width = mosaic.data.shape
     row, column = (places[:, None, axis] + steps[None, :, axis] for axis in (0, 1))
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)

@@ -1,8 +1,8 @@
-"""Dual ISO: frames whose pairs of rows were read out at two gains in turn (Magic Lantern).
+"""Detect dual ISO frames (Magic Lantern), in which row pairs alternate between two gains.
 
-Such a frame is two exposures in one: rows 0 and 1 of every four have one gain, rows 2 and 3 another. As a plain Bayer
-mosaic it is striped, and every filter mixes the two. It is told from a striped subject by the ratio of the two groups
-of rows, which is the same all over the frame, in bright and dark places and in every colour. Our choice throughout.
+Rows 0 and 1 of every four have one gain, rows 2 and 3 another. Read as a plain Bayer mosaic, such a frame is striped,
+and every filter mixes the two gains. What separates it from a striped subject: the ratio of the two groups of rows is
+the same everywhere in the frame, at all brightnesses and in all colours. Our choice throughout.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from rawkd.errors import UnsupportedRawError
 from rawkd.photo import DoubleArray, RawPhoto
 
 TILE_ROWS, TILE_COLUMNS, MOST_TILES = 32, 32, 10
-"""Size of the tiles that are looked at, and the number of rows and of columns of them at most."""
+"""Size of a measured tile in pixels, and largest number of tiles per row and per column."""
 LEAST_TILES = 12
-"""Fewest tiles that must be lit."""
+"""Least number of lit tiles."""
 LEAST_RATIO = 1.5
-"""Ratio of the gains from which a frame counts as dual: Magic Lantern's are whole stops."""
+"""Least ratio of the gains of a dual ISO frame; Magic Lantern's gains differ by whole stops."""
 SAME = 0.2
-"""Relative difference from the ratio of all within which a tile agrees."""
+"""Largest relative difference from the median ratio at which a tile agrees with it."""
 LEAST_AGREEING = 0.8
-"""Share of the lit tiles that must agree."""
+"""Least share of the lit tiles that must agree."""
 LIT_SIGMAS = 5.0
-"""Standard errors by which the darker rows of a tile must lie above black."""
+"""A lit tile's darker rows lie at least this many standard errors above black."""
 LIT, BLOWN = 1e-3, 0.7
-"""Signal that both groups of rows of a tile must have at least, and at most, on average."""
+"""A lit tile's mean signal is above the first in its darker rows, and below the second, as a part of saturation, in its
+brighter rows."""
 
 
 def refuse_dual_iso(photo: RawPhoto) -> None:
-    """Refuse a frame whose pairs of rows have two gains.
+    """Raise an error if the photo is a dual ISO frame.
 
     Raises
     ------
-    UnsupportedRawError: if they have.
+    UnsupportedRawError: if it is.
     """
     ratio = dual_iso_ratio(photo)
     if ratio is not None:
@@ -45,10 +46,10 @@ def refuse_dual_iso(photo: RawPhoto) -> None:
 
 
 def dual_iso_ratio(photo: RawPhoto) -> float | None:
-    """How many times the gain of the brighter pairs of rows is that of the darker, or None for an ordinary frame.
+    """Return the ratio of the gains of brighter and darker row pairs, or None for an ordinary frame.
 
-    Looks at 10 x 10 tiles of 32 x 32 pixels at most, whatever the size of the photo. Frames without light, or smaller
-    than 12 tiles, count as ordinary. Rows 1 and 2 may also be the pair, where the active area begins at an odd row.
+    Measures at most 10 x 10 tiles of 32 x 32 pixels, for photos of any size. Dark frames, and frames smaller than 12
+    tiles, count as ordinary. Rows 1 and 2 may be a pair too: an active area can begin at an odd row.
     """
     area = photo.active_area
     if (area.height // TILE_ROWS) * (area.width // TILE_COLUMNS) < LEAST_TILES:
@@ -63,12 +64,12 @@ def dual_iso_ratio(photo: RawPhoto) -> float | None:
 
 
 def _ratio(first: DoubleArray, second: DoubleArray, error: DoubleArray, blown: float) -> float | None:
-    """Ratio of two groups of rows or its inverse; None where it is not the same all over.
+    """Return the ratio, >= 1, of two groups of rows; None if it is close to 1 or not the same everywhere.
 
     Parameters
     ----------
-    first, second : (n, 2, 2) mean signal of the colours of n tiles in both groups. error : (n, 2, 2, 2) theirs.
-    blown : mean signal above which pixels may be clipped.
+    first, second : (n, 2, 2) mean signal of the colours of n tiles in the two groups of rows.
+    error : (n, 2, 2, 2) standard errors of these means. blown : mean signal above which pixels may be clipped.
     """
     darker, brighter = np.minimum(first, second), np.maximum(first, second)
     lit = (darker > np.maximum(LIT, LIT_SIGMAS * error.min(axis=1))) & (brighter < blown)
@@ -83,9 +84,10 @@ def _ratio(first: DoubleArray, second: DoubleArray, error: DoubleArray, blown: f
 
 
 def _tiles(photo: RawPhoto) -> DoubleArray:
-    """(n, 2, 2, 2, 2) mean and its standard error of n tiles: which of both, pair of rows, row of it, CFA column.
+    """Return mean signal and standard error of n tiles, (n, 2, 2, 2, 2).
 
-    The mean black level of each colour is taken off; what single rows differ by does not matter here.
+    Axes: tile; mean or error; row pair; row in the pair; CFA column. Only the mean black level of each colour is
+    subtracted, not that of each row.
     """
     area, levels = photo.active_area, photo.levels
     rows, columns = _places(area.height, TILE_ROWS), _places(area.width, TILE_COLUMNS)
@@ -100,7 +102,7 @@ def _tiles(photo: RawPhoto) -> DoubleArray:
 
 
 def _places(extent: int, size: int) -> NDArray[np.intp]:
-    """Rows or columns of all tiles, one tile after the other; the first of each is a multiple of four."""
+    """Return the rows or columns of all tiles, one tile after another; each tile begins at a multiple of four."""
     count = min(extent // size, MOST_TILES)
     firsts = np.linspace(0, max(extent - size, 0), count).astype(int) // 4 * 4
     return np.asarray((firsts[:, None] + np.arange(size)).ravel(), np.intp)

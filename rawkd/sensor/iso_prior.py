@@ -1,8 +1,8 @@
-"""What ISO alone says about the noise: gain grows with it, and with the crop factor of the sensor.
+"""Prior of the noise from ISO and sensor size: the gain grows with the ISO and with the crop factor.
 
-Gains at ISO 100 of 1.2e-5 (full frame), 2.2e-5 (APS-C), 3.0e-5 (four thirds), 6e-5 (one inch) and 2e-4 (phone) are
-close to 1.2e-5 * crop^1.5 (our choice); single cameras lie up to a factor of five away. Read variance is what
-`sensor.noise` expects at the gain.
+Gains at ISO 100 are 1.2e-5 (full frame), 2.2e-5 (APS-C), 3.0e-5 (four thirds), 6e-5 (one inch) and 2e-4 (phone). The
+formula 1.2e-5 * crop^1.5 is close to them (our choice); a single camera may differ by up to a factor of five. The read
+variance is the one that `sensor.noise` expects at the gain.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from rawkd.sensor.noise import NoiseModel, expected_read_variance
 
 FULL_FRAME_GAIN, CROP_POWER = 1.2e-5, 1.5
 UNKNOWN_GAIN, LARGEST_GAIN = 5e-5, 2e-4
-"""At ISO 100: between the largest and the smallest sensors, for a sensor of unknown size; a phone's."""
+"""Gains at ISO 100: for a sensor of unknown size (between the largest and the smallest), and for a phone."""
 SPREAD = 5.0
-"""Factor by which cameras of one class differ from the prior."""
+"""Largest factor by which cameras of one class differ from the prior."""
 FOCAL_LENGTH_35MM = 41989
 SHORT = 3
 
 
 @dataclass(frozen=True)
 class IsoPrior:
-    """The gain to expect.
+    """The expected gain and its limits.
 
     Attributes
     ----------
-    gain : signal units. ceiling : the largest gain that a camera of this class has at this ISO.
-    size_known : whether the file tells the size of its sensor.
+    gain : expected gain, signal units. ceiling : largest gain of cameras of this class at this ISO.
+    size_known : whether the file states the sensor size.
     """
 
     gain: float
@@ -39,15 +39,15 @@ class IsoPrior:
 
     @property
     def floor(self) -> float:
-        """The smallest gain that a camera of this class has at this ISO."""
+        """The smallest gain of cameras of this class at this ISO."""
         return self.gain / SPREAD if self.size_known else 0.0
 
     def model(self, read_variance: DoubleArray | None = None, *, step: float = 0.0) -> NoiseModel:
-        """The noise to assume where the pixels tell nothing.
+        """Return the noise to assume if the pixels cannot be measured.
 
         Parameters
         ----------
-        read_variance : (4,) of masked pixels; None takes what is expected at the gain and what rounding adds.
+        read_variance : (4,) measured in masked pixels; None for the one expected at the gain plus rounding noise.
         step : signal of one DN.
         """
         confidence = 0.5 if self.size_known else 0.25
@@ -57,7 +57,7 @@ class IsoPrior:
 
 
 def iso_prior(capture: Capture) -> IsoPrior | None:
-    """The prior of a capture; None where ISO is not known."""
+    """Return the prior of a capture, or None if its ISO is unknown."""
     if capture.iso is None or not np.isfinite(capture.iso) or capture.iso <= 0:
         return None
     stops = capture.iso / 100
@@ -69,9 +69,9 @@ def iso_prior(capture: Capture) -> IsoPrior | None:
 
 
 def crop_factor(capture: Capture) -> float | None:
-    """Equivalent over true focal length (FocalLengthIn35mmFilm, tag 41989); None where the file does not say both.
+    """Return the crop factor: FocalLengthIn35mmFilm (tag 41989) over focal length; None if either is missing.
 
-    Values outside 0.5..12 are of no camera, or of a digital zoom, and are taken for unknown.
+    None also for values outside 0.5..12: they are wrong or include a digital zoom.
     """
     tag = next((tag for tag in capture.exif if tag.number == FOCAL_LENGTH_35MM), None)
     if tag is None or tag.type != SHORT or tag.count != 1 or not capture.focal_length_mm:

@@ -1,4 +1,4 @@
-"""The k-sigma transform: any camera's noise becomes the noise that a student was trained at.
+"""The k-sigma transform maps the noise of any camera to the noise that a model was trained with.
 
 Source: PMRID, Wang et al., ECCV 2020, section 3.2, in the anchored form of its code (MegEngine/PMRID, Apache-2.0).
 With x ~ gain * Poisson(x*/gain) + N(0, read), y = scale * x + offset has Var y = k_A * E[y] + v_A.
@@ -17,7 +17,7 @@ from rawkd.sensor.noise import NoiseModel
 
 @dataclass(frozen=True)
 class Anchor:
-    """The noise at which a student was trained: gain k_A and read variance v_A, signal units."""
+    """The noise that a model was trained with: gain k_A and read variance v_A, signal units."""
 
     gain: float
     read_variance: float
@@ -37,21 +37,24 @@ class KSigma:
 
     @classmethod
     def between(cls, noise: NoiseModel, anchor: Anchor) -> KSigma:
-        """From the camera's noise to the anchor: scale = k_A/a, offset = (b/a^2 - v_A/k_A^2) * k_A."""
+        """Return the transform from a photo's noise to the anchor.
+
+        With gain a and read variance b: scale = k_A/a, offset = (b/a^2 - v_A/k_A^2) * k_A.
+        """
         a, b = noise.gain, noise.read_variance
         return cls(anchor.gain / a, (b / a**2 - anchor.read_variance / anchor.gain**2) * anchor.gain)
 
     def apply(self, planes: Any) -> Any:
-        """(..., 4, h, w) signal -> anchored values, float32; numpy or torch."""
+        """Transform signal, (..., 4, h, w), to anchored values, float32; numpy or torch."""
         return planes * _per_plane(self.scale, planes) + _per_plane(self.offset, planes)
 
     def invert(self, planes: Any) -> Any:
-        """(..., 4, h, w) anchored values -> signal; invert(apply(x)) == x to a few ulp."""
+        """Transform anchored values, (..., 4, h, w), back to signal; invert(apply(x)) equals x to a few ulp."""
         return (planes - _per_plane(self.offset, planes)) / _per_plane(self.scale, planes)
 
 
 def _per_plane(values: DoubleArray, like: Any) -> Any:
-    """(4,) -> (4, 1, 1) of the same kind and precision as `like`."""
+    """Reshape (4,) to (4, 1, 1) float32: numpy if `like` is numpy, else a torch tensor on its device."""
     column = values.astype(np.float32)[:, None, None]
     if isinstance(like, np.ndarray):
         return column

@@ -1,7 +1,7 @@
-"""The masked pixels beside the exposed ones, and what they say about the black level and the read noise.
+"""Measure black level and read noise in the masked pixels beside the exposed ones.
 
-Frames hold more than exposed and masked pixels: dummies, markers, a bright edge. So a strip counts only where it looks
-like noise about the black level (our choice).
+Frames also hold pixels that are neither: dummy pixels, markers, a bright edge. So a strip is used only if it looks like
+noise around the black level (our choice).
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from rawkd.photo import DoubleArray, FrameArray, RawPhoto
 
 LEAST_WIDTH_PX = 12
 GUARD_PX = 4
-"""Masked pixels next to exposed ones, into which light leaks, and at the frame's own edge."""
+"""Width of the unused margin next to exposed pixels, whose light leaks, and at the edge of the frame."""
 FARTHEST = 0.02
-"""Largest distance from the stated black level, in parts of the range, at which a strip is believed to be masked."""
+"""Largest distance of a masked strip from the stated black level, as a part of the range."""
 LEAST_STRIP_PX, LEAST_QUADS = 8, 1000
-"""Narrowest strip, and fewest groups of four pixels of one colour, that tell a read variance: to within 5 %."""
+"""Least width of a strip, and least number of groups of four pixels of one colour: a read variance to within 5 %."""
 LARGEST_OFFSET_SIGMAS = 1.5
-"""Mean of a strip over the black level, in its standard deviations, above which light may have leaked into it."""
+"""Largest offset of a strip from the black level, in its standard deviations; above it, light may have leaked in."""
 OUTLIER_SIGMAS = 5.0
-"""Groups beyond this hold a hot pixel."""
+"""Groups with a larger deviation contain a hot pixel and are not used."""
 LEAST_SD_DN = 0.25
-"""Standard deviation below which the samples are constant rather than read: rounding alone makes 0.29 DN."""
+"""Least standard deviation of real readings, since rounding alone makes 0.29 DN; below it, samples are constants."""
 MOST_CUT_OFF = 0.01
-"""Share of samples at DN 0 above which a strip's noise is cut off there."""
+"""Largest share of samples at DN 0; above it, clipping changes the noise of the strip."""
 HALVES_AGREE = 1.5
-"""Largest ratio of the variances of a strip's halves: leaking light and a camera's own corrections differ over it."""
+"""Largest ratio of the variances of a strip's halves; light leaks and in-camera corrections make it larger."""
 
 
 def masked_strip(photo: RawPhoto) -> NDArray[np.uint16] | None:
-    """The masked pixels at the left or right of the active area's rows, DN; None where there are none.
+    """Return the masked pixels left or right of the active area, (H, width) DN; None if there are none.
 
-    The larger strip is taken; both halves of it must agree with each other, and neither may be constant.
+    Uses the wider strip. Its two halves must have the same mean, and neither may be constant.
     """
     area, width = photo.active_area, photo.frame.shape[1]
     rows = slice(area.top, area.top + area.height)
@@ -51,7 +51,7 @@ def masked_strip(photo: RawPhoto) -> NDArray[np.uint16] | None:
 
 
 def masked_offset_dn(photo: RawPhoto) -> float | None:
-    """Mean of the masked pixels over the stated black level, DN; None where there are none."""
+    """Return the mean of the masked pixels minus the stated black level, DN; None if there are no masked pixels."""
     strip = masked_strip(photo)
     if strip is None:
         return None
@@ -60,13 +60,13 @@ def masked_offset_dn(photo: RawPhoto) -> float | None:
 
 
 def _offsets_of_halves(strip: NDArray[np.uint16], photo: RawPhoto) -> list[float | None]:
-    """Offset of the left and the right half of a strip."""
+    """Return the offset from the black level of the left and the right half of a strip."""
     black_dn = photo.levels.mean_black_dn
     return [_offset_dn(half, black_dn) for half in np.array_split(strip, 2, axis=1)]
 
 
 def _offset_dn(strip: NDArray[np.uint16], black_dn: float) -> float | None:
-    """Mean over the black level without the outermost hundredths, DN; None where all samples are the same."""
+    """Return the mean minus the black level, DN, without the lowest and highest 1 %; None for constant samples."""
     low, high = np.quantile(strip, [0.01, 0.99])
     if low == high:
         return None
@@ -74,12 +74,12 @@ def _offset_dn(strip: NDArray[np.uint16], black_dn: float) -> float | None:
 
 
 def masked_read_variance(photo: RawPhoto) -> DoubleArray | None:
-    """Read variance of the planes R, Gr, Gb, B as the masked pixels show it, (4,) in squared signal units.
+    """Return the read variance of R, Gr, Gb, B measured in masked pixels, (4,) in squared signal units, or None.
 
-    Strips at all four sides of the active area are tried, and the quietest of them is taken: dummy columns and
-    amplifier glow only add. Differences over groups of four pixels of one colour leave out what rows and columns share.
-    None where no strip can be used: none or a small one, constant, cut off at DN 0, far from the stated black level,
-    or with halves that differ.
+    Measures the strips on all four sides of the active area and uses the quietest, since dummy columns and amplifier
+    glow only add variance. Differences within groups of four pixels of one colour cancel row and column noise.
+    Returns None if no strip can be used: too small, constant, clipped at DN 0, far from the stated black level, or with
+    halves that differ.
     """
     measured = (_read_variance_dn(photo, strip) for strip in _strips(photo))
     found = [variance for variance in measured if variance is not None]
@@ -89,7 +89,7 @@ def masked_read_variance(photo: RawPhoto) -> DoubleArray | None:
 
 
 def _strips(photo: RawPhoto) -> list[FrameArray]:
-    """Masked pixels at the left, right, top and bottom; each begins with the colour at the active area's origin."""
+    """Return the masked strips left, right, top and bottom; each begins with the colour of the active area's origin."""
     area, (height, width) = photo.active_area, photo.frame.shape
     bottom, right = area.top + area.height, area.left + area.width
     spans = [
@@ -105,7 +105,7 @@ def _strips(photo: RawPhoto) -> list[FrameArray]:
 
 
 def _read_variance_dn(photo: RawPhoto, strip: FrameArray) -> DoubleArray | None:
-    """(4,) read variance of one strip in R, Gr, Gb, B, squared DN; None where it cannot be used."""
+    """Return the read variance of R, Gr, Gb, B in one strip, (4,) squared DN; None if it cannot be used."""
     rows, columns = (side // 4 for side in strip.shape)
     if min(strip.shape) < LEAST_STRIP_PX or rows * columns < LEAST_QUADS:
         return None

@@ -1,4 +1,4 @@
-"""The Poisson-Gaussian noise of a sensor: variance(x) = gain * x + read variance, in signal units.
+"""The Poisson-Gaussian noise model of a sensor: variance(x) = gain * x + read variance, in signal units.
 
 Sources: Foi et al. 2008; PMRID, Wang et al., ECCV 2020, eq. 1-6; the prior line between gain and read variance from
 Brooks et al., CVPR 2019 (unprocessing, Apache-2.0); DNG NoiseProfile is tag 51041.
@@ -22,10 +22,10 @@ class NoiseModel:
 
     Attributes
     ----------
-    gain : (4,) float64 for R, Gr, Gb, B in signal units, positive; the greens equal.
-    read_variance : (4,) float64 in squared signal units, not negative; quantisation (1/12 DN^2) included.
-    source : given | calibration | profile | blind | iso, and what was done to it; unknown for `UNKNOWN_NOISE`.
-    confidence : 0..1, one half where it is a prior.
+    gain : (4,) float64 for R, Gr, Gb, B in signal units, positive; Gr and Gb are set to their mean.
+    read_variance : (4,) float64 in squared signal units, >= 0; includes quantisation (1/12 DN^2). Gr and Gb likewise.
+    source : given | calibration | profile | blind | iso, plus any correction; "unknown" for `UNKNOWN_NOISE`.
+    confidence : 0..1; at most 0.5 for a prior.
     """
 
     gain: DoubleArray
@@ -37,7 +37,7 @@ class NoiseModel:
         gain = np.broadcast_to(np.asarray(self.gain, np.float64), (4,)).copy()
         read = np.broadcast_to(np.asarray(self.read_variance, np.float64), (4,)).copy()
         if not (np.isfinite(gain).all() and (gain > 0).all()):
-            raise NoiseError(f"the gain {gain} is not positive")
+            raise NoiseError(f"the gain {gain} is not positive and finite")
         if not (np.isfinite(read).all() and (read >= 0).all()):
             raise NoiseError(f"the read variance {read} is negative or not finite")
         gain[1:3] = gain[1:3].mean()
@@ -47,12 +47,12 @@ class NoiseModel:
 
     @property
     def known(self) -> bool:
-        """Whether these are parameters of a photo, and not `UNKNOWN_NOISE`."""
+        """Whether these are the parameters of a photo, not `UNKNOWN_NOISE`."""
         return self.source != UNKNOWN
 
     @property
     def green_gain(self) -> float:
-        """The gain by which a student is chosen: that of the greens."""
+        """Gain of the greens; the model is chosen by it."""
         return float(self.gain[1])
 
     @property
@@ -61,38 +61,39 @@ class NoiseModel:
         return float(self.read_variance[1])
 
     def variance(self, planes: DoubleArray) -> DoubleArray:
-        """Noise variance at the signal `planes`, (4, h, w) -> (4, h, w)."""
+        """Return the noise variance at the signal `planes`, (4, h, w)."""
         return self.gain[:, None, None] * np.maximum(planes, 0) + self.read_variance[:, None, None]
 
 
 UNKNOWN_NOISE = NoiseModel(np.array(1.0), np.array(0.0), UNKNOWN, 0.0)
-"""Stands for the noise of a photo that nothing is removed from, where it cannot be found; its numbers mean nothing."""
+"""Placeholder for noise that cannot be determined, allowed only if no noise is removed; its numbers mean nothing."""
 
 READ_PRIOR_SLOPE, READ_PRIOR_OFFSET = 2.18, 1.20
-"""The line log b = 2.18 log a + 1.20 of the DND cameras (Brooks et al. 2019, random_noise_levels)."""
+"""Prior line log b = 2.18 log a + 1.20 between gain a and read variance b of the DND cameras (Brooks et al. 2019,
+random_noise_levels)."""
 
 
 def read_variance_prior(gain: float) -> float:
-    """Read variance that cameras have at a gain, by the prior line; signal units."""
+    """Return the read variance of the prior line at a gain, squared signal units."""
     return float(np.exp(READ_PRIOR_SLOPE * np.log(gain) + READ_PRIOR_OFFSET))
 
 
 BASE_READ_VARIANCE = 2.0**-26
-"""Read variance to expect however low the gain, 13 stops below white: the electronics behind the pixels (our choice).
-The prior line alone lies below what cameras show at base ISO, the more the older they are."""
+"""Expected read variance at gain 0: a standard deviation 13 stops below white, from the electronics behind the pixels
+(our choice). Without it the prior is too low at base ISO, most of all for old cameras."""
 
 
 def expected_read_variance(gain: float) -> float:
-    """Read variance to assume at a gain where nothing was measured: prior line plus base; signal units."""
+    """Return the read variance to assume without a measurement, squared signal units: prior line plus base."""
     return read_variance_prior(gain) + BASE_READ_VARIANCE
 
 
 LEAST_PROFILE_GAIN, LARGEST_PROFILE_GAIN = 1e-6, 0.2
-"""Gains between which a NoiseProfile is believed to be of a camera (our choice)."""
+"""Range of plausible gains in a NoiseProfile; the upper limit also holds for its read variances (our choice)."""
 
 
 def parse_noise_profile(values: tuple[float, ...]) -> NoiseModel:
-    """The noise of a DNG NoiseProfile (tag 51041), whose pairs (S, O) are gain and read variance in signal units.
+    """Return the noise of a DNG NoiseProfile (tag 51041): pairs (S, O) of gain and read variance, signal units.
 
     Parameters
     ----------
@@ -100,16 +101,16 @@ def parse_noise_profile(values: tuple[float, ...]) -> NoiseModel:
 
     Raises
     ------
-    NoiseError: if the count is another, or a value is none of a camera; read variances of 0 do occur in files.
+    NoiseError: if the count is wrong or a value implausible, such as the read variances of 0 that some files have.
     """
     planes = {2: (0, 0, 0, 0), 6: (0, 1, 1, 2), 8: (0, 1, 2, 3)}.get(len(values))
     if planes is None:
-        raise NoiseError(f"a NoiseProfile of {len(values)} numbers, where 2, 6 or 8 are known")
+        raise NoiseError(f"the NoiseProfile has {len(values)} numbers, not 2, 6 or 8")
     gain, read = np.array(values, np.float64).reshape(-1, 2)[list(planes)].T
     if not (np.isfinite(gain).all() and np.isfinite(read).all()):
-        raise NoiseError(f"a NoiseProfile with values that are not finite: {values}")
+        raise NoiseError(f"the NoiseProfile has values that are not finite: {values}")
     if not ((gain > LEAST_PROFILE_GAIN) & (gain < LARGEST_PROFILE_GAIN)).all():
-        raise NoiseError(f"a NoiseProfile with the gains {gain}, which are no camera's")
+        raise NoiseError(f"the NoiseProfile has implausible gains: {gain}")
     if not ((read > 0) & (read < LARGEST_PROFILE_GAIN)).all():
-        raise NoiseError(f"a NoiseProfile with the read variances {read}, which are no camera's")
+        raise NoiseError(f"the NoiseProfile has implausible read variances: {read}")
     return NoiseModel(gain, read, "profile")

@@ -1,8 +1,8 @@
-"""Noise in figures that photographers know: signal-to-noise ratio, and the ISO of a full-frame camera with that noise.
+"""Convert noise to figures that photographers know: signal-to-noise ratio and equivalent full-frame ISO.
 
-The signal-to-noise ratio at a signal x is x / sqrt(gain * x + read_variance), the mean over the noise standard
-deviation of one pixel (EMVA 1288, section 2.5; ISO 15739 measures the same from patches of a chart). The noise is that
-of the greens.
+The signal-to-noise ratio at a signal x is x / sqrt(gain * x + read_variance): the mean over the noise standard
+deviation of one pixel (EMVA 1288, section 2.5; ISO 15739 measures the same from patches of a chart). All figures use
+the noise of the green pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rawkd.sensor.iso_prior import FULL_FRAME_GAIN
 from rawkd.sensor.noise import NoiseModel
 
 MID_GREY, SHADOWS = 0.18, 0.01
-"""Signals, in parts of white, of a grey card exposed to its own reflectance and of deep shadows, four stops below."""
+"""Signals as parts of white: a grey card exposed to its own reflectance, and deep shadows four stops below it."""
 BASE_ISO = 100
 # fmt: off
 ISO_SETTINGS = (
@@ -21,41 +21,41 @@ ISO_SETTINGS = (
     6400, 8000, 10000, 12800, 16000, 20000, 25600, 32000, 40000, 51200, 64000, 80000, 102400, 128000, 160000, 204800,
 )
 # fmt: on
-"""Thirds of a stop as cameras name them (ISO 12232)."""
+"""ISO settings in thirds of a stop, as cameras name them (ISO 12232)."""
 
 
 def signal_to_noise(noise: NoiseModel, signal: float) -> float:
-    """Signal-to-noise ratio of the green pixels at a signal, as x in "x : 1".
+    """Return the signal-to-noise ratio of the green pixels at a signal, as x in "x : 1".
 
     Parameters
     ----------
-    signal : 0..1, in parts of white; 0.18 is mid grey (`MID_GREY`), 0.01 deep shadow (`SHADOWS`).
+    signal : part of white, above 0 and up to 1; 0.18 is mid grey (`MID_GREY`), 0.01 deep shadow (`SHADOWS`).
 
     Raises
     ------
     ValueError: if the signal is not positive.
     """
     if not signal > 0:
-        raise ValueError(f"a signal of {signal:g} has no signal-to-noise ratio")
+        raise ValueError(f"the signal must be positive, not {signal:g}")
     return signal / math.sqrt(noise.green_gain * signal + noise.green_read_variance)
 
 
 def decibels(ratio: float) -> float:
-    """A signal-to-noise ratio in decibels, 20 log10(ratio); 20 dB is 10 : 1, 40 dB is 100 : 1."""
+    """Convert a signal-to-noise ratio to decibels, 20 log10(ratio); 20 dB is 10 : 1, 40 dB is 100 : 1."""
     return 20 * math.log10(ratio)
 
 
 def equivalent_iso(noise: NoiseModel) -> int:
-    """The ISO at which a full-frame camera has the same signal-to-noise ratio at mid grey, in the usual steps.
+    """Return the ISO at which a full-frame camera has the same signal-to-noise ratio at mid grey.
 
-    The inverse of the line of `iso_prior`, gain = 1.2e-5 * ISO / 100 for full frame (our choice there; single cameras
-    lie up to a factor of five away). Its read noise is small at mid grey, so all of the noise there counts as shot
-    noise: ISO = 100 * (variance / signal) / 1.2e-5, rounded to thirds of a stop between 50 and 204800.
+    Inverts the line of `iso_prior`, gain = 1.2e-5 * ISO / 100 for full frame (our choice; a single camera may differ by
+    a factor of five). Read noise is small at mid grey, so all noise counts as shot noise there:
+    ISO = 100 * (variance / signal) / 1.2e-5, rounded to thirds of a stop between 50 and 204800.
     """
     variance = noise.green_gain * MID_GREY + noise.green_read_variance
     return usual_iso(BASE_ISO * variance / MID_GREY / FULL_FRAME_GAIN)
 
 
 def usual_iso(iso: float) -> int:
-    """The camera setting nearest to an ISO, by ratio: 50, 64, 80, 100, 125, ... 204800."""
+    """Return the camera setting nearest to an ISO, by ratio: 50, 64, 80, 100, 125, ... 204800."""
     return min(ISO_SETTINGS, key=lambda setting: abs(math.log(max(iso, 1.0) / setting)))

@@ -1,4 +1,4 @@
-"""A camera's calibration file: gain and read variance as functions of ISO, per plane.
+"""Read and describe calibration files: gain and read variance of a camera as functions of ISO, per plane.
 
 A JSON object (our choice; the forms of gain and variance are those of PMRID, ECCV 2020, and of Android's noise model):
 
@@ -6,8 +6,8 @@ A JSON object (our choice; the forms of gain and variance are those of PMRID, EC
      "planes": {"R": {"gain": [g1, g0], "read_variance": [r2, r1, r0]}, "Gr": {...}, "Gb": {...}, "B": {...}},
      "defects": [{"width": 5568, "height": 3708, "pixels": [[row, column], ...]}]}
 
-with gain = g1 * ISO + g0 and read_variance = r2 * ISO^2 + r1 * ISO + r0 in signal units. `defects` may be missing; its
-entries are of frames of different sizes, masked pixels included, and count from their first row and column.
+with gain = g1 * ISO + g0 and read_variance = r2 * ISO^2 + r1 * ISO + r0 in signal units. `defects` is optional. It has
+one entry per frame size (masked pixels included); rows and columns count from 0 at the corner of the frame.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from rawkd.sensor.noise import NoiseModel
 
 FORMAT, VERSION = "rawkd-camera-noise", 1
 PLANES = ("R", "Gr", "Gb", "B")
-ADVICE = "name one that `rawkd calibrate` wrote"
+ADVICE = "Give a file that `rawkd calibrate` wrote."
 
 
 @dataclass(frozen=True, eq=False)
 class CameraProfile:
-    """The noise of one camera.
+    """The calibrated noise of one camera.
 
     Attributes
     ----------
     make, model : as the camera writes them.
-    iso_range : lowest and highest ISO that were measured.
+    iso_range : lowest and highest measured ISO.
     gain : (4, 2) float64, coefficients of ISO and 1 for R, Gr, Gb, B, signal units.
     read_variance : (4, 3) float64, coefficients of ISO^2, ISO and 1, squared signal units.
-    defects : maps of defective pixels, of frames of different sizes.
+    defects : maps of defective pixels, one per frame size.
     """
 
     make: str
@@ -50,7 +50,7 @@ class CameraProfile:
     defects: tuple[DefectMap, ...] = ()
 
     def noise_at(self, iso: float) -> NoiseModel:
-        """Noise at an ISO; a read variance that the fit puts below zero is zero.
+        """Return the noise at an ISO; a negative read variance of the fit becomes zero.
 
         Raises
         ------
@@ -61,11 +61,11 @@ class CameraProfile:
         return NoiseModel(gain, np.maximum(read, 0), "calibration")
 
     def covers(self, iso: float) -> bool:
-        """Whether the ISO lies in the measured range."""
+        """Whether the ISO lies within the measured range."""
         return self.iso_range[0] <= iso <= self.iso_range[1]
 
     def is_of(self, make: str, model: str) -> bool:
-        """Whether the names are this camera's, upper and lower case and spaces at the ends aside."""
+        """Whether make and model are this camera's; case and surrounding spaces are ignored."""
         return (make.strip().lower(), model.strip().lower()) == (self.make.strip().lower(), self.model.strip().lower())
 
 
@@ -74,19 +74,17 @@ def read_profile(path: Path) -> CameraProfile:
 
     Raises
     ------
-    NoiseError: if it cannot be read or is none.
+    NoiseError: if it cannot be read or is not a valid calibration file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise NoiseError(
-            f"{path}: the calibration file cannot be read ({error.strerror}). Give a file that `rawkd calibrate` wrote."
-        ) from error
+        raise NoiseError(f"{path}: the calibration file cannot be read ({error.strerror}). {ADVICE}") from error
     except ValueError as error:
-        raise NoiseError(f"{path}: this is no calibration file. Give a file that `rawkd calibrate` wrote.") from error
+        raise NoiseError(f"{path}: this is not a calibration file. {ADVICE}") from error
     try:
         if (content["format"], content["version"]) != (FORMAT, VERSION):
-            raise NoiseError(f"{path}: no calibration file of version {VERSION}; {ADVICE}")
+            raise NoiseError(f"{path}: this is not a calibration file of version {VERSION}. {ADVICE}")
         low, high = (float(iso) for iso in content["iso_range"])
         return CameraProfile(
             make=str(content["make"]),
@@ -98,12 +96,12 @@ def read_profile(path: Path) -> CameraProfile:
         )
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise NoiseError(
-            f"{path}: the calibration file lacks or garbles {error}; calibrate the camera again"
+            f"{path}: the calibration file is damaged (missing or invalid: {error}). Calibrate the camera again."
         ) from error
 
 
 def profile_record(profile: CameraProfile) -> dict[str, object]:
-    """What a calibration file says of a profile, in plain values: `read_profile` of it is the profile again."""
+    """Return the content of the calibration file of a profile as JSON values; `read_profile` reads it back."""
     planes = {
         name: {"gain": profile.gain[k].tolist(), "read_variance": profile.read_variance[k].tolist()}
         for k, name in enumerate(PLANES)
@@ -122,7 +120,7 @@ def profile_record(profile: CameraProfile) -> dict[str, object]:
 
 
 def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
-    """(4, count) finite numbers of the four planes."""
+    """Return the coefficients of the four planes, (4, count); ValueError if the shape is wrong or one is not finite."""
     values = np.array([planes[plane][name] for plane in PLANES], np.float64)
     if values.shape != (len(PLANES), count) or not np.isfinite(values).all():
         raise ValueError(name)
@@ -130,7 +128,7 @@ def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
 
 
 def _defect_maps(entries: Any) -> tuple[DefectMap, ...]:
-    """Maps of whole numbers, one of each size."""
+    """Return the defect maps; ValueError if a number is not an integer or two maps have the same frame size."""
     maps = []
     for entry in entries:
         width, height, pixels = (entry[name] for name in ("width", "height", "pixels"))

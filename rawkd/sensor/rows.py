@@ -1,8 +1,9 @@
-"""Row noise: what all samples of a row lie too high or too low by together, and banding, where rows in a row do.
+"""Measure and remove row noise (an offset that all pixels of a row share) and banding (row noise of adjacent rows).
 
-Measured from the masked pixels beside each row, which see no light and share its readout, as far as the picture shows
-the same: on real sensors it may do so by half, or not at all. Else from the picture alone. There a row is compared with
-the mean of the rows two above and below, which have its colours. Our choice.
+Row noise is measured in the masked pixels beside each row, which see no light and share its readout. It is scaled by
+how far the picture shows the same offsets: on real sensors fully, by half, or not at all. Without usable masked pixels,
+row noise is measured in the picture but cannot be removed. In the picture, a row is compared with the mean of the rows
+two above and two below it, which have the same colours. Our choice.
 """
 
 from __future__ import annotations
@@ -16,33 +17,33 @@ from rawkd.photo import DoubleArray, FloatArray, Levels, RawPhoto
 from rawkd.sensor.masked import masked_strip
 
 WARNING_SHARE = 0.1
-"""Row noise over the noise of single pixels from which a warning is given: a denoised picture shows rows from there."""
+"""Ratio of row noise to single-pixel noise above which rawkd warns: from there, rows show in a denoised picture."""
 SURE_SIGMAS = 4.0
-"""Standard errors from which row noise counts as shown."""
+"""Least row noise, in standard errors, that counts as significant."""
 OUTLIER_SIGMAS = 5.0
-"""Masked samples are cut off here, so that hot ones do not move their row."""
+"""Deviation to which masked samples are clipped, so that hot pixels do not shift their row."""
 SIGMA_OF_MAD = 1.4826
 LEAST_ROWS = 64
 BLOCKS, BLOCK_PX = 16, 32
-"""Blocks of columns of the picture that are looked at, and their width."""
+"""Number of column blocks measured in the picture, and their width."""
 DARK_PART = 0.25
-"""Part of the picture, the darkest, that is looked at."""
+"""Share of the picture that is measured: the darkest quarter."""
 STEP_VARIANCE = 1.5
-"""Variance of a row less the mean of two others, over that of single rows."""
+"""Variance of a step (a row minus the mean of two others) over the variance of a single row."""
 CUT_OFF_SIGMAS = 3.0
-"""Steps are cut off here, so that edges in the picture are not taken for rows."""
+"""Deviation to which steps are clipped, so that edges in the picture do not count as row noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowNoise:
-    """Noise that whole rows share.
+    """Measured row noise.
 
     Attributes
     ----------
-    row_sd_dn, pixel_sd_dn : standard deviations of the rows and of single samples where they were measured, DN.
-    shown : whether it is more than chance. source : "masked pixels" or "picture".
-    offset_dn : (H,) of each row of the active area about their mean, shrunk by what chance has a part in them; None
-        where masked pixels and picture do not show the same.
+    row_sd_dn, pixel_sd_dn : standard deviations of the rows and of single pixels where they were measured, DN.
+    shown : whether the row noise is significant. source : "masked pixels" or "picture".
+    offset_dn : (H,) offset of each row of the active area from their mean, DN. It is scaled down by the share of the
+        estimate that is noise. None if masked pixels and picture do not show the same offsets.
     """
 
     row_sd_dn: float
@@ -53,21 +54,21 @@ class RowNoise:
 
     @property
     def share(self) -> float:
-        """Row noise over the noise of single samples: the read noise, or a little more in the picture."""
+        """Row noise over single-pixel noise: the read noise in masked pixels, slightly more in the picture."""
         return self.row_sd_dn / self.pixel_sd_dn
 
 
 def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, ...]]:
-    """The photo without the offset of each row, and a sentence where row noise stays that will be seen.
+    """Return the photo with its row offsets set for removal, and a warning if visible row noise remains.
 
     Parameters
     ----------
-    remove : whether to; the photo is given back as it is where its masked pixels show no row noise.
+    remove : whether to remove row noise. The photo is returned unchanged if its masked pixels show none.
     """
     rows = measure_rows(photo)
     if rows is None:
         return photo, (
-            "--rows removed nothing: the photo is too small, or constant where row noise is measured",
+            "--rows removed nothing: the photo is too small, or constant where rawkd measures row noise",
         ) if remove else ()
     if remove and rows.offset_dn is not None:
         return replace(photo, row_offset_dn=rows.offset_dn), ()
@@ -80,7 +81,7 @@ def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, .
 
 
 def measure_rows(photo: RawPhoto) -> RowNoise | None:
-    """Row noise of a photo; None where it is too small, or constant where it was to be measured."""
+    """Return the row noise of a photo; None if it is too small or constant where row noise is measured."""
     area = photo.active_area
     if area.height < LEAST_ROWS or area.width < 2 * BLOCK_PX:
         return None
@@ -98,22 +99,24 @@ def measure_rows(photo: RawPhoto) -> RowNoise | None:
 
 
 def _black_of_rows(levels: Levels, height: int) -> DoubleArray:
-    """(H,) mean black level of each row."""
+    """Return the mean black level of each row, (H,) DN."""
     period = levels.black_dn.shape[1]
     return np.asarray(np.broadcast_to(levels.black_map(height, period), (height, period)).mean(axis=1))
 
 
 def _steps(rows: Any) -> Any:
-    """(H - 4, ...) what rows lie above the mean of those two above and below."""
+    """Return each row minus the mean of the rows two above and two below it, (H - 4, ...)."""
     return rows[2:-2] - (rows[:-4] + rows[4:]) / 2
 
 
 def _of_masked(strip: DoubleArray, steps: FloatArray) -> RowNoise | None:
-    """From masked pixels over the black level: two halves of their columns have rows in common, and no other noise.
+    """Return the row noise of masked pixels; None if it is not significant or the picture does not show it.
+
+    The row variance is the covariance of the two halves of the columns, which share row noise but no other noise.
 
     Parameters
     ----------
-    steps : (H - 4, blocks) those of the picture, which must follow.
+    strip : (H, columns) masked pixels minus the black level. steps : (H - 4, blocks) steps of the picture.
     """
     height, width = strip.shape
     flat = strip - np.median(strip, axis=0)
@@ -137,7 +140,7 @@ def _of_masked(strip: DoubleArray, steps: FloatArray) -> RowNoise | None:
 
 
 def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
-    """By which part, up to 1, the steps of the picture follow those of the masked pixels; 0 if not for sure."""
+    """Return the slope, 0..1, of the picture's steps over those of the masked pixels; 0 if it is not significant."""
     limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * np.median(np.abs(picture))
     seen = np.clip(picture, -limit, limit)
     slope = float(masked @ seen / (masked @ masked))
@@ -146,9 +149,12 @@ def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
 
 
 def _of_picture(blocks: FloatArray) -> RowNoise | None:
-    """From (H, blocks, columns) of the picture: dark blocks far apart share rows, and neither noise nor scene."""
+    """Return the row noise of the picture, (H, blocks, columns); None if it cannot be measured.
+
+    The row variance is the covariance of dark blocks far apart, which share row noise but neither noise nor scene.
+    """
     rows = blocks.mean(axis=2)
-    # chosen by the rows between, which no step holds: chosen by itself, a dark row would lie below its neighbours
+    # dark rows are chosen by the rows in between, which no step contains: otherwise the choice would bias the steps
     around = (rows[1:-3] + rows[3:-1]) / 2
     dark = around <= np.quantile(around, DARK_PART)
     steps = _steps(rows)

@@ -1,1 +1,1 @@
-"""Noise parameters from the pixels of one photo alone."""
+"""Estimate noise parameters from the pixels of a single photo."""

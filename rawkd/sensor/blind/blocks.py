@@ -1,8 +1,8 @@
-"""What the noise estimator looks at: band energies of small blocks of a mosaic.
+"""DCT band energies of small blocks of a mosaic: the input of the noise estimator.
 
-Every block of 16 x 16 mosaic pixels is four 8 x 8 blocks, one a plane. White noise has the same variance in every
-coefficient of the orthonormal DCT, so the band means need no correction for the noise; a slope of the picture lies in
-the coefficients of zero row or zero column frequency, which the bands in use leave out (or, for `LUMA`, nearly so).
+A block of 16 x 16 mosaic pixels is four 8 x 8 blocks, one per colour plane. White noise has the same variance in every
+coefficient of the orthonormal DCT, so the mean energy of a band needs no correction. A brightness gradient lies in the
+coefficients of zero row or column frequency. `NOISE` leaves these out, and `LUMA` uses only the higher ones.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SIDE = 8
 _ROW, _COLUMN = np.divmod(np.arange(SIDE**2), SIDE)
 _LOW, _HIGH = np.minimum(_ROW, _COLUMN), np.maximum(_ROW, _COLUMN)
 NOISE = _LOW >= 3
-"""Coefficients whose variance is taken for the noise's: both frequencies at least 3/8 of a plane's limit."""
+"""Coefficients used to measure the noise variance: both frequencies at least 3/8 of the plane's Nyquist limit."""
 LUMA = ((_LOW >= 1) & ~NOISE) | ((_LOW == 0) & (_HIGH >= SIDE // 2))
-"""Coefficients of the planes' mean that tell texture: there the planes agree on the picture and not on the noise."""
+"""Coefficients used to detect texture, taken from the mean of the planes: texture is common to them, noise is not."""
 
 
 @dataclass(frozen=True, eq=False)
 class BlockStatistics:
-    """Level and band energies of n blocks.
+    """Signal level and band energies of n blocks.
 
     Attributes
     ----------
@@ -43,19 +43,19 @@ class BlockStatistics:
     luma_energy: DoubleArray
 
     def where(self, keep: NDArray[np.bool_]) -> BlockStatistics:
-        """The blocks that `keep`, (n,), names."""
+        """Return the blocks for which `keep`, (n,), is true."""
         return BlockStatistics(self.level[keep], self.energy[keep], self.luma_energy[keep])
 
 
 def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale: int = 1) -> BlockStatistics:
-    """Statistics of at most about `num_blocks` blocks, spread evenly over the mosaic.
+    """Return statistics of at most about `num_blocks` blocks, spread evenly over the mosaic.
 
     Parameters
     ----------
-    mosaic : any phase and size; less than a block at its far edges is not looked at.
-    saturation : signal at which the sensor clips; blocks with more than 0.5 % of their samples near it are left out,
-        and so are blocks in which two planes or more are constant (saturated or dead areas, borders).
-    scale : 1, or 2 to look at every plane averaged over 2 x 2 of its pixels, energies times 4.
+    mosaic : any phase and size; an incomplete block at the right or bottom edge is not used.
+    saturation : signal at which the sensor clips. Blocks with more than 0.5 % of their samples near it are left out.
+        So are blocks in which two or more planes are constant (saturated or dead areas, borders).
+    scale : 1, or 2 to average every plane over 2 x 2 of its pixels first; energies are then multiplied by 4.
     """
     pixels = _sample_blocks(mosaic, num_blocks, scale)
     clipped = (pixels >= np.float32(0.98 * saturation)).mean(axis=(1, 2, 3))
@@ -73,7 +73,7 @@ def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scal
 
 
 def _sample_blocks(mosaic: Mosaic, num_blocks: int, scale: int) -> FloatArray:
-    """(n, side, 1, side) samples of the chosen blocks, each beginning on a red site that shares its row with Gr."""
+    """Return the samples of the chosen blocks, (n, side, 1, side); each block begins at R of an RGGB cell."""
     side = 2 * SIDE * scale
     padding = Unification.of((0, 0), mosaic.pattern)
     data = mosaic.data[padding.top :, padding.left :]
@@ -89,7 +89,7 @@ def _sample_blocks(mosaic: Mosaic, num_blocks: int, scale: int) -> FloatArray:
 
 
 def _planes_of(pixels: FloatArray, scale: int) -> FloatArray:
-    """(n, 4, 64) samples of the planes of each block, averaged over scale x scale."""
+    """Return the planes of each block, (n, 4, 64), averaged over scale x scale pixels."""
     side = SIDE * scale
     cells = pixels.reshape(-1, side, 2, side, 2).transpose(0, 2, 4, 1, 3)
     shifts = [(row, column) for row in range(scale) for column in range(scale)]
@@ -98,7 +98,7 @@ def _planes_of(pixels: FloatArray, scale: int) -> FloatArray:
 
 
 def _dct_basis() -> FloatArray:
-    """(64, 64) orthonormal DCT-II of an 8 x 8 block: pixels to coefficients, both row by row."""
+    """Return the orthonormal DCT-II of an 8 x 8 block as a (64, 64) matrix, pixels to coefficients, row by row."""
     place = np.arange(SIDE)
     rows = np.cos(np.pi * (2 * place + 1) * place[:, None] / (2 * SIDE)) * np.sqrt(2 / SIDE)
     rows[0] /= np.sqrt(2)

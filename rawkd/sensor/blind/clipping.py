@@ -1,4 +1,4 @@
-"""What clipping at DN 0 does to the mean and the variance of noise, and how to undo it."""
+"""Correct the mean and variance of noise for clipping at DN 0."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 from rawkd.photo import DoubleArray
 
 CLEAR_SIGMAS = 1.0
-"""A level is believed while it stands this many standard deviations above the floor."""
+"""A level is used if it lies at least this many standard deviations above the floor."""
 
 
 def unclipped(
     level: DoubleArray, gain: float, read_variance: float, floor: float | None
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Signal behind the mean of clipped samples, and the part of the noise variance that clipping left.
+    """Return the true signal behind means of clipped samples, and the fraction of the noise variance clipping left.
 
-    The moments of a Gaussian cut off at the floor, its mean raised and its variance shrunk. The part is 0 where too
-    little is left to go by: nearer to the floor than one standard deviation, and than most of the picture stands.
+    Inverts the moments of a Gaussian censored at the floor: clipping raises its mean and lowers its variance. The
+    fraction is 0, meaning "do not use", for levels too close to the floor: below `CLEAR_SIGMAS` standard deviations
+    and below the 60 % quantile of the levels.
 
     Parameters
     ----------
     level : means of clipped samples, signal, any shape.
-    gain, read_variance : the noise.
-    floor : signal of DN 0, or None where nothing was clipped.
+    gain, read_variance : noise parameters, signal units.
+    floor : signal of DN 0, or None if nothing was clipped.
     """
     if floor is None:
         return np.maximum(level, 0), np.ones_like(level)

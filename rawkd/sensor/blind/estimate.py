@@ -1,10 +1,11 @@
 """Blind estimation of a photo's noise parameters from its own pixels.
 
-A descendant of the estimators of Foi et al. 2008 (level sets of smooth areas and a fit of the variance line) with our
-own statistics (`blocks`) and fit (`fit`). All planes share one line: their gains differ by a few per cent, dark planes
-hold less texture for the same noise, and a line of its own for each colour cannot be told from fine grain. A weave
-that fills the picture has no flat block; but texture only adds variance, and seldom the same at two scales, while noise
-is white: so what the picture says at half scale is followed where it is less.
+The method follows Foi et al. 2008: measure the variance of smooth areas at several levels and fit a line. The
+statistics (`blocks`) and the fit (`fit`) are our own. All planes share one line, because their gains differ by a few
+per cent only, dark planes hold less texture for the same noise, and separate lines would fit fine grain instead.
+
+If texture (such as fabric) fills the picture, no block is flat. Texture only adds variance, and rarely the same at two
+scales; white noise is the same at both. So a second estimate is made at half scale and used where it is lower.
 """
 
 from __future__ import annotations
@@ -21,32 +22,33 @@ from rawkd.sensor.blind.uncertain_line import VarianceLine
 from rawkd.sensor.noise import NoiseModel
 
 NUM_BLOCKS = 8192
-"""Blocks looked at; 2 Mpx of mosaic."""
+"""Number of blocks to measure: 2 megapixels of mosaic."""
 CORRELATED = 1.5
-"""Variance at half scale over that at full scale from which the noise counts as correlated."""
+"""Ratio of the variances at half and full scale above which the noise counts as correlated."""
 PATTERNED = 0.8
-"""Variance at half scale over that at full scale below which a fine pattern counts as found: noise has about 1."""
+"""Ratio of the variances at half and full scale below which the picture has a fine pattern; white noise has 1."""
 DISAGREEMENT = 0.4
-"""Log of the ratio of two lines, a factor of 1.5, that halves the confidence."""
+"""Log of the ratio of the two fitted lines (a factor of 1.5) that halves the confidence."""
 SURE_FLAT_SHARE, SURE_ERROR = 0.04, 0.1
-"""Least flat share and largest relative error of a second estimate that is believed."""
+"""The estimate at half scale is used if its share of flat blocks is at least, and its relative error at most, this."""
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseEstimate:
-    """What the pixels say about their noise.
+    """Noise parameters estimated from pixels, and how reliable they are.
 
     Attributes
     ----------
-    gain, read_variance : gain of every plane, mean read variance, signal units; an upper bound where the picture is all
-        texture.
-    confidence : 0..1; above 0.8 the variance is right within a factor of 1.3 but for rare pictures.
-    level : median signal of the picture, where estimates are compared.
-    relative_error : standard error of the variance at `level`, relative.
-    shadow_error : the same at the level below which 5 % of the picture lie.
-    read_known : whether masked pixels or dark areas tell the read variance; else it is the one to expect at the gain.
-    half_scale_ratio : variance at `level` found at half scale over that at full scale, 1 for white noise; None where
-        the second estimate is not to be believed.
+    gain, read_variance : gain of every plane and mean read variance, signal units. They are upper bounds if the
+        picture is all texture.
+    confidence : 0..1; above 0.8 the variance is right within a factor of 1.3, except for rare pictures.
+    level : median signal of the picture; estimates are compared at this level.
+    relative_error : relative standard error of the variance at `level`.
+    shadow_error : relative standard error of the variance at the 5 % quantile of the levels.
+    read_known : whether the read variance was measured in masked pixels or dark areas; if not, it is the one expected
+        at the gain.
+    half_scale_ratio : variance at `level` at half scale over that at full scale, 1 for white noise; None if the
+        estimate at half scale is unreliable.
     read_of_planes : (4,) read variance of R, Gr, Gb, B over their mean.
     """
 
@@ -62,11 +64,11 @@ class NoiseEstimate:
 
     @property
     def correlated(self) -> bool:
-        """Whether neighbouring samples share their noise: lossy compression or noise reduction before us."""
+        """Whether the noise of neighbouring pixels is correlated, as after lossy compression or noise reduction."""
         return self.half_scale_ratio is not None and self.half_scale_ratio > CORRELATED
 
     def model(self, source: str) -> NoiseModel:
-        """The noise model of these parameters."""
+        """Return the noise model with these parameters."""
         return NoiseModel(np.array(self.gain), self.read_variance * self.read_of_planes, source, self.confidence)
 
 
@@ -78,16 +80,16 @@ def estimate_noise(
     step: float = 0.0,
     masked_read_variance: DoubleArray | None = None,
 ) -> NoiseEstimate:
-    """Gain and read variance of a mosaic, without any knowledge of the camera.
+    """Estimate gain and read variance of a mosaic without knowing the camera.
 
     Parameters
     ----------
     mosaic : signal of any phase and size.
     saturation : signal at which the sensor clips.
-    floor : signal of DN 0, where the file clips shadows: -black / (white - black). None if nothing was clipped.
+    floor : signal of DN 0, at which the file clips shadows: -black / (white - black). None if nothing was clipped.
     step : signal of one DN; quantisation alone gives the read variance step^2 / 12.
-    masked_read_variance : (4,) read variance of R, Gr, Gb, B where masked pixels show it; their mean is then expected
-        of the picture, and the planes differ as they do.
+    masked_read_variance : (4,) read variance of R, Gr, Gb, B measured in masked pixels, or None. Their mean is the
+        prior for the picture, and the planes of the result have the same ratios.
 
     Raises
     ------
@@ -121,7 +123,10 @@ def estimate_noise(
 
 
 def _confidence(line: VarianceLine) -> float:
-    """High where blocks are flat and free of texture, the error is small and both starts agree; our choice."""
+    """Return the confidence, 0..1: high for flat blocks without texture, a small error and starts that agree.
+
+    Our choice.
+    """
     flat = line.flat_share / (line.flat_share + 0.03)
     same = 1 / (1 + (line.disagreement / DISAGREEMENT) ** 2)
     return float(flat * (1 - line.texture_share) * same / (1 + (line.relative_error / 0.1) ** 2))

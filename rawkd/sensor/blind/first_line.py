@@ -1,9 +1,9 @@
-"""A first variance line, from blocks whose own bands look like noise.
+"""Fit a first variance line to the blocks whose band energies look like white noise.
 
-White noise is independent from plane to plane and has the same variance in every band, so in a block of noise alone
-the luma bands hold a quarter of what the planes' fine bands hold. Texture lies in all planes together and more of it in
-coarser bands, so it holds more. That needs no guess of the noise, and finds the flat blocks of dark areas whose read
-noise is far above that of most cameras. Our choice.
+White noise is independent between planes and has the same variance in every band. So in a block of pure noise the luma
+bands hold a quarter of the energy of the planes' fine bands. Texture is common to all planes and stronger in coarse
+bands, so it raises this ratio. The test needs no initial guess of the noise, and it also finds flat dark blocks of
+cameras with unusually high read noise. Our choice.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from rawkd.sensor.blind.blocks import BlockStatistics
 from rawkd.sensor.blind.least_squares import non_negative
 
 NOISE_LIKE = 1.3
-"""Luma energy over a quarter of the planes' energy up to which a block looks like noise: one standard deviation."""
+"""Largest ratio of luma energy to a quarter of the planes' energy in a noise-like block: one standard deviation."""
 FEWEST = 0.02
-"""Where fewer blocks than this share look like noise, those that do most are taken."""
+"""Least share of blocks to use; if fewer look like noise, the most noise-like ones are used."""
 GROUP_BLOCKS, MOST_GROUPS = 12, 24
-"""Least number of blocks in a group of like level, and the number of groups."""
+"""Least number of blocks in a group of similar level, and largest number of groups."""
 LOW = 0.2
-"""Quantile of the variances of a group that is taken for its noise: texture only adds."""
+"""Quantile of a group's variances that is used as its noise; low, because texture only adds variance."""
 FAR_ABOVE, FAR_WEIGHT = 1.2, 0.3
-"""Groups this many times above the line, and how much they count: they may be texture."""
+"""Groups more than this factor above the line may be texture; their weight in the fit."""
 ROUNDS = 8
 
 
 def first_line(blocks: BlockStatistics) -> tuple[float, float]:
-    """Gain and read variance of a line through the quietest blocks of every level, neither below zero; signal units.
+    """Return gain and read variance (>= 0, signal units) of a line through the quietest blocks of every level.
 
     Parameters
     ----------

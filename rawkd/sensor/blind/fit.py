@@ -1,10 +1,14 @@
-"""The variance line through the blocks of a picture, with the texture kept out.
+"""Fit the variance line to the blocks of a picture while rejecting texture.
 
-Texture only adds variance. So a block counts only while its luma bands hold no more than the noise in force explains;
-two regressors stand for the texture left in flat blocks, one that follows each block's luma excess and one of the same
-contrast everywhere; and what still lies far above the line is cut off. The fit begins below the line and grows. Where
-nothing but texture is seen, the relative error says so.
-Our choice throughout; the constants were found on unprocessed photographs, with and without film grain.
+Texture only adds variance, so three steps reject it:
+
+- A block is used only if the current noise estimate explains the energy of its luma bands.
+- Two regressors model the texture left in flat blocks: one proportional to each block's luma excess, one with the same
+  contrast everywhere.
+- Blocks that still lie far above the line are dropped.
+
+If the picture is all texture, the relative error is large. All of this is our choice; the constants were tuned on
+unprocessed photos with and without film grain.
 """
 
 from __future__ import annotations
@@ -28,23 +32,23 @@ MIN_GAIN = 1e-8
 
 ROUNDS = 20
 FLAT_SIGMAS = 3.0
-"""A block is flat while its luma energy exceeds the noise's by at most this many standard deviations."""
+"""A block is flat if its luma energy exceeds that of the noise by at most this many standard deviations."""
 FLATTEST = 0.02
-"""Where fewer blocks than this share, or than `MIN_BLOCKS`, are flat, the flattest are taken all the same."""
+"""Least share of blocks to use, and at least `MIN_BLOCKS`; if fewer are flat, the flattest ones are used."""
 CONTRAST_SD, LEAST_DOUBT = 1e-3, 0.05
-"""Expected squared relative contrast of flat blocks: the ridge on the uniform texture term. It shrinks with the share
-of blocks that are not flat, down to this part: a picture that is flat all over has no texture."""
+"""Expected squared relative contrast of flat blocks: the ridge on the uniform texture term. It is scaled by the share
+of blocks that are not flat, but at least by `LEAST_DOUBT`: a picture that is flat everywhere has no texture."""
 EXCESS_SD = 2.0
 """Expected ratio of fine to luma texture energy: the ridge on the luma excess term."""
 LEAST_SHOT = 4.0
-"""Shot variance at white over read variance, at least: no camera's pixels hold less, and where no level tells the gain
-the read variance may not take all of it."""
+"""Least ratio of the shot variance at white to the read variance; every camera lies above it. The limit keeps the read
+variance from absorbing the gain if all levels are similar."""
 WITH_SHOT = np.array([[1, LEAST_SHOT, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-"""Gain over its least, read variance and the texture terms, to gain, read variance and the texture terms."""
+"""Matrix from (gain above its lower limit, read variance, two texture terms) to (gain, read variance, same terms)."""
 SHADOWS = 0.05
-"""Quantile of the levels of the picture that stands for its shadows."""
+"""Quantile of the picture's levels that represents its shadows."""
 LEAST_KEPT = 0.3
-"""Where no level is clear of clipping, no more than this part of the variance is taken to have been left."""
+"""Lower limit of the variance fraction left by clipping, if every level is close to the clipping point."""
 
 
 def fit_line(
@@ -55,7 +59,7 @@ def fit_line(
     step: float = 0.0,
     masked_read_variance: float | None = None,
 ) -> VarianceLine:
-    """The variance line of all planes together.
+    """Fit one variance line to all planes together.
 
     Parameters
     ----------
@@ -68,7 +72,7 @@ def fit_line(
     """
     if len(blocks.level) < MIN_BLOCKS:
         raise NoiseError(
-            f"only {len(blocks.level)} blocks of the picture can be measured, where {MIN_BLOCKS} are needed"
+            f"only {len(blocks.level)} blocks of the picture can be measured, and at least {MIN_BLOCKS} are needed"
         )
     least_read = max(step**2 / 12, 1e-12)
     prior = ReadPrior(least_read, masked_read_variance)
@@ -93,7 +97,7 @@ def fit_line(
 
 @dataclass(frozen=True)
 class _Guess:
-    """Parameters in force: the line, and the two texture terms (squared contrast, fine over luma energy)."""
+    """Current parameters: the line and the two texture terms (squared contrast, ratio of fine to luma energy)."""
 
     gain: float
     read: float
@@ -101,19 +105,19 @@ class _Guess:
     excess: float = 0.0
 
     def at(self, level: float) -> float:
-        """Variance at a signal."""
+        """Return the variance at a signal."""
         return self.gain * max(level, 0.0) + self.read
 
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """What counts under a guess.
+    """Samples used in the fit under a guess.
 
     Attributes
     ----------
-    level, variance : (k,) signal and variance with clipping undone. excess : (k,) texture energy of the luma bands.
-    level_of_all : median level of the picture. level_of_shadows : below which 5 % of it lie.
-    flat_share : part of its blocks that are flat.
+    level, variance : (k,) signal and variance, corrected for clipping. excess : (k,) texture energy of the luma bands.
+    level_of_all : median level of the picture. level_of_shadows : its 5 % quantile.
+    flat_share : share of the picture's blocks that are flat.
     """
 
     level: DoubleArray
@@ -133,7 +137,7 @@ class _Solution:
 
 
 def _starts(blocks: BlockStatistics, prior: ReadPrior) -> tuple[_Guess, _Guess]:
-    """Where the fit begins: at blocks that look like noise, and for comparison below the line, to grow from there."""
+    """Return two starts of the fit: one from blocks that look like noise, and a low one for comparison."""
     gain, read = first_line(blocks)
     gain = max(gain, LEAST_SHOT * read, MIN_GAIN)
     low = max(float(np.quantile(blocks.energy / np.maximum(blocks.level, 0.003), 0.02)), MIN_GAIN)
@@ -148,7 +152,7 @@ def _settled(
     least_read: float,
     prior: ReadPrior,
 ) -> tuple[_Guess, _Samples, _Solution]:
-    """Select flat blocks and solve, in turn, until the line stays the same."""
+    """Alternate between selecting flat blocks and solving until the line changes by less than 0.1 %."""
     for _ in range(ROUNDS):
         samples = _select(blocks, guess, saturation, floor)
         solution = _solve(samples, guess, least_read, prior)
@@ -160,7 +164,7 @@ def _settled(
 
 
 def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: float | None) -> _Samples:
-    """The planes of flat blocks that are clear of both ends of the range."""
+    """Return the planes of flat blocks that are not close to clipping at either end of the range."""
     level, kept = unclipped(blocks.level, guess.gain, guess.read, floor)
     noise = guess.gain * level + guess.read
     luma_noise = (noise * kept).sum(axis=1) / 16
@@ -186,7 +190,7 @@ def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: fl
 
 
 def _solve(samples: _Samples, guess: _Guess, least_read: float, prior: ReadPrior) -> _Solution:
-    """Weighted non-negative least squares, the priors as rows, samples far above the line cut off."""
+    """Solve weighted non-negative least squares with the priors as rows; samples far above the line are dropped."""
     model = guess.gain * samples.level + guess.read + guess.contrast * samples.level**2
     model += np.maximum(guess.excess * samples.excess, 0)
     sigma = np.sqrt(2 / NOISE.sum())
@@ -213,7 +217,7 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float, prior: ReadPrior
 
 
 def _priors(guess: _Guess, prior: ReadPrior, contrast_sd: float) -> tuple[DoubleArray, DoubleArray]:
-    """Rows and targets: read variance near the expected one, both texture terms near zero."""
+    """Return rows and targets of the priors: read variance near the expected one, both texture terms near zero."""
     line, target = prior.row(guess.gain, guess.read)
     rows = np.stack([[*line, 0, 0], [0, 0, 1 / contrast_sd, 0], [0, 0, 0, 1 / EXCESS_SD]])
     return rows, np.array([target, 0, 0])

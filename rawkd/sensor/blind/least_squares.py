@@ -1,7 +1,7 @@
-"""Least squares of a few unknowns from their normal equations, whose units may lie far apart.
+"""Solve least squares with few unknowns from normal equations, also if their units differ by many powers of ten.
 
-`scipy.optimize.nnls` finds the same solutions (tests/test_estimate.py compares them). We do without it, since loading
-`scipy.optimize` takes longer than the whole estimate of a photo's noise.
+`scipy.optimize.nnls` finds the same solutions (tests/test_estimate.py compares them). We do not use it because
+importing `scipy.optimize` takes longer than the whole noise estimate of a photo.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ import numpy as np
 from rawkd.photo import DoubleArray
 
 RIDGE = 1e-14
-"""Added to the diagonal of the normal matrix in units of itself, so that unknowns without data can be solved for."""
+"""Added to the scaled normal matrix's diagonal, which is 1, so that unknowns without data can be solved for."""
 
 ROUNDING = 1e-13
-"""Slope, relative to the right side, that counts as none."""
+"""Gradient, relative to the right-hand side, that counts as zero."""
 
 
 def non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
-    """The x >= 0 with the least x.normal.x / 2 - right.x: that of all subsets of unknowns whose others had better be 0.
+    """Return the x >= 0 that minimises x.normal.x / 2 - right.x.
+
+    Tries every subset of unknowns as the positive ones and sets the others to 0, until the solution is optimal.
 
     Parameters
     ----------
-    normal : (n, n), positive diagonal; n is small, since all 2^n subsets may be tried. right : (n,).
+    normal : (n, n), positive diagonal; n must be small because up to 2^n subsets are tried. right : (n,).
     """
     matrix, scale = _scaled(normal)
     target = right * scale
@@ -45,12 +47,12 @@ def non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
 
 
 def inverse(normal: DoubleArray) -> DoubleArray:
-    """Inverse of a normal matrix with a positive diagonal: the covariance of the solution."""
+    """Return the inverse of a normal matrix with a positive diagonal: the covariance of the solution."""
     matrix, scale = _scaled(normal)
     return np.asarray(np.linalg.inv(matrix) * np.outer(scale, scale))
 
 
 def _scaled(normal: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-    """The matrix in units in which its diagonal is 1, and the units."""
+    """Return the matrix scaled so that its diagonal is 1 (plus `RIDGE`), and the scale of each unknown."""
     scale = 1 / np.sqrt(np.diag(normal))
     return normal * np.outer(scale, scale) + RIDGE * np.eye(len(normal)), scale

@@ -1,4 +1,4 @@
-"""What is known about the read variance before the exposed pixels are looked at."""
+"""Prior of the read variance: from masked pixels, or from what cameras usually have at a gain."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rawkd.photo import DoubleArray
 from rawkd.sensor.noise import READ_PRIOR_SLOPE, expected_read_variance, read_variance_prior
 
 LINE_SD, MEASURED_SD = 1.0, 0.15
-"""Spread of log read variance about the expected one, and about one that was measured in masked pixels (our choice)."""
+"""Standard deviation of the log read variance around the expected value, and around one measured in masked pixels
+(our choice)."""
 REACH = 2.0
-"""Difference of log read variance beyond which the prior pulls no harder."""
+"""Difference of the log read variance beyond which the prior's pull stays constant."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +22,21 @@ class ReadPrior:
 
     Attributes
     ----------
-    rounding : what rounding to integers adds, signal units.
-    measured : read variance of the masked pixels; None expects what cameras have at a gain.
+    rounding : variance that rounding to integers adds, squared signal units.
+    measured : read variance measured in masked pixels; None for the usual read variance of cameras at the gain.
     """
 
     rounding: float = 0.0
     measured: float | None = None
 
     def expected(self, gain: float) -> float:
-        """Read variance to expect at a gain; signal units."""
+        """Return the read variance expected at a gain, squared signal units."""
         if self.measured is not None:
             return self.measured
         return expected_read_variance(gain) + self.rounding
 
     def row(self, gain: float, read: float) -> tuple[DoubleArray, float]:
-        """The prior as one equation in gain and read variance, linearised at a guess.
+        """Return the prior as one equation in gain and read variance, linearised at a guess.
 
         Returns
         -------

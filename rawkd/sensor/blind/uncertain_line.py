@@ -1,4 +1,4 @@
-"""A variance line and how well its gain and read variance are known."""
+"""A variance line with the standard errors of its gain and read variance."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rawkd.photo import DoubleArray
 from rawkd.sensor.blind.read_prior import ReadPrior
 
 READ_KNOWN = 0.4
-"""Relative standard error of the read variance up to which it counts as known."""
+"""Largest relative standard error at which the read variance counts as known."""
 
 
 @dataclass(frozen=True)
 class VarianceLine:
-    """variance(x) = gain * x + read_variance, and how well it is known.
+    """The line variance(x) = gain * x + read_variance, and how reliable it is.
 
     Attributes
     ----------
     gain, read_variance : signal units.
-    level : median signal of the samples in use, where the line is known best.
-    relative_error : standard error of the variance at `level`, relative.
-    shadow_error : the same at the level below which 5 % of the picture lie, and without the help of the prior line.
-    read_known : whether the pixels, or masked ones, tell the read variance; else it is the one to expect at the gain,
-        as far as the pixels allow that.
-    texture_share : part of the variance of the samples in use that was put down to texture.
-    flat_share : part of the blocks that are flat.
-    disagreement : log of the ratio to the line that the fit finds from another start, at `level` or in the shadows.
+    level : median signal of the picture.
+    relative_error : relative standard error of the variance at `level`.
+    shadow_error : relative standard error of the variance at the 5 % quantile of the levels, without the prior line.
+    read_known : whether exposed or masked pixels determine the read variance; if not, it is the one expected at the
+        gain, as far as the pixels allow it.
+    texture_share : share of the variance of the used samples that the fit attributes to texture.
+    flat_share : share of the blocks that are flat.
+    disagreement : absolute log ratio to the line fitted from another start; the larger of `level` and shadows.
     """
 
     gain: float
@@ -41,7 +41,7 @@ class VarianceLine:
     disagreement: float
 
     def at(self, level: float) -> float:
-        """Variance at a signal."""
+        """Return the variance at a signal."""
         return self.gain * max(level, 0.0) + self.read_variance
 
 
@@ -54,17 +54,20 @@ class UncertainLine:
     covariance: DoubleArray
 
     def error_at(self, level: float) -> float:
-        """Relative standard error of the variance at a signal."""
+        """Return the relative standard error of the variance at a signal."""
         at = np.array([max(level, 0.0), 1.0])
         return float(np.sqrt(max(at @ self.covariance @ at, 0.0)) / (at @ (self.gain, self.read)))
 
     @property
     def read_known(self) -> bool:
-        """Whether the read variance is known to `READ_KNOWN` of itself."""
+        """Whether the relative standard error of the read variance is at most `READ_KNOWN`."""
         return bool(np.sqrt(self.covariance[1, 1]) <= READ_KNOWN * self.read)
 
     def with_expected_read(self, prior: ReadPrior) -> UncertainLine:
-        """The line itself, or one with the expected read variance where less was found than is known from the data."""
+        """Return the line, with its read variance raised towards the expected one if the data leave it open.
+
+        It is raised by one standard error at most, and the gain changes with it along the covariance.
+        """
         error = float(np.sqrt(self.covariance[1, 1]))
         read = min(prior.expected(self.gain), self.read + error)
         if self.read_known or read <= self.read:
