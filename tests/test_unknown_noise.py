@@ -43,6 +43,13 @@ class TestNothingToRemove:
         shown = capsys.readouterr()
         assert "noise unknown" in shown.out + shown.err
 
+    def test_a_page_shows_no_numbers_for_it(self, tiny: Path, tmp_path: Path) -> None:
+        page = tmp_path / "page.html"
+        assert main(["compare", str(tiny), "-o", str(page), "--strength", "0"]) == 0
+        text = page.read_text()
+        assert "<th>noise of the greens</th><td>unknown</td>" in text
+        assert "in use: gain" not in text
+
     def test_to_remove_noise_it_is_one(self, tiny: Path) -> None:
         with pytest.raises(NoiseError, match="blocks"):
             prepare(read_raw(tiny), DenoiseOptions())

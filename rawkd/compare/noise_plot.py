@@ -16,6 +16,8 @@ from rawkd.sensor.noise import NoiseModel, parse_noise_profile
 
 NUM_BLOCKS = 900
 """Blocks of four planes each that are shown, over the whole photo."""
+LEAST_VARIANCE = 1e-9
+"""Stands for the least variance of a line where none is drawn: less than 1 DN of 14 bits squared."""
 BEFORE, AFTER = "#9aa7b4", "#e0a458"
 
 
@@ -24,7 +26,7 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
 
     Parameters
     ----------
-    noise : the parameters in use; the line shown is that of the greens.
+    noise : the parameters in use; the line shown is that of the greens. Unknown noise has none.
     """
     level, variance = _cloud(photo.mosaic, photo)
     series = [Series("blocks of the photo", level, variance, BEFORE)]
@@ -32,15 +34,18 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
         series.append(Series("the same blocks, denoised", *_cloud(restored, photo), AFTER))
     x = Axis("signal (0 black, 1 white)", *span(np.maximum(level, 1e-4), log=True), log=True)
     line = np.geomspace(x.low, x.high, 80)
-    fit = noise.green_gain * line + noise.green_read_variance
-    label = f"in use: gain {noise.green_gain:.3g}, read variance {noise.green_read_variance:.3g} ({noise.source})"
-    series.append(Series(label, line, fit, COLOURS[0], "line"))
+    least = LEAST_VARIANCE
+    if noise.known:
+        fit = noise.green_gain * line + noise.green_read_variance
+        label = f"in use: gain {noise.green_gain:.3g}, read variance {noise.green_read_variance:.3g} ({noise.source})"
+        series.append(Series(label, line, fit, COLOURS[0], "line"))
+        least = float(fit.min())
     tag = _tagged(photo)
     if tag is not None:
         label = f"NoiseProfile of the file: gain {tag.green_gain:.3g}, read variance {tag.green_read_variance:.3g}"
         series.append(Series(label, line, tag.green_gain * line + tag.green_read_variance, COLOURS[2], "dashed"))
     seen = np.concatenate([one.y for one in series])
-    low, high = span(np.maximum(seen, fit.min() / 1000), log=True)
+    low, high = span(np.maximum(seen, least / 1000), log=True)
     y = Axis("variance", low, high * (high / low) ** (0.06 * len(series)), log=True)
     return chart("Noise: variance of 8 x 8 blocks of each colour", x, y, series)
 

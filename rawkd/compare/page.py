@@ -108,8 +108,9 @@ def _shutter(exposure_s: float) -> str:
 def _settings(comparison: Comparison) -> dict[str, str]:
     noise, options = comparison.noise, comparison.options
     denoise = options.denoise
+    gain, read_variance = noise.green_gain, noise.green_read_variance
     return {
-        "noise of the greens": f"gain {noise.green_gain:.4g}, read variance {noise.green_read_variance:.4g}",
+        "noise of the greens": f"gain {gain:.4g}, read variance {read_variance:.4g}" if noise.known else "unknown",
         "source of the noise": f"{noise.source}, confidence {noise.confidence:.2f}",
         "strength, luma, chroma": f"{denoise.strength:g}, {denoise.luma:g}, {denoise.chroma:g}",
         "self-ensemble": f"{denoise.ensemble}",
