@@ -178,7 +178,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(NoiseError, match="over- nor underexposed"):
         noise_of_iso(400, [transfer_points(samples(camera.burst(wedge(200.0), 400, 2)))])
     flat = np.full_like(wedge(), 0.3)
-    with pytest.raises(NoiseError, match="dark ones with the cap on"):
+    with pytest.raises(NoiseError, match="dark frames with the lens cap on"):
         noise_of_iso(400, [transfer_points(samples(camera.burst(flat, 400, 2)))])
     for iso, count in ((400, 4), (1600, 2)):
         moving = [camera.take(np.roll(wedge(), 3 * k, axis=0), iso) for k in range(count)]
@@ -279,7 +279,7 @@ def test_the_frames_must_be_of_one_camera_and_enough(frames: list[Path], tmp_pat
         calibrate([frames[0], other])
     with pytest.raises(InputError, match="at least two"):
         calibrate(frames[:1])
-    with pytest.raises(NoiseError, match="moved, or is mislabelled"):
+    with pytest.raises(NoiseError, match="moved or is mislabelled"):
         calibrate([frames[0], frames[-2]])
     with pytest.raises(InputError, match="none of the 2 frames"):
         calibrate([frames[-1], frames[-1]])
@@ -315,7 +315,7 @@ def test_copies_of_frames_are_left_out(few: list[Path], tmp_path: Path) -> None:
     found, plain = calibrate([*few, *copies]), calibrate(few)
     np.testing.assert_array_equal(found.profile.gain, plain.profile.gain)
     assert plain.remarks == ()
-    expected = [f"copy-{k}.dng (ISO 800): left out, it holds the same samples as few-{k}.dng" for k in range(4)]
+    expected = [f"copy-{k}.dng (ISO 800): left out, it has the same pixel values as few-{k}.dng" for k in range(4)]
     assert list(found.remarks) == expected
 
 

@@ -60,7 +60,7 @@ def test_a_picture_is_no_dark_frame() -> None:
         dark.add(Camera(seed=seed).take(scene, 800), 0)
     maps, (told,) = dark.maps()
     assert maps == ()
-    assert "no defects were noted" in told
+    assert "no map of defective pixels was made" in told
 
 
 def test_a_map_holds_for_frames_of_its_size() -> None:

@@ -1,7 +1,7 @@
-"""From photon transfer points to a camera's profile: variance lines, and how gain and read variance follow the ISO.
+"""Fit a camera's noise: a variance line for each ISO, then gain and read variance as functions of ISO.
 
-PMRID, Wang et al., ECCV 2020, section 3.1 and eq. 1-6: the gain is linear in the ISO, the read variance quadratic.
-Weights and the treatment of outliers are our choice.
+Source: PMRID, Wang et al., ECCV 2020, section 3.1 and eq. 1-6. The gain is linear in the ISO, the read variance
+quadratic. Weights and outlier handling are our choice.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ from rawkd.photo import DoubleArray
 from rawkd.sensor.profile import CameraProfile
 
 LEAST_KEPT = 0.6
-"""Part of the blocks that must lie on the line; of a scene that moves fewer do."""
+"""Least share of the blocks that must lie on the line; in a moving scene fewer do."""
 LARGEST_BEND = 0.08
-"""Part of the shot noise at high levels that may grow with the level squared, as the texture of a moving scene does."""
+"""Largest share of the shot noise at high levels that grows with the level squared, as moving texture does."""
 LARGEST_GAIN_ERROR = 0.1
 GAIN_IMPERFECTION, READ_IMPERFECTION = 0.01, 0.03
-"""Relative differences of a camera from the laws in ISO, on top of the errors of the points."""
+"""Relative deviations of real cameras from the fits over ISO, in addition to the errors of the points."""
 READ_MISS = 0.25
-"""Relative difference of a read variance from the law from which a warning is given (dual gain sensors do that)."""
+"""Relative difference between measured and fitted read variance above which rawkd warns (dual gain sensors)."""
 ODD_GAIN, ODD_SIGMAS = 0.1, 4.0
-"""Relative difference and standard errors by which the gain of a mislabelled ISO misses the law of the others."""
+"""Least relative difference, and least number of standard errors, between the gain of a mislabelled ISO and the fit of
+the others."""
 
 
 @dataclass(frozen=True, eq=False)
 class IsoNoise:
-    """Noise at one ISO.
+    """Measured noise at one ISO.
 
     Attributes
     ----------
-    gain, read_variance : (4,) of R, Gr, Gb, B. gain_error, read_error : (4,) standard errors.
-    chi_square : of the blocks in use about their lines, over the degrees of freedom; 1 where the lines explain all.
-    level, variance, sigma : (m,) of the green blocks in use. num_frames, row_variance, clipped_share : see
-        TransferPoints. kept_share : part of the unclipped blocks that is in use.
+    gain, read_variance : (4,) for R, Gr, Gb, B. gain_error, read_error : (4,) their standard errors.
+    chi_square : chi-square of the used blocks around their lines per degree of freedom; 1 for a perfect fit.
+    level, variance, sigma : (m,) level, variance and its standard error of the used green blocks.
+    num_frames, row_variance, clipped_share : see `TransferPoints`.
+    kept_share : share of the unclipped blocks that is used.
     """
 
     iso: float
@@ -65,18 +67,19 @@ class IsoNoise:
 
 
 def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
-    """The variance lines of all bursts of an ISO.
+    """Fit the variance lines of all bursts of one ISO.
 
     Raises
     ------
-    NoiseError: if too little is unclipped, the scene moved, or the levels do not tell gain and read variance apart.
+    NoiseError: if too many blocks are clipped, the scene moved, or the levels are too similar to separate gain and read
+        variance.
     """
     count = sum(len(points.level) for points in bursts)
     clipped = float(np.mean([points.clipped_share for points in bursts]))
     if count < MIN_POINTS:
         raise NoiseError(
-            f"ISO {iso:g}: only {count} blocks are neither over- nor underexposed (clipped: {clipped:.0%}); take frames"
-            " with less or more light"
+            f"ISO {iso:g}: only {count} blocks are neither over- nor underexposed (clipped: {clipped:.0%}). Take frames"
+            " with less or more light."
         )
     planes = [PlanePoints.of(bursts, plane) for plane in range(4)]
     lines = [fit_transfer_line(points) for points in planes]
@@ -86,8 +89,8 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
     if kept < LEAST_KEPT or bend > max(LARGEST_BEND, OUTLIER_SIGMAS * bend_error):
         raise NoiseError(
             f"ISO {iso:g}: the variances do not lie on one line ({kept:.0%} of the blocks do, and the line bends up by"
-            f" {max(bend, 0):.0%}): the scene or the camera moved, or the frames are not of one ISO; use a tripod and"
-            " a still scene"
+            f" {max(bend, 0):.0%}), so the scene or the camera moved, or the frames differ in ISO. Use a tripod and a"
+            " still scene."
         )
     errors = np.array([np.sqrt(np.diag(line.covariance)) for line in lines])
     gain = np.array([line.gain for line in lines])
@@ -95,8 +98,8 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
     if not (gain > 0).all() or (errors[green, 0] > LARGEST_GAIN_ERROR * gain[green]).any():
         low, high = np.quantile(planes[1].level, [0.02, 0.98])
         raise NoiseError(
-            f"ISO {iso:g}: the levels {low:.3f} to {high:.3f} of white do not tell gain and read variance apart; add"
-            " frames of other exposures, or dark ones with the cap on"
+            f"ISO {iso:g}: gain and read variance cannot be separated, because all levels lie between {low:.3f} and"
+            f" {high:.3f} of white. Add frames with other exposures, or dark frames with the lens cap on."
         )
     weights = np.array([points.row_weight for points in bursts])
     return IsoNoise(
@@ -117,7 +120,10 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
 
 
 def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
-    """The ISO whose green gain misses the line through the others most, and what it looks like; needs four ISOs."""
+    """Return the ISO whose green gain differs most from the fit of the others, and the reason; None if all agree.
+
+    Needs at least four ISOs; returns None for fewer.
+    """
     if len(measured) < 4:
         return None
     found: tuple[float, float, str] | None = None
@@ -129,7 +135,7 @@ def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
         error = float(np.hypot(one.gain_error[1], one.gain_error[2]) / 2 / _green(one))
         if abs(miss) > max(ODD_GAIN, ODD_SIGMAS * error, 3 * rest) and (found is None or abs(miss) > found[0]):
             likely = (_green(one) - offset) / slope
-            message = f"its gain is that of ISO {likely:.0f}: the frames are labelled with another ISO than theirs"
+            message = f"its gain is that of ISO {likely:.0f}: the frames are probably labelled with a wrong ISO"
             found = abs(miss), one.iso, message
     return None if found is None else found[1:]
 
@@ -139,7 +145,10 @@ def _green(noise: IsoNoise) -> float:
 
 
 def gain_law(measured: Sequence[IsoNoise], planes: tuple[int, ...]) -> tuple[tuple[float, float], DoubleArray]:
-    """Gain = g1 * ISO + g0 of some planes together, and the covariance; of a single ISO g0 is 0."""
+    """Fit gain = g1 * ISO + g0 to some planes together; return (g1, g0) and their covariance.
+
+    With a single ISO, g0 is 0.
+    """
     iso = np.array([one.iso for one in measured for _ in planes])
     gain = np.array([one.gain[plane] for one in measured for plane in planes])
     error = np.array([one.gain_error[plane] for one in measured for plane in planes])
@@ -151,9 +160,10 @@ def gain_law(measured: Sequence[IsoNoise], planes: tuple[int, ...]) -> tuple[tup
 
 
 def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
-    """Read variance = r2 * ISO^2 + r1 * ISO + r0, (3,) of a plane; not negative between the lowest and highest ISO.
+    """Fit read variance = r2 * ISO^2 + r1 * ISO + r0 to one plane; return (r2, r1, r0), (3,).
 
-    r1 is zero with fewer than three ISOs, or where the full law would be negative; of a single ISO r2 alone is left.
+    The fit is never negative between the lowest and the highest ISO. r1 is zero with fewer than three ISOs, or if the
+    full fit would be negative. With a single ISO, r1 and r0 are zero.
     """
     iso = np.array([one.iso for one in measured])
     read = np.array([one.read_variance[plane] for one in measured])
@@ -175,7 +185,7 @@ def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
 
 
 def read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[str]:
-    """ISOs whose read variance the law misses by more than it should."""
+    """Return a warning for each ISO whose measured read variance differs too much from the fit."""
     warnings = []
     for one in measured:
         found = float(one.read_variance[1:3].mean())
@@ -183,7 +193,7 @@ def read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[st
         error = float(np.hypot(one.read_error[1], one.read_error[2]) / 2)
         if abs(found - law) > max(READ_MISS * found, 4 * error):
             warnings.append(
-                f"ISO {one.iso:g}: the read variance measured, {found:.3g}, is not that of the fit, {law:.3g}; a sensor"
-                " with two conversion gains does that: calibrate the ISOs below and above the step apart"
+                f"ISO {one.iso:g}: the measured read variance {found:.3g} differs from the fit, {law:.3g}, as with a"
+                " sensor that has two conversion gains. Calibrate the ISOs below and above the step separately."
             )
     return warnings

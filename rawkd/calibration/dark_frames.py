@@ -1,4 +1,4 @@
-"""Defective pixels learned from dark frames: what stands out of its surroundings again and again where no light falls.
+"""Find defective pixels in dark frames: pixels that differ from their surroundings in most frames.
 
 Our choice throughout.
 """
@@ -14,50 +14,54 @@ from rawkd.photo import FloatArray, PixelArray, RawPhoto
 from rawkd.sensor.defects import DefectMap
 
 DARK_SIGMAS = 6.0
-"""Noise by which a sample stands out: one in 500 million does by chance, and not in the next frame."""
+"""Noise standard deviations by which an outlier differs; by chance, one pixel in 500 million does."""
 LEAST_FRAMES = 2
 SIDE_PX = 32
-"""Side of the blocks of a plane whose median is the dark level around a sample."""
+"""Side of the blocks of a plane whose median is the dark level around a pixel."""
 MOST_BAD = 0.01
-"""Part of the frame that may be defective; more is no map of defects."""
+"""Largest share of defective pixels in a frame; with more, no map is made."""
 
 
 class DarkFrames:
-    """What stands out in dark frames, frame by frame, and the maps that this makes."""
+    """Collects the outliers of dark frames and makes defect maps of them."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[int, int], dict[Hashable, list[PixelArray]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, photo: RawPhoto, setting: Hashable) -> None:
-        """Look at a dark frame, taken with the ISO and exposure time `setting`."""
+        """Add the outliers of a dark frame, taken with the exposure setting `setting`."""
         height, width = photo.frame.shape
         self._found[height, width][setting].append(outstanding(photo) @ (width, 1))
 
     def maps(self) -> tuple[tuple[DefectMap, ...], tuple[str, ...]]:
-        """A map for every size of frame, and why there is none: pixels that stand out in most frames of a setting.
+        """Return a defect map for each frame size, and a warning for each size with too many outliers for a map.
 
-        Two frames at least: a cosmic ray strikes only one.
+        A defect is an outlier in more than half of the frames of a setting, and in at least two: a cosmic ray hits only
+        one frame.
         """
         made, warnings = [], []
         for (height, width), by_setting in sorted(self._found.items()):
             places = [_repeated(frames) for frames in by_setting.values() if len(frames) >= LEAST_FRAMES]
             found = np.unique(np.concatenate([np.empty(0, np.int64), *places]))
             if len(found) > MOST_BAD * height * width:
-                warnings.append(f"{len(found)} of {height * width} pixels stand out in the dark: no defects were noted")
+                warnings.append(
+                    f"no map of defective pixels was made: {len(found)} of {height * width} pixels are outliers in the"
+                    " dark frames, too many for defects"
+                )
             elif len(found):
                 made.append(DefectMap(height, width, np.stack(np.divmod(found, width), axis=1)))
         return tuple(made), tuple(warnings)
 
 
 def outstanding(photo: RawPhoto) -> PixelArray:
-    """Rows and columns in the whole frame of the samples of a dark frame that stand out of their surroundings."""
+    """Return rows and columns, in the whole frame, of the outliers of a dark frame, (n, 2)."""
     area, data = photo.active_area, photo.mosaic.data
     found = []
     for row in (0, 1):
         for column in (0, 1):
             plane = data[row::2, column::2]
             height = np.abs(plane - _surroundings(plane))
-            # most samples are sound, so the median of what they deviate by is that of the noise
+            # most pixels are sound, so the median deviation is that of the noise
             sigma = max(1.4826 * float(np.median(height)), 0.5 / photo.levels.range_dn)
             places = np.argwhere(height > DARK_SIGMAS * sigma)
             found.append(2 * places + (row + area.top, column + area.left))
@@ -65,7 +69,7 @@ def outstanding(photo: RawPhoto) -> PixelArray:
 
 
 def _surroundings(plane: FloatArray) -> FloatArray:
-    """(h, w) median of the block of each sample; blocks at the end are as large as the others, and overlap them."""
+    """Return the median of each sample's block, (h, w); the last blocks overlap so that all have the same size."""
     tops, lefts = (_starts(size) for size in plane.shape)
     level = np.empty_like(plane)
     for top in tops:
@@ -80,6 +84,6 @@ def _starts(size: int) -> list[int]:
 
 
 def _repeated(frames: list[PixelArray]) -> PixelArray:
-    """Flat indices that occur in more than half of the frames, and in two at least."""
+    """Return the flat indices that occur in more than half of the frames, and in at least two."""
     places, counts = np.unique(np.concatenate(frames), return_counts=True)
     return np.asarray(places[(counts >= LEAST_FRAMES) & (counts > len(frames) / 2)])

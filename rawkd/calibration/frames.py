@@ -1,4 +1,4 @@
-"""A camera's calibration from frames on disk: read, sorted into bursts, measured, fitted, written."""
+"""Calibrate a camera from frames on disk: read them, sort them into bursts, measure, fit, and write the file."""
 
 from __future__ import annotations
 
@@ -33,23 +33,25 @@ from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile, profile_record
 
 NUM_BLOCKS = 2048
-"""Blocks of a frame that are looked at: 2 megapixels, 8 MiB in memory."""
+"""Largest number of blocks per frame: 2 megapixels, 8 MiB in memory."""
 BLOCKS_OF_ALL = 65536
-"""Blocks of all frames together, a quarter of a gibibyte."""
+"""Approximate largest number of blocks of all frames together: 256 MiB."""
 MUCH_CLIPPED = 0.5
+
 
 Setting = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A camera's noise and how it was found.
+    """A camera's noise and the measurements behind it.
 
     Attributes
     ----------
-    measured : noise at each ISO in use, rising. black_offset_dn : mean of the dark frames over the stated black
-        level, DN, at each ISO that has such frames. range_dn : DN of one unit of signal.
-    remarks : what was left out and why, and what is remarkable, one sentence each.
+    measured : noise at each used ISO, in rising order.
+    black_offset_dn : mean of the dark frames (or masked pixels) minus the stated black level, DN, by ISO.
+    range_dn : DN of one unit of signal.
+    remarks : what was left out, with the reason, and warnings.
     """
 
     profile: CameraProfile
@@ -59,7 +61,7 @@ class Calibration:
     remarks: tuple[str, ...]
 
     def record(self) -> dict[str, object]:
-        """The calibration file's content: what `rawkd.sensor.profile` reads, and what was measured."""
+        """Return the content of the calibration file: what `rawkd.sensor.profile` reads, plus the measurements."""
         measured = [
             {
                 "iso": one.iso,
@@ -83,7 +85,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """Samples by ISO and exposure setting, black offsets of masked pixels, defects, and what is the same in all."""
+    """Frame samples by ISO and exposure setting, black offsets of masked pixels, and defects, of one camera."""
 
     make: str
     model: str
@@ -95,17 +97,18 @@ class _Frames:
 
 
 def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibration:
-    """Noise of one camera from bursts or pairs of still scenes: grey cards, flat fields, dark frames.
+    """Measure the noise of one camera from bursts of still scenes: grey cards, flat fields, dark frames.
 
-    Frames of one ISO, exposure time and aperture that show one scene in one light are a burst; two frames are enough,
-    and every ISO needs bursts of several levels, or a scene that has them.
+    A burst is two or more frames of the same scene and light with the same ISO, exposure time and aperture. Every ISO
+    needs several levels, in one scene or in several bursts.
 
     Raises
     ------
-    InputError: if there are fewer than two frames, or they are of two cameras. NoiseError: if no ISO can be measured.
+    InputError: if there are fewer than two readable frames, or they come from two cameras.
+    NoiseError: if no ISO can be measured.
     """
     if len(paths) < 2:
-        raise InputError("a calibration needs at least two frames of the same scene")
+        raise InputError("a calibration needs at least two frames of the same scene. Give more files.")
     frames = _read(paths, progress)
     remarks, measured, black = frames.remarks, [], {}
     for iso in sorted(frames.by_iso):
@@ -127,7 +130,8 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
         measured = [one for one in measured if one.iso != odd[0]]
         remarks.append(f"ISO {odd[0]:g}: left out, {odd[1]}")
     if not measured:
-        raise NoiseError(f"no noise could be measured: {'; '.join(remarks) or 'too few frames'}")
+        reasons = " ".join(f"{remark.removesuffix('.')}." for remark in remarks) or "too few frames."
+        raise NoiseError(f"no noise could be measured: {reasons}")
     profile = _fit(frames, measured)
     remarks += read_misses(profile, measured)
     return Calibration(profile, tuple(measured), black, frames.range_dn, tuple(remarks))
@@ -138,7 +142,7 @@ def write_calibration(calibration: Calibration, path: Path, *, overwrite: bool =
 
     Raises
     ------
-    OutputError: if it exists or cannot be written.
+    OutputError: if it exists and `overwrite` is not set, or it cannot be written.
     """
     lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in calibration.record().items())
     text = "{\n" + ",\n".join(lines) + "\n}\n"
@@ -147,24 +151,24 @@ def write_calibration(calibration: Calibration, path: Path, *, overwrite: bool =
 
 
 def install_path(profile: CameraProfile) -> Path:
-    """Where a camera's calibration is found by `rawkd denoise`; the folder is made.
+    """Return the path at which `rawkd denoise` finds a camera's calibration file; create its folder.
 
     Raises
     ------
-    InputError: if the frames do not name their camera. OutputError: if the folder cannot be made.
+    InputError: if the frames do not name their camera. OutputError: if the folder cannot be created.
     """
     if not profile.model.strip():
-        raise InputError("the frames do not name their camera, so that nothing could find its calibration; use --out")
+        raise InputError("the frames do not name their camera, so nothing can be installed. Use --out FILE.json.")
     folder = profile_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); use --out FILE.json") from error
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Use --out FILE.json.") from error
     return folder / profile_name(profile.make, profile.model)
 
 
 def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
-    """Blocks of every frame that can be read; the others are named."""
+    """Read the blocks of every readable frame; add a remark for each of the others."""
     count = min(NUM_BLOCKS, BLOCKS_OF_ALL // len(paths) + 1)
     found: _Frames | None = None
     remarks: list[str] = []
@@ -182,8 +186,8 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
                 first = path.name
             elif (capture.make, capture.model) != (found.make, found.model):
                 raise InputError(
-                    f"{path.name} is of {camera_name(capture) or 'an unknown camera'}, {first} of another camera"
-                    f" ({camera_name(Capture(make=found.make, model=found.model))}); calibrate one camera at a time"
+                    f"{path.name} is from {camera_name(capture) or 'an unknown camera'}, {first} from another camera"
+                    f" ({camera_name(Capture(make=found.make, model=found.model))}). Calibrate one camera at a time."
                 )
             _file(found, photo, path.name, count)
             progress(number / len(paths))
@@ -193,18 +197,18 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
 
 
 def _file(frames: _Frames, photo: RawPhoto, name: str, count: int) -> None:
-    """Put a frame's sample under its ISO and exposure; a copy of one that is there has no noise of its own."""
+    """Add a frame's sample under its ISO and exposure; leave out a copy of another frame, whose noise is the same."""
     capture = photo.capture
     if not capture.iso or capture.iso <= 0:
-        frames.remarks.append(f"{name}: left out, its ISO is not known")
+        frames.remarks.append(f"{name}: left out, its ISO is unknown")
         return
     sample = sample_frame(photo, name, count)
     setting = float(capture.iso), float(capture.exposure_s or 0), float(capture.aperture or 0)
     group = frames.by_iso.setdefault(setting[0], {}).setdefault(setting, [])
-    inside = (sample.blocks > sample.floor) & (sample.blocks < sample.saturation)  # clipped frames may well be the same
+    inside = (sample.blocks > sample.floor) & (sample.blocks < sample.saturation)  # clipped frames may be identical
     copied = next((one.name for one in group if inside.any() and np.array_equal(one.blocks, sample.blocks)), None)
     if copied is not None:
-        frames.remarks.append(f"{name} (ISO {capture.iso:g}): left out, it holds the same samples as {copied}")
+        frames.remarks.append(f"{name} (ISO {capture.iso:g}): left out, it has the same pixel values as {copied}")
         return
     offset = masked_offset_dn(photo)
     if offset is not None:
@@ -215,13 +219,13 @@ def _file(frames: _Frames, photo: RawPhoto, name: str, count: int) -> None:
 
 
 def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[TransferPoints]:
-    """Points of the unclipped bursts among frames of one exposure setting; what does not fit in is named."""
+    """Return the points of all bursts among frames of one exposure setting; add remarks about frames left out."""
     points = []
     for burst in find_bursts(group):
         kept, odd = odd_frames(burst)
         remarks += [f"{name} (ISO {iso:g}): left out, {reason}" for name, reason in odd.items()]
         if len(kept) < 2:
-            alone = "there is no other frame of the same ISO, exposure, scene and light: it moved, or is mislabelled"
+            alone = "no other frame has its ISO, exposure, scene and light, so it moved or is mislabelled"
             remarks += [f"{frame.name} (ISO {iso:g}): left out, {alone}" for frame in kept]
             continue
         found = transfer_points(kept)
@@ -236,7 +240,7 @@ def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[T
 
 
 def _fit(frames: _Frames, measured: Sequence[IsoNoise]) -> CameraProfile:
-    """Laws of all planes, and the defects that dark frames show."""
+    """Fit gain and read variance of all planes over ISO, and add the defects found in dark frames."""
     defects, warnings = frames.dark.maps()
     frames.remarks.extend(warnings)
     return CameraProfile(

@@ -1,4 +1,4 @@
-"""The points of a calibration, their fits, and what the fits leave."""
+"""Plot the points of a calibration, their fits, and the residuals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rawkd.photo import Capture, DoubleArray
 from rawkd.report import camera_name
 
 GROUPS = 24
-"""Groups of blocks of one level that are shown as one dot."""
+"""Number of dots for each ISO; each dot is a group of blocks of similar level."""
 
 
 def calibration_chart(calibration: Calibration) -> Drawing:
-    """Variance against level of the greens, residuals, gain and read variance against ISO, one below the other."""
+    """Draw variance against level of the greens, residuals, and gain and read variance against ISO, stacked."""
     profile = calibration.profile
     groups = [_grouped(one) for one in calibration.measured]
     level, variance = (np.concatenate([group[k] for group in groups]) for k in (0, 1))
@@ -35,14 +35,14 @@ def calibration_chart(calibration: Calibration) -> Drawing:
         residuals.append(Series("", shown, 100 * (found / law - 1), colour, size=5))
         residuals += _bars(shown, 100 * (found / law - 1), 100 * error / law, colour)
     name = camera_name(Capture(make=profile.make, model=profile.model)) or "unknown camera"
-    drawn = chart(f"{name}: variance from frame to frame, and the calibration", x, y, points)
+    drawn = chart(f"{name}: frame-to-frame variance and the calibration", x, y, points)
     reach = max(2.0, 1.1 * float(max(np.abs(one.y).max() for one in residuals)))
-    left = chart("What the calibration leaves", x, Axis("per cent", -reach, reach), residuals, height=300)
+    left = chart("Residuals of the calibration", x, Axis("per cent", -reach, reach), residuals, height=300)
     return below((drawn, left, *_laws(calibration)))
 
 
 def _laws(calibration: Calibration) -> tuple[Drawing, Drawing]:
-    """Gain and read variance of R, the mean green and B against the ISO."""
+    """Draw gain and read variance of R, mean green and B against the ISO."""
     iso = np.array([one.iso for one in calibration.measured])
     x = Axis("ISO", *span(iso, log=True), log=True)
     line = np.geomspace(x.low, x.high, 80)
@@ -61,7 +61,7 @@ def _laws(calibration: Calibration) -> tuple[Drawing, Drawing]:
 
 
 def _grouped(one: IsoNoise) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-    """Level, variance and its standard error of groups of blocks of about one level."""
+    """Return mean level, mean variance and its standard error for groups of blocks of similar level."""
     order = np.argsort(one.level)
     groups = np.array_split(order, min(GROUPS, len(order)))
     rows = [
@@ -73,6 +73,6 @@ def _grouped(one: IsoNoise) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
 
 
 def _bars(at: DoubleArray, values: DoubleArray, errors: DoubleArray, colour: str) -> list[Series]:
-    """Error bars, a line each."""
+    """Return one vertical line for each error bar."""
     ends = zip(at.tolist(), (values - errors).tolist(), (values + errors).tolist(), strict=True)
     return [Series("", np.array([x, x]), np.array([low, high]), colour, "line", 1.2) for x, low, high in ends]

@@ -1,8 +1,8 @@
-"""Photon transfer: the noise of a still scene, from frame to frame.
+"""Photon transfer: measure the noise of a still scene from differences between frames.
 
-The method of PMRID, Wang et al., ECCV 2020, section 3.1 (temporal mean and variance of a burst), made proof against
-drifting light, row noise and fixed patterns (our choice): variances are taken of small blocks whose frames are brought
-to one level and whose row and column means are taken out.
+Source: PMRID, Wang et al., ECCV 2020, section 3.1 (temporal mean and variance of a burst). Our additions make it robust
+against drifting light, row noise and fixed patterns: variances are measured in small blocks, after the frames are
+matched in brightness and the row and column means of each block are removed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from rawkd.sensor.bayer import Unification
 SIDE = 16
 """Side of a block in packed pixels."""
 LARGEST_DRIFT = 0.05
-"""Relative change of a burst's light that is evened out; beyond it a frame belongs to another burst."""
+"""Largest relative brightness change within a burst; a frame with a larger change belongs to another burst."""
 SAME_SCENE = 0.01
-"""Median change of the block levels, light evened out, up to which two frames show one scene; noise comes on top."""
+"""Largest median relative change of the block levels, after brightness matching and beyond noise, in one scene."""
 ODD_NOISE = 0.15
-"""Relative difference of a frame's noise from that of its burst from which it counts as of another ISO."""
+"""Relative difference of a frame's noise from its burst above which the frame counts as having another ISO."""
 MOVED_BLOCK, MOVED_SHARE = 1.6, 0.03
-"""A frame has moved where this share of its blocks has so many times its usual noise."""
+"""Something moved in a frame if more than this share of its blocks have more than 1.6 times the usual noise energy."""
 CLIP_SIGMAS = 5.0
+
 DARK = 0.5
-"""Light over the noise of single samples below which a frame counts as dark."""
+"""Ratio of signal to single-pixel noise below which a frame counts as dark."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,9 @@ class FrameSample:
 
     Attributes
     ----------
-    name : of the file. blocks : (n, 4, 16, 16) float32 signal of R, Gr, Gb, B, the same places in every frame.
-    num_rows : rows of each plane that the blocks lie in.
-    saturation, floor : signal from which a sample is clipped, and up to which it is.
+    name : file name. blocks : (n, 4, 16, 16) float32 signal of R, Gr, Gb, B, at the same positions in every frame.
+    num_rows : number of rows of each plane that contain blocks.
+    saturation, floor : signal at or above which, and at or below which, a sample is clipped.
     """
 
     name: str
@@ -49,22 +50,22 @@ class FrameSample:
 
     @property
     def levels(self) -> DoubleArray:
-        """(n, 4) mean signal of the blocks."""
+        """Mean signal of the blocks, (n, 4)."""
         return np.asarray(self.blocks.mean(axis=(2, 3), dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)
 class TransferPoints:
-    """What one burst says about the noise.
+    """Levels and noise variances measured in one burst.
 
     Attributes
     ----------
-    level, variance : (n, 4) float64 of the unclipped blocks, signal and squared signal; rows and columns taken out.
-    num_frames : frames of the burst.
-    row_variance, row_weight : variance that whole rows share, squared signal, negative by chance where there is none;
-        and the reciprocal of its variance, but for a factor that is the same for all bursts.
-    num_rows : rows of each plane that the blocks lie in.
-    clipped_share : part of the blocks that was left out because the sensor clips there. dark : no light fell on any.
+    level, variance : (n, 4) float64 of the unclipped blocks, signal and squared signal, without row and column noise.
+    num_frames : number of frames in the burst.
+    row_variance, row_weight : variance of row noise, squared signal, by chance negative if there is none; and its
+        inverse error variance, up to a factor common to all bursts.
+    num_rows : number of rows of each plane that contain blocks.
+    clipped_share : share of the blocks left out because of clipping. dark : whether the frames are dark.
     """
 
     level: DoubleArray
@@ -78,15 +79,15 @@ class TransferPoints:
 
     @property
     def level_variance(self) -> DoubleArray:
-        """(n, 4) error variance of single levels: what white noise and that of rows leave in a mean of all samples."""
-        if self.dark:  # the mean of the burst
+        """Error variance of each level, (n, 4): white noise and row noise left in the mean of all samples."""
+        if self.dark:  # the level is the mean of the whole burst
             return np.zeros_like(self.variance)
         rows = max(self.row_variance, 0) / SIDE / self.num_frames
         return self.variance / self.num_samples + rows
 
     @property
     def offset_variance(self) -> float:
-        """Error variance of all levels together: of dark blocks only their common level is known, and not exactly."""
+        """Error variance of an offset common to all levels of the burst."""
         white = float(self.variance.mean()) / max(self.level.shape[0], 1) / self.num_samples
         return float(white + max(self.row_variance, 0) / self.num_rows / self.num_frames)
 
@@ -97,12 +98,12 @@ class TransferPoints:
 
     @property
     def num_samples(self) -> int:
-        """Samples behind each variance."""
+        """Number of samples behind each variance."""
         return self.num_frames * SIDE**2
 
 
 def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
-    """At most about `num_blocks` blocks of a frame, spread evenly over its active area."""
+    """Return at most about `num_blocks` blocks of a frame, spread evenly over its active area."""
     levels, mosaic = photo.levels, photo.mosaic
     padding = Unification.of((0, 0), mosaic.pattern)
     data = mosaic.data[padding.top :, padding.left :]
@@ -121,7 +122,7 @@ def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
 
 
 def find_bursts(frames: list[FrameSample]) -> list[list[FrameSample]]:
-    """Frames of one exposure setting, sorted into bursts of one scene in one light, each in the order given."""
+    """Sort frames of one exposure setting into bursts of the same scene and light; the order is kept."""
     bursts: list[list[FrameSample]] = []
     for frame in frames:
         home = next((burst for burst in bursts if _same_scene(burst[0], frame)), None)
@@ -133,7 +134,7 @@ def find_bursts(frames: list[FrameSample]) -> list[list[FrameSample]]:
 
 
 def odd_frames(burst: list[FrameSample]) -> tuple[list[FrameSample], dict[str, str]]:
-    """The frames of a burst of three or more that agree with each other, and what is wrong with the others by name."""
+    """Return the frames of a burst of three or more that agree, and by name the reasons against the others."""
     kept, odd = list(burst), {}
     while len(kept) > 2:
         reason = _worst(kept)
@@ -145,7 +146,7 @@ def odd_frames(burst: list[FrameSample]) -> tuple[list[FrameSample], dict[str, s
 
 
 def transfer_points(burst: list[FrameSample]) -> TransferPoints:
-    """Level, temporal variance and row noise of a burst of two or more frames."""
+    """Measure level, temporal variance and row noise of a burst of two or more frames."""
     deviations, level = _deviations(burst)
     variance = np.square(_white(deviations)).sum(axis=(0, 3, 4), dtype=np.float64)
     variance /= (len(burst) - 1) * (SIDE - 1) ** 2
@@ -154,7 +155,7 @@ def transfer_points(burst: list[FrameSample]) -> TransferPoints:
     keep = ~_clipped(burst, level, variance)
     dark = bool(is_dark(burst[0]).all())
     if dark:
-        level = np.broadcast_to(level.mean(axis=0), level.shape)  # no light: what differs is the noise of rows
+        level = np.broadcast_to(level.mean(axis=0), level.shape)  # without light, blocks differ by row noise only
     weights = 1 / np.maximum(variance[keep], np.finfo(np.float32).tiny) ** 2
     shared = (steps - variance / SIDE)[keep]
     return TransferPoints(
@@ -170,7 +171,7 @@ def transfer_points(burst: list[FrameSample]) -> TransferPoints:
 
 
 def _same_scene(one: FrameSample, other: FrameSample) -> bool:
-    """Whether two frames show the same scene in the same light, noise aside."""
+    """Whether two frames show the same scene in the same light; differences due to noise are ignored."""
     if one.blocks.shape != other.blocks.shape:
         return False
     first, second = one.levels, other.levels
@@ -184,22 +185,22 @@ def _same_scene(one: FrameSample, other: FrameSample) -> bool:
 
 
 def is_dark(frame: FrameSample) -> NDArray[np.bool_]:
-    """(4,) planes in which a frame's light is below half its noise: taken with the cap on, or as good as that."""
+    """Return for each plane whether its mean signal is below half its noise, (4,), as with the lens cap on."""
     spread = np.sqrt(np.square(_white(frame.blocks)).mean(axis=(0, 2, 3)))
     return np.asarray(np.abs(frame.levels.mean(axis=0)) < DARK * spread)
 
 
 def _brightness(reference: FrameSample, frame: FrameSample) -> DoubleArray:
-    """(4,) light of a frame relative to the reference in each plane; 1 where all is dark."""
+    """Return the brightness of each plane relative to the reference, (4,); 1 for a dark plane."""
     dark, light = is_dark(reference), reference.levels.mean(axis=0)
     return np.where(dark, 1.0, frame.levels.mean(axis=0) / np.where(dark, 1.0, light))
 
 
 def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
-    """(N, n, 4, 16, 16) frames less their mean, light evened out, and the (n, 4) mean levels.
+    """Return frames minus their brightness-matched mean, (N, n, 4, 16, 16), and the mean levels, (n, 4).
 
-    Frames are not scaled, which would scale their noise: what is subtracted is the mean of all frames in each one's
-    light. With any single frame instead of the mean, the variances would be off by the first power of the drift.
+    The mean is scaled to the brightness of each frame and subtracted. The frames are not scaled, since that would scale
+    their noise. A single frame as the reference instead of the mean would bias the variances linearly in the drift.
     """
     levels = np.stack([frame.levels for frame in burst])
     light = levels.mean(axis=(0, 1))
@@ -212,16 +213,16 @@ def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
 
 
 def _white(blocks: FloatArray) -> FloatArray:
-    """Blocks without their row and column means."""
+    """Return the blocks without their row and column means."""
     rows, columns = blocks.mean(axis=-1, keepdims=True), blocks.mean(axis=-2, keepdims=True)
     return np.asarray(blocks - rows - columns + rows.mean(axis=-2, keepdims=True))
 
 
 def _clipped(burst: list[FrameSample], level: DoubleArray, variance: DoubleArray) -> NDArray[np.bool_]:
-    """(n,) blocks in which a plane comes near the ends of the sensor's range.
+    """Return for each block whether one of its planes is close to clipping, (n,).
 
-    Judged by level and spread, and by samples at the ends only far from them: to leave out blocks for single noisy
-    samples would lower the variance of those that stay.
+    Uses the level and the noise, and the share of saturated samples only if it is above 0.2 %. Dropping blocks because
+    of single noisy samples would lower the variance of the remaining ones.
     """
     reach = CLIP_SIGMAS * np.sqrt(variance)
     high = level + reach >= min(frame.saturation for frame in burst)
@@ -231,19 +232,19 @@ def _clipped(burst: list[FrameSample], level: DoubleArray, variance: DoubleArray
 
 
 def _worst(burst: list[FrameSample]) -> tuple[int, str] | None:
-    """The frame that differs most from its burst and how, or None where all agree."""
+    """Return the index of the frame that differs most from its burst and the reason, or None if all agree."""
     deviations, _ = _deviations(burst)
     energy = np.square(_white(deviations)).sum(axis=(2, 3, 4), dtype=np.float64)
     ratio = energy / np.maximum(np.median(energy, axis=0), np.finfo(np.float32).tiny)
     usual = np.median(ratio, axis=1)
     moved = (ratio > MOVED_BLOCK * usual[:, None]).mean(axis=1)
     if moved.max() > MOVED_SHARE:
-        return int(moved.argmax()), "something moved in it, which the other frames do not show"
-    # The mean that is subtracted shares in every frame, which pulls both sides together.
+        return int(moved.argmax()), "something moved in it that did not move in the other frames"
+    # The subtracted mean contains every frame, which makes the ratios too similar.
     share = 1 / len(burst)
     noise = (usual - share) / (1 - share)
     place = int(np.abs(np.log(np.maximum(noise, 1e-3))).argmax())
     if abs(noise[place] - 1) > ODD_NOISE:
-        times = f"{noise[place]:.2f} times"
-        return place, f"its noise is {times} that of the other frames: another ISO than it is labelled with"
+        factor = f"{noise[place]:.2f} times"
+        return place, f"its noise variance is {factor} that of the other frames, so its ISO is probably mislabelled"
     return None

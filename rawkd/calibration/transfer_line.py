@@ -1,7 +1,7 @@
-"""The variance line through photon transfer points.
+"""Fit the variance line through photon transfer points.
 
-PMRID, Wang et al., ECCV 2020, section 3.1: the slope of variance over mean is the gain, the intercept is the read
-variance. Weights and the treatment of outliers are our choice.
+Source: PMRID, Wang et al., ECCV 2020, section 3.1. The slope of variance over mean is the gain, the intercept is the
+read variance. Weights and outlier handling are our choice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ OUTLIER_SIGMAS = 4.0
 
 @dataclass(frozen=True, eq=False)
 class PlanePoints:
-    """Points of one plane, (m,) each; burst is the number of theirs, offset_variance that of each burst's levels."""
+    """Photon transfer points of one plane in all bursts.
+
+    Attributes
+    ----------
+    level, variance : (m,) signal and squared signal. blur : (m,) error variance of the levels.
+    dof, num_samples : (m,) degrees of freedom of each variance, and samples behind it. burst : (m,) index of the burst.
+    offset_variance : (bursts,) error variance of the common level offset of each burst.
+    """
 
     level: DoubleArray
     variance: DoubleArray
@@ -33,7 +40,7 @@ class PlanePoints:
 
     @classmethod
     def of(cls, bursts: Sequence[TransferPoints], plane: int) -> PlanePoints:
-        """Those of one plane, 0..3, in all bursts."""
+        """Collect the points of one plane, 0..3, from all bursts."""
         count = [len(points.level) for points in bursts]
         return cls(
             level=np.concatenate([points.level[:, plane] for points in bursts]),
@@ -46,7 +53,7 @@ class PlanePoints:
         )
 
     def columns(self, gain: float) -> tuple[DoubleArray, DoubleArray]:
-        """(m, 2 + bursts) columns of gain, read variance and offsets, and the reciprocals of their prior variances."""
+        """Return regressors of gain, read variance and offsets, (m, 2 + bursts), and their inverse prior variances."""
         offsets = np.where(self.burst[:, None] == np.arange(len(self.offset_variance)), -gain, 0.0)
         prior = np.concatenate([[0.0, 0.0], 1 / np.maximum(self.offset_variance, 1e-20)])
         return np.column_stack([self.level, np.ones_like(self.level), offsets]), prior
@@ -54,7 +61,15 @@ class PlanePoints:
 
 @dataclass(frozen=True, eq=False)
 class TransferLine:
-    """A line through the points `keep`; bend is the part of the shot noise that grows with the level squared."""
+    """A fitted variance line.
+
+    Attributes
+    ----------
+    gain, read : gain and read variance, signal units. covariance : (2, 2) of these.
+    sigma : (m,) standard errors of the variances. keep : (m,) whether a point is used.
+    chi_square : per degree of freedom.
+    bend, bend_error : share of the shot noise at high levels that grows with the level squared, and its standard error.
+    """
 
     gain: float
     read: float
@@ -67,11 +82,11 @@ class TransferLine:
 
 
 def fit_transfer_line(points: PlanePoints) -> TransferLine:
-    """Variance = gain * (level - offset) + read, weighted by the errors that the line itself predicts.
+    """Fit variance = gain * (level - offset) + read, weighted by the errors that the line itself predicts.
 
-    A sample variance has the variance sigma^4 * 2 / dof + kappa / n; the fourth cumulant kappa of the shot noise is
-    gain^3 * level; `blur`, the error of the levels, adds gain^2 times its own. The offset is one of each burst, near
-    zero as its own error allows. Outliers are left out; the start is a line through the medians of groups of levels.
+    A sample variance has the error variance sigma^4 * 2 / dof + kappa / n, where kappa = gain^3 * level is the fourth
+    cumulant of shot noise. The error variance `blur` of a level adds gain^2 * blur. Every burst has one offset, with a
+    prior around zero. The fit starts from a line through the medians of groups of levels and drops outliers.
     """
     level, variance = points.level, points.variance
     order = np.argsort(level)
@@ -110,7 +125,7 @@ def fit_transfer_line(points: PlanePoints) -> TransferLine:
 
 
 def fit_straight(x: DoubleArray, y: DoubleArray, sigma: DoubleArray) -> tuple[tuple[float, float], DoubleArray]:
-    """Slope and intercept of the weighted line, and their covariance."""
+    """Return slope and intercept of the weighted line, and their (2, 2) covariance."""
     values, covariance = weighted_fit(np.stack([x, np.ones_like(x)], axis=1), y, sigma)
     return (float(values[0]), float(values[1])), covariance
 
@@ -118,9 +133,11 @@ def fit_straight(x: DoubleArray, y: DoubleArray, sigma: DoubleArray) -> tuple[tu
 def weighted_fit(
     columns: DoubleArray, y: DoubleArray, sigma: DoubleArray, prior: DoubleArray | None = None
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Coefficients of the columns, (m, k), by weighted least squares, and their (k, k) covariance.
+    """Return the coefficients of the columns, (m, k), by weighted least squares, and their (k, k) covariance.
 
-    prior : (k,) reciprocals of the variances by which the coefficients are expected to differ from zero, or None.
+    Parameters
+    ----------
+    prior : (k,) inverse prior variances of the coefficients, whose prior mean is zero; None for no prior.
     """
     largest = np.abs(columns).max(axis=0)
     scale = np.where(largest > 0, largest, 1.0)
