@@ -72,7 +72,7 @@ def test_every_bad_file_is_refused_with_a_sentence(path: Path, decoder: Decoder)
         ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(200), "PNG"),
         ("notes.txt", b"Dear diary, today I took a photo." * 9, "text"),
         ("short.dng", b"hi", "this is a text file, not a raw file"),
-        ("umlauts.dng", "Grüße und ein Foto von gestern, aufgenommen in München, schön 写真".encode(), "a text"),
+        ("umlauts.dng", "Grüße und ein Bild von gestern aus München, schön 写真".encode(), "a text"),
         ("wide.nef", "Grüße".encode("utf-16"), "a text"),
         ("empty.dng", b"", "empty"),
         ("zeros.nef", bytes(5000), "raw"),
