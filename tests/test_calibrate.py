@@ -150,8 +150,8 @@ def test_a_frame_of_another_iso_is_named(true_iso: int) -> None:
     assert len(kept) == 5
     ((name, reason),) = odd.items()
     assert name == "f5"
-    times = float(reason.partition("its noise is ")[2].partition(" times")[0])
-    assert "another ISO" in reason
+    times = float(reason.partition("its noise variance is ")[2].partition(" times")[0])
+    assert "its ISO is probably mislabelled" in reason
     assert times == pytest.approx(true_gain(true_iso) / true_gain(3200), rel=0.08)
 
 

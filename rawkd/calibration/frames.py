@@ -38,7 +38,6 @@ BLOCKS_OF_ALL = 65536
 """Approximate largest number of blocks of all frames together: 256 MiB."""
 MUCH_CLIPPED = 0.5
 
-
 Setting = tuple[float, float, float]
 
 
@@ -104,8 +103,8 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
 
     Raises
     ------
-    InputError: if there are fewer than two readable frames, or they come from two cameras.
-    NoiseError: if no ISO can be measured.
+    InputError: if there are fewer than two frames, none is readable, or they come from two cameras. NoiseError: if no
+        ISO can be measured.
     """
     if len(paths) < 2:
         raise InputError("a calibration needs at least two frames of the same scene. Give more files.")
@@ -130,8 +129,8 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
         measured = [one for one in measured if one.iso != odd[0]]
         remarks.append(f"ISO {odd[0]:g}: left out, {odd[1]}")
     if not measured:
-        reasons = " ".join(f"{remark.removesuffix('.')}." for remark in remarks) or "too few frames."
-        raise NoiseError(f"no noise could be measured: {reasons}")
+        reasons = "; ".join(remark.rstrip(".") for remark in remarks)
+        raise NoiseError(f"no noise could be measured: {reasons or 'too few frames'}")
     profile = _fit(frames, measured)
     remarks += read_misses(profile, measured)
     return Calibration(profile, tuple(measured), black, frames.range_dn, tuple(remarks))
