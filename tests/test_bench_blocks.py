@@ -94,11 +94,11 @@ def test_the_number_of_scenes_must_be_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda data: data[:2], "no pair"),
+        (lambda data: data[:2], "Give a matching pair"),
         (lambda data: np.where(np.arange(64) == 5, np.nan, data), "not finite"),
         (lambda data: 255 * data, "ranges from"),
-        (lambda data: (255 * data).astype(np.uint8), "no raw signal"),
-        (lambda data: data[..., 0], "no blocks"),
+        (lambda data: (255 * data).astype(np.uint8), "not raw data"),
+        (lambda data: data[..., 0], "not that of this data set"),
         (lambda data: data[..., :32], "do not match"),
     ],
 )
@@ -166,7 +166,7 @@ def test_dnd_submission(tmp_path: Path, numbers: list[list[int]], pattern: str) 
 
 def test_dnd_that_is_none(tmp_path: Path) -> None:
     make_dnd(tmp_path / "set", [[1, 1], [2, 3]])
-    with pytest.raises(InputError, match="four phases"):
+    with pytest.raises(InputError, match="not a Bayer phase"):
         next(DND(tmp_path / "set", tmp_path / "out").cases())
     with pytest.raises(InputError, match=r"info\.mat"):
         next(DND(tmp_path, tmp_path / "out").cases())

@@ -176,7 +176,7 @@ def test_pairs_that_do_not_match(tmp_path: Path) -> None:
     save_raw(tmp_path / "a-clean.dng", raw_photo(clean_signal(64, 98)))
     with pytest.raises(InputError, match="do not match"):
         identity_records(Pairs(tmp_path, GIVEN))
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         find_pairs(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pairs"):
@@ -193,7 +193,7 @@ def test_identity_on_a_burst(tmp_path: Path) -> None:
         [plain_psnr(frames[0].mosaic.data, reference)], abs=1e-6
     )
     save_raw(tmp_path / "frame9.dng", raw_photo(clean_signal(64, 96), iso=3200))
-    with pytest.raises(InputError, match="no one burst"):
+    with pytest.raises(InputError, match="Remove it from the burst"):
         identity_records(Burst(tmp_path, GIVEN))
     (tmp_path / "all" / "few").mkdir(parents=True)
     save_raw(tmp_path / "all" / "few" / "one.dng", frames[0])

@@ -188,7 +188,7 @@ def test_the_command(pairs: Path, model: Path, tmp_path: Path, capfd: pytest.Cap
     command = ["bench", "pairs", str(pairs), "-m", str(model), "-m", "nlm", "-o", str(tmp_path / "out")]
     assert main(command) == 0
     printed = capfd.readouterr()
-    for word in ("noisy", "tiny", "nlm", "PSNR dB", "clipped to 0..1", "noise: of each noisy file"):
+    for word in ("noisy", "tiny", "nlm", "PSNR dB", "clipped to 0..1", "noise: parameters of each noisy file"):
         assert word in printed.out
     written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert set(written) == {"report.json", "cases.csv", "psnr.png", "bias.png"}

@@ -137,7 +137,7 @@ def test_a_raw_file_as_clean_picture_keeps_its_colours(tmp_path: Path) -> None:
 
 
 def test_what_is_no_clean_picture(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         Synthetic(tmp_path / "none", SyntheticOptions(), NoiseChoice())
     with pytest.raises(InputError, match="no picture"):
         Synthetic(tmp_path, SyntheticOptions(), NoiseChoice())

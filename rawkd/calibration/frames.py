@@ -75,11 +75,8 @@ class Calibration:
             }
             for one in self.measured
         ]
-        return profile_record(self.profile) | {
-            "measured": measured,
-            "remarks": list(self.remarks),
-            "software": SOFTWARE,
-        }
+        record = profile_record(self.profile)
+        return record | {"measured": measured, "remarks": list(self.remarks), "software": SOFTWARE}
 
 
 @dataclass(frozen=True, eq=False)

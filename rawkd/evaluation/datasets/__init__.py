@@ -1,1 +1,1 @@
-"""Readers of public data sets; each yields cases of noisy and clean mosaics."""
+"""Read public data sets; each yields cases of a noisy mosaic and its reference."""

@@ -1,4 +1,4 @@
-"""Bursts of a still scene from a tripod: one frame against the mean of the others."""
+"""Score bursts of a still scene from a tripod: one frame against the mean of the others."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LEAST_FRAMES = 3
 class Burst:
     """The bursts of a folder: its raw files, or those of each of its subfolders.
 
-    The first frame by name is the noisy one. Its reference still holds 1/(n - 1) of the noise variance; light and
-    position are taken as they are.
+    The first frame by name is the noisy one, and the mean of the other n - 1 is its reference. The reference still has
+    1/(n - 1) of the noise variance. Changes of light or position are not corrected.
     """
 
     name = "burst"
@@ -33,14 +33,14 @@ class Burst:
             | SRGB_RULE
             | choice.rule
             | {
-                "reference": "mean of all frames but the first by name; it holds 1/(n - 1) of the noise variance; "
-                "neither light nor position is corrected",
-                "saturation": "of the noisy frame",
+                "reference": "mean of all frames except the first by name; it has 1/(n - 1) of the noise variance; "
+                "changes of light or position are not corrected",
+                "saturation": "that of the noisy frame",
             }
         )
 
     def cases(self) -> Iterator[Case]:
-        """Burst after burst; one frame of the reference in memory at a time."""
+        """Yield one case per burst; only one frame of the reference is in memory at a time."""
         for name, paths in self._bursts.items():
             frames = read_all(paths)
             noisy = next(frames)
@@ -49,42 +49,42 @@ class Burst:
                 _check(paths[0], noisy, path, frame)
                 total += frame.mosaic.data
             reference = Mosaic((total / (len(paths) - 1)).astype(np.float32), noisy.pattern)
-            noise, told = self._choice.of(noisy)
-            frames_told = f"the reference of {name} is the mean of {len(paths) - 1} frames"
-            yield photo_case(noisy, reference, name, "bursts", noise, (frames_told, *noisy.warnings, *told))
+            noise, warnings = self._choice.of(noisy)
+            frames_note = f"the reference of {name} is the mean of {len(paths) - 1} frames"
+            yield photo_case(noisy, reference, name, "bursts", noise, (frames_note, *noisy.warnings, *warnings))
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Raw and sRGB."""
+        """Yield raw and sRGB scores."""
         if case.reference is not None and case.color is not None:
             values = raw_values(restored, case.reference) | srgb_values(restored, case.reference, case.color)
             yield Score(case.name, values)
 
 
 def find_bursts(folder: Path) -> dict[str, list[Path]]:
-    """Frames of every burst, by name.
+    """Return the frames of every burst, by name of the burst.
 
     Raises
     ------
-    InputError: if there is none, or one has fewer than three frames.
+    InputError: if there is no burst, or one has fewer than three frames.
     """
     bursts = {folder.name: raws_in(folder)}
     if not bursts[folder.name]:
         bursts = {part.name: raws_in(part) for part in sorted(folder.iterdir()) if part.is_dir()}
         bursts = {name: frames for name, frames in bursts.items() if frames}
     if not bursts:
-        raise InputError(f"{folder} holds no raw files: name a burst's folder, or a folder of such folders")
+        raise InputError(f"{folder}: there are no raw files. Give the folder of a burst, or a folder of such folders.")
     for name, frames in bursts.items():
         if len(frames) < LEAST_FRAMES:
-            raise InputError(f"{folder}: the burst {name} has {len(frames)} frames, where {LEAST_FRAMES} are needed")
+            raise InputError(f"{folder}: the burst {name} has {len(frames)} frames and needs at least {LEAST_FRAMES}")
     return bursts
 
 
 def _check(first: Path, noisy: RawPhoto, path: Path, frame: RawPhoto) -> None:
-    """Refuse a frame of another size, phase or exposure."""
+    """Raise an InputError if a frame differs from the first in size, CFA phase or exposure."""
     same = (
         (frame.active_area.height, frame.active_area.width) == (noisy.active_area.height, noisy.active_area.width)
         and frame.pattern == noisy.pattern
         and (frame.capture.iso, frame.capture.exposure_s) == (noisy.capture.iso, noisy.capture.exposure_s)
     )
     if not same:
-        raise InputError(f"{path} and {first} differ in size, phase, ISO or exposure: they are of no one burst")
+        raise InputError(f"{path}: size, CFA phase, ISO or exposure differ from {first}. Remove it from the burst.")

@@ -1,4 +1,4 @@
-"""What a benchmark is made of: cases to restore, the rules of scoring, and the scores."""
+"""The parts of a benchmark: cases to restore, scoring rules, and scores."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from rawkd.sensor.bayer import pack, unify_bayer
 from rawkd.sensor.noise import NoiseModel
 
 Values = dict[str, float]
-"""What was measured, by name: psnr_db, ssim, srgb_psnr_db, srgb_ssim, srgb_gmsd, bias_permille, noise_left_permille."""
+"""Metrics by name: psnr_db, ssim, srgb_psnr_db, srgb_ssim, srgb_gmsd, bias_permille, noise_left_permille."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One noisy picture.
+    """One noisy picture to restore.
 
     Attributes
     ----------
-    name : unique within its benchmark. group : what its scores are averaged with ("gain 0.0003", "ratio 100").
-    noisy : what is to be restored, signal. reference : the truth in the same unit, None where a server keeps it.
-    noise : what every method is told.
-    saturation : signal at which the sensor clips. floor : the least signal that the file can hold.
-    gain : by which results are plotted: the true one where it is known, else that of `noise`.
-    color : for scores in sRGB, None where the set has no colour.
-    photo : the file that the picture is from, where there is one.
+    name : unique within its benchmark. group : label of the cases it is averaged with ("gain 0.0003", "ratio 100").
+    noisy : mosaic to restore, signal. reference : ground truth in the same unit; None if only a server has it.
+    noise : noise parameters given to every method.
+    saturation : signal at which the sensor clips. floor : smallest signal that the file can hold.
+    gain : gain to plot results by: the true one if known, else the one of `noise`.
+    color : colour data for scores in sRGB; None if the set has none.
+    photo : the raw file of the picture, if there is one.
     warnings : one sentence each.
     """
 
@@ -55,27 +55,27 @@ class Case:
             return
         if self.reference.data.shape != self.noisy.data.shape or self.reference.pattern != self.noisy.pattern:
             raise InputError(
-                f"{self.name}: the noisy {self.noisy.data.shape} {self.noisy.pattern} and its reference "
-                f"{self.reference.data.shape} {self.reference.pattern} do not match: pair the files anew"
+                f"{self.name}: the noisy mosaic {self.noisy.data.shape} {self.noisy.pattern} and its reference "
+                f"{self.reference.data.shape} {self.reference.pattern} do not match. Pair the right files."
             )
 
 
 @dataclass(frozen=True)
 class Score:
-    """What was measured on one case, or on one region of it."""
+    """The metrics of one case, or of one region of it."""
 
     name: str
     values: Values
 
 
 class Benchmark(Protocol):
-    """A data set with its rules.
+    """A data set with its scoring rules.
 
     Attributes
     ----------
-    name : as it is asked for.
-    rules : domain, clip, crop, data range, windows, where the noise parameters come from; a sentence each.
-    total : number of cases, for progress; 0 where it is not known before.
+    name : name on the command line.
+    rules : domain, clip, crop, data range, windows, source of the noise parameters; one sentence each.
+    total : number of cases, for progress; 0 if not known in advance.
     """
 
     name: str
@@ -83,17 +83,17 @@ class Benchmark(Protocol):
     total: int
 
     def cases(self) -> Iterator[Case]:
-        """The cases one after the other; none is kept."""
+        """Yield the cases one by one, without keeping any in memory."""
         ...
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:
-        """The scores of a method on a case by the set's rules; none where a server keeps the truth."""
+        """Yield the scores of a method on a case by the set's rules; nothing if only a server has the ground truth."""
         ...
 
 
 @dataclass
 class Warned:
-    """Warnings that come up again and again, kept once with their count."""
+    """Collects warnings; repeated ones are kept once with their count."""
 
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -103,7 +103,7 @@ class Warned:
             self.counts[warning] = self.counts.get(warning, 0) + 1
 
     def lines(self) -> list[str]:
-        """One line a warning."""
+        """Return one line for each distinct warning."""
         return [text if count == 1 else f"{text} ({count} times)" for text, count in self.counts.items()]
 
 
@@ -126,7 +126,7 @@ SRGB_RULE = {
 
 
 def raw_values(restored: Mosaic, reference: Mosaic) -> Values:
-    """PSNR, SSIM, bias and noise left on the mosaic, by `RAW_RULES`."""
+    """Return PSNR, SSIM, bias and residual noise on the mosaic, by `RAW_RULES`."""
     clipped = np.clip(restored.data, 0, 1)
     return {
         "psnr_db": psnr(clipped, reference.data),
@@ -137,7 +137,7 @@ def raw_values(restored: Mosaic, reference: Mosaic) -> Values:
 
 
 def srgb_values(restored: Mosaic, reference: Mosaic, color: ProcessMetadata) -> Values:
-    """PSNR, SSIM and GMSD after the minimalist ISP, by `SRGB_RULE`."""
+    """Return PSNR, SSIM and GMSD after the minimal ISP, by `SRGB_RULE`."""
     after, truth = (_develop(mosaic, color) for mosaic in (restored, reference))
     return {
         "srgb_psnr_db": psnr(after, truth),
@@ -147,13 +147,13 @@ def srgb_values(restored: Mosaic, reference: Mosaic, color: ProcessMetadata) -> 
 
 
 def _luma(rgb: FloatArray) -> FloatArray:
-    """(3, H, W) -> (H, W) by the weights of Rec. 601, as GMSD's authors convert."""
+    """Return the luma of (3, H, W) by the weights of Rec. 601, as the authors of GMSD do, (H, W)."""
     grey: FloatArray = np.tensordot(np.array(LUMA, np.float32), rgb, 1)
     return grey
 
 
 def _develop(mosaic: Mosaic, color: ProcessMetadata) -> FloatArray:
-    """(3, H, W) in 0..1."""
+    """Render a mosaic to sRGB by `SRGB_RULE`, (3, H, W) in 0..1."""
     unified, unification = unify_bayer(mosaic)
     pixels = process(pack(unified), color)
     return np.stack([unification.undo(channel) for channel in pixels])

@@ -1,7 +1,8 @@
-"""The Darmstadt Noise Dataset (Plötz and Roth, CVPR 2017): denoised boxes for its server, which alone knows the truth.
+"""The Darmstadt Noise Dataset (Plötz and Roth, CVPR 2017): write denoised boxes for its server.
 
-50 pictures, 20 boxes of 512 x 512 each, noise parameters a and b of each picture; all in MATLAB 7.3 files. The
-submission is one MATLAB file a picture, as the set's own kit writes it.
+Only the server has the ground truth. The set has 50 pictures with 20 boxes of 512 x 512 pixels each, and noise
+parameters a and b for each picture, in MATLAB 7.3 files. A submission has one MATLAB file per picture, in the format of
+the set's own kit.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ PATTERNS = {
     (2, 3, 1, 2): CFAPattern.GBRG,
     (3, 2, 2, 1): CFAPattern.BGGR,
 }
-"""By the numbers of `pattern`, row by row as HDF5 shows them: the reading of unprocessing's dnd_denoise.py."""
+"""CFA phase by the numbers of `pattern`, row by row in HDF5's order, as in dnd_denoise.py of unprocessing."""
 
 EVAL_VERSION = "1.0"
 
 
 class DND:
-    """The pictures of a folder that holds info.mat and images_raw/.
+    """The pictures of a folder with info.mat and images_raw/.
 
     Parameters
     ----------
-    folder : of the data set. submission : where a folder of files for each method is written.
+    folder : folder of the data set. submission : folder in which each method gets a folder of files.
     """
 
     name = "dnd"
@@ -50,14 +51,14 @@ class DND:
         self._submission = submission
         self._overwrite = overwrite
         self.rules = {
-            "domain": "raw mosaic, box by box, every box by itself",
+            "domain": "raw mosaic, every box separately",
             "clip": "the result is clipped to 0..1, float32",
-            "scores": "none here: the server scores; upload the folder of a method, bundled",
+            "scores": "none here, the server scores: bundle the folder of a method and upload it",
             "noise": "a and b of info.mat",
         }
 
     def cases(self) -> Iterator[Case]:
-        """Box after box, picture after picture."""
+        """Yield one case per box, picture by picture."""
         info_path = self._folder / "info.mat"
         with open_hdf5(info_path) as file:
             info = _member(info_path, file, "info")
@@ -66,7 +67,7 @@ class DND:
                 yield from self._picture(info_path, file, info, picture, count)
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:
-        """None: the truth is the server's. The boxes of a picture are written when they are complete."""
+        """Write the boxes of a picture once all are restored; yield no scores, since only the server has the truth."""
         boxes = self._boxes.setdefault(method, [])
         boxes.append(np.clip(restored.data, 0, 1))
         if len(boxes) == self._num_boxes:
@@ -81,9 +82,7 @@ class DND:
         gain, read = (float(_read(info_path, noise, name).item()) for name in ("a", "b"))
         boxes = read_hdf5(info_path, file[_reference(info_path, info, "boundingboxes", picture)]).T
         if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise InputError(
-                f"{info_path}: the boxes of picture {picture + 1} have the shape {boxes.shape}, not (n, 4)"
-            )
+            raise InputError(f"{info_path}: the boxes of picture {picture + 1} have shape {boxes.shape}, not (n, 4)")
         self.total, self._num_boxes = count * len(boxes), len(boxes)
         with open_hdf5(path) as images:
             data = _member(path, images, "Inoisy")
@@ -92,7 +91,7 @@ class DND:
                 rows, columns = rect.slices
                 crop: FloatArray = np.ascontiguousarray(read_hdf5(path, data, (columns, rows)).T, np.float32)
                 if not np.isfinite(crop).all():
-                    raise InputError(f"{path}: box {number + 1} holds values that are not finite: download it again")
+                    raise InputError(f"{path}: box {number + 1} has values that are not finite. Download it again.")
                 yield Case(
                     name=f"{picture + 1:04d}_{number + 1:02d}",
                     group=f"picture {picture + 1:04d}",
@@ -102,7 +101,7 @@ class DND:
                 )
 
     def _write(self, method: str, picture: str, boxes: list[FloatArray]) -> None:
-        """Write the submission file of one picture of a method; the boxes are (H, W) signal in order."""
+        """Write the submission file of one picture of a method; the boxes are (H, W) signal, in the set's order."""
         from scipy.io import savemat
 
         cells = np.empty(len(boxes), object)
@@ -117,7 +116,7 @@ class DND:
 
 def _member(path: Path, group: Any, name: str) -> Any:
     if name not in group:
-        raise InputError(f"{path}: holds no {name}: name the folder of the data set as it was downloaded")
+        raise InputError(f"{path}: {name} is missing. Give the folder of the data set as it was downloaded.")
     return group[name]
 
 
@@ -128,21 +127,21 @@ def _read(path: Path, group: Any, name: str) -> NDArray[Any]:
 def _reference(path: Path, info: Any, name: str, picture: int) -> Any:
     references = _read(path, info, name).ravel()
     if picture >= references.size:
-        raise InputError(f"{path}: {name} knows {references.size} pictures, {picture + 1} are asked for")
+        raise InputError(f"{path}: {name} has {references.size} entries, so picture {picture + 1} is missing")
     return references[picture]
 
 
 def _pattern(path: Path, numbers: NDArray[Any]) -> CFAPattern:
     key = tuple(int(number) for number in numbers.ravel())
     if numbers.shape != (2, 2) or key not in PATTERNS:
-        raise InputError(f"{path}: the CFA pattern {numbers.tolist()} is none of the four phases")
+        raise InputError(f"{path}: the CFA pattern {numbers.tolist()} is not a Bayer phase")
     return PATTERNS[key]
 
 
 def _rect(path: Path, box: NDArray[Any], shape: tuple[int, ...]) -> Rect:
-    """A box of first and last row and column, counted from 1: top, left, bottom, right."""
+    """Convert a box (top, left, bottom, right), counted from 1 and inclusive, to a rectangle."""
     top, left, bottom, right = (int(value) for value in box)
     rect = Rect(top - 1, left - 1, bottom - top + 1, right - left + 1)
     if not rect.inside(*shape):
-        raise InputError(f"{path}: the box {box.tolist()} leaves its picture of {shape}")
+        raise InputError(f"{path}: the box {box.tolist()} does not fit into its picture of {shape}")
     return rect

@@ -1,4 +1,4 @@
-"""Noisy and clean raw files of one scene each, paired by name."""
+"""Score noisy raw files against clean ones of the same scene, paired by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Pairs:
 
     Parameters
     ----------
-    folder : of the pairs. choice : where the noise of the noisy files comes from.
+    folder : folder of the pairs. choice : how the noise parameters of the noisy files are found.
     """
 
     name = "pairs"
@@ -27,25 +27,25 @@ class Pairs:
         self._pairs = find_pairs(folder)
         self._choice = choice
         self.total = len(self._pairs)
-        self.rules = RAW_RULES | SRGB_RULE | choice.rule | {"saturation": "of each noisy file"}
+        self.rules = RAW_RULES | SRGB_RULE | choice.rule | {"saturation": "that of each noisy file"}
 
     def cases(self) -> Iterator[Case]:
-        """Pair after pair, by name."""
+        """Yield one case per pair, sorted by name."""
         files = read_all([path for pair in self._pairs.values() for path in pair])
         for name, photo in zip(self._pairs, files, strict=False):
             clean = next(files)
-            noise, told = self._choice.of(photo)
-            yield photo_case(photo, clean.mosaic, name, "pairs", noise, photo.warnings + told)
+            noise, warnings = self._choice.of(photo)
+            yield photo_case(photo, clean.mosaic, name, "pairs", noise, photo.warnings + warnings)
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Raw and sRGB, the colour being the noisy file's."""
+        """Yield raw and sRGB scores; both sides use the colour data of the noisy file."""
         if case.reference is not None and case.color is not None:
             values = raw_values(restored, case.reference) | srgb_values(restored, case.reference, case.color)
             yield Score(case.name, values)
 
 
 def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Noisy and clean file by name.
+    """Return the noisy and the clean file of each pair, by name.
 
     Raises
     ------
@@ -63,10 +63,10 @@ def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
     if alone := sorted(noisy.keys() ^ clean.keys()):
         have = noisy if alone[0] in noisy else clean
         raise InputError(
-            f"{have[alone[0]]} has no partner ({len(alone)} files have none): add it or leave the file out"
+            f"{have[alone[0]]}: it has no partner ({len(alone)} files have none). Add the partner or remove the file."
         )
     if not noisy:
         raise InputError(
-            f"{folder} holds no pairs: name files X-noisy.dng and X-clean.dng, or use folders noisy and clean"
+            f"{folder}: there are no pairs. Name the files X-noisy.dng and X-clean.dng, or use folders noisy and clean."
         )
     return {name: (noisy[name], clean[name]) for name in sorted(noisy)}

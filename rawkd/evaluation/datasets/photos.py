@@ -1,4 +1,4 @@
-"""Raw files as cases: which files a folder holds, and what is known about the noise of one."""
+"""Make benchmark cases from raw files: find the files of a folder, and the noise parameters of each."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ from rawkd.sensor.noise import NoiseModel
 
 @dataclass(frozen=True)
 class NoiseChoice:
-    """How the noise of raw files is found: the options of `rawkd denoise`."""
+    """The noise options of `rawkd denoise`, for raw files of a benchmark."""
 
     source: str = "auto"
     given: tuple[float, float] | None = None
     calibration: Path | None = None
 
     def of(self, photo: RawPhoto) -> tuple[NoiseModel, tuple[str, ...]]:
-        """As `rawkd denoise` would find it."""
+        """Return the noise parameters and warnings of a photo, as `rawkd denoise` finds them."""
         options = DenoiseOptions(noise=self.given, noise_source=self.source, calibration=self.calibration)
         prepared = prepare(photo, options)
         return prepared.noise, prepared.noise_warnings
 
     @property
     def rule(self) -> dict[str, str]:
-        """The rule for the output."""
+        """The entry for `Benchmark.rules`."""
         if self.given is not None:
             return {"noise": f"given: gain {self.given[0]:g}, read variance {self.given[1]:g}"}
-        return {"noise": f"of each noisy file, source {self.source}, as rawkd denoise finds it"}
+        return {"noise": f"parameters of each noisy file as in rawkd denoise, source {self.source}"}
 
 
 def raws_in(folder: Path) -> list[Path]:
-    """Raw files right in a folder, by name.
+    """Return the raw files of a folder, not of its subfolders, sorted by name.
 
     Raises
     ------
-    InputError: if it is no folder.
+    InputError: if it is not a folder.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: name the folder of the data set")
+        raise InputError(f"{folder}: this is not a folder. Give the folder of the data set.")
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in RAW_SUFFIXES and path.is_file())
 
 
 def by_stem(paths: list[Path], folder: Path) -> dict[str, Path]:
-    """Files by their names without suffix.
+    """Return the files by their names without suffix.
 
     Raises
     ------
-    InputError: if two files have one.
+    InputError: if two files have the same name without suffix.
     """
     named: dict[str, Path] = {}
     for path in paths:
         if path.stem in named:
-            raise InputError(f"{folder} holds {named[path.stem].name} and {path.name}: which of them is meant?")
+            raise InputError(f"{folder}: {named[path.stem].name} and {path.name} have the same stem. Remove one.")
         named[path.stem] = path
     return named
 
@@ -70,7 +70,7 @@ def by_stem(paths: list[Path], folder: Path) -> dict[str, Path]:
 def photo_case(
     photo: RawPhoto, reference: Mosaic, name: str, group: str, noise: NoiseModel, warnings: tuple[str, ...]
 ) -> Case:
-    """A case of a noisy raw file and its truth."""
+    """Return the case of a noisy raw file and its reference."""
     return Case(
         name=name,
         group=group,
@@ -86,7 +86,7 @@ def photo_case(
 
 
 def read_all(paths: list[Path]) -> Iterator[RawPhoto]:
-    """Raw files one after the other, with one decoder."""
+    """Read raw files one after another with one decoder."""
     with Decoder() as decoder:
         for path in paths:
             yield read_raw(path, decoder=decoder)

@@ -1,7 +1,7 @@
-"""The PMRID set (Wang et al., ECCV 2020): a phone's raws of 10 bits, scored in sRGB on the regions that it names.
+"""The PMRID set (Wang et al., ECCV 2020): 10-bit raws of a phone, scored in sRGB on the set's regions.
 
-A folder holds benchmark.json, a list of {input, gt, meta}, and the raw dumps: uint16, 65535 is white, black is
-subtracted. Constants and order of the development are those of the set's own benchmark (MegEngine/PMRID, Apache-2.0).
+The folder has benchmark.json, a list of {input, gt, meta}, and raw dumps: uint16, white is 65535, black is subtracted.
+Constants and order of the rendering follow the set's own benchmark (MegEngine/PMRID, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from rawkd.sensor.noise import NoiseModel
 GAIN_DN = (0.0005995267, 0.00868861)
 READ_VARIANCE_DN = (7.11772e-7, 6.514934e-4, 0.11492713)
 RANGE_DN = 959.0
-"""Noise of the phone in DN of 10 bits as polynomials of ISO, highest power first; 1023 less black 64."""
+"""Noise of the phone in 10-bit DN as polynomials of ISO, highest power first; the range is 1023 minus black, 64."""
 
 SSIM_RANGE = 2.0
-"""What the set's own code comes to, since scikit-image took floats to range over -1..1."""
+"""Data range of SSIM in the set's own code: scikit-image assumed -1..1 for floats."""
 
 CONTEXT_PX = 4
-"""Pixels around a region that demosaicing looks at, and an even number."""
+"""Number of pixels around a region that demosaicing needs; must be even."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +56,19 @@ class PMRID:
         self._entries = {entry.name: entry for entry in read_entries(folder)}
         self.total = len(self._entries)
         self.rules = {
-            "domain": "sRGB, every region of interest by itself",
+            "domain": "sRGB, every region of interest separately",
             "clip": "white-balanced mosaic to 0..1, rounded to 16 bits; sRGB to 0..1",
             "crop": "the set's regions",
-            "isp": "the set's gains, edge-aware demosaicing as OpenCV's, the set's matrix, gamma 2.2; both sides alike",
-            "psnr": "all channels, peak 1; the mean and the median over all regions",
+            "isp": "the set's gains, edge-aware demosaicing as in OpenCV, the set's matrix, gamma 2.2, for both sides",
+            "psnr": "all channels, peak 1; mean and median over all regions",
             "ssim": "scikit-image's window 7 x 7, mean of the channels, data range 2 as in the set's own code",
             "bias": "raw, mean of result - reference before clipping, in thousandths of the reference's mean",
-            "noise": "the set's line of gain and read variance at each ISO",
+            "noise": "the set's gain and read variance for each ISO",
             "saturation": "signal 1",
         }
 
     def cases(self) -> Iterator[Case]:
-        """Picture after picture."""
+        """Yield one case per picture."""
         for entry in self._entries.values():
             yield Case(
                 name=entry.name,
@@ -79,7 +79,7 @@ class PMRID:
             )
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Region by region."""
+        """Yield one score per region."""
         entry = self._entries[case.name]
         if case.reference is None:
             return
@@ -96,30 +96,30 @@ class PMRID:
 
 
 def noise_at(iso: float) -> NoiseModel:
-    """The phone's noise at an ISO, signal units."""
+    """Return the phone's noise at an ISO, signal units."""
     gain = float(np.polyval(GAIN_DN, iso)) / RANGE_DN
     read = float(np.polyval(READ_VARIANCE_DN, iso)) / RANGE_DN**2
     return NoiseModel(np.array(gain), np.array(read), "the set's calibration")
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """The pairs that benchmark.json lists.
+    """Return the pairs listed in benchmark.json.
 
     Raises
     ------
-    InputError: if it is missing or not as the set has it.
+    InputError: if it is missing or invalid.
     """
     path = folder / "benchmark.json"
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}): name the folder of the data set") from error
+        raise InputError(f"{path}: cannot be read ({error}). Give the folder of the data set.") from error
     try:
         entries = [_entry(folder, item) for item in listed]
     except (KeyError, TypeError, ValueError, IndexError, InputError) as error:
-        raise InputError(f"{path}: lacks or garbles {error}: download it again") from error
+        raise InputError(f"{path}: missing or invalid: {error}. Download it again.") from error
     if not entries or len({entry.name for entry in entries}) != len(entries):
-        raise InputError(f"{path}: lists no picture, or two of one name: download it again")
+        raise InputError(f"{path}: lists no picture, or two with the same name. Download it again.")
     return entries
 
 
@@ -149,18 +149,20 @@ def _entry(folder: Path, item: dict[str, Any]) -> Entry:
 
 
 def _dump(path: Path, entry: Entry) -> Mosaic:
-    """Signal of a raw dump."""
+    """Read the signal of a raw dump."""
     try:
         codes = np.fromfile(path, "<u2")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): download it again") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Download it again.") from error
     if codes.size != entry.shape[0] * entry.shape[1]:
-        raise InputError(f"{path}: {codes.size} samples are not the {entry.shape} of {entry.name}: download it again")
+        raise InputError(
+            f"{path}: {codes.size} samples do not fit the shape {entry.shape} of {entry.name}. Download it again."
+        )
     return Mosaic((codes.reshape(entry.shape) / np.float32(65535)).astype(np.float32), entry.pattern)
 
 
 def develop(mosaic: Mosaic, region: Rect, entry: Entry) -> FloatArray:
-    """A region as the benchmark develops it, (height, width, 3) float32 in 0..1."""
+    """Render a region as the set's benchmark does, (height, width, 3) float32 in 0..1."""
     height, width = mosaic.data.shape
     top, left = (max(start // 2 * 2 - CONTEXT_PX, 0) for start in (region.top, region.left))
     bottom = min(-(-(region.top + region.height) // 2) * 2 + CONTEXT_PX, height)
@@ -178,10 +180,10 @@ def develop(mosaic: Mosaic, region: Rect, entry: Entry) -> FloatArray:
 
 
 def edge_aware(codes: Any, pattern: CFAPattern) -> Any:
-    """Edge-aware demosaicing by the rule of OpenCV's COLOR_BAYER_*_EA: green along the smaller of the two differences.
+    """Demosaic like OpenCV's COLOR_BAYER_*_EA (edge-aware): green is averaged along the smaller of two differences.
 
     Red and blue are means of the nearest two or four samples. Integers are rounded half up, and the outermost pixels
-    repeat their inner neighbours, as OpenCV does.
+    copy their inner neighbours, as in OpenCV.
 
     Parameters
     ----------

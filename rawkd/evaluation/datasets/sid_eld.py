@@ -1,7 +1,7 @@
 """Extreme low light: SID's Sony pictures (Chen et al., CVPR 2018) and ELD (Wei et al., CVPR 2020).
 
-Both are scored as ELD's own code does, which reads every camera's white as 16383: the short exposure, restored at its
-own exposure here, is multiplied by the ratio of exposures, clipped, and brought by one factor to the reference's light.
+Both are scored like in ELD's own code, which uses white 16383 for every camera. The short exposure is restored at its
+own brightness, multiplied by the ratio of exposures, clipped, and matched to the reference's brightness by one factor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WHITE_DN = 16383
 SATURATED = 1 - 1e-6
 LARGEST_RATIO = 300.0
 CENTRE_PX = 1024
-"""Side of SID's crop in mosaic pixels: 512 packed ones."""
+"""Side of SID's crop in mosaic pixels: 512 packed pixels."""
 
 ELD_IDS = {100: (4, 9, 14), 200: (5, 10, 15)}
 ELD_REFERENCES = (1, 6, 11, 16)
@@ -31,7 +31,7 @@ ELD_CAMERAS = ("CanonEOS70D", "CanonEOS700D", "NikonD850", "SonyA7S2")
 
 @dataclass(frozen=True)
 class ExposurePair:
-    """A short exposure, its reference, and their ratio; None where the files say it."""
+    """A short exposure, its reference, and their exposure ratio; None if it is to be read from the files."""
 
     name: str
     group: str
@@ -45,7 +45,8 @@ class ExposurePairs:
 
     Parameters
     ----------
-    name : sid | eld. pairs : in order. centre : whether the centre 512 x 512 packed pixels alone count.
+    name : sid | eld. pairs : in the order of scoring. choice : how the noise parameters are found.
+    centre : whether only the centre of 512 x 512 packed pixels is scored.
     """
 
     def __init__(self, name: str, pairs: list[ExposurePair], choice: NoiseChoice, *, centre: bool) -> None:
@@ -56,34 +57,34 @@ class ExposurePairs:
         self._centre = centre
         self._factors: dict[str, float] = {}
         self.rules = {
-            "domain": "packed raw, four planes; white is 16383 for every camera, black the file's",
-            "clip": "times the ratio of exposures, clipped to 0..1, times the light's factor, clipped to 0..1",
-            "crop": "centre 512 x 512 packed pixels, cut before denoising" if centre else "none, full size",
+            "domain": "packed raw, four planes; white is 16383 for every camera, black is that of the file",
+            "clip": "times the ratio of exposures, clipped to 0..1, times the light factor, clipped to 0..1",
+            "crop": "centre 512 x 512 packed pixels, cropped before denoising" if centre else "none, full size",
             "light": "one factor for all planes, least squares over unsaturated samples of the reference (ELD's code)",
-            "psnr": "all planes together, peak 1; the mean and the median over all pictures",
+            "psnr": "all planes together, peak 1; mean and median over all pictures",
             "ssim": "scikit-image's window 7 x 7, mean of the planes, data range 1",
         } | choice.rule
 
     def cases(self) -> Iterator[Case]:
-        """Pair after pair; noise is measured on the whole short exposure."""
+        """Yield one case per pair; noise is measured on the whole short exposure."""
         files = read_all([path for pair in self._pairs for path in (pair.short, pair.long)])
         for pair, short in zip(self._pairs, files, strict=False):
             long = next(files)
             ratio = pair.ratio or light_of(pair.long, long) / light_of(pair.short, short)
             if not np.isfinite(ratio) or ratio <= 0:
-                raise InputError(f"{pair.short}: a ratio of {ratio:g} to {pair.long.name} is none: check the files")
+                raise InputError(f"{pair.short}: the exposure ratio {ratio:g} to {pair.long.name} is not positive")
             scale = _white_factor(short) * ratio
             self._factors[pair.name] = scale
-            noise, told = self._choice.of(short)
+            noise, warnings = self._choice.of(short)
             scored, truth = self._cut(pair.short, short), self._cut(pair.long, long).mosaic
             reference = Mosaic(truth.data * np.float32(_white_factor(long) / scale), truth.pattern)
-            yield photo_case(scored, reference, pair.name, pair.group, noise, short.warnings + told)
+            yield photo_case(scored, reference, pair.name, pair.group, noise, short.warnings + warnings)
 
     def _cut(self, path: Path, photo: RawPhoto) -> RawPhoto:
         return _centre(path, photo) if self._centre else photo
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """By ELD's rule."""
+        """Yield the score by ELD's rule."""
         if case.reference is None:
             return
         scale = np.float32(self._factors[case.name])
@@ -92,9 +93,7 @@ class ExposurePairs:
         lit = truth < SATURATED
         power = float(np.square(light[lit], dtype=np.float64).sum())
         if power == 0:
-            raise InputError(
-                f"{case.name}: the result is black altogether and cannot be brought to the reference's light"
-            )
+            raise InputError(f"{case.name}: the result is all black, so its brightness cannot be matched")
         factor = float(np.multiply(light[lit], truth[lit], dtype=np.float64).sum()) / power
         corrected = np.clip(light * np.float32(factor), 0, 1)
         values = {"psnr_db": psnr(corrected, truth), "ssim": ssim(corrected, truth, window="uniform", channel_axis=0)}
@@ -102,7 +101,7 @@ class ExposurePairs:
 
 
 def planes_of(mosaic: Mosaic) -> FloatArray:
-    """(4, h, w) planes R, Gr, Gb, B of a mosaic of any phase; a last odd row or column is left out."""
+    """Return the planes R, Gr, Gb, B of a mosaic of any phase, (4, h, w); a last odd row or column is dropped."""
     height, width = (size // 2 * 2 for size in mosaic.data.shape)
     planes = np.empty((4, height // 2, width // 2), np.float32)
     for site, plane in enumerate(mosaic.pattern.plane_of_site):
@@ -111,43 +110,44 @@ def planes_of(mosaic: Mosaic) -> FloatArray:
 
 
 def _white_factor(photo: RawPhoto) -> float:
-    """From our signal to the benchmark's, whose white is the same DN for all cameras."""
+    """Return the factor from our signal to the benchmark's, whose white is the same DN for all cameras."""
     return photo.levels.range_dn / (WHITE_DN - photo.levels.mean_black_dn)
 
 
 def light_of(path: Path, photo: RawPhoto) -> float:
-    """ISO times exposure time.
+    """Return ISO times exposure time in seconds.
 
     Raises
     ------
-    InputError: if the file does not say both.
+    InputError: if the file does not state both.
     """
     capture = photo.capture
     if not capture.iso or not capture.exposure_s:
-        raise InputError(f"{path}: does not say ISO and exposure time, which the ratio needs: use the set's own file")
+        raise InputError(f"{path}: ISO or exposure time is missing, so the ratio is unknown. Use the set's own file.")
     return capture.iso * capture.exposure_s
 
 
 def _centre(path: Path, photo: RawPhoto) -> RawPhoto:
-    """The centre of the active area, its origin on the same site of the cell."""
+    """Crop a photo to the centre of its active area; the CFA phase is kept."""
     area = photo.active_area
     if min(area.height, area.width) < CENTRE_PX:
-        raise InputError(f"{path}: {area.width} x {area.height} pixels hold no centre of {CENTRE_PX}: score it in full")
+        size = f"{area.width} x {area.height} pixels"
+        raise InputError(f"{path}: {size} are too few for the centre crop of {CENTRE_PX}. Score it in full size.")
     top, left = ((size // 2 - CENTRE_PX // 2) // 2 * 2 for size in (area.height // 2 * 2, area.width // 2 * 2))
     return photo.cut(Rect(top, left, CENTRE_PX, CENTRE_PX))
 
 
 def find_sid(folder: Path, listed: Path | None = None) -> list[ExposurePair]:
-    """SID's test pairs below `folder`, which holds short/ and long/.
+    """Return SID's test pairs in `folder`, which has the folders short/ and long/.
 
     Parameters
     ----------
-    listed : a list of "short long" names, one pair a line; None takes every short file of the test set's names
-        (1nnnn_00_...), the list that ELD and PMN use.
+    listed : file with one pair of names "short long" per line; None for every short file that is named like the test
+        set (1nnnn_00_...), which is the list that ELD and PMN use.
 
     Raises
     ------
-    InputError: if a partner is missing, a name says no exposure, or there is no pair.
+    InputError: if a partner is missing, a name has no exposure time, or there is no pair.
     """
     short, long = (by_stem(raws_in(folder / part), folder / part) for part in ("short", "long"))
     if listed is None:
@@ -158,11 +158,11 @@ def find_sid(folder: Path, listed: Path | None = None) -> list[ExposurePair]:
     for first, second in names:
         for name, present in ((first, short), (second, long)):
             if name not in present:
-                raise InputError(f"{folder}: {name} is missing: download it, or take it from the list")
+                raise InputError(f"{folder}: {name} is missing. Download it, or remove it from the list.")
         ratio = min(_exposure_s(second) / _exposure_s(first), LARGEST_RATIO)
         pairs.append(ExposurePair(first, f"ratio {int(ratio + 1e-6)}", short[first], long[second], ratio))
     if not pairs:
-        raise InputError(f"{folder} holds no test picture (1nnnn_00_...): name the set's folder Sony, or give --list")
+        raise InputError(f"{folder}: there are no test pictures (1nnnn_00_...). Give the set's folder Sony, or --list.")
     return pairs
 
 
@@ -170,7 +170,7 @@ def _partner(folder: Path, name: str, long: dict[str, Path]) -> str:
     scene = name.partition("_")[0]
     found = [other for other in long if other.partition("_")[0] == scene]
     if len(found) != 1:
-        raise InputError(f"{folder}: {name} has {len(found)} references in long/, where one is expected")
+        raise InputError(f"{folder}: {name} has {len(found)} references in long/ and needs exactly one")
     return found[0]
 
 
@@ -180,7 +180,7 @@ def _exposure_s(name: str) -> float:
     except ValueError:
         value = 0.0
     if value <= 0:
-        raise InputError(f"{name}: the name says no exposure such as 0.04s: use the set's own names")
+        raise InputError(f"{name}: the name has no exposure time such as 0.04s. Use the set's own names.")
     return value
 
 
@@ -188,18 +188,18 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of pairs: check the name") from error
+        raise InputError(f"{path}: cannot be read as a list of pairs. Check the name.") from error
 
 
 def _listed(path: Path, line: str) -> tuple[str, str]:
     names = [Path(word).stem for word in line.split()[:2]]
     if len(names) != 2:
-        raise UsageError(f"{path}: {line!r} names no pair of files")
+        raise UsageError(f"{path}: {line!r} is not a pair of file names. Write SHORT LONG.")
     return names[0], names[1]
 
 
 def find_eld(folder: Path) -> list[ExposurePair]:
-    """ELD's pictures of ratio 100 and 200 below `folder`: CAMERA/scene-N/IMG_nnnn, references 1, 6, 11, 16.
+    """Return ELD's pictures of ratio 100 and 200 in `folder`: CAMERA/scene-N/IMG_nnnn, references 1, 6, 11, 16.
 
     Raises
     ------
@@ -215,9 +215,10 @@ def find_eld(folder: Path) -> list[ExposurePair]:
                     nearest = min(ELD_REFERENCES, key=lambda other, number=number: abs(other - number))  # type: ignore[misc]
                     names = [f"IMG_{index:04d}" for index in (number, nearest)]
                     if missing := [name for name in names if name not in files]:
-                        raise InputError(f"{scene}: {missing[0]} is missing: download the set again")
+                        raise InputError(f"{scene}: {missing[0]} is missing. Download the set again.")
                     name = f"{camera} {scene.name} {names[0]}"
                     pairs.append(ExposurePair(name, f"ratio {ratio}", files[names[0]], files[names[1]], None))
     if not pairs:
-        raise InputError(f"{folder} holds no camera of ELD ({', '.join(ELD_CAMERAS)}): name the data set's folder")
+        cameras = ", ".join(ELD_CAMERAS)
+        raise InputError(f"{folder}: there is no folder of an ELD camera ({cameras}). Give the data set's folder.")
     return pairs

@@ -1,7 +1,7 @@
 """SIDD and SIDD+ validation blocks (Abdelhamed et al., CVPR 2018 and NTIRE 2020), scored block by block.
 
-CFA phases: of SIDD by the phone that the scene's name says; of SIDD+ by the order of its 32 pictures, as the entries to
-NTIRE 2020 have them. The files say neither.
+The files do not state CFA phases. For SIDD the phase follows from the phone in the scene's name. For SIDD+ it follows
+from the order of the 32 pictures, as in entries to NTIRE 2020.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PHONE_PATTERNS = {
     "N6": CFAPattern.BGGR,
     "G4": CFAPattern.BGGR,
 }
-"""Google Pixel, iPhone 7, Galaxy S6 Edge, Nexus 6, LG G4."""
+"""CFA phases of Google Pixel, iPhone 7, Galaxy S6 Edge, Nexus 6 and LG G4."""
 
 VALIDATION_PHONES = (
     *("S6", "GP", "N6", "G4", "IP", "GP", "IP", "G4", "N6", "S6", "N6", "G4"),
@@ -37,14 +37,14 @@ VALIDATION_PHONES = (
 """Phones of the 40 validation scenes, in the file's order."""
 
 PLUS_PATTERNS = (CFAPattern.BGGR,) * 16 + (CFAPattern.RGGB,) * 12 + (CFAPattern.BGGR,) * 4
-"""Of the 32 pictures of the SIDD+ validation set, in the file's order."""
+"""CFA phases of the 32 pictures of the SIDD+ validation set, in the file's order."""
 PLUS_BLOCKS = 32
-"""Blocks of each picture."""
+"""Number of blocks of each picture."""
 
 NOISY_NAMES = ("ValidationNoisyBlocksRaw", "siddplus_valid_noisy_raw")
 GT_NAMES = ("ValidationGtBlocksRaw", "siddplus_valid_gt_raw")
 LARGEST_EXCESS = 1e-3
-"""How far outside 0..1 a sample may lie by rounding."""
+"""Largest distance of a sample from 0..1 that is accepted as rounding."""
 
 
 class SIDD:
@@ -52,9 +52,9 @@ class SIDD:
 
     Parameters
     ----------
-    noisy, gt : the two files. plus : the one-axis layout of SIDD+ (1024 blocks) instead of SIDD's (40 x 32).
-    scenes : names of the scenes in the file's order ("0009_001_S6_..."), each of which may be followed by a CFA phase;
-        None takes those of the validation set.
+    noisy, gt : the two files. plus : whether they have SIDD+'s one-axis layout (1024 blocks), not SIDD's (40 x 32).
+    scenes : file with the names of the scenes in the set's order ("0009_001_S6_..."), each optionally followed by a CFA
+        phase; None for the scenes of the validation set.
     """
 
     def __init__(self, noisy: Path, gt: Path, *, plus: bool = False, scenes: Path | None = None) -> None:
@@ -64,17 +64,17 @@ class SIDD:
         self._plus = plus
         self._scenes = None if scenes is None else read_scenes(scenes)
         self.rules = RAW_RULES | {
-            "psnr": "per block, 10 log10(1 / mean squared error); the mean and the median over all blocks",
-            "noise": "estimated from all noisy blocks of a scene together; the set gives no parameters for its blocks",
+            "psnr": "per block, 10 log10(1 / mean squared error); mean and median over all blocks",
+            "noise": "estimated from all noisy blocks of a scene together; the set has no parameters for its blocks",
             "saturation": "signal 1",
         }
 
     def cases(self) -> Iterator[Case]:
-        """Block after block, scene after scene.
+        """Yield one case per block, scene by scene.
 
         Raises
         ------
-        InputError: if the files do not match, or a block has another shape, range, or values that are not finite.
+        InputError: if the files do not match, or a block has a wrong shape or range, or values that are not finite.
         """
         with ExitStack() as stack:
             noisy, gt = (
@@ -83,11 +83,12 @@ class SIDD:
             )
             if noisy.shape != gt.shape:
                 raise InputError(
-                    f"{self._paths[0]} has {noisy.shape} blocks and {self._paths[1]} has {gt.shape}: they are no pair"
+                    f"{self._paths[0]} has {noisy.shape} blocks, but {self._paths[1]} has {gt.shape}. Give a matching"
+                    " pair of files."
                 )
             scenes = noisy.shape[0] // PLUS_BLOCKS if self._plus else noisy.shape[0]
             if self._plus and noisy.shape[0] % PLUS_BLOCKS:
-                raise InputError(f"{self._paths[0]}: {noisy.shape[0]} blocks are no whole pictures of {PLUS_BLOCKS}")
+                raise InputError(f"{self._paths[0]}: {noisy.shape[0]} blocks is not a multiple of {PLUS_BLOCKS}")
             patterns = self._patterns(scenes)
             per_scene = PLUS_BLOCKS if self._plus else noisy.shape[1]
             self.total = scenes * per_scene
@@ -95,12 +96,12 @@ class SIDD:
                 yield from self._scene(noisy, gt, scene, per_scene, label, pattern)
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Of one block."""
+        """Yield the scores of one block."""
         if case.reference is not None:
             yield Score(case.name, raw_values(restored, case.reference))
 
     def _patterns(self, scenes: int) -> list[tuple[str, CFAPattern]]:
-        """Group and phase of every scene."""
+        """Return group and CFA phase of every scene."""
         if self._scenes is not None:
             known = self._scenes
         elif self._plus:
@@ -109,7 +110,8 @@ class SIDD:
             known = [(f"phone {phone}", PHONE_PATTERNS[phone]) for phone in VALIDATION_PHONES]
         if len(known) != scenes:
             raise InputError(
-                f"{self._paths[0]}: {scenes} scenes, the phases of {len(known)} are known: name them with --scenes"
+                f"{self._paths[0]}: there are {scenes} scenes, but rawkd knows the phases of {len(known)}. List the"
+                " scenes in a file for --scenes."
             )
         return known
 
@@ -132,26 +134,27 @@ class SIDD:
             )
 
     def _checked(self, picture: FloatArray, file: int, place: tuple[int, ...]) -> FloatArray:
-        """The block, finite and within 0..1."""
+        """Return the block; raise an InputError unless it is finite and within 0..1."""
         where = f"{self._paths[file]}: block {place}"
         if not np.isfinite(picture).all():
-            raise InputError(f"{where} holds values that are not finite: download the file again")
+            raise InputError(f"{where} has values that are not finite. Download the file again.")
         low, high = float(picture.min()), float(picture.max())
         if low < -LARGEST_EXCESS or high > 1 + LARGEST_EXCESS:
-            raise InputError(f"{where} ranges from {low:g} to {high:g}, where 0 to 1 is expected: it is no raw signal")
+            raise InputError(f"{where} ranges from {low:g} to {high:g}, not 0 to 1. Give the file of raw blocks.")
         return picture
 
 
 def scene_noise(pictures: list[FloatArray], pattern: CFAPattern, where: str) -> NoiseModel:
-    """Noise parameters of blocks of one capture, estimated together.
+    """Estimate the noise parameters of all blocks of one capture together.
 
     Parameters
     ----------
-    pictures : (H, W) signal of one phase, clipped at 0 by the camera or the set.
+    pictures : (H, W) signal each, of one CFA phase, clipped at 0 by the camera or the set.
+    where : file and scene, for the error message.
 
     Raises
     ------
-    NoiseError: if too little can be measured.
+    NoiseError: if too few blocks can be measured.
     """
     padding = Unification.of((0, 0), pattern)
     parts = []
@@ -166,16 +169,16 @@ def scene_noise(pictures: list[FloatArray], pattern: CFAPattern, where: str) -> 
 
 
 def read_scenes(path: Path) -> list[tuple[str, CFAPattern]]:
-    """Group and CFA phase of scenes, one a line: the scene's name, and optionally its phase.
+    """Read group and CFA phase of scenes from a file with one scene per line: its name, and optionally its phase.
 
     Raises
     ------
-    InputError: if the file cannot be read. UsageError: if a line names no known phone or phase.
+    InputError: if the file cannot be read. UsageError: if a line has neither a known phone nor a phase.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of scenes: check the name") from error
+        raise InputError(f"{path}: cannot be read as a list of scenes. Check the name.") from error
     scenes = []
     for line in filter(None, (text.strip() for text in lines)):
         name, _, phase = line.partition(" ")
@@ -184,7 +187,7 @@ def read_scenes(path: Path) -> list[tuple[str, CFAPattern]]:
         if phase in list(CFAPattern):
             pattern = CFAPattern(phase)
         elif phase or phone is None:
-            raise UsageError(f"{path}: {line!r} names neither a phone of SIDD nor a phase: write NAME PHASE")
+            raise UsageError(f"{path}: {line!r} has neither a phone of SIDD nor a CFA phase. Write NAME PHASE.")
         else:
             pattern = PHONE_PATTERNS[phone]
         scenes.append((name if phone is None else f"phone {phone}", pattern))

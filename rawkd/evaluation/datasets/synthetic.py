@@ -1,8 +1,9 @@
-"""Clean pictures made into noisy raws of known noise: fixed seeds, gains and phases.
+"""Make noisy raws of known noise from clean pictures, with fixed seeds, gains and CFA phases.
 
-Pictures go back to linear camera colour after Brooks et al., CVPR 2019 (inverse tone, gamma 2.2, one camera's matrix,
-one white balance), then get exact Poisson noise, Gaussian read noise about their prior line, 14 bits and clipping at
-DN 0. What a tool makes of them is scored as its DNG would be: rounded to integers. The constants are our choice.
+Pictures are converted to linear camera colour after Brooks et al., CVPR 2019 (inverse tone curve, gamma 2.2, the matrix
+of one camera, one white balance). Then they get exact Poisson noise, Gaussian read noise around the prior line of that
+paper, 14 bits, and clipping at DN 0. Results are rounded to integers before scoring, as in a DNG. The constants are our
+choice.
 """
 
 from __future__ import annotations
@@ -31,26 +32,27 @@ from rawkd.training.data.unprocess import inverse_tone
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 PHASES = (CFAPattern.RGGB, CFAPattern.BGGR, CFAPattern.GRBG, CFAPattern.GBRG)
 EXPOSURES = (0.25, 0.5, 0.9)
-"""Brightness of the pictures, in turn."""
+"""Brightness factors of the pictures, used in turn."""
 BLACK_DN, WHITE_DN, BITS = 512, 16383, 14
 CAMERA_FROM_XYZ: DoubleArray = np.array(
     [[0.6722, -0.0635, -0.0963], [-0.4287, 1.2460, 0.2028], [-0.0908, 0.2162, 0.5668]]
 )
 NEUTRAL: DoubleArray = np.array([0.5, 1.0, 0.6])
 READ_SPREAD = 0.5
-"""Standard deviation of log read variance about the prior line."""
+"""Standard deviation of the log read variance around the prior line."""
 SEED, SIDE_PX = 1000, 640
 
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """What may be chosen.
+    """Options of the synthetic benchmark.
 
     Attributes
     ----------
-    gains : in signal units. phases : CFA phases that the pictures take in turn. seed : of the first picture, then +1.
-    side_px : pictures are cut to this many pixels a side, about their centre.
-    tagged : half | all | none of the pictures (half: every second, from the first) have a NoiseProfile.
+    gains : gains in signal units, 0..1. phases : CFA phases of the pictures, used in turn.
+    seed : seed of the first picture; each further picture adds 1.
+    side_px : largest height and width; larger pictures are cropped to their centre.
+    tagged : half | all | none: which pictures have a NoiseProfile (half: every second, from the first).
     """
 
     gains: tuple[float, ...] = GAINS
@@ -61,17 +63,17 @@ class SyntheticOptions:
 
     def __post_init__(self) -> None:
         if not self.gains or not all(0 < gain < 1 for gain in self.gains):
-            raise UsageError(f"the gains {self.gains} do not all lie between 0 and 1")
+            raise UsageError(f"all gains must lie between 0 and 1, not {self.gains}")
         if not self.phases or self.side_px < 64 or self.tagged not in ("half", "all", "none"):
-            raise UsageError("at least one phase, 64 pixels a side, and tags on half, all or none")
+            raise UsageError("give at least one phase, a side of at least 64 pixels, and tags on half, all or none")
 
     def has_tag(self, index: int) -> bool:
-        """Whether the picture of that number has a NoiseProfile."""
+        """Whether the picture at `index` has a NoiseProfile."""
         return self.tagged == "all" or (self.tagged == "half" and index % 2 == 0)
 
 
 class Synthetic:
-    """The clean pictures (sRGB, or raw files binned to half size) right in a folder, by name."""
+    """The clean pictures of a folder (sRGB, or raw files binned to half size), sorted by name."""
 
     name = "synthetic"
 
@@ -86,15 +88,15 @@ class Synthetic:
             | choice.rule
             | {
                 "crop": f"centre {options.side_px} x {options.side_px} pixels of every picture",
-                "result": "rounded to the file's integers of 14 bits, black 512, white 16383, clipped at DN 0",
+                "result": "rounded to 14-bit integers as in the file: black 512, white 16383, clipped at DN 0",
                 "synthesis": f"gains {', '.join(f'{gain:g}' for gain in options.gains)}; phases "
-                f"{', '.join(options.phases)} in turn; exposures {EXPOSURES} in turn; seed {options.seed} + number of "
+                f"{', '.join(options.phases)} in turn; exposures {EXPOSURES} in turn; seed {options.seed} + index of "
                 f"the picture; NoiseProfile on {options.tagged}",
             }
         )
 
     def cases(self) -> Iterator[Case]:
-        """Every gain of a picture, then the next picture."""
+        """Yield all gains of a picture, then the next picture."""
         for index, path in enumerate(self._paths):
             rng = np.random.default_rng(self._options.seed + index)
             pattern = self._options.phases[index % len(self._options.phases)]
@@ -105,7 +107,7 @@ class Synthetic:
             reference = Mosaic(clean.astype(np.float32), pattern)
             for gain in self._options.gains:
                 photo = noisy_photo(clean, pattern, gain, rng, tagged=self._options.has_tag(index))
-                noise, told = self._choice.of(photo)
+                noise, warnings = self._choice.of(photo)
                 yield Case(
                     name=f"{path.name} gain {gain:g}",
                     group=f"gain {gain:g}",
@@ -117,11 +119,11 @@ class Synthetic:
                     gain=gain,
                     color=ProcessMetadata.of(photo.color),
                     photo=photo,
-                    warnings=told,
+                    warnings=warnings,
                 )
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Raw and sRGB of what a DNG would hold."""
+        """Yield raw and sRGB scores of the result, rounded as in a DNG."""
         if case.reference is None or case.photo is None or case.color is None:
             return
         written = case.photo.with_mosaic(restored).mosaic
@@ -129,29 +131,29 @@ class Synthetic:
         yield Score(case.name, values)
 
     def _clean(self, path: Path, pattern: CFAPattern) -> DoubleArray:
-        """Mosaic of a raw file, binned until its noise is a fourth; its own brightness, the phase that is asked for."""
+        """Return the mosaic of a raw file, binned 2 x 2 (a quarter of the noise variance), in the given CFA phase."""
         rggb = np.clip(unpack(bin_mosaic(read_raw(path).mosaic)).astype(np.float64), 0, 1)
         top, left = pattern.index("R") // 2, pattern.index("R") % 2
         return _centre(rggb[top : rggb.shape[0] - top, left : rggb.shape[1] - left], self._options.side_px, path)
 
 
 def clean_pictures(folder: Path) -> list[Path]:
-    """Pictures and raw files right in a folder, by name.
+    """Return the pictures and raw files of a folder, not of its subfolders, sorted by name.
 
     Raises
     ------
-    InputError: if it is no folder or holds none.
+    InputError: if it is not a folder, or has no pictures.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: name one of clean pictures")
+        raise InputError(f"{folder}: this is not a folder. Give a folder of clean pictures.")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES | RAW_SUFFIXES)
     if not paths:
-        raise InputError(f"{folder} holds no picture: add PNG, TIFF, JPEG or raw files")
+        raise InputError(f"{folder}: there are no pictures. Add PNG, TIFF, JPEG or raw files.")
     return paths
 
 
 def linear_camera(path: Path, side_px: int) -> DoubleArray:
-    """The centre of a picture in camera colour as a sensor sees it, (H, W, 3) float64 in 0..1, H and W even."""
+    """Return the centre of a picture in linear camera colour, (H, W, 3) float64 in 0..1, H and W even."""
     picture = read_picture(path)
     encoded = _centre(picture, side_px, path).astype(np.float64) / np.iinfo(picture.dtype).max
     linear = np.maximum(inverse_tone(encoded), 1e-8) ** 2.2
@@ -160,16 +162,17 @@ def linear_camera(path: Path, side_px: int) -> DoubleArray:
 
 
 def _centre(picture: NDArray[Any], side_px: int, path: Path) -> NDArray[Any]:
-    """At most side_px pixels a side about the centre, cut to even sizes."""
+    """Crop a picture to its centre, at most `side_px` pixels high and wide, with even sizes."""
     top, left = (max(0, (size - side_px) // 2) for size in picture.shape[:2])
     height, width = (min(size, side_px) // 2 * 2 for size in picture.shape[:2])
     if min(height, width) < 32:
-        raise InputError(f"{path}: a picture of {picture.shape[1]} x {picture.shape[0]} pixels is too small")
+        size = f"{picture.shape[1]} x {picture.shape[0]}"
+        raise InputError(f"{path}: the picture is too small ({size} pixels). Use at least 32 x 32.")
     return picture[top : top + height, left : left + width]
 
 
 def mosaic_of(camera: DoubleArray, pattern: CFAPattern) -> DoubleArray:
-    """(H, W, 3) colour seen through a CFA, (H, W)."""
+    """Sample a colour picture, (H, W, 3), through a CFA, (H, W)."""
     out = np.empty(camera.shape[:2])
     for site, colour in enumerate(pattern):
         place = (slice(site // 2, None, 2), slice(site % 2, None, 2))
@@ -180,11 +183,11 @@ def mosaic_of(camera: DoubleArray, pattern: CFAPattern) -> DoubleArray:
 def noisy_photo(
     clean: DoubleArray, pattern: CFAPattern, gain: float, rng: np.random.Generator, *, tagged: bool
 ) -> RawPhoto:
-    """A raw photo of a clean mosaic, with read variance drawn about the prior line.
+    """Make a noisy raw photo of a clean mosaic; its read variance is drawn around the prior line.
 
     Parameters
     ----------
-    clean : (H, W) float64 signal in 0..1. gain : signal units. tagged : whether it has a NoiseProfile.
+    clean : (H, W) float64 signal in 0..1. gain : signal units. tagged : whether the photo gets a NoiseProfile.
     """
     log_read = READ_PRIOR_SLOPE * np.log(gain) + READ_PRIOR_OFFSET + READ_SPREAD * rng.standard_normal()
     read = float(np.exp(log_read))
