@@ -27,19 +27,19 @@ from rawkd.sensor.noise import NoiseModel
 SOFTWARE = f"rawkd {__version__}"
 
 LEAST_VARIANCE_LEFT = 0.01
-"""Share of the noise variance below which no NoiseProfile is written (our choice)."""
+"""Least remaining share of the noise variance for which a NoiseProfile is written (our choice)."""
 
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """Options of one file.
+    """Options for one file.
 
     Attributes
     ----------
     denoise : options that change pixel values.
-    demosaic : bilinear | malvar | menon. exposure_ev : stops added on rendering. jpeg_quality : 1..100.
-    crop : the part to render, in pixels of the whole upright picture; None for all.
-    overwrite : whether an existing output is replaced. strip_location : whether GPS fields are left out.
+    demosaic : bilinear | malvar | menon. exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
+    crop : part to render, in pixels of the whole upright picture; None for all of it.
+    overwrite : whether to replace an existing output. strip_location : whether to leave out GPS fields.
     """
 
     denoise: DenoiseOptions = field(default_factory=DenoiseOptions)
@@ -65,17 +65,18 @@ def process_file(
 
     Parameters
     ----------
-    decoder : a running one, which saves its start for every file. context : engines and calibrations that a run shares.
-    noise : that of the photo's series, if it is known; None finds it as the options say.
+    decoder : running decoder, so that it is not started for every file; None starts one.
+    context : engines and calibrations shared by the files of a run.
+    noise : noise parameters of the photo's series; None determines them by the options.
 
     Raises
     ------
-    RawkdError: if the photo, a model or the output is at fault; no partial output is left then.
+    RawkdError: if the photo, a model or the output is invalid; no partial output remains.
     """
     options = options or ProcessOptions()
     file_format = format_of(output)
     if file_format == "dng" and options.crop is not None:
-        raise UsageError(f"{output}: a DNG holds no crop. Give a name that ends in .tif, .png or .jpg.")
+        raise UsageError(f"{output}: rawkd cannot write a crop as DNG. Give a name that ends in .tif, .png or .jpg.")
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
     with clock.step("read"):
@@ -163,20 +164,24 @@ def _write_picture(
             threads=options.denoise.threads,
         )
     if photo.not_rendered:
-        warnings += (f"not applied to the picture: {', '.join(photo.not_rendered)}; a DNG keeps it for its reader",)
+        names = ", ".join(photo.not_rendered)
+        warnings += (f"not applied to the picture: {names}. Write a DNG to apply it in your raw editor.",)
     if photo.pixel_aspect != 1:
-        shape = f"{photo.pixel_aspect:.3g} times as wide as high on the sensor"
-        warnings += (f"its pixels are {shape}: the picture looks squeezed until it is stretched; a DNG says so itself",)
+        shape = f"{photo.pixel_aspect:.3g} times as wide as high"
+        warnings += (
+            f"the sensor's pixels are {shape}, so the picture looks squeezed. Stretch it, or write a DNG, which states"
+            " the ratio.",
+        )
     return (rgb.shape[1], rgb.shape[0]), warnings
 
 
 def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:
-    """Return the NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B; empty where none is right.
+    """Return the NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B; empty to omit the tag.
 
-    Of a fraction s of the noise removed, the standard deviation 1 - s stays, so S and O are (1 - s)^2 times those of
-    the input. What the network itself leaves at s = 1 is no longer Poisson-Gaussian: below a hundredth of the variance
-    the tag is dropped, as it is where the noise itself is a guess from the ISO. Of luma and chroma the one that keeps
-    more noise counts. (Our choice.)
+    If a fraction s of the noise is removed, the standard deviation is 1 - s times the original, so S and O are
+    (1 - s)^2 times those of the input. s is the strength for luma or chroma, whichever keeps more noise. The tag is
+    omitted below 1 % of the variance, since the residual of the network is not Poisson-Gaussian, and if the noise was
+    only assumed from the ISO. Our choice.
     """
     if options.keeps_everything or restoration.student is None:
         return restoration.photo.noise_profile

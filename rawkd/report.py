@@ -1,4 +1,4 @@
-"""What was done to one photo, and how long each step took."""
+"""The report about one processed photo, and the timing of its steps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ STEPS = ("read", "noise", "denoise", "render", "write")
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What was done to one photo.
+    """The result of processing one photo.
 
     Attributes
     ----------
-    width, height : of the written picture: of a DNG its default crop, of a rendered one its pixels.
-    student, device, precision : None where nothing was to be removed. seconds : wall time of each step.
-    defects : number of hot and dead pixels that were replaced; the record says it in its warnings.
+    width, height : size of the written picture in pixels; for a DNG, of its default crop.
+    student, device, precision : model used and how it ran; None if no noise was to be removed.
+    seconds : wall time of each step.
+    defects : number of replaced hot and dead pixels; in the JSON record, a warning states it.
     """
 
     input: Path
@@ -42,7 +43,7 @@ class Report:
     defects: int = 0
 
     def record(self) -> dict[str, object]:
-        """The report in plain values, as it stands in JSON."""
+        """Return the report as JSON values."""
         return {
             "input": str(self.input),
             "output": str(self.output),
@@ -67,9 +68,9 @@ class Report:
 
 
 def camera_name(capture: Capture) -> str:
-    """Return make and model, without the make where the model begins with a word of it.
+    """Return make and model of the camera, without the make if the model begins with a word of it.
 
-    UniqueCameraModel (tag 50708) where the file holds neither; empty where it holds none of the three.
+    Returns UniqueCameraModel (tag 50708) if make and model are missing, or an empty text if that is missing too.
     """
     make, model = capture.make.split(), capture.model.split()
     if model and model[0].lower() in [word.lower() for word in make]:
@@ -78,7 +79,7 @@ def camera_name(capture: Capture) -> str:
 
 
 class Clock:
-    """Wall time of the named steps of one photo."""
+    """Measures the wall time of the named steps of one photo."""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -86,11 +87,16 @@ class Clock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Measure the block as the step `name`."""
+        """Add the wall time of the with-block to the step `name`."""
         begin = time.perf_counter()
         yield
         self._seconds[name] += time.perf_counter() - begin
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of every step, zero for what was not done, and of everything since the clock was made."""
+        """Return the seconds of every step (0 if it did not run), and as "total" those since the clock was created."""
         return self._seconds | {"total": time.perf_counter() - self._begin}
+
+
+def shutter(exposure_s: float) -> str:
+    """Return an exposure time as photographers write it: 1/100 s, 2.5 s."""
+    return f"{exposure_s:.3g} s" if exposure_s >= 0.3 else f"1/{1 / exposure_s:.0f} s"

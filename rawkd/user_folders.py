@@ -1,4 +1,4 @@
-"""The folders that the system keeps for a program's files of one user; they may not exist yet."""
+"""Find the user's cache and configuration folders for rawkd; they may not exist yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ APP = "rawkd"
 
 
 def cache_folder() -> Path | None:
-    """Folder for files that rawkd can make again; None for a user without a home folder.
+    """Return the folder for files that rawkd can create again; None for a user without a home folder.
 
     XDG_CACHE_HOME/rawkd or ~/.cache/rawkd on Linux, ~/Library/Caches/rawkd on macOS, LOCALAPPDATA/rawkd/Cache on
     Windows.
@@ -22,7 +22,7 @@ def cache_folder() -> Path | None:
 
 
 def config_folder() -> Path | None:
-    """Folder for what the user has installed; None for a user without a home folder.
+    """Return the folder for installed files, such as calibrations; None for a user without a home folder.
 
     XDG_CONFIG_HOME/rawkd or ~/.config/rawkd on Linux, ~/Library/Application Support/rawkd on macOS, APPDATA/rawkd on
     Windows.
@@ -36,6 +36,6 @@ def config_folder() -> Path | None:
 
 
 def _absolute(folder: str) -> Path | None:
-    """The folder, None where it begins with a ~ that could not be expanded, or a variable names a relative one."""
+    """Return the path, or None if it is relative: an environment variable is relative, or ~ could not be expanded."""
     path = Path(folder)
     return path if path.is_absolute() else None

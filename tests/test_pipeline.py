@@ -383,13 +383,13 @@ def test_names_of_outputs(tmp_path: Path) -> None:
     assert plan_outputs([a], "x.JPG", None) == [Path("x.JPG")]
     with pytest.raises(UsageError, match="one file for 2 photos"):
         plan_outputs([a, b], "x.dng", None)
-    with pytest.raises(UsageError, match="would both become"):
+    with pytest.raises(UsageError, match="would both be written to"):
         plan_outputs([tmp_path / "a.cr2", tmp_path / "a.nef"], None, None)
-    with pytest.raises(OutputError, match="never written over"):
+    with pytest.raises(OutputError, match="never overwrites a photo"):
         plan_outputs([tmp_path / "a.dng"], str(tmp_path / "a.dng"), None)
     a.write_bytes(b"raw")
     (tmp_path / "A.DNG").hardlink_to(a)  # as a disk that knows no case finds it
-    with pytest.raises(OutputError, match="never written over"):
+    with pytest.raises(OutputError, match="never overwrites a photo"):
         plan_outputs([a], str(tmp_path / "A.DNG"), None)
 
 

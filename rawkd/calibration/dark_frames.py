@@ -12,6 +12,7 @@ import numpy as np
 
 from rawkd.photo import FloatArray, PixelArray, RawPhoto
 from rawkd.sensor.defects import DefectMap
+from rawkd.sensor.noise import SIGMA_OF_MAD
 
 DARK_SIGMAS = 6.0
 """Noise standard deviations by which an outlier differs; by chance, one pixel in 500 million does."""
@@ -62,7 +63,7 @@ def outstanding(photo: RawPhoto) -> PixelArray:
             plane = data[row::2, column::2]
             height = np.abs(plane - _surroundings(plane))
             # most pixels are sound, so the median deviation is that of the noise
-            sigma = max(1.4826 * float(np.median(height)), 0.5 / photo.levels.range_dn)
+            sigma = max(SIGMA_OF_MAD * float(np.median(height)), 0.5 / photo.levels.range_dn)
             places = np.argwhere(height > DARK_SIGMAS * sigma)
             found.append(2 * places + (row + area.top, column + area.left))
     return np.concatenate(found)

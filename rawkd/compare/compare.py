@@ -54,12 +54,12 @@ class CompareOptions:
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """The photo as denoised by one model, or as it was.
+    """The photo denoised by one model, or the original.
 
     Attributes
     ----------
-    name : of the student, or of the photo itself. crops : (h, w, 3) sRGB of each crop at 100 %.
-    device, precision : where it ran, None for the photo itself. seconds : wall time of its steps.
+    name : name of the model, or "original". crops : (h, w, 3) sRGB of each crop at 100 %.
+    device, precision : where and how the model ran; None for the original. seconds : wall time of each step.
     """
 
     name: str
@@ -71,13 +71,15 @@ class Version:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Everything that a page shows; it holds neither the place nor the serial number of the camera.
+    """Everything that a page shows. It contains neither location nor serial number.
 
     Attributes
     ----------
-    name : the file's name without its folder. capture : make, model, ISO, exposure, aperture and focal length alone.
-    width, height : pixels of the upright picture. overview : the whole of it, small, denoised by the first model.
-    versions : the photo itself, then one for each model. chart : its noise before and after.
+    name : name of the file without its folder.
+    capture : only make, model, ISO, exposure, aperture and focal length.
+    width, height : size of the upright picture in pixels.
+    overview : small rendering of the whole picture, denoised by the first model.
+    versions : the original, then one for each model. chart : noise before and after the first model.
     warnings : one sentence each.
     """
 
@@ -99,7 +101,7 @@ def compare(path: Path, options: CompareOptions | None = None, progress: Progres
 
     Raises
     ------
-    UsageError: if a crop leaves the picture. Otherwise as `rawkd.process.process_file`.
+    UsageError: if a crop is not inside the picture. Other errors as in `rawkd.process.process_file`.
     """
     options = options or CompareOptions()
     begin = time.perf_counter()
@@ -155,18 +157,18 @@ def compare(path: Path, options: CompareOptions | None = None, progress: Progres
 
 
 def write_strip(comparison: Comparison, path: Path, *, overwrite: bool = False) -> None:
-    """Write a PNG with the crops one below the other and the versions side by side, the photo itself at the left.
+    """Write a PNG with the crops stacked and the versions side by side, the original at the left.
 
     Raises
     ------
-    UsageError: if the name is none of a picture. OutputError: if the file exists or cannot be written.
+    UsageError: if the name has no picture suffix. OutputError: if the file exists or cannot be written.
     """
     strip = _stacked([_stacked(version.crops, axis=0) for version in comparison.versions], axis=1)
     write_image(path, strip, Capture(), overwrite=overwrite, software=SOFTWARE)
 
 
 def without_folders(text: str, photo: Path) -> str:
-    """Return the text without the folder of the photo and the home of the user."""
+    """Remove the folder of the photo from a text and replace the user's home folder by ~."""
     for folder in (photo.parent, photo.resolve().parent):
         if folder != folder.parent and str(folder) != ".":
             text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), "")
@@ -211,7 +213,7 @@ def _public(photo: RawPhoto) -> Capture:
 
 
 def _stacked(pictures: Sequence[Picture], axis: int) -> Picture:
-    """Set pictures in a row (axis 1) or a column (axis 0) on white, with gaps between."""
+    """Place pictures in a row (axis 1) or a column (axis 0) on white, with gaps between them."""
     other = 1 - axis
     across = max(picture.shape[other] for picture in pictures)
     along = sum(picture.shape[axis] for picture in pictures) + STRIP_GAP_PX * (len(pictures) - 1)
@@ -226,7 +228,7 @@ def _stacked(pictures: Sequence[Picture], axis: int) -> Picture:
 
 @dataclass(frozen=True)
 class _Share:
-    """The progress of one model out of several."""
+    """Reports the progress of one of several models as a part of the total."""
 
     progress: Progress
     number: int

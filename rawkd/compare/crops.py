@@ -1,7 +1,7 @@
 """Choose interesting crops of a photo: texture, shadows, skin-like colours or smooth areas, highlights.
 
-They are searched on a small rendering of the noisy photo, in which binning averages most of the noise out. Our choice
-throughout, but for the range of skin colours (Chai and Ngan 1999: Cb 77..127, Cr 133..173).
+The search uses a small rendering of the noisy photo, in which binning averages out most of the noise. The range of skin
+colours is from Chai and Ngan 1999 (Cb 77..127, Cr 133..173); everything else is our choice.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from rawkd.photo import DoubleArray, Rect
 from rawkd.render.color import LUMA
 
 CROP_PX = 640, 480
-"""Width and height of a chosen crop; less where the photo is smaller."""
+"""Width and height of a crop; smaller if the photo is smaller."""
 PREVIEW_PX = 512
-"""Longer side of the rendering in which crops are searched."""
+"""Longer side of the rendering that is searched."""
 LEAST_SKIN = 0.3
-"""Share of skin-like pixels from which a crop shows skin."""
+"""Least share of skin-like pixels in a crop of skin."""
 MOST_OVERLAP = 0.2
 NEAR_END = 0.2
-"""Part of the way from the darkest (brightest) window to the median up to which windows count as dark (bright)."""
+"""Windows count as dark (bright) within this part of the range from the darkest (brightest) window to the median."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the upright picture at 100 %. why : what it shows."""
+    """A part of the upright picture, shown at 100 %. why : what it shows."""
 
     why: str
     rect: Rect
@@ -35,7 +35,7 @@ class Crop:
 
 @dataclass(frozen=True, eq=False)
 class _Windows:
-    """Candidates and their statistics, (n,) each: luma 0..255, its mean slope, shares of pixels 0..1."""
+    """Candidate windows and their statistics, (n,) each: luma 0..255, mean gradient of luma, shares of pixels 0..1."""
 
     left: DoubleArray
     top: DoubleArray
@@ -47,11 +47,11 @@ class _Windows:
 
 
 def choose_crops(preview: NDArray[np.uint8], height: int, width: int) -> tuple[Crop, ...]:
-    """At most four crops that hardly overlap.
+    """Return one to four crops that overlap by at most 20 %.
 
     Parameters
     ----------
-    preview : (h, w, 3) sRGB of the whole upright picture. height, width : pixels of that picture.
+    preview : (h, w, 3) sRGB rendering of the whole upright picture. height, width : full size of that picture.
     """
     crop_width, crop_height = min(CROP_PX[0], width), min(CROP_PX[1], height)
     scale = np.array([height / preview.shape[0], width / preview.shape[1]])
@@ -84,7 +84,7 @@ def choose_crops(preview: NDArray[np.uint8], height: int, width: int) -> tuple[C
 
 
 def _measure(preview: NDArray[np.uint8], rows: int, columns: int) -> _Windows:
-    """Statistics of windows of rows x columns preview pixels, a quarter of a window apart."""
+    """Return the statistics of windows of rows x columns preview pixels, spaced a quarter of a window apart."""
     rgb = preview.astype(np.float64)
     red, _, blue = np.moveaxis(rgb, -1, 0)
     luma = rgb @ np.array(LUMA)
@@ -118,13 +118,13 @@ def _measure(preview: NDArray[np.uint8], rows: int, columns: int) -> _Windows:
 
 
 def _steps(length: int, window: int) -> NDArray[np.intp]:
-    """First pixels of the windows along one axis, the last one at its end."""
+    """Return the first pixels of the windows along one axis; the last window ends at the end of the axis."""
     last = max(length - window, 0)
     return np.unique(np.append(np.arange(0, last + 1, max(1, window // 4)), last))
 
 
 def _overlap(windows: _Windows, chosen: np.intp, width: float, height: float) -> DoubleArray:
-    """Share of each window that the chosen one covers."""
+    """Return the share of each window that the chosen one covers."""
     across = np.maximum(0, 1 - np.abs(windows.left - windows.left[chosen]) / width)
     down = np.maximum(0, 1 - np.abs(windows.top - windows.top[chosen]) / height)
     return np.asarray(across * down)

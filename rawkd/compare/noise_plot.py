@@ -1,6 +1,6 @@
-"""The noise of a photo as a chart: variance of small blocks against their level, and the lines that explain it.
+"""Plot the noise of a photo: variance of small blocks against their level, with the fitted lines.
 
-Texture only adds variance, so the noise is the lower edge of the cloud.
+Texture only adds variance, so the noise is the lower edge of the point cloud.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from rawkd.sensor.blind.blocks import block_statistics
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
 
 NUM_BLOCKS = 900
-"""Blocks of four planes each that are shown, over the whole photo."""
+"""Number of blocks to show, of four planes each, over the whole photo."""
 LEAST_VARIANCE = 1e-9
-"""Stands for the least variance of a line where none is drawn: less than 1 DN of 14 bits squared."""
+"""Lower end of the variance axis, times 1000, if no line is drawn: less than 1 DN^2 at 14 bits."""
 BEFORE, AFTER = "#9aa7b4", "#e0a458"
 
 
 def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = None) -> Drawing:
-    """Block variances of the photo (and of its restored mosaic), the fit in use, and the DNG tag's line.
+    """Plot block variances of the photo and of its restored mosaic, the noise in use, and the DNG NoiseProfile.
 
     Parameters
     ----------
-    noise : the parameters in use; the line shown is that of the greens. Unknown noise has none.
+    noise : parameters in use; the line of the greens is drawn, or none if the noise is unknown.
+    restored : denoised mosaic, or None to plot only the photo.
     """
     level, variance = _cloud(photo.mosaic, photo)
     series = [Series("blocks of the photo", level, variance, BEFORE)]
@@ -51,13 +52,13 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
 
 
 def _cloud(mosaic: Mosaic, photo: RawPhoto) -> tuple[DoubleArray, DoubleArray]:
-    """Level and variance of the blocks of every plane."""
+    """Return level and variance of the blocks of all planes."""
     blocks = block_statistics(mosaic, saturation=photo.levels.saturation, num_blocks=NUM_BLOCKS)
     return blocks.level.ravel(), blocks.energy.ravel()
 
 
 def _tagged(photo: RawPhoto) -> NoiseModel | None:
-    """What the file's NoiseProfile says, if it has a sound one."""
+    """Return the noise of the file's NoiseProfile, or None if there is none or it is invalid."""
     try:
         return parse_noise_profile(photo.noise_profile) if photo.noise_profile else None
     except NoiseError:

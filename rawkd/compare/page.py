@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file that works offline and does not say who took the photo or where."""
+"""Write a comparison as one HTML file that works offline and contains neither author nor location of the photo."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rawkd.files.naming import refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.encoded import jpeg_bytes
 from rawkd.process import SOFTWARE
-from rawkd.report import camera_name
+from rawkd.report import camera_name, shutter
 
 PAGE_BYTES_MAX = 5_000_000
 QUALITIES = 95, 90, 85, 80, 70, 60, 50
-"""JPEG qualities; a page uses the best that fits."""
+"""JPEG qualities to try, best first; a page uses the first that fits."""
 
 
 def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -> None:
-    """Write the page of a comparison, below 5 MB.
+    """Write the page of a comparison, at most 5 MB.
 
     Raises
     ------
-    UsageError: if the crops do not fit. OutputError: if it exists or cannot be written.
+    UsageError: if the crops do not fit. OutputError: if the file exists or cannot be written.
     """
     for quality in QUALITIES:
         page = page_of(comparison, quality).encode()
@@ -45,11 +45,11 @@ def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -
 
 
 def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
-    """Refuse before any work a bad name of the page, or of the strip (`rawkd.compare.compare.write_strip`).
+    """Check the names of the page and the strip (`rawkd.compare.compare.write_strip`) before any work is done.
 
     Raises
     ------
-    UsageError: if a suffix is wrong. OutputError: if a file exists already or its folder may not be written.
+    UsageError: if a suffix is wrong. OutputError: if a file exists already or its folder is not writable.
     """
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{page}: a comparison is an HTML page. Give a name that ends in .html.")
@@ -61,7 +61,7 @@ def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
 
 
 def page_of(comparison: Comparison, quality: int) -> str:
-    """Return the page with its pictures as JPEGs of a quality, 1..100."""
+    """Return the HTML of the page, its pictures embedded as JPEGs of the given quality, 1..100."""
     template = Template(files("rawkd.compare").joinpath("page.html").read_text(encoding="utf-8"))
     names = [version.name for version in comparison.versions]
     return template.substitute(
@@ -82,27 +82,23 @@ def page_of(comparison: Comparison, quality: int) -> str:
 
 
 def safe(text: str) -> str:
-    """Escape text for HTML; replace characters that are no text or change its direction."""
+    """Escape text for HTML; replace control, format and private-use characters."""
     shown = "".join("\ufffd" if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co") else sign for sign in text)
     return escape(shown)
 
 
 def _facts(comparison: Comparison) -> str:
-    """Return camera and exposure in a line, without what the file does not say."""
+    """Return camera and exposure in one line, without values that the file does not state."""
     capture = comparison.capture
     facts = [
         camera_name(capture),
         f"ISO {capture.iso:g}" if capture.iso else "",
-        _shutter(capture.exposure_s) if capture.exposure_s else "",
+        shutter(capture.exposure_s) if capture.exposure_s else "",
         f"f/{capture.aperture:.2g}" if capture.aperture else "",
         f"{capture.focal_length_mm:.3g} mm" if capture.focal_length_mm else "",
         f"{comparison.width} x {comparison.height} pixels",
     ]
     return ", ".join(fact for fact in facts if fact)
-
-
-def _shutter(exposure_s: float) -> str:
-    return f"{exposure_s:g} s" if exposure_s >= 0.3 else f"1/{1 / exposure_s:.0f} s"
 
 
 def _settings(comparison: Comparison) -> dict[str, str]:
@@ -145,7 +141,7 @@ def _choices(names: Sequence[str], chosen: int) -> str:
 
 
 def _mark(crop: Crop, number: int, comparison: Comparison) -> str:
-    """Return the frame of a crop on the full view, in per cent of it."""
+    """Return the frame of a crop in the overview, positioned in per cent."""
     rect = crop.rect
     place = {
         "left": rect.left / comparison.width,
@@ -158,7 +154,7 @@ def _mark(crop: Crop, number: int, comparison: Comparison) -> str:
 
 
 def _view(comparison: Comparison, index: int, quality: int) -> str:
-    """Return one crop: its versions on top of each other and a slider over them."""
+    """Return the HTML of one crop: its versions stacked on top of each other, with a slider."""
     crop, number = comparison.crops[index], index + 1
     rect = crop.rect
     pictures = "".join(

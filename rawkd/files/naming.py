@@ -1,4 +1,4 @@
-"""Names of files: which are raws, where the result of a photo is written, and in which format."""
+"""File names: which files are raws, and where and in which format the result of a photo is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RAW_SUFFIXES = frozenset({
     ".fff", ".gpr", ".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx",
     ".pxn", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f",
 })  # fmt: skip
-"""Suffixes of raw files; a file with another suffix is a photo only if it is named itself."""
+"""Suffixes of raw files; a file with another suffix is used only if the user names it directly."""
 
 FORMAT_OF_SUFFIX = {".dng": "dng", ".tif": "tiff", ".tiff": "tiff", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 SUFFIX_OF_FORMAT = {"dng": ".dng", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
@@ -28,21 +28,21 @@ def plan_outputs(
 
     Parameters
     ----------
-    photos : the inputs.
-    output : a file (one photo only), or a folder: one that exists, or any name that ends with a separator; None writes
-        ``photo-denoised.dng`` beside each photo.
-    file_format : dng | tiff | png | jpeg, or None: that of the output's name, else DNG, or PNG for a crop.
-    cropped : whether only a region is rendered; its default name says so.
+    photos : input files.
+    output : a file (for a single photo), or a folder: an existing one, or any name that ends with a separator. None
+        writes ``photo-denoised.dng`` beside each photo.
+    file_format : dng | tiff | png | jpeg. None takes it from the name of the output, else DNG, or PNG for a crop.
+    cropped : whether only a region is rendered; the default name then ends in ``-denoised-crop``.
 
     Raises
     ------
-    UsageError: if the name and the format contradict each other, or two photos would be written to one path.
-    OutputError: if an output would be written over its own photo.
+    UsageError: if name and format contradict each other, or two photos would have the same output path.
+    OutputError: if an output would overwrite one of the photos.
     """
     if output is not None and not _names_folder(output):
         if len(photos) > 1:
             raise UsageError(
-                f"{output}: one file for {len(photos)} photos. Give a folder that exists, or a name ending in /."
+                f"{output}: this is one file for {len(photos)} photos. Give an existing folder, or a name ending in /."
             )
         outputs = [_checked_file(Path(output), file_format, cropped=cropped)]
     else:
@@ -54,20 +54,20 @@ def plan_outputs(
 
 
 def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
-    """Return what follows the stem of a photo in the name of its output: ``-denoised.dng``.
+    """Return the text that follows the photo's stem in the name of its output, such as ``-denoised.dng``.
 
     Raises
     ------
-    UsageError: if a crop is to be a DNG.
+    UsageError: if the format of a crop is DNG.
     """
     chosen = file_format or ("png" if cropped else "dng")
     if cropped and chosen == "dng":
-        raise UsageError("a DNG holds no crop. Give --format tiff, png or jpeg.")
+        raise UsageError("rawkd cannot write a crop as DNG. Give --format tiff, png or jpeg.")
     return ("-denoised-crop" if cropped else "-denoised") + SUFFIX_OF_FORMAT[chosen]
 
 
 def make_folder(output: str | None) -> None:
-    """Create the folder that `-o name/` asks for, where its parent exists.
+    """Create the folder of `-o name/`; do nothing for other names. Its parent must exist.
 
     Raises
     ------
@@ -83,36 +83,36 @@ def make_folder(output: str | None) -> None:
 
 
 def format_of(output: Path) -> str:
-    """Return the format that the name of an output asks for.
+    """Return the format for the suffix of an output: dng | tiff | png | jpeg.
 
     Raises
     ------
-    UsageError: if its suffix is none of .dng .tif .tiff .png .jpg .jpeg.
+    UsageError: if its suffix is not .dng, .tif, .tiff, .png, .jpg or .jpeg.
     """
     try:
         return FORMAT_OF_SUFFIX[output.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"{output}: the name does not say a format. Give one that ends in .dng, .tif, .png or .jpg."
+            f"{output}: the suffix is not a known format. Give a name that ends in .dng, .tif, .png or .jpg."
         ) from None
 
 
 def refuse_to_overwrite(output: Path, *, overwrite: bool) -> None:
-    """Refuse before any work an output that cannot be written.
+    """Check that an output can be written, before any work is done.
 
     Raises
     ------
-    OutputError: as `refuse_existing`, or its folder does not exist or may not be written.
+    OutputError: as in `refuse_existing`, or if its folder does not exist or is not writable.
     """
     refuse_existing(output, overwrite=overwrite)
     if not output.parent.is_dir():
-        raise OutputError(f"{output}: there is no folder {output.parent}. Create it first.")
+        raise OutputError(f"{output}: the folder {output.parent} does not exist. Create it first.")
     if not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output}: the folder {output.parent} may not be written. Give another place with -o.")
+        raise OutputError(f"{output}: the folder {output.parent} is not writable. Choose another place with -o.")
 
 
 def refuse_existing(output: Path, *, overwrite: bool) -> None:
-    """Refuse to write where a folder or a file is that may not be replaced, or where no file can have the name.
+    """Check that no folder or protected file has the name of an output, and that the name is possible.
 
     Raises
     ------
@@ -130,24 +130,24 @@ def refuse_existing(output: Path, *, overwrite: bool) -> None:
     if stat.S_ISDIR(mode):
         raise OutputError(f"{output}: a folder has this name. Choose another name, or end it with / to write into it.")
     if not overwrite:
-        raise OutputError(f"{output}: exists already. Give --overwrite to replace it.")
+        raise OutputError(f"{output}: the file exists already. Give --overwrite to replace it.")
     if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(output, os.W_OK):
-        raise OutputError(f"{output}: is write-protected. Unprotect it or choose another name.")
+        raise OutputError(f"{output}: the file is write-protected. Unprotect it or choose another name.")
 
 
 def _names_folder(output: str) -> bool:
     try:
         return output.endswith(("/", os.sep)) or Path(output).is_dir()
-    except OSError:  # no folder has such a name; the file is refused before it is written
+    except OSError:  # not a folder; `refuse_existing` reports the bad name later
         return False
 
 
 def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Path:
     named = format_of(output)
     if file_format is not None and named != file_format:
-        raise UsageError(f"{output}: the name asks for {named}, and --format for {file_format}. Leave one out.")
+        raise UsageError(f"{output}: the suffix means {named}, but --format is {file_format}. Leave one out.")
     if cropped and named == "dng":
-        raise UsageError(f"{output}: a DNG holds no crop. Give a name that ends in .tif, .png or .jpg.")
+        raise UsageError(f"{output}: rawkd cannot write a crop as DNG. Give a name that ends in .tif, .png or .jpg.")
     return output
 
 
@@ -159,15 +159,15 @@ def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
         place = os.path.realpath(output)
         if place in sources or _file_of(output) in files:
             raise OutputError(
-                f"{output}: this is one of the photos, and a photo is never written over. Give another place with -o."
+                f"{output}: this is one of the photos. rawkd never overwrites a photo; choose another place with -o."
             )
         if place in taken:
-            raise UsageError(f"{taken[place]} and {photo} would both become {output}. Denoise them one at a time.")
+            raise UsageError(f"{taken[place]} and {photo} would both be written to {output}. Denoise them separately.")
         taken[place] = photo
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:
-    """Identify the file of a name, however it is spelt (many disks take A.DNG for a.dng); None if there is none."""
+    """Return an identity of the file that is the same for all its names (A.DNG, a.dng); None if it does not exist."""
     try:
         found = path.stat()
     except OSError:

@@ -14,6 +14,8 @@ from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
 
 UNKNOWN = "unknown"
+SIGMA_OF_MAD = 1.4826
+"""Standard deviation of Gaussian numbers as a multiple of their median absolute deviation."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from rawkd.photo import DoubleArray, FloatArray, Levels, RawPhoto
 from rawkd.sensor.masked import masked_strip
+from rawkd.sensor.noise import SIGMA_OF_MAD
 
 WARNING_SHARE = 0.1
 """Ratio of row noise to single-pixel noise above which rawkd warns: from there, rows show in a denoised picture."""
@@ -22,7 +23,6 @@ SURE_SIGMAS = 4.0
 """Least row noise, in standard errors, that counts as significant."""
 OUTLIER_SIGMAS = 5.0
 """Deviation to which masked samples are clipped, so that hot pixels do not shift their row."""
-SIGMA_OF_MAD = 1.4826
 LEAST_ROWS = 64
 BLOCKS, BLOCK_PX = 16, 32
 """Number of column blocks measured in the picture, and their width."""

@@ -60,6 +60,7 @@ def _inspect(
 
     try:
         record, warnings = facts_of(photo, model, decoder, plot=plot[0], overwrite=plot[1])
+        shown = b"" if as_json else os.fsencode(("" if is_first else "\n") + text_of(record))
     except Exception as error:  # one bad photo must not cost the others
         console.fail(error, photo)
         if as_json:
@@ -68,6 +69,6 @@ def _inspect(
     if as_json:
         click.echo(json.dumps(record | {"warnings": warnings}))
     else:
-        click.echo(os.fsencode(("" if is_first else "\n") + text_of(record)))
+        click.echo(shown)
     console.warn(photo, warnings)
     return OK

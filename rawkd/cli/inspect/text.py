@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from rawkd.cli.console import one_line
+from rawkd.report import shutter
 
 Record = dict[str, Any]
 Rows = list[tuple[str, str]]
@@ -89,11 +90,6 @@ def _exposure(record: Record) -> Rows:
 def _date(text: str) -> str:
     """The date of EXIF, 2026:03:26, with hyphens."""
     return re.sub(r"^(\d{4}):(\d\d):(\d\d)\b", r"\1-\2-\3", text)
-
-
-def shutter(exposure_s: float) -> str:
-    """Return an exposure time as photographers write it: 1/100 s, 2.5 s."""
-    return f"{exposure_s:.3g} s" if exposure_s >= 0.3 else f"1/{1 / exposure_s:.0f} s"
 
 
 def _sensor(record: Record) -> Rows:

@@ -7,12 +7,14 @@ noise, or its integers are too coarse to show it, nothing is measured. All of th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, FrameArray, Levels
+from rawkd.sensor.noise import SIGMA_OF_MAD
 
 Counts = NDArray[np.int64]
 
@@ -42,7 +44,8 @@ ROUNDING = 12**-0.5
 NOISY_FROM, MIN_PLACES = 0.25, 64
 """Noise is measured in 3x3 pixels of one colour between this fraction of the spike's DN and the spike. With fewer such
 places than MIN_PLACES, all pixels below the spike are used."""
-SIGMA_OF_MAD = 1.4826
+BAND_ROWS, ENOUGH_PLACES = 64, 1 << 16
+"""Noise is measured in bands of rows until there are enough places: then the median is known to 0.5 %."""
 FOOT_SHARE = 0.01
 """Fraction of a spike's pixels from which an eighth of its width still belongs to the spike."""
 WHOLE = 0.95
@@ -185,11 +188,24 @@ def _noise_below(planes: list[FrameArray], limit: int) -> float:
     of the noise, and slow changes of light cancel in them.
     """
     for least in (NOISY_FROM * limit, 0.0):
-        found = [_differences(plane, least, limit) for plane in planes]
-        differences = np.concatenate(found)
-        if differences.size >= MIN_PLACES:
-            return SIGMA_OF_MAD * float(np.median(np.abs(differences))) / 6
+        found: list[NDArray[np.int32]] = []
+        size = 0
+        for band in _bands(planes):
+            found.append(_differences(band, least, limit))
+            size += found[-1].size
+            if size >= ENOUGH_PLACES:
+                break
+        if size >= MIN_PLACES:
+            return SIGMA_OF_MAD * float(np.median(np.abs(np.concatenate(found)))) / 6
     return 0.0
+
+
+def _bands(planes: list[FrameArray]) -> Iterator[FrameArray]:
+    """Yield bands of rows that cover all planes, in a fixed mixed order, so that the first ones are spread out."""
+    starts = [(plane, top) for plane in planes for top in range(0, max(len(plane) - 2, 1), BAND_ROWS - 2)]
+    for index in np.random.default_rng(0).permutation(len(starts)):
+        plane, top = starts[index]
+        yield plane[top : top + BAND_ROWS]
 
 
 def _differences(plane: FrameArray, least: float, limit: int) -> NDArray[np.int32]:

@@ -1,8 +1,8 @@
-"""Decoding a raw file with LibRaw in a process of its own, with a timeout.
+"""Decode raw files with LibRaw in a child process, with a timeout.
 
-LibRaw is C++ that believes what a file claims: a damaged one may crash or hang it. `Decoder` keeps one child alive for
-several files; a file on which a used one crashes is tried again in a fresh one, so that no file suffers from the one
-before (our choice).
+A damaged file may crash or hang LibRaw. `Decoder` keeps one child process alive for several files. If a process that
+has already decoded other files crashes, the file is tried again in a new process, because an earlier file may be the
+cause (our choice).
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from typing import IO, Any, Self
 import numpy as np
 
 from rawkd.errors import InputError, MemoryLimitError, RawkdError, UnsupportedRawError
+from rawkd.files.sanity import COPY_AGAIN
 from rawkd.photo import FrameArray
 
 CHILD = Path(__file__).with_name("decode_child.py")
 PIPE_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
-"""How long the child process may take to import LibRaw: half a second from a warm disk (our choice)."""
+"""Time limit for the child process to import LibRaw; it takes half a second from a warm disk (our choice)."""
 MOST_MESSAGE = 200
-COPY_AGAIN = "Copy it again from the card or use another copy."
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
-    """What LibRaw made of a file.
+    """A raw file decoded by LibRaw.
 
     Attributes
     ----------
     frame : (FH, FW) uint16, the whole raw frame, linearised.
-    header : what `decode_child._describe` says of it.
+    header : metadata from `decode_child._describe`.
     """
 
     frame: FrameArray
@@ -47,16 +47,17 @@ class DecodedFrame:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One sentence if LibRaw printed something that does not mean damage, with the beginning of what it printed."""
-        said = " / ".join(line.strip(": ") for line in self.header.get("messages", "").splitlines() if line.strip(": "))
-        if not said:
+        """A warning with the beginning of LibRaw's messages, if it printed any that do not mean damage."""
+        lines = (line.strip(": ") for line in self.header.get("messages", "").splitlines())
+        printed = " / ".join(line for line in lines if line)
+        if not printed:
             return ()
-        text = said if len(said) <= MOST_MESSAGE else f"{said[:MOST_MESSAGE]}..."
+        text = printed if len(printed) <= MOST_MESSAGE else f"{printed[:MOST_MESSAGE]}..."
         return (f"the raw decoder printed a warning ({text}). Check the picture.",)
 
 
 class Decoder:
-    """A child process with LibRaw in it; a context manager that ends it."""
+    """A child process that runs LibRaw; as a context manager, it ends the process."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -81,9 +82,9 @@ class Decoder:
 
         Raises
         ------
-        InputError: LibRaw cannot open the file, finds it damaged, crashes on it, or takes longer than `timeout_s`.
-        UnsupportedRawError: the file is sound and no Bayer mosaic.
-        RawkdError: the child process cannot be started.
+        InputError: if LibRaw cannot open the file, finds it damaged, crashes, or takes longer than `timeout_s`.
+        UnsupportedRawError: if the file is valid but not a Bayer mosaic.
+        RawkdError: if the child process cannot be started.
         """
         used = self._child is not None
         try:
@@ -147,7 +148,7 @@ def _start() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "TZ": "UTC0"},  # cameras write local time without a zone: keep it as it is
+            env={**os.environ, "TZ": "UTC0"},  # cameras write local time without a zone; UTC keeps it unchanged
         )
     except OSError as error:
         raise RawkdError(f"the raw decoder's process cannot be started ({error}). Free memory and retry.") from error
@@ -168,7 +169,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _killed_after(timeout_s: float, child: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
-    """Kill the child if the block takes longer; the event says whether that happened."""
+    """Kill the child if the with-block takes longer than the limit; the event is then set."""
     expired = threading.Event()
 
     def stop() -> None:
@@ -190,7 +191,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _widen(stream: IO[bytes]) -> None:
-    """Let a pipe hold more, where the system can: Linux grants one user a limited number of such."""
+    """Enlarge the buffer of a pipe on Linux; ignore a refusal, since Linux limits their total size per user."""
     if sys.platform == "linux":
         import fcntl
 
@@ -235,8 +236,8 @@ def _unsupported(header: dict[str, Any]) -> UnsupportedRawError:
 
 
 class _DecoderCrashError(InputError):
-    """The child process died of a file."""
+    """The child process crashed on a file."""
 
 
 class UnknownFormatError(InputError):
-    """LibRaw does not know the file; the reader may say better what it is."""
+    """LibRaw does not recognise the file; the caller may replace this by a more precise error."""

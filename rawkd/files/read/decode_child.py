@@ -1,7 +1,7 @@
-"""The process that runs LibRaw, so that a decoder that crashes or hangs costs one file and not the program.
+"""Child process that runs LibRaw, so that a crash or hang costs one file, not the whole program.
 
-Run as a script. It reads one request a line from stdin, {"path": ...}, and answers each on stdout with one line of
-JSON and, where that holds "shape", the frame's uint16 samples in the machine's byte order. It imports nothing of rawkd.
+Run as a script. It reads one request per line from stdin, {"path": ...}. For each it writes one line of JSON to stdout,
+followed by the frame's uint16 samples in native byte order if the JSON has "shape". It imports nothing from rawkd.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAX_MESSAGE_BYTES = 1 << 20
 DAMAGE = re.compile(
     r"^.*(Unexpected end of file|data corrupted at -?\d+|Corrupt JPEG data.*|Premature end of JPEG file)$", re.MULTILINE
 )
-"""Messages that mean lost pixels where `unpack` returns all the same: LibRaw's own two (its data callback), libjpeg's
-warnings of missing or wrong data. Other text, such as a codec's notes, says nothing about the pixels."""
+"""Messages that mean lost pixels although `unpack` succeeds: the two of LibRaw's data callback, and libjpeg's warnings
+about missing or wrong data. Other messages, such as a codec's notes, do not concern the pixels."""
 
 
 def main() -> int:
@@ -30,10 +30,10 @@ def main() -> int:
     try:
         messages = _messages()
     except OSError as error:
-        _send(answers, {"ready": False, "text": f"no temporary file can be made: {error.strerror}, see TMPDIR"})
+        _send(answers, {"ready": False, "text": f"cannot create a temporary file: {error.strerror}, see TMPDIR"})
         return 1
     with messages, Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)  # LibRaw and its codecs may print; none of it belongs to the user
+        os.dup2(nowhere.fileno(), 1)  # discard what LibRaw and its codecs print to stdout
         os.dup2(messages.fileno(), 2)
         try:
             import rawpy  # noqa: F401
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _messages() -> IO[bytes]:
-    """A file for what LibRaw prints, in memory where the system has such files, since no folder may be writable."""
+    """Open a file for LibRaw's messages, in memory if the system supports it: there may be no writable folder."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("messages"), "w+b", buffering=0)
     return tempfile.TemporaryFile()
@@ -67,11 +67,11 @@ def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:
                 _send(answers, {"error": "size", "height": sizes.raw_height, "width": sizes.raw_width})
                 return
             raw.unpack()
-            said = _said(messages, path)
-            if damage := DAMAGE.search(said):
+            printed = _printed(messages, path)
+            if damage := DAMAGE.search(printed):
                 _send(answers, {"error": "LibRawDataError", "text": damage.group()})
                 return
-            header = _describe(raw) | {"messages": said}
+            header = _describe(raw) | {"messages": printed}
             _send(answers, header)
             if "shape" in header:
                 _send_bytes(answers, memoryview(raw.raw_image).cast("B"))
@@ -79,8 +79,8 @@ def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:
         _send(answers, {"error": type(error).__name__, "text": str(error)})
 
 
-def _said(messages: IO[bytes], path: str) -> str:
-    """What LibRaw and its codecs have printed about a file, without the file's path."""
+def _printed(messages: IO[bytes], path: str) -> str:
+    """Return the messages that LibRaw and its codecs printed about a file, without the file's path."""
     messages.seek(0)
     return messages.read(MAX_MESSAGE_BYTES).decode("utf-8", "replace").replace(path, "")
 
@@ -96,7 +96,7 @@ def _open(raw: Any, path: str) -> None:
 
 
 def _describe(raw: Any) -> dict[str, Any]:
-    """What LibRaw knows of the file; "shape" only where the frame is flat (one sample a pixel)."""
+    """Return LibRaw's metadata of the file; "shape" is present only if the frame has one sample per pixel."""
     sizes = raw.sizes
     header: dict[str, Any] = {"colors": raw.num_colors, "color_desc": raw.color_desc.decode("ascii", "replace")}
     frame = raw.raw_image
@@ -126,7 +126,7 @@ def _describe(raw: Any) -> dict[str, Any]:
 def _other(raw: Any) -> dict[str, Any]:
     try:
         other = raw.other
-    except (ValueError, OverflowError, OSError):  # a time stamp beyond the calendar
+    except (ValueError, OverflowError, OSError):  # the time stamp is not a valid date
         return {}
     stamp = other.timestamp
     return {

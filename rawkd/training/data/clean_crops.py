@@ -51,8 +51,8 @@ def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> 
     window = planes[:, top : top + side_px + 1, left : left + side_px + 1]
     turned = turn_planes(window, random_symmetry(rng))[:, :side_px, :side_px]
     look = random_look(rng)
-    exposed = np.clip(turned * np.float32(random_exposure(rng)), 0, 1)
-    return Crop(exposed, look.metadata(brightened=False))
+    planes = np.clip(turned * np.float32(random_exposure(rng)), 0, 1)
+    return Crop(planes, look.metadata(brightened=False))
 
 
 def linear_half_size(picture: NDArray[Any]) -> FloatArray:

@@ -42,5 +42,5 @@ def with_wrong_samples(noisy: FloatArray, clean: FloatArray, camera: Camera, rng
     floor = -1.0 if camera.white_dn is None else -camera.black_dn / camera.white_dn
     values = np.where(hot, level + up * deviation, level - down * deviation)
     values[~hot & (rng.random(count) < ZERO_SHARE)] = max(floor, 0.0) if camera.white_dn is None else floor
-    noisy.reshape(-1)[places] = np.clip(values, floor, 1).astype(np.float32)
+    np.put(noisy, places, np.clip(values, floor, 1))
     return noisy

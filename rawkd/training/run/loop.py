@@ -54,8 +54,7 @@ class Run:
     Attributes
     ----------
     folder : for checkpoints and logs. device : of torch (cpu, cuda, mps). threads : of the CPU, None for all.
-    workers : data processes; 0: a thread prepares the next batch while the network computes, except on cuda, where
-        the network waits for every batch.
+    workers : data processes; 0: a thread prepares the next batch while the network computes.
     validate_every : steps between validations and checkpoints. minutes : time after which the run stops; the next call
         resumes it.
     compiled : whether to compile the student with torch, which takes minutes and then makes every step faster.
@@ -231,10 +230,10 @@ def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int
 def _batches(training: Batches, first: int, processes: Processes, workers: int) -> Iterator[Batch]:
     """Return the batches of one process after step `first`."""
     mine = range(first * processes.world + processes.rank, len(training), processes.world)
-    on_gpu = processes.device.type == "cuda"
-    if workers == 0 and not on_gpu:
+    if workers == 0:
         return prefetched(training, mine)
-    return iter(DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=on_gpu))
+    pinned = processes.device.type == "cuda"
+    return iter(DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=pinned))
 
 
 def prefetched(training: Batches, numbers: range) -> Iterator[Batch]:
