@@ -360,7 +360,7 @@ def test_outputs_are_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "old.dng").write_bytes(b"old")
     with pytest.raises(OutputError, match="exists"):
         process_file(missing, tmp_path / "old.dng")
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="does not exist"):
         process_file(missing, tmp_path / "none" / "new.dng")
     with pytest.raises(UsageError, match=r"\.dng, \.tif"):
         process_file(missing, tmp_path / "new.gif")
