@@ -278,6 +278,8 @@ def test_the_command_finds_a_recipe_that_trains(
     assert trained.recipe["recipe"] == recipe_json(found.with_steps(1))
     assert command(*asked, "--start-from", run) == 2
     assert "every candidate of a search begins anew" in capsys.readouterr().err
+    assert command(*asked, "--snapshot", tmp_path / "kept") == 2
+    assert "leave out --snapshot" in capsys.readouterr().err
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert command(*asked) == 2
     assert "a search runs in one process: start it without torchrun" in capsys.readouterr().err

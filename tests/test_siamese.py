@@ -417,6 +417,8 @@ def test_one_command_runs_the_four_steps(
         "--batch",
         1,
     )
+    assert distill(*asked, "--snapshot", out / "kept") == 2
+    assert "leave out --snapshot" in capsys.readouterr().err
     assert distill(*asked, "--minutes", 1e-9) == 0
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -11,6 +11,7 @@ from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
 from rawkd.cli.training.options import TrainingChoices
 from rawkd.cli.training.run import announced_progress, is_main_process, prepared_run, training_pictures
+from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
     from rawkd.training.config import Recipe
@@ -73,6 +74,8 @@ def distill_in_four_steps(
     """Train both networks and the student, or what is left of it, and print the student's folder."""
     from rawkd.training.distill.four_steps import FourSteps, run_four_steps
 
+    if choices.snapshot is not None:
+        raise UsageError("the four steps train three networks: leave out --snapshot")
     original, siamese = networks.recipes(choices)
     asked = FourSteps(original, siamese, student, choices.subrange, networks.tuning_steps, given, choices.start_from)
     pictures = training_pictures(choices, (original, siamese, student))

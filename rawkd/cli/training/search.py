@@ -70,6 +70,8 @@ def search_command(
 
     if choices.start_from is not None:
         raise UsageError("every candidate of a search begins anew: leave out --start-from")
+    if choices.snapshot is not None:
+        raise UsageError("a search trains many candidates: leave out --snapshot")
     if world_in_environment() > 1:
         raise UsageError("a search runs in one process: start it without torchrun")
     recipe = choices.recipe(recipe_name)

@@ -53,9 +53,10 @@ def _supervised(recipe: Recipe, choices: TrainingChoices) -> MakeStrategy:
 
 
 def _repeat(model: str, choices: TrainingChoices) -> None:
-    """Every run of a model's card, each beginning with the weights of the one before; `minutes` are for all together.
+    """Repeat every run of a model's card; each starts from the weights of the one before.
 
-    A run that the time does not suffice for ends the training: the next one must not begin with half of its weights.
+    `minutes` are for all runs together. If they end within a run, the training ends there: the next run must not start
+    from weights of an unfinished one. Every run has its own folder of snapshots.
     """
     from rawkd.inference.card import ModelCard
     from rawkd.training.saved.stages import stages_to_repeat
@@ -74,6 +75,8 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
             click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
         minutes = None if choices.minutes is None else choices.minutes - (time.monotonic() - began) / 60
         mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange, minutes=minutes)
+        if choices.snapshot is not None:
+            mine = replace(mine, snapshot=choices.snapshot / folder.name)
         state = run_training(stage.recipe, mine, *_learns_by(stage, mine))
         if state.step < stage.recipe.steps:
             return
