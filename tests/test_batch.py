@@ -276,7 +276,7 @@ def test_one_name_for_two_photos(run: Run, tmp_path: Path, capfd: pytest.Capture
     write_photo(tmp_path / "in" / "b.dng", 1)
     assert run("--overwrite") == 1
     assert set(outputs(tmp_path / "out")) == {"b-denoised.dng"}
-    assert capfd.readouterr().err.count("would both become") == 2
+    assert capfd.readouterr().err.count("would both be written to") == 2
     assert run("--exclude", "*.nef") == 0
     assert set(outputs(tmp_path / "out")) == {"a-denoised.dng", "b-denoised.dng"}
 

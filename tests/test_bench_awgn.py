@@ -203,7 +203,7 @@ def test_colour_models_take_colour(tmp_path: Path, capsys: pytest.CaptureFixture
         (("both", "middle", "50"), 5, "both holds models of grey and of colour pictures: name either"),
         (("twice", "middle", "50"), 5, "several models of twice know sigma 50 (a, b): name one of them"),
         (("same", "colours", "50"), 3, "00.png has colours, and the models take grey"),
-        (("same", "nowhere", "50"), 3, "nowhere is no folder: name one of clean pictures"),
+        (("same", "nowhere", "50"), 3, "nowhere is not a folder. Name a folder of clean pictures."),
         (("same", "same", "50"), 3, "same holds no picture"),
         (("same", "middle", "50,50"), 2, "a sigma is named twice"),
         (("same", "middle", "0"), 2, "sigma 0: name some above 0 and up to 255"),

@@ -29,16 +29,16 @@ def check_place(path: Path, outputs: Path | None = None) -> None:
     Raises
     ------
     UsageError: if the name is neither .json nor .csv.
-    OutputError: if it is a folder's or write-protected, or the folder it names does not exist or may not be written.
+    OutputError: if it is a folder's or write-protected, or the folder it names does not exist or is write-protected.
     """
     _check_name(path)
     refuse_existing(path, overwrite=True)
     folder = path.resolve().parent
     if folder.is_dir():
         if not os.access(folder, os.W_OK):
-            raise OutputError(f"{path}: the folder {folder} may not be written; choose another place for the report")
+            raise OutputError(f"{path}: the folder {folder} is write-protected. Choose another place for the report.")
     elif outputs is None or folder != outputs.resolve():
-        raise OutputError(f"{path}: there is no folder {folder}; create it first, or choose another place")
+        raise OutputError(f"{path}: there is no folder {folder}. Create it first or choose another place.")
 
 
 def _check_name(path: Path) -> None:

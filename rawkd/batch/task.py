@@ -164,11 +164,11 @@ def collisions(tasks: Sequence[Task]) -> dict[Task, str]:
     refused: dict[Task, str] = {}
     for at, rivals in by_output.items():
         if at in sources:
-            text = "is one of the photos; a photo is never written over, choose another place with -o"
+            text = "is one of the photos. rawkd never overwrites a photo: choose another place with -o"
             refused |= {task: f"{task.output_shown} {text}" for task in rivals}
         elif len(rivals) > 1:
             for task in rivals:
                 others = ", ".join(other.input_shown for other in rivals if other is not task)
-                text = f"{task.input_shown} and {others} would both become {task.output_shown}"
+                text = f"{task.input_shown} and {others} would both be written to {task.output_shown}"
                 refused[task] = f"{text}: denoise them to different folders, or leave one out with --exclude"
     return refused

@@ -97,6 +97,6 @@ def _summary(calibration: Calibration) -> list[str]:
         for one in calibration.measured
     ]
     return lines + [
-        f"frames of {one.width} x {one.height}: {len(one.pixels)} defective pixels stand out in the dark"
+        f"frames of {one.width} x {one.height}: {len(one.pixels)} defective pixels found in dark frames"
         for one in calibration.profile.defects
     ]

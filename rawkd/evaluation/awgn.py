@@ -100,7 +100,7 @@ def clean_pictures(folder: Path) -> list[Path]:
     InputError: if it is no folder or holds none.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: name one of clean pictures")
+        raise InputError(f"{folder} is not a folder. Name a folder of clean pictures.")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise InputError(f"{folder} holds no picture: add PNG, TIFF or BMP files")
