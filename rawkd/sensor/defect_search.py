@@ -148,7 +148,7 @@ def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise
         rise += near - far.mean(axis=0)
         level = np.maximum(level, near)
         keep &= np.abs(height) > TEXTURE * np.ptp(far, axis=0)
-    # four samples and four means of three, of which neighbours share some
+    # four samples and four means of three; neighbouring means share some
     error = np.sqrt(4 + 4 / 3) * _sigma(level, noise)
     return np.asarray(keep & (np.sign(height) * rise + SURE_SIGMAS * error < SHARED * np.abs(height)))
 

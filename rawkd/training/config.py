@@ -30,7 +30,7 @@ class Recipe:
     overlap : by what fraction of its width in log the training range of a student exceeds its subrange at each end.
     overlap_below : the same at the low end; None: `overlap`.
     steps, batch, crop_px : optimiser steps, crops per step, side of a crop in packed pixels ("awgn": in pixels).
-    tries : random positions per crop, of which the most detailed is used.
+    tries : random positions per crop; the most detailed one is used.
     learning_rate : of Adam. kernel_rate : learning rate of Muon for the kernels between features (`muon.wide_kernels`);
         None: Adam only. warmup_steps : linear warm-up. decay : final fraction of the steps in which the rate falls
         along a cosine, 0..1. ema : decay of the weight average that is exported. clip_norm : gradient clipping.

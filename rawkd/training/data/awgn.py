@@ -104,7 +104,7 @@ def crop_of_picture(
     Parameters
     ----------
     pictures : one is drawn, with probability proportional to its area. side_px : side of the crop.
-    tries : random positions, of which the most detailed is used (`crops.draw_window`).
+    tries : random positions; the most detailed one is used (`crops.draw_window`).
     """
     window, halvings = draw_window(pictures.draw(rng), side_px, tries, rng, HALVED)
     for _ in range(halvings):

@@ -36,7 +36,7 @@ def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tri
     Parameters
     ----------
     pictures : one is drawn, with probability proportional to its area. side_px : side of the crop, packed pixels.
-    tries : random positions, of which the most detailed is used (`crops.draw_window`).
+    tries : random positions; the most detailed one is used (`crops.draw_window`).
     """
     picture = pictures.draw(rng)
     if picture.dtype == np.float32:

@@ -61,7 +61,7 @@ class Kind:
 
     Attributes
     ----------
-    build : creates a strategy. teachers : largest number of teachers, of which `optional` may be left out.
+    build : creates a strategy. teachers : largest number of teachers; `optional` of them may be left out.
     numbers : options by name with their defaults, plain JSON. Each is part of a run's identity and (with hyphens) an
         option of `rawkd distill`.
     """
