@@ -1,9 +1,4 @@
-"""Data types of a raw photo: tags, colour, capture data, frame. Types of the mosaic are in `rawkd.photo.mosaic`.
-
-Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows can be negative. ``H, W`` count
-mosaic pixels and ``h, w`` packed pixels; planes are always ordered R, Gr, Gb, B. Names that end in ``_dn`` are in raw
-units of the file (DN).
-"""
+"""Data types of a raw photo: tags, colour, capture data, frame. `rawkd.photo` defines signal, shapes and units."""
 
 from __future__ import annotations
 
@@ -14,22 +9,7 @@ import numpy as np
 from rawkd.errors import InputError
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
-from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
-
-__all__ = [
-    "CFAPattern",
-    "Capture",
-    "ColorCalibration",
-    "DoubleArray",
-    "FloatArray",
-    "FrameArray",
-    "Levels",
-    "Mosaic",
-    "PixelArray",
-    "RawPhoto",
-    "Rect",
-    "Tag",
-]
+from rawkd.photo.mosaic import CFAPattern, DoubleArray, FrameArray, Mosaic, PixelArray, Rect
 
 
 @dataclass(frozen=True)
