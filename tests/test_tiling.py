@@ -222,6 +222,19 @@ def test_global_pooling_fades_between_tiles_of_one_size(tmp_path: Path) -> None:
     assert np.abs(np.diff(cut, axis=0)).max() > 20 / 179
 
 
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 5), st.integers(0, 40))
+@settings(max_examples=100)
+def test_no_square_tile_reads_fewer_pixels(height: int, width: int, stride: int, halo: int) -> None:
+    """A tile has at most the pixels of the card's square, and the shape that reads the fewest."""
+    tile = -(-(2 * halo + 40) // stride) * stride
+    card = tiny_card(stride=stride, halo=halo, tile=tile)
+    grid = TileGrid.of(height, width, card)
+    assert grid.rows.size * grid.columns.size <= tile**2
+    overlap = -(-2 * halo // stride) * stride
+    square = TileGrid(*(TileAxis(length, tile, overlap, stride) for length in (height, width)))
+    assert grid.pixels <= square.pixels
+
+
 def test_progress_counts_every_tile() -> None:
     told: list[tuple[int, int]] = []
     card = tiny_card(stride=2, halo=2, tile=16)

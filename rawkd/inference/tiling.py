@@ -114,21 +114,38 @@ class TileGrid:
 
     @classmethod
     def of(cls, height: int, width: int, card: ModelCard) -> TileGrid:
-        """Return the grid for a picture of `height` x `width` packed pixels and a model's halo, tile and stride."""
-        if card.exact_tiles:
-            overlap, blend = _round_up(2 * card.halo, card.stride), 0
-        else:
-            overlap = blend = card.tile // 2 // card.stride * card.stride
-        rows, columns = (
-            TileAxis(length, card.tile, overlap, card.stride, blend, card.exact_tiles) for length in (height, width)
+        """Return the grid for a picture of `height` x `width` packed pixels and a model's halo, tile and stride.
+
+        Exact tiles need not be square: they have the shape that reads the fewest pixels among those with at most as
+        many pixels as a square of the card's tile (our choice).
+        """
+        if not card.exact_tiles:
+            overlap = card.tile // 2 // card.stride * card.stride
+            return cls(*(TileAxis(n, card.tile, overlap, card.stride, overlap, False) for n in (height, width)))
+        overlap, largest = _round_up(2 * card.halo, card.stride), card.tile**2
+        shapes = ((high, largest // high // card.stride * card.stride) for high in _heights(height, overlap, card))
+        grids = (
+            cls(TileAxis(height, high, overlap, card.stride), TileAxis(width, wide, overlap, card.stride))
+            for high, wide in shapes
+            if wide > overlap
         )
-        return cls(rows, columns)
+        return min(grids, key=lambda grid: (grid.pixels, len(grid)))
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels that the network computes."""
+        return len(self) * self.rows.size * self.columns.size
 
     def __len__(self) -> int:
         return len(self.rows.origins) * len(self.columns.origins)
 
     def __iter__(self) -> Iterator[tuple[TileSpan, TileSpan]]:
         return ((row, column) for row in self.rows.spans for column in self.columns.spans)
+
+
+def _heights(height: int, overlap: int, card: ModelCard) -> range:
+    """Return the heights of tiles to choose from: from just above the overlap to the picture, or the card's tile."""
+    return range(overlap + card.stride, max(card.tile, _round_up(height, card.stride)) + 1, card.stride)
 
 
 def _round_up(value: int, multiple: int) -> int:
