@@ -9,30 +9,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rawkd.files.read.raw import read_raw
-    from rawkd.files.write.dng import write_dng
+    from rawkd.api import Cancel, denoise, denoise_file, read_raw, write_dng
+    from rawkd.photo import RawPhoto
+    from rawkd.process import ProcessOptions
+    from rawkd.report import Report
+    from rawkd.restore.mosaic import Progress
     from rawkd.restore.options import DenoiseOptions
-    from rawkd.restore.pipeline import Restoration, denoise
+    from rawkd.restore.pipeline import Context, Restoration
 
 __version__ = "0.1.0"
-__all__ = ["DenoiseOptions", "Restoration", "__version__", "denoise", "read_raw", "write_dng"]
+__all__ = [
+    "Cancel",
+    "Context",
+    "DenoiseOptions",
+    "ProcessOptions",
+    "Progress",
+    "RawPhoto",
+    "Report",
+    "Restoration",
+    "__version__",
+    "denoise",
+    "denoise_file",
+    "read_raw",
+    "write_dng",
+]
 
 _HOME_OF = {
+    "Cancel": "rawkd.api",
+    "Context": "rawkd.restore.pipeline",
     "DenoiseOptions": "rawkd.restore.options",
+    "ProcessOptions": "rawkd.process",
+    "Progress": "rawkd.restore.mosaic",
+    "RawPhoto": "rawkd.photo",
+    "Report": "rawkd.report",
     "Restoration": "rawkd.restore.pipeline",
-    "denoise": "rawkd.restore.pipeline",
-    "read_raw": "rawkd.files.read.raw",
-    "write_dng": "rawkd.files.write.dng",
+    "denoise": "rawkd.api",
+    "denoise_file": "rawkd.api",
+    "read_raw": "rawkd.api",
+    "write_dng": "rawkd.api",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Load a public function from the module that defines it."""
+    """Load a public name from the module that defines it."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rawkd' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:
-    """Names of the public functions, loaded or not."""
+    """Public names, loaded or not."""
     return sorted(__all__)

@@ -38,6 +38,10 @@ class MemoryLimitError(RawkdError):
     """There is not enough memory for a photo or a training step."""
 
 
+class CancelledError(RawkdError):
+    """A program that uses rawkd cancelled the work."""
+
+
 def sentence_of(error: Exception, photo: object = None) -> str:
     """Return an error as one line for the user: which file, what is wrong, what to do.
 

@@ -65,6 +65,8 @@ def process_file(
 
     Parameters
     ----------
+    progress : called with the fraction of the pixels that are done, also after reading (0) and before rendering and
+        writing (1). If it raises, the work stops and no output is written.
     decoder : running decoder, so that it is not started for every file; None starts one.
     context : engines and calibrations shared by the files of a run.
     noise : noise parameters of the photo's series; None determines them by the options.
@@ -81,12 +83,14 @@ def process_file(
     clock = Clock()
     with clock.step("read"):
         photo = read_raw(path, decoder=decoder)
+    progress(0.0)
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise)
     with clock.step("denoise"):
         if options.crop is not None:
             prepared = prepared.region(options.crop, options.denoise)
         restoration = restore(prepared, options.denoise, context, progress)
+    progress(1.0)
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock)
     else:

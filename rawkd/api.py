@@ -1,0 +1,140 @@
+"""The functions that `rawkd` offers to other programs. Their names and signatures are stable.
+
+They call what the command line calls; tests/snapshots/python_api.txt holds their signatures.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from rawkd.errors import CancelledError
+from rawkd.files.read import raw
+from rawkd.files.write import dng
+from rawkd.photo import RawPhoto
+from rawkd.process import SOFTWARE, ProcessOptions, process_file
+from rawkd.render.view import render_preview
+from rawkd.report import Report
+from rawkd.restore import pipeline
+from rawkd.restore.mosaic import Progress, no_progress
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import Context, Restoration
+
+Cancel = threading.Event | Callable[[], bool]
+"""Set the event, or let the function return True, to stop the work."""
+
+
+def denoise_file(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    options: ProcessOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    context: Context | None = None,
+) -> Report:
+    """Denoise one raw file, write the result, and return a report: what `rawkd denoise` does.
+
+    Parameters
+    ----------
+    output : its suffix chooses the format: .dng, .tif, .png or .jpg.
+    progress : called in the calling thread with the fraction of the pixels that are done, 0..1.
+    cancel : checked after reading, after every tile and before writing.
+    context : loaded networks, shared by several calls, also from several threads; None loads them anew.
+
+    Raises
+    ------
+    CancelledError: if `cancel` stopped the work. RawkdError: for any other expected failure.
+    Whatever is raised, also by `progress`, no partial output remains, and an existing file is unchanged.
+    """
+    report = _watched(progress, cancel)
+    report(0.0)
+    return process_file(Path(path), Path(output), options, report, context=context)
+
+
+def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPhoto:
+    """Read a raw file.
+
+    Parameters
+    ----------
+    timeout_s : time limit of decoding, seconds.
+
+    Raises
+    ------
+    InputError: if the file is missing, unreadable, damaged, or not a raw file.
+    UnsupportedRawError: if it is an intact raw file of a kind that rawkd cannot denoise.
+    """
+    return raw.read_raw(Path(path), timeout_s=timeout_s)
+
+
+def denoise(
+    photo: RawPhoto,
+    options: DenoiseOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    context: Context | None = None,
+) -> Restoration:
+    """Denoise the mosaic of a photo; `photo` itself is not changed.
+
+    Parameters
+    ----------
+    progress, cancel, context : as in `denoise_file`.
+
+    Raises
+    ------
+    CancelledError: if `cancel` stopped the work. NoiseError: if no noise parameters can be found.
+    ModelError: if no model fits or the device is missing.
+    """
+    report = _watched(progress, cancel)
+    report(0.0)
+    restoration = pipeline.denoise(photo, options, report, context=context)
+    report(1.0)
+    return restoration
+
+
+def write_dng(
+    path: str | os.PathLike[str],
+    photo: RawPhoto,
+    *,
+    preview: bool = True,
+    overwrite: bool = False,
+    strip_location: bool = False,
+    software: str = SOFTWARE,
+) -> None:
+    """Write a photo as a DNG; its pixels are stored as they are.
+
+    Parameters
+    ----------
+    preview : whether to render a preview, which file managers show. strip_location : whether to leave out GPS fields.
+    software : name and version of your program, for the Software tag.
+
+    Raises
+    ------
+    OutputError: if the file exists and `overwrite` is false, or if it cannot be written. No partial file remains.
+    """
+    dng.write_dng(
+        Path(path),
+        photo,
+        preview=render_preview(photo) if preview else None,
+        overwrite=overwrite,
+        strip_location=strip_location,
+        software=software,
+    )
+
+
+def _watched(progress: Progress | None, cancel: Cancel | None) -> Progress:
+    """Return a progress callback that raises CancelledError if `cancel` asks for it."""
+    tell = progress or no_progress
+    if cancel is None:
+        return tell
+    is_cancelled = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+
+    def check_and_tell(part: float) -> None:
+        if is_cancelled():
+            raise CancelledError("the work was cancelled; nothing was written.")
+        tell(part)
+
+    return check_and_tell
