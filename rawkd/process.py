@@ -16,7 +16,7 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
 from rawkd.photo import Rect
-from rawkd.render.demosaic import Method
+from rawkd.render.demosaic import Method, check_method
 from rawkd.render.view import render, render_preview
 from rawkd.report import Clock, Report, camera_name
 from rawkd.restore.mosaic import Progress, no_progress
@@ -79,6 +79,8 @@ def process_file(
     file_format = format_of(output)
     if file_format == "dng" and options.crop is not None:
         raise UsageError(f"{output}: rawkd cannot write a crop as DNG. Give a name that ends in .tif, .png or .jpg.")
+    if file_format != "dng":
+        check_method(options.demosaic)
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
     with clock.step("read"):
@@ -100,7 +102,7 @@ def process_file(
         output=output,
         camera=camera_name(photo.capture),
         iso=photo.capture.iso,
-        cfa=photo.pattern.value,
+        cfa=photo.pattern.name,
         width=size[0],
         height=size[1],
         noise=prepared.noise,

@@ -22,6 +22,7 @@ from rawkd.calibration.transfer_line import (
 )
 from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
+from rawkd.sensor.blind.least_squares import non_negative
 from rawkd.sensor.profile import CameraProfile
 
 LEAST_KEPT = 0.6
@@ -177,11 +178,9 @@ def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
         grid = np.geomspace(iso.min(), iso.max(), 200)
         if (np.stack([grid**2, grid, np.ones_like(grid)], axis=1) @ law >= 0).all():
             return law
-    from scipy.optimize import nnls
-
-    scale = columns.max(axis=0)[[0, 2]]
-    values, _ = nnls(columns[:, [0, 2]] / scale / sigma[:, None], read / sigma)
-    return np.array([values[0] / scale[0], 0, values[1] / scale[1]])
+    weighted = columns[:, [0, 2]] / sigma[:, None]
+    square, constant = non_negative(weighted.T @ weighted, weighted.T @ (read / sigma))
+    return np.array([square, 0, constant])
 
 
 def read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[str]:

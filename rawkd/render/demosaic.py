@@ -10,6 +10,7 @@ correction from the pixel's own colour); Menon et al. 2007 (DDFAPD) through colo
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -118,6 +119,19 @@ SITES: dict[Method, Callable[[FloatArray], FloatArray]] = {
 """Interpolation of each method: (4, h + 2*halo, w + 2*halo) planes -> (3, 4, h, w) sites."""
 
 
+def check_method(method: str) -> None:
+    """Refuse a method that does not exist or whose package is not installed.
+
+    Raises
+    ------
+    UsageError: as said.
+    """
+    if method not in SITES:
+        raise UsageError(f"demosaicing {method!r}: give one of {', '.join(METHODS)}.")
+    if method == "menon" and find_spec("colour_demosaicing") is None:
+        raise UsageError("demosaicing menon needs colour-demosaicing. Install it: pip install 'rawkd[menon]'")
+
+
 def interleave(sites: Any) -> Any:
     """Convert (..., 4, h, w) sites to (..., 2h, 2w) pixels; numpy or torch."""
     *lead, _, h, w = sites.shape
@@ -159,10 +173,9 @@ def demosaic(mosaic: Mosaic, method: Method = "malvar") -> FloatArray:
 
     Raises
     ------
-    UsageError: for another method.
+    UsageError: for another method, or if its package is not installed.
     """
-    if method not in SITES:
-        raise UsageError(f"demosaicing {method!r}: give one of {', '.join(METHODS)}.")
+    check_method(method)
     height, width = mosaic.data.shape
     added = Unification.of((height, width), mosaic.pattern)
     halo = 2 * HALO_CELLS[method]

@@ -75,7 +75,7 @@ def blend(
         )
     if strength == 0 or luma == chroma == 0:
         return noisy
-    planes = np.array(noisy.pattern.plane_of_site).reshape(2, 2)
+    planes = noisy.pattern.class_of_site
     cell_limit = np.broadcast_to(np.asarray(saturation, np.float64), (2, 2))
     of_planes = np.empty((4, 1, 1))
     of_planes[planes.ravel(), 0, 0] = cell_limit.ravel()
@@ -124,15 +124,25 @@ def _periodic(cell: DoubleArray, shape: tuple[int, ...], first_row: int, first_c
 
 def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: DoubleArray) -> FloatArray:
     """Return the luma of the residual, (rows, W), scaled back from white-balanced to each site's own units."""
-    from scipy.ndimage import correlate1d
-
     residual = _window(noisy, rows, LUMA_MARGIN_PX)
     residual -= _window(restored, rows, LUMA_MARGIN_PX)
     residual *= _periodic(1 / cell_neutral, residual.shape, rows.start - LUMA_MARGIN_PX, -LUMA_MARGIN_PX)
-    inside = slice(LUMA_MARGIN_PX, -LUMA_MARGIN_PX)
-    luma: FloatArray = correlate1d(correlate1d(residual, LUMA_TAPS, 0)[inside], LUMA_TAPS, 1)[:, inside]
+    luma = low_pass(low_pass(residual).T).T
     luma *= _periodic(cell_neutral, luma.shape, rows.start, 0)
     return luma
+
+
+def low_pass(data: FloatArray) -> FloatArray:
+    """Filter (h, w) along its columns with `LUMA_TAPS`; return the (h - 6, w) pixels that have all their neighbours.
+
+    Adds in float64, which is exact for these taps unless neighbours differ by a factor of 2^20 or more.
+    """
+    wide = data.astype(np.float64)
+    height = len(wide) - 2 * LUMA_MARGIN_PX
+    total: DoubleArray = wide[LUMA_MARGIN_PX:][:height] * LUMA_TAPS[LUMA_MARGIN_PX]
+    for at in range(LUMA_MARGIN_PX):
+        total += (wide[at:][:height] + wide[2 * LUMA_MARGIN_PX - at :][:height]) * LUMA_TAPS[at]
+    return total.astype(np.float32)
 
 
 def _kept(noisy: FloatArray, rows: slice, cell_limit: DoubleArray, cell_noise_sd: DoubleArray) -> FloatArray:

@@ -104,9 +104,11 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _load_v5(path: Path, names: tuple[str, ...]) -> NDArray[Any]:
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
+    try:
+        from scipy.io import loadmat, whosmat
+        from scipy.io.matlab import MatReadError
+    except ImportError as error:
+        raise UsageError(f"{path}: MATLAB files need scipy: pip install 'rawkd[bench]'") from error
     try:
         name = _choose(path, [entry[0] for entry in whosmat(path)], names)
         return np.asarray(loadmat(path, variable_names=[name])[name])

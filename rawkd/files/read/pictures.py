@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.errors import InputError
+from rawkd.errors import InputError, UsageError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
 
@@ -18,9 +18,13 @@ def read_picture(path: Path) -> NDArray[Any]:
 
     Raises
     ------
-    InputError: if it cannot be decoded, or is not a colour picture of 8 or 16 bits.
+    InputError: if it cannot be decoded, or is not a colour picture of 8 or 16 bits. UsageError: if imageio is missing.
     """
-    import imageio.v3 as iio
+    try:
+        import imageio.v3 as iio
+        import tifffile  # noqa: F401 -- imageio's reader of TIFF
+    except ImportError as error:
+        raise UsageError(f"{path}: to read pictures, install imageio: pip install 'rawkd[bench]'") from error
 
     plugin = "tifffile" if path.suffix.lower() in (".tif", ".tiff") else "pillow"
     try:
