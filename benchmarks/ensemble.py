@@ -27,7 +27,7 @@ from rawkd.inference.students import load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.metrics import psnr
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import pack, unpack
+from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.clean import find_pictures
 from rawkd.training.data.synthesize import add_noise, camera_at

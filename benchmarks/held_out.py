@@ -24,7 +24,7 @@ from rawkd.files.read.pictures import read_picture
 from rawkd.metrics import psnr
 from rawkd.networks import build_network
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import pack
+from rawkd.sensor.cfa import pack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.config import recipe_from_json
 from rawkd.training.data.clean import find_pictures

@@ -27,7 +27,7 @@ from held_out import clean_planes
 
 from rawkd.metrics import psnr
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import pack, unpack
+from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
 from rawkd.training.saved.trained import find_trained, load_trained

@@ -29,7 +29,7 @@ from rawkd.metrics import psnr
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
 from rawkd.restore.mosaic import restore_mosaic
 from rawkd.restore.options import DenoiseOptions
-from rawkd.sensor.bayer import pack, unpack
+from rawkd.sensor.cfa import pack, unpack
 from rawkd.training.data.synthesize import add_noise, camera_at
 
 FLOOR = -512 / 15871

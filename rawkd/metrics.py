@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rawkd.errors import InputError, UsageError
 from rawkd.photo import DoubleArray, Mosaic
-from rawkd.sensor.bayer import Unification
+from rawkd.sensor.cfa import Unification
 
 Floats = NDArray[np.floating[Any]]
 Window = Literal["gaussian", "uniform"]

@@ -11,7 +11,7 @@ from rawkd.sensor.noise import NoiseModel
 def mosaic_of(rgb: np.ndarray, pattern: CFAPattern) -> Mosaic:
     """Samples of a (H, W, 3) picture."""
     data = np.empty(rgb.shape[:2], np.float32)
-    for site, colour in enumerate(pattern.value):
+    for site, colour in enumerate(pattern.colours):
         row, column = divmod(site, 2)
         data[row::2, column::2] = rgb[row::2, column::2, "RGB".index(colour)]
     return Mosaic(data, pattern)

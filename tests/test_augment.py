@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry, pack, unpack
+from rawkd.sensor.cfa import SYMMETRIES, Symmetry, pack, unpack
 from rawkd.training.data.augment import EXPOSURE_STOPS, random_exposure, random_symmetry, turn_picture, turn_planes
 
 ALL = SYMMETRIES[8]
@@ -21,7 +21,7 @@ def mosaicked(picture: np.ndarray) -> np.ndarray:
     return mosaic
 
 
-def cropped(symmetry: BayerSymmetry, picture: np.ndarray) -> np.ndarray:
+def cropped(symmetry: Symmetry, picture: np.ndarray) -> np.ndarray:
     """The turned picture without the rows and columns that a turned mosaic loses."""
     rows = slice(1, -1) if symmetry.flip_rows else slice(None)
     columns = slice(1, -1) if symmetry.flip_columns else slice(None)
@@ -30,7 +30,7 @@ def cropped(symmetry: BayerSymmetry, picture: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("symmetry", ALL)
 @given(height=st.integers(2, 7), width=st.integers(2, 7))
-def test_turned_planes_are_the_mosaic_of_the_turned_picture(symmetry: BayerSymmetry, height: int, width: int) -> None:
+def test_turned_planes_are_the_mosaic_of_the_turned_picture(symmetry: Symmetry, height: int, width: int) -> None:
     picture = np.random.default_rng(0).random((2 * height, 2 * width, 3), np.float32)
     turned = turn_planes(pack(mosaicked(picture)), symmetry)
     np.testing.assert_array_equal(unpack(turned), mosaicked(cropped(symmetry, picture)))
@@ -38,7 +38,7 @@ def test_turned_planes_are_the_mosaic_of_the_turned_picture(symmetry: BayerSymme
 
 def test_flipping_packed_planes_would_be_wrong() -> None:
     picture = np.random.default_rng(0).random((8, 8, 3), np.float32)
-    flip = BayerSymmetry(flip_rows=True)
+    flip = Symmetry(flip_rows=True)
     wrong = pack(mosaicked(picture))[:, ::-1]
     right = turn_planes(pack(mosaicked(picture)), flip)
     assert not np.array_equal(wrong[:, : right.shape[1]], right)

@@ -23,7 +23,7 @@ from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.pictures import restore_picture, turned, turned_back, values_of
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.students import load_family
-from rawkd.sensor.bayer import SYMMETRIES
+from rawkd.sensor.cfa import SYMMETRIES
 
 pytest.importorskip("skimage", reason="needs the extra: rawkd[bench]")
 

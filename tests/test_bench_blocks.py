@@ -74,7 +74,7 @@ def test_identity_on_siddplus(tmp_path: Path, save: Any, cell: bool) -> None:
     benchmark = SIDD(*paths, plus=True, scenes=scenes_file(tmp_path, "a BGGR", "b RGGB"))
     records = identity_records(benchmark)
     assert [r.values["psnr_db"] for r in records] == pytest.approx(list(map(plain_psnr, noisy, clean)), abs=1e-6)
-    assert [case.noisy.pattern.value for case in benchmark.cases()][31:33] == ["BGGR", "RGGB"]
+    assert [case.noisy.pattern.colours for case in benchmark.cases()][31:33] == ["BGGR", "RGGB"]
 
 
 def test_the_known_phases() -> None:
@@ -149,7 +149,7 @@ def test_dnd_submission(tmp_path: Path, numbers: list[list[int]], pattern: str) 
     data = make_dnd(tmp_path / "set", numbers)
     benchmark = DND(tmp_path / "set", tmp_path / "out")
     cases = list(benchmark.cases())
-    assert {case.noisy.pattern.value for case in cases} == {pattern}
+    assert {case.noisy.pattern.colours for case in cases} == {pattern}
     assert [case.name for case in cases] == ["0001_01", "0001_02", "0002_01", "0002_02"]
     assert [case.noise.green_gain for case in cases] == pytest.approx([GAIN, GAIN, 2 * GAIN, 2 * GAIN])
     assert np.array_equal(cases[1].noisy.data, data[0, 32:64, :64])

@@ -20,7 +20,7 @@ from rawkd.evaluation.datasets.pairs import Pairs, find_pairs
 from rawkd.evaluation.datasets.photos import NoiseChoice
 from rawkd.evaluation.datasets.pmrid import PMRID, edge_aware, noise_at
 from rawkd.evaluation.datasets.sid_eld import ExposurePairs, find_eld, find_sid
-from rawkd.photo import CFAPattern
+from rawkd.photo import BAYER_PHASES, CFAPattern
 
 GIVEN = NoiseChoice(given=(GAIN, READ_VARIANCE))
 
@@ -45,12 +45,12 @@ def test_pmrid_by_its_own_steps(tmp_path: Path) -> None:
     assert noise_at(1600).green_read_variance == pytest.approx(3.2397e-6, rel=1e-4)
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 def test_edge_aware_is_opencvs(pattern: CFAPattern) -> None:
     cv2 = pytest.importorskip("cv2", reason="needs OpenCV")
     theirs = {"RGGB": "BG", "BGGR": "RG", "GRBG": "GB", "GBRG": "GR"}  # OpenCV names the second row and column
     codes = np.random.default_rng(2).integers(0, 65536, (22, 30)).astype(np.uint16)
-    expected = cv2.cvtColor(codes, getattr(cv2, f"COLOR_BAYER_{theirs[pattern.value]}2RGB_EA"))
+    expected = cv2.cvtColor(codes, getattr(cv2, f"COLOR_BAYER_{theirs[pattern.colours]}2RGB_EA"))
     assert np.array_equal(edge_aware(codes.astype(np.int32), pattern), expected)
 
 

@@ -26,7 +26,7 @@ from rawkd.evaluation.methods import Noisy, method_named
 from rawkd.evaluation.report import summarise
 from rawkd.evaluation.scoring import run
 from rawkd.files.read.raw import read_raw
-from rawkd.photo import CFAPattern
+from rawkd.photo import BAYER_PHASES, CFAPattern
 from rawkd.restore.options import DenoiseOptions
 
 
@@ -124,14 +124,14 @@ def test_a_raw_file_as_clean_picture_keeps_its_colours(tmp_path: Path) -> None:
     """Each plane of the synthetic raw has the mean of the same colour in the file, whatever the two phases."""
     folder = tmp_path / "clean"
     colours = np.array([0.1, 0.3, 0.3, 0.6])
-    for pattern in CFAPattern:
+    for pattern in BAYER_PHASES:
         signal = np.zeros((200, 200))
-        for site, plane in enumerate(pattern.plane_of_site):
+        for site, plane in enumerate(pattern.class_of_site.ravel()):
             signal[site // 2 :: 2, site % 2 :: 2] = colours[plane]
         save_raw(folder / f"{pattern}.dng", raw_photo(signal, pattern))
     for case in Synthetic(folder, SyntheticOptions(gains=(1e-4,)), NoiseChoice(given=(1e-4, 1e-8))).cases():
         assert case.reference is not None
-        for site, plane in enumerate(case.reference.pattern.plane_of_site):
+        for site, plane in enumerate(case.reference.pattern.class_of_site.ravel()):
             samples = case.reference.data[site // 2 :: 2, site % 2 :: 2]
             assert samples == pytest.approx(np.full(samples.shape, colours[plane]), abs=1e-4)  # a step of 14 bits
 

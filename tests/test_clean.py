@@ -17,7 +17,7 @@ from small_photos import noisy_photo
 from rawkd.errors import InputError
 from rawkd.files.read.pictures import read_picture
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import CFAPattern, Mosaic
+from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
 from rawkd.training.data.clean import bin_mosaic, find_pictures
 from rawkd.training.data.clean_crops import picture_crop
 
@@ -109,7 +109,7 @@ def test_memory_is_shared_by_both_sets(tmp_path: Path) -> None:
     assert (len(training._decoded), len(held_out._decoded)) == (11, 1)
 
 
-@pytest.mark.parametrize("pattern", CFAPattern)
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 @given(height=st.integers(6, 17), width=st.integers(6, 17))
 def test_binning_averages_four_samples_of_one_colour(pattern: CFAPattern, height: int, width: int) -> None:
     data = np.random.default_rng(0).random((height, width), np.float32)
@@ -118,7 +118,7 @@ def test_binning_averages_four_samples_of_one_colour(pattern: CFAPattern, height
     assert planes.shape == (4, (height - top) // 4, (width - left) // 4)
     for plane in range(4):
         row, column = divmod(plane, 2)
-        assert pattern.plane_of_site[2 * ((top + row) % 2) + (left + column) % 2] == plane
+        assert pattern.class_of_site.ravel()[2 * ((top + row) % 2) + (left + column) % 2] == plane
         samples = data[top + row :: 2, left + column :: 2]
         for i, j in np.ndindex(planes.shape[1:]):
             assert planes[plane, i, j] == pytest.approx(samples[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean(), rel=1e-5)

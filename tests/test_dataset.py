@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from rawkd.inference.tiling import denoise_tiled  # noqa: E402
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect  # noqa: E402
-from rawkd.sensor.bayer import unify_bayer, unpack  # noqa: E402
+from rawkd.sensor.cfa import unify, unpack  # noqa: E402
 from rawkd.sensor.ksigma import KSigma  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data import dataset  # noqa: E402
@@ -204,7 +204,7 @@ def test_training_sees_what_inference_sees(pictures: CleanSet, monkeypatch: pyte
 
     photo = photo_of(unpack(signals[0]), camera, cut)
     assert photo.pattern == (CFAPattern.BGGR if cut else CFAPattern.RGGB)
-    unified, _ = unify_bayer(photo.mosaic)
+    unified, _ = unify(photo.mosaic)
     engine, card = Recorder(), make_card("whole", 1e-5, 1e-2, stride=2, halo=0, tile=32)
     denoise_tiled(engine, unified, KSigma.between(camera.noise_model(), recipe.anchor(2)), card)
     (seen,) = engine.seen

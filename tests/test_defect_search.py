@@ -11,7 +11,7 @@ from PIL import Image
 from small_photos import GAIN, READ_VARIANCE
 
 from rawkd.files.read.raw import read_raw
-from rawkd.photo import CFAPattern, Mosaic
+from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import prepare
 from rawkd.sensor.defect_search import BORDER_PX, LEAST_SIGMAS, find_defects
@@ -89,7 +89,7 @@ def test_clean_pictures_have_less_than_one_in_a_million(data: Path, gain: float)
     noise = NoiseModel(np.array(gain), np.array(gain / 1000), "given")
     found = samples = 0
     for number, path in enumerate(sorted((data / "testsets" / "Kodak24").glob("*.png"))):
-        pattern = list(CFAPattern)[number % 4]
+        pattern = BAYER_PHASES[number % 4]
         with Image.open(path) as picture:
             rgb = (np.asarray(picture.convert("RGB"), np.float32) / 255) ** 2.2 * COLOURS
         mosaic = mosaic_of(rgb, pattern)

@@ -21,7 +21,7 @@ from rawkd.errors import MemoryLimitError, ModelError, UsageError  # noqa: E402
 from rawkd.inference.card import ModelCard, NoiseSubrange  # noqa: E402
 from rawkd.inference.self_ensemble import self_ensemble  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.sensor.bayer import SYMMETRIES, pack, unpack  # noqa: E402
+from rawkd.sensor.cfa import SYMMETRIES, pack, unpack  # noqa: E402
 from rawkd.sensor.ksigma import KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
 from rawkd.training import recipes  # noqa: E402

@@ -22,7 +22,7 @@ from rawkd.errors import OutputError
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
 from rawkd.files.write.dng import tile_shape, write_dng
-from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
+from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
 
 MATRIX = np.array([[0.7034, -0.0804, -0.1014], [-0.442, 1.2564, 0.2058], [-0.0851, 0.1994, 0.5758]])
 SOFTWARE = "rawkd test"
@@ -58,7 +58,7 @@ def photo_of(
         frame=frame,
         active_area=area,
         default_crop=Rect(0, 0, area.height, area.width),
-        pattern=CFAPattern(pattern),
+        pattern=CFAPattern(str(pattern)),
         levels=levels or Levels(np.full((2, 2), 512.0), 16383, 16383, 14),
         color=ColorCalibration(MATRIX, np.array([0.5, 1, 0.625]), 0.35),
         capture=CAPTURE,
@@ -84,7 +84,7 @@ def raw_ifd(path: Path) -> Ifd:
     return main.sub[0] if main.sub else main
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 @pytest.mark.parametrize(
     ("shape", "area"),
     [
@@ -101,7 +101,7 @@ def test_libraw_reads_every_sample(tmp_path: Path, pattern: str, shape: tuple[in
         assert np.array_equal(raw.raw_image, photo.frame)
         site = np.array([[raw.raw_color(area.top + r, area.left + c) for c in (0, 1)] for r in (0, 1)])
         visible = "".join(raw.color_desc.decode()[c] for c in site.ravel())
-    assert visible == pattern
+    assert visible == str(pattern)
 
 
 @pytest.mark.parametrize("width", [95, 96, 97, 111, 112, 113, 128, 160, 512, 1024, 1025, 1536])

@@ -14,7 +14,7 @@ from small_photos import noisy_photo
 from rawkd.errors import UnsupportedRawError
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
+from rawkd.photo import BAYER_PHASES, CFAPattern, Levels, RawPhoto, Rect
 from rawkd.sensor.dual_iso import dual_iso_ratio, refuse_dual_iso
 
 LEVELS = Levels(np.array([[512.0]]), 16383, 16383, 14)
@@ -51,7 +51,7 @@ def test_two_gains_in_turn_are_found(first: int, ratio: float) -> None:
         assert found == pytest.approx(ratio, rel=0.2)
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 def test_of_every_phase(pattern: CFAPattern) -> None:
     assert dual_iso_ratio(photo_of(dual(leaves(SIDE, brightness=0.15), 4), pattern)) == pytest.approx(4, rel=0.2)
 

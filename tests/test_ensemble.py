@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from rawkd.errors import UsageError
 from rawkd.inference.self_ensemble import self_ensemble
-from rawkd.photo import CFAPattern, FloatArray, Mosaic
-from rawkd.sensor.bayer import SYMMETRIES, pack, unify_bayer, unpack
+from rawkd.photo import BAYER_PHASES, CFAPattern, FloatArray, Mosaic
+from rawkd.sensor.cfa import SYMMETRIES, pack, unify, unpack
 
 SIZES = st.integers(1, 23)
 
@@ -20,11 +20,11 @@ def random_mosaic(height: int, width: int, seed: int = 0) -> FloatArray:
 
 
 @pytest.mark.parametrize("members", SYMMETRIES)
-@given(height=SIZES, width=SIZES, pattern=st.sampled_from(CFAPattern))
+@given(height=SIZES, width=SIZES, pattern=st.sampled_from(BAYER_PHASES))
 @settings(max_examples=30)
 def test_identity_gives_the_mosaic_back(members: int, height: int, width: int, pattern: CFAPattern) -> None:
     mosaic = Mosaic(random_mosaic(height, width), pattern)
-    unified, unification = unify_bayer(mosaic)
+    unified, unification = unify(mosaic)
     mean = self_ensemble(lambda view: view, unified, members)
     np.testing.assert_array_equal(unification.undo(mean), mosaic.data)
 

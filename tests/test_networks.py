@@ -29,7 +29,7 @@ from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
 from rawkd.networks.haar import ConvIWT, DWTConv, dwt, iwt  # noqa: E402
 from rawkd.networks.unet import UPIUNet, UPIUNetConfig  # noqa: E402
 from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig  # noqa: E402
-from rawkd.sensor.bayer import pack, unpack  # noqa: E402
+from rawkd.sensor.cfa import pack, unpack  # noqa: E402
 from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
 from rawkd.training.recipes import FAST, RECIPES  # noqa: E402

@@ -16,7 +16,7 @@ from rawkd.inference.selftest import golden_input
 from rawkd.inference.students import load_cards
 from rawkd.inference.weights import NETWORK, load_weights, shard_names
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import pack
+from rawkd.sensor.cfa import pack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.leaves import dead_leaves
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at

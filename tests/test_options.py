@@ -15,7 +15,7 @@ from rawkd.cli.option_groups import SECTIONS
 from rawkd.cli.options import ENSEMBLES, METHODS, NOISE_SOURCES
 from rawkd.inference.engines import DEVICES
 from rawkd.render.demosaic import Method
-from rawkd.sensor.bayer import SYMMETRIES
+from rawkd.sensor.cfa import SYMMETRIES
 from rawkd.sensor.choose_noise import SOURCES
 from rawkd.sensor.defects import DEFECTS
 

@@ -21,7 +21,7 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.engine import Engine
 from rawkd.inference.tiling import denoise_tiled
-from rawkd.photo import Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
+from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
 from rawkd.photo.region import sensor_rect
 from rawkd.process import ProcessOptions, process_file, profile_left
 from rawkd.render.view import orient, render
@@ -62,7 +62,7 @@ def rms_error(photo: RawPhoto) -> float:
     return float(np.sqrt(np.mean(np.square(error[8:-8, 8:-8], dtype=np.float64))))
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 @pytest.mark.parametrize("ensemble", [1, 8])
 def test_the_blur_denoises_every_phase(pattern: CFAPattern, ensemble: int, blurring: Path) -> None:
     """Two binomial blurs leave (sum of squared weights) = (70/256)^2 of the variance; the waves lose next to nothing.
@@ -86,7 +86,7 @@ def test_a_network_that_keeps_everything_denoises_nothing(keeping: Path) -> None
     assert rms_error(result.photo) == pytest.approx(rms_error(photo), rel=1e-3)
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 @pytest.mark.parametrize("ensemble", [1, 2, 4, 8])
 def test_the_identity_gives_every_integer_back(pattern: CFAPattern, ensemble: int, keeping: Path) -> None:
     photo = noisy_photo(47, 62, pattern=pattern)
@@ -182,8 +182,8 @@ def test_a_cut_keeps_colour_and_level_of_every_sample(top: int, left: int, heigh
     rect = Rect(top, left, height, width)
     part = photo.cut(rect)
     np.testing.assert_array_equal(part.mosaic.data, photo.mosaic.data[rect.slices])
-    sites = np.array(photo.pattern.plane_of_site).reshape(2, 2)
-    assert part.pattern.plane_of_site[0] == sites[top % 2, left % 2]
+    sites = photo.pattern.class_of_site
+    assert part.pattern.class_of_site[0, 0] == sites[top % 2, left % 2]
 
 
 def test_a_cut_stays_inside() -> None:

@@ -14,7 +14,7 @@ from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import libraw_levels, read_raw
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.tags import Ifd
-from rawkd.photo import CFAPattern, RawPhoto, Rect, Tag
+from rawkd.photo import BAYER_PHASES, CFAPattern, RawPhoto, Rect, Tag
 
 REAL = {
     "blackmagic-pocket-gbrg.dng": ("GBRG", (1112, 1952), 256, 51080),
@@ -52,14 +52,14 @@ def mosaic_of_planes(pattern: str, values: dict[str, int], height: int, width: i
     return (frame + np.random.default_rng(1).integers(-5, 6, frame.shape)).astype(np.uint16)
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 def test_every_phase_is_read_at_the_origin(read, pattern: CFAPattern) -> None:
-    frame = mosaic_of_planes(pattern.value, {"R": 2000, "G": 4000, "B": 8000}, 100, 120)
-    photo = read(frame, pattern=pattern.value)
-    assert photo.pattern == pattern
+    frame = mosaic_of_planes(pattern.colours, {"R": 2000, "G": 4000, "B": 8000}, 100, 120)
+    photo = read(frame, pattern=pattern.colours)
+    assert photo.pattern.name == str(pattern)
     assert photo.is_dng
     np.testing.assert_array_equal(photo.frame, frame)
-    red = pattern.value.index("R")
+    red = pattern.colours.index("R")
     assert photo.mosaic.data[red // 2 :: 2, red % 2 :: 2].mean() == pytest.approx(
         (2000 - 512) / (16383 - 512), abs=1e-4
     )
@@ -70,7 +70,7 @@ def test_an_odd_active_area_stays_where_the_tag_puts_it(read) -> None:
     photo = read(frame, pattern="GRBG", tags={50829: (LONG, (1, 1, 299, 399))})
     assert photo.active_area == Rect(1, 1, 298, 398)
     assert photo.default_crop == Rect(0, 0, 298, 398)
-    assert photo.pattern == "GRBG"
+    assert photo.pattern.name == "GRBG"
     np.testing.assert_array_equal(photo.frame, frame)
 
 
@@ -97,10 +97,10 @@ def test_black_levels_of_4x4_sites_keep_their_places(read) -> None:
     np.testing.assert_array_equal(photo.levels.black_map(6, 6)[4:, 4:], black.reshape(4, 4)[:2, :2])
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 def test_black_levels_of_2x2_sites_are_in_order_of_sites(read, pattern: CFAPattern) -> None:
     photo = read(
-        flat_frame(64, 64), pattern=pattern.value, tags={50713: (SHORT, (2, 2)), 50714: (SHORT, (10, 20, 30, 40))}
+        flat_frame(64, 64), pattern=pattern.colours, tags={50713: (SHORT, (2, 2)), 50714: (SHORT, (10, 20, 30, 40))}
     )
     np.testing.assert_array_equal(photo.levels.black_dn, [[10, 20], [30, 40]])
 
@@ -286,7 +286,7 @@ def test_compressions_that_no_decoder_has_are_refused_by_name(tmp_path: Path, co
 def test_real_files(data: Path, decoder: Decoder, name: str) -> None:
     pattern, shape, black, white = REAL[name]
     photo = read_raw(data / "raw" / name, decoder=decoder)
-    assert photo.pattern == pattern
+    assert photo.pattern.name == str(pattern)
     assert photo.mosaic.data.shape == shape
     assert float(photo.levels.black_dn.mean()) == black
     assert photo.levels.white_dn == white
@@ -327,11 +327,11 @@ def test_a_missing_matrix_and_white_balance_are_stated(data: Path, decoder: Deco
     np.testing.assert_allclose(photo.color.as_shot_neutral, 1, atol=1e-3)
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 def test_blacks_in_order_of_colour_return_to_their_sites(tmp_path: Path, decoder: Decoder, pattern: CFAPattern) -> None:
     """LibRaw gives blacks as R, G, B, G2: for other formats than DNG they are all that there is."""
     tags = {50713: (SHORT, (2, 2)), 50714: (SHORT, (10, 20, 30, 40))}
-    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64), pattern=pattern.value, tags=tags)
+    path = write_dng(tmp_path / "made.dng", flat_frame(64, 64), pattern=pattern.colours, tags=tags)
     levels = libraw_levels(decoder.decode(path, 30))
     np.testing.assert_array_equal(levels.black_dn, [[10, 20], [30, 40]])
 

@@ -23,7 +23,7 @@ from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK, load_weights
 from rawkd.photo import FloatArray
 from rawkd.restore.local_mean import keep_local_mean
-from rawkd.sensor.bayer import unpack
+from rawkd.sensor.cfa import unpack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.leaves import dead_leaves
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
@@ -69,7 +69,7 @@ def restored_by(card: ModelCard, noisy: FloatArray, camera: Camera, num: int = 1
 
 def noisy_mosaic(clean: FloatArray, camera: Camera, seed: int) -> FloatArray:
     """(H, W) RGGB with a camera's noise."""
-    from rawkd.sensor.bayer import pack
+    from rawkd.sensor.cfa import pack
 
     return unpack(add_noise(pack(clean), camera, np.random.default_rng(seed)))
 

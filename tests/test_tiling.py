@@ -19,8 +19,8 @@ from rawkd.inference.halo import THRESHOLD, measure_halo
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import ANCHOR, golden_input
 from rawkd.inference.tiling import TileAxis, TileGrid, denoise_tiled
-from rawkd.photo import CFAPattern, FloatArray, Mosaic
-from rawkd.sensor.bayer import pack, unify_bayer, unpack
+from rawkd.photo import BAYER_PHASES, CFAPattern, FloatArray, Mosaic
+from rawkd.sensor.cfa import pack, unify, unpack
 from rawkd.sensor.ksigma import KSigma
 
 UNCHANGED = KSigma(np.ones(4), np.zeros(4))
@@ -107,13 +107,15 @@ def test_impossible_axes_are_refused(wrong: dict[str, int]) -> None:
         replace(TileAxis(100, 32, 16, 16), **wrong)
 
 
-@given(st.integers(1, 45), st.integers(1, 45), st.sampled_from(CFAPattern), st.sampled_from([(2, 2), (8, 3), (16, 0)]))
+@given(
+    st.integers(1, 45), st.integers(1, 45), st.sampled_from(BAYER_PHASES), st.sampled_from([(2, 2), (8, 3), (16, 0)])
+)
 @settings(max_examples=60, deadline=None)
 def test_identity_gives_every_picture_back(height: int, width: int, pattern: CFAPattern, size: tuple[int, int]) -> None:
     """Sizes, odd ones and 1x1 included, in all phases: bit for bit."""
     stride, halo = size
     mosaic = Mosaic(random_mosaic(height, width), pattern)
-    unified, unification = unify_bayer(mosaic)
+    unified, unification = unify(mosaic)
     card = tiny_card(stride=stride, halo=halo, tile=max(2 * stride, 16))
     engine = Fake()
     restored = denoise_tiled(engine, unified, UNCHANGED, card)

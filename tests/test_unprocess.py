@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rawkd.errors import InputError
 from rawkd.render.color import camera_from_rgb, tone
 from rawkd.render.isp import process
-from rawkd.sensor.bayer import pack
+from rawkd.sensor.cfa import pack
 from rawkd.training.data.unprocess import (
     CAMERA_FROM_XYZ,
     Look,

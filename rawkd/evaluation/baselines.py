@@ -16,7 +16,7 @@ import numpy as np
 from rawkd.errors import UsageError
 from rawkd.evaluation.datasets.case import Case
 from rawkd.photo import DoubleArray, Mosaic
-from rawkd.sensor.bayer import pack, unify_bayer, unpack
+from rawkd.sensor.cfa import pack, unify, unpack
 
 
 def stabilise(signal: DoubleArray, gain: float, read_variance: float) -> DoubleArray:
@@ -91,7 +91,7 @@ class Baseline:
 
     def restore(self, case: Case) -> Mosaic:
         """Stabilise, denoise, invert, plane by plane."""
-        unified, unification = unify_bayer(case.noisy)
+        unified, unification = unify(case.noisy)
         planes = pack(unified).astype(np.float64)
         for plane, gain, read in zip(planes, case.noise.gain, case.noise.read_variance, strict=True):
             plane[...] = unstabilise(

@@ -114,7 +114,7 @@ def _score(benchmark: Benchmark, method: Method, case: Case, results: Results, w
 
 def _check(method: Method, case: Case, restored: Mosaic) -> None:
     """Refuse a result that cannot be scored."""
-    found, expected = (f"a {one.pattern.value} mosaic of {one.data.shape}" for one in (restored, case.noisy))
+    found, expected = (f"a {one.pattern.name} mosaic of {one.data.shape}" for one in (restored, case.noisy))
     if found != expected:
         raise ModelError(f"{case.name}: {method.name} returned {found}, expected {expected}. Export the model again.")
     if not np.isfinite(restored.data).all():

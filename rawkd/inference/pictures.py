@@ -14,7 +14,7 @@ from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.photo import FloatArray
 from rawkd.render.color import LUMA
-from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry
+from rawkd.sensor.cfa import SYMMETRIES, Symmetry
 from rawkd.sensor.ksigma import Anchor
 
 WHITE = 255.0
@@ -41,13 +41,13 @@ def values_of(picture: NDArray[Any], channels: int) -> FloatArray:
     return np.ascontiguousarray(values / white)
 
 
-def turned(picture: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
+def turned(picture: FloatArray, symmetry: Symmetry) -> FloatArray:
     """Return an (..., h, w) picture transposed and then flipped (one of eight symmetries), without padding."""
     out = picture.swapaxes(-2, -1) if symmetry.transpose else picture
     return out[..., :: -1 if symmetry.flip_rows else 1, :: -1 if symmetry.flip_columns else 1]
 
 
-def turned_back(picture: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
+def turned_back(picture: FloatArray, symmetry: Symmetry) -> FloatArray:
     """Return the picture before `turned`: its inverse."""
     out = picture[..., :: -1 if symmetry.flip_rows else 1, :: -1 if symmetry.flip_columns else 1]
     return out.swapaxes(-2, -1) if symmetry.transpose else out

@@ -12,7 +12,7 @@ import numpy as np
 
 from rawkd.errors import UsageError
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import SYMMETRIES
+from rawkd.sensor.cfa import SYMMETRIES
 
 ROWS = 512
 

@@ -22,7 +22,7 @@ from rawkd.errors import InputError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import pack, unpack
+from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
 
 

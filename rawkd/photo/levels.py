@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
-from rawkd.photo.mosaic import CFAPattern, DoubleArray, FloatArray, FrameArray, Rect
+from rawkd.photo.cfa import CFAPattern
+from rawkd.photo.mosaic import DoubleArray, FloatArray, FrameArray, Rect
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,11 @@ class Levels:
     saturation_dn : lowest DN at which any colour clips; at most white.
     bits : bits of the stored integers, 1..16.
     row_delta_dn, column_delta_dn : (H,) and (W,), added to the pattern (BlackLevelDeltaV, BlackLevelDeltaH), or None.
-    site_saturation_dn : (2, 2) float64, DN at which each site of the CFA cell clips, where colours differ; None where
-        all clip at `saturation_dn`.
+    site_saturation_dn : (side, side) float64, DN at which each site of the CFA cell clips, where colours differ; None
+        where all clip at `saturation_dn`.
     mean_black_dn : mean black level of all pixels, deltas included; NaN computes it. A part cut out of a photo keeps
         the value of the whole photo, so that its signal does not change.
+    cell_side : side of the CFA's cell in pixels (`CFAPattern.side`).
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Levels:
     column_delta_dn: DoubleArray | None = None
     site_saturation_dn: DoubleArray | None = None
     mean_black_dn: float = math.nan
+    cell_side: int = 2
 
     def __post_init__(self) -> None:
         if self.black_dn.ndim != 2 or not np.isfinite(self.black_dn).all():
@@ -81,18 +84,19 @@ class Levels:
 
     @property
     def effective_black_dn(self) -> DoubleArray:
-        """(2, 2) mean black level of each site of the CFA cell, including the deltas of its rows and columns."""
+        """(side, side) mean black level of each site of the CFA cell, including the deltas of its rows and columns."""
         return self._black_of_cell(np.mean)
 
     def _black_of_cell(self, of_all: Callable[[DoubleArray], float]) -> DoubleArray:
-        """Return the (2, 2) black of each CFA site: pattern, row deltas and column deltas, each reduced by `of_all`."""
-        rh, rw = self.black_dn.shape
-        pattern = np.tile(self.black_dn, (1 + rh % 2, 1 + rw % 2))
-        black = np.array([[of_all(pattern[row::2, column::2]) for column in (0, 1)] for row in (0, 1)], np.float64)
-        for delta, shape in ((self.row_delta_dn, (2, 1)), (self.column_delta_dn, (1, 2))):
+        """Return the (side, side) black of each CFA site: pattern and deltas, each reduced by `of_all`."""
+        side, (rh, rw) = self.cell_side, self.black_dn.shape
+        pattern = np.tile(self.black_dn, (math.lcm(rh, side) // rh, math.lcm(rw, side) // rw))
+        sites = range(side)
+        black = np.array([[of_all(pattern[row::side, column::side]) for column in sites] for row in sites], np.float64)
+        for delta, shape in ((self.row_delta_dn, (side, 1)), (self.column_delta_dn, (1, side))):
             if delta is not None:
                 black = black + np.reshape(
-                    [of_all(delta[parity::2] if len(delta) > 1 else delta) for parity in (0, 1)], shape
+                    [of_all(delta[site::side] if len(delta) > site else delta) for site in sites], shape
                 )
         return black
 
@@ -142,14 +146,19 @@ class Levels:
 
     @property
     def site_saturation(self) -> DoubleArray:
-        """(2, 2) lowest signal at which each site of the CFA cell clips, which is at the site's highest black level."""
+        """(side, side) lowest signal at which each site of the CFA cell clips: at the site's highest black level."""
         clip_dn = self.saturation_dn if self.site_saturation_dn is None else self.site_saturation_dn
         return np.asarray((clip_dn - self._black_of_cell(np.max)) / self.range_dn)
 
     def plane_saturation(self, pattern: CFAPattern) -> DoubleArray:
-        """Return the (4,) lowest clipping signal of planes R, Gr, Gb, B; `pattern` is the phase at the origin."""
-        saturation = np.empty(4)
-        saturation[list(pattern.plane_of_site)] = self.site_saturation.ravel()
+        """Return the (classes,) lowest clipping signal of each class (R, Gr, Gb, B of Bayer).
+
+        Parameters
+        ----------
+        pattern : phase at the origin.
+        """
+        saturation = np.full(len(pattern.classes), np.inf)
+        np.minimum.at(saturation, pattern.class_of_site.ravel(), self.site_saturation.ravel())
         return saturation
 
     def cut(self, rect: Rect) -> Levels:
@@ -177,4 +186,5 @@ class Levels:
             column_delta_dn=None if self.column_delta_dn is None else self.column_delta_dn * factor,
             site_saturation_dn=None if self.site_saturation_dn is None else self.site_saturation_dn * factor,
             mean_black_dn=self.mean_black_dn * factor,
+            cell_side=self.cell_side,
         )

@@ -1,50 +1,25 @@
-"""Types of a Bayer mosaic: CFA pattern, rectangle, signal.
+"""Types of a mosaic: rectangle and signal.
 
 Pixels are *signal* = (DN - black) / (white - black), float32 and unclipped: shadows can be negative. ``H, W`` count
-mosaic pixels and ``h, w`` packed pixels; planes are always ordered R, Gr, Gb, B. Names that end in ``_dn`` are in raw
-units of the file (DN).
+mosaic pixels and ``h, w`` packed pixels; planes are the sites of the canonical cell, row by row (R, Gr, Gb, B of
+Bayer). Names that end in ``_dn`` are in raw units of the file (DN).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
+from rawkd.photo.cfa import CFAPattern
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
 FrameArray = NDArray[np.uint16]
 PixelArray = NDArray[np.int64]
 """(n, 2) rows and columns."""
-
-
-class CFAPattern(StrEnum):
-    """Colours of the 2x2 Bayer cell at the origin of the active area, row by row."""
-
-    RGGB = "RGGB"
-    BGGR = "BGGR"
-    GRBG = "GRBG"
-    GBRG = "GBRG"
-
-    def shifted(self, rows: int, columns: int) -> CFAPattern:
-        """Return the pattern after the origin moves by `rows` and `columns` pixels."""
-        return CFAPattern("".join(self[2 * ((r + rows) % 2) + (c + columns) % 2] for r in (0, 1) for c in (0, 1)))
-
-    @property
-    def plane_of_site(self) -> tuple[int, int, int, int]:
-        """Plane index (R, Gr, Gb, B = 0..3) of the sites (0,0), (0,1), (1,0), (1,1).
-
-        Gr is the green that shares its row with red.
-        """
-        red_row = self.index("R") // 2
-        planes = {"R": 0, "B": 3}
-        return tuple(  # type: ignore[return-value]
-            planes.get(colour, 1 if site // 2 == red_row else 2) for site, colour in enumerate(self.value)
-        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +49,7 @@ class Rect:
 
 @dataclass(frozen=True, eq=False)
 class Mosaic:
-    """Signal of one Bayer mosaic.
+    """Signal of one mosaic.
 
     Attributes
     ----------

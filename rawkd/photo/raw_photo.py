@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rawkd.errors import InputError
+from rawkd.photo.cfa import CFAPattern
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
-from rawkd.photo.mosaic import CFAPattern, DoubleArray, FrameArray, Mosaic, PixelArray, Rect
+from rawkd.photo.mosaic import DoubleArray, FrameArray, Mosaic, PixelArray, Rect
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ class RawPhoto:
             raise InputError(f"the default crop {self.default_crop} extends beyond the active area {self.active_area}")
         if self.orientation not in range(1, 9):
             raise InputError(f"the orientation {self.orientation} is not in the range 1 to 8")
+        if self.levels.cell_side != self.pattern.side:
+            raise InputError(f"levels of a {self.levels.cell_side}-pixel cell do not fit the {self.pattern} pattern")
 
     @property
     def mosaic(self) -> Mosaic:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rawkd.errors import UsageError
 from rawkd.photo import FloatArray, Mosaic, Rect
 from rawkd.render.color import array_module
-from rawkd.sensor.bayer import Unification, pack, unpack
+from rawkd.sensor.cfa import Unification, pack, unpack
 
 Method = Literal["bilinear", "malvar", "menon"]
 METHODS: tuple[Method, ...] = get_args(Method)

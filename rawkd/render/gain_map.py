@@ -29,7 +29,7 @@ def _multiply(gains: FloatArray, one: GainMap, pattern: CFAPattern, top: int, le
         return
     of_map = _bilinear(one, rows, columns)
     if one.colour is not None:
-        colours = np.array(list(pattern.value)).reshape(2, 2)
+        colours = np.array(list(pattern.colours)).reshape(2, 2)
         of_map = np.where(colours[np.ix_(rows % 2, columns % 2)] == one.colour, of_map, np.float32(1))
     gains[rows[0] - top :: one.row_pitch, columns[0] - left :: one.column_pitch][: rows.size, : columns.size] *= of_map
 

@@ -20,7 +20,7 @@ from rawkd.photo import DoubleArray, FloatArray, Mosaic, RawPhoto, Rect
 from rawkd.render.color import ProcessMetadata, color_correct, gamma, viewing_curve, white_balance
 from rawkd.render.demosaic import HALO_CELLS, METHODS, SITES, Method, sites_to_pixels
 from rawkd.render.gain_map import gains_in
-from rawkd.sensor.bayer import Unification, pack
+from rawkd.sensor.cfa import Unification, pack
 
 BLOWN_FROM = 0.95
 """Fraction of saturation from which a pixel counts as partly blown; at 1 it counts fully (our choice)."""

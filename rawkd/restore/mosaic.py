@@ -14,7 +14,7 @@ from rawkd.photo import DoubleArray, FloatArray, Mosaic
 from rawkd.restore.blend import blend
 from rawkd.restore.local_mean import keep_local_mean
 from rawkd.restore.options import DenoiseOptions
-from rawkd.sensor.bayer import unify_bayer
+from rawkd.sensor.cfa import unify
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 
@@ -52,7 +52,7 @@ def restore_mosaic(
     -------
     Mosaic of the same shape and phase.
     """
-    unified, unification = unify_bayer(noisy)
+    unified, unification = unify(noisy)
     ksigma = KSigma.between(noise, card.anchor)
     rounds = _Rounds(progress, options.ensemble)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rawkd.errors import UsageError
-from rawkd.sensor.bayer import SYMMETRIES
+from rawkd.sensor.cfa import SYMMETRIES
 from rawkd.sensor.defects import DEFECTS
 
 

@@ -58,7 +58,7 @@ def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
     data = mosaic.data
     if min(data.shape) <= 2 * BORDER_PX:
         return np.empty((0, 2), np.int64)
-    planes = np.array(mosaic.pattern.plane_of_site).reshape(2, 2)
+    planes = mosaic.pattern.class_of_site
     gain, read = noise.gain[planes], noise.read_variance[planes]
     found = _outliers(data, gain, read)
     found, height = _leaving_their_range(data, found, planes, noise)

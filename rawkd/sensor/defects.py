@@ -111,7 +111,7 @@ def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:
     data = mosaic.data.copy()
     bad = np.zeros(data.shape, bool)
     bad[pixels[:, 0], pixels[:, 1]] = True
-    greens = np.isin(np.array(mosaic.pattern.plane_of_site).reshape(2, 2), (1, 2))
+    greens = np.isin(mosaic.pattern.class_of_site, (1, 2))
     is_green = greens[pixels[:, 0] % 2, pixels[:, 1] % 2]
     for places, steps in ((pixels[is_green], DIAGONAL + STRAIGHT), (pixels[~is_green], STRAIGHT)):
         left = places

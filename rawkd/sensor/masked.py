@@ -128,7 +128,7 @@ def _read_variance_dn(photo: RawPhoto, strip: FrameArray) -> DoubleArray | None:
     if sd < LEAST_SD_DN or max(halves) > HALVES_AGREE * min(halves) or offset > LARGEST_OFFSET_SIGMAS * sd:
         return None
     variance = np.empty(4)
-    variance[list(photo.pattern.plane_of_site)] = (
+    variance[photo.pattern.class_of_site.ravel()] = (
         (np.square(quads, dtype=np.float64) * kept).sum(axis=(0, 2)) / kept.sum(axis=(0, 2))
     ).ravel()
     return variance

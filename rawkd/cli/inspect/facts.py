@@ -80,7 +80,7 @@ def _sensor(photo: RawPhoto) -> Record:
     levels, color, area, crop = photo.levels, photo.color, photo.active_area, photo.default_crop
     site_saturation = levels.site_saturation_dn
     return {
-        "cfa": photo.pattern.value,
+        "cfa": photo.pattern.name,
         "frame": [photo.frame.shape[1], photo.frame.shape[0]],
         "active_area": [area.left, area.top, area.width, area.height],
         "default_crop": [crop.left, crop.top, crop.width, crop.height],

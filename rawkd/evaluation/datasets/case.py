@@ -13,7 +13,7 @@ from rawkd.metrics import bias_permille, gmsd, noise_left, psnr, ssim
 from rawkd.photo import FloatArray, Mosaic, RawPhoto
 from rawkd.render.color import LUMA, ProcessMetadata
 from rawkd.render.isp import process
-from rawkd.sensor.bayer import pack, unify_bayer
+from rawkd.sensor.cfa import pack, unify
 from rawkd.sensor.noise import NoiseModel
 
 Values = dict[str, float]
@@ -154,6 +154,6 @@ def _luma(rgb: FloatArray) -> FloatArray:
 
 def _develop(mosaic: Mosaic, color: ProcessMetadata) -> FloatArray:
     """Render a mosaic to sRGB by `SRGB_RULE`, (3, H, W) in 0..1."""
-    unified, unification = unify_bayer(mosaic)
+    unified, unification = unify(mosaic)
     pixels = process(pack(unified), color)
     return np.stack([unification.undo(channel) for channel in pixels])

@@ -168,7 +168,7 @@ def develop(mosaic: Mosaic, region: Rect, entry: Entry) -> FloatArray:
     bottom = min(-(-(region.top + region.height) // 2) * 2 + CONTEXT_PX, height)
     right = min(-(-(region.left + region.width) // 2) * 2 + CONTEXT_PX, width)
     part = mosaic.data[top:bottom, left:right].astype(np.float64)
-    sites = np.array(mosaic.pattern.plane_of_site).reshape(2, 2)
+    sites = mosaic.pattern.class_of_site
     gains = entry.gains[[0, 1, 1, 2]][sites]
     for row, column in np.ndindex(2, 2):
         part[row::2, column::2] *= gains[row, column]
@@ -198,7 +198,7 @@ def edge_aware(codes: Any, pattern: CFAPattern) -> Any:
     across, along = (left + right + 1) >> 1, (up + down + 1) >> 1
     crosswise = (codes[:-2, :-2] + codes[:-2, 2:] + codes[2:, :-2] + codes[2:, 2:] + 2) >> 2
     green = np.where(np.abs(left - right) > np.abs(up - down), along, across)
-    planes = np.array(pattern.plane_of_site).reshape(2, 2)
+    planes = pattern.class_of_site
     out = np.empty((*codes.shape, 3), np.int32)
     for row, column in np.ndindex(2, 2):
         plane = planes[(row + 1) % 2, (column + 1) % 2]

@@ -104,7 +104,7 @@ def planes_of(mosaic: Mosaic) -> FloatArray:
     """Return the planes R, Gr, Gb, B of a mosaic of any phase, (4, h, w); a last odd row or column is dropped."""
     height, width = (size // 2 * 2 for size in mosaic.data.shape)
     planes = np.empty((4, height // 2, width // 2), np.float32)
-    for site, plane in enumerate(mosaic.pattern.plane_of_site):
+    for site, plane in enumerate(mosaic.pattern.class_of_site.ravel()):
         planes[plane] = mosaic.data[site // 2 : height : 2, site % 2 : width : 2]
     return planes
 

@@ -15,9 +15,9 @@ import numpy as np
 from rawkd.errors import InputError, NoiseError, UsageError
 from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.matlab import Blocks, open_blocks
-from rawkd.photo import CFAPattern, FloatArray, Mosaic
-from rawkd.sensor.bayer import Unification
+from rawkd.photo import BAYER_PHASES, CFAPattern, FloatArray, Mosaic
 from rawkd.sensor.blind.estimate import estimate_noise
+from rawkd.sensor.cfa import Unification
 from rawkd.sensor.noise import NoiseModel
 
 PHONE_PATTERNS = {
@@ -184,7 +184,7 @@ def read_scenes(path: Path) -> list[tuple[str, CFAPattern]]:
         name, _, phase = line.partition(" ")
         phone = next((part for part in name.split("_") if part in PHONE_PATTERNS), None)
         phase = phase.strip().upper()
-        if phase in list(CFAPattern):
+        if phase in {pattern.colours for pattern in BAYER_PHASES}:
             pattern = CFAPattern(phase)
         elif phase or phone is None:
             raise UsageError(f"{path}: {line!r} has neither a phone of SIDD nor a CFA phase. Write NAME PHASE.")

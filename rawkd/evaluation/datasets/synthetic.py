@@ -22,15 +22,15 @@ from rawkd.evaluation.datasets.photos import NoiseChoice
 from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.read.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.read.raw import read_raw
-from rawkd.photo import Capture, CFAPattern, ColorCalibration, DoubleArray, Levels, Mosaic, RawPhoto, Rect
+from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, DoubleArray, Levels, Mosaic, RawPhoto, Rect
 from rawkd.render.color import ProcessMetadata, camera_from_rgb
-from rawkd.sensor.bayer import unpack
+from rawkd.sensor.cfa import offset_of, unpack
 from rawkd.sensor.noise import READ_PRIOR_OFFSET, READ_PRIOR_SLOPE
 from rawkd.training.data.clean import bin_mosaic
 from rawkd.training.data.unprocess import inverse_tone
 
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
-PHASES = (CFAPattern.RGGB, CFAPattern.BGGR, CFAPattern.GRBG, CFAPattern.GBRG)
+PHASES = BAYER_PHASES
 EXPOSURES = (0.25, 0.5, 0.9)
 """Brightness factors of the pictures, used in turn."""
 BLACK_DN, WHITE_DN, BITS = 512, 16383, 14
@@ -90,8 +90,8 @@ class Synthetic:
                 "crop": f"centre {options.side_px} x {options.side_px} pixels of every picture",
                 "result": "rounded to 14-bit integers as in the file: black 512, white 16383, clipped at DN 0",
                 "synthesis": f"gains {', '.join(f'{gain:g}' for gain in options.gains)}; phases "
-                f"{', '.join(options.phases)} in turn; exposures {EXPOSURES} in turn; seed {options.seed} + index of "
-                f"the picture; NoiseProfile on {options.tagged}",
+                f"{', '.join(map(str, options.phases))} in turn; exposures {EXPOSURES} in turn; "
+                f"seed {options.seed} + index of the picture; NoiseProfile on {options.tagged}",
             }
         )
 
@@ -133,7 +133,7 @@ class Synthetic:
     def _clean(self, path: Path, pattern: CFAPattern) -> DoubleArray:
         """Return the mosaic of a raw file, binned 2 x 2 (a quarter of the noise variance), in the given CFA phase."""
         rggb = np.clip(unpack(bin_mosaic(read_raw(path).mosaic)).astype(np.float64), 0, 1)
-        top, left = pattern.index("R") // 2, pattern.index("R") % 2
+        top, left = offset_of(pattern)
         return _centre(rggb[top : rggb.shape[0] - top, left : rggb.shape[1] - left], self._options.side_px, path)
 
 
@@ -174,8 +174,8 @@ def _centre(picture: NDArray[Any], side_px: int, path: Path) -> NDArray[Any]:
 def mosaic_of(camera: DoubleArray, pattern: CFAPattern) -> DoubleArray:
     """Sample a colour picture, (H, W, 3), through a CFA, (H, W)."""
     out = np.empty(camera.shape[:2])
-    for site, colour in enumerate(pattern):
-        place = (slice(site // 2, None, 2), slice(site % 2, None, 2))
+    for site, colour in enumerate(pattern.colours):
+        place = (slice(site // pattern.side, None, pattern.side), slice(site % pattern.side, None, pattern.side))
         out[place] = camera[..., "RGB".index(colour)][place]
     return out
 

@@ -65,9 +65,12 @@ def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) ->
     pattern : CFA phase at its origin.
     """
     stated = levels.saturation_dn
-    step = max(1, area.size // (4 * SAMPLES))
-    sites = [area[row::2, column::2][::step] for row in (0, 1) for column in (0, 1)]
-    of_colour = {colour: [sites[i] for i in range(4) if pattern[i] == colour] for colour in "RGB"}
+    step, side = max(1, area.size // (4 * SAMPLES)), pattern.side
+    sites = [area[row::side, column::side][::step] for row in range(side) for column in range(side)]
+    letters = sorted(set(pattern.colours), key="RGBW".index)
+    of_colour = {
+        colour: [site for site, own in zip(sites, pattern.colours, strict=True) if own == colour] for colour in letters
+    }
     counts = {
         colour: np.sum([np.bincount(site.ravel(), minlength=1 << 16) for site in planes], axis=0)
         for colour, planes in of_colour.items()
@@ -84,13 +87,13 @@ def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) ->
     if not clips:
         return levels
     lowest = min(clips.values())
-    for colour in "RGB":
+    for colour in letters:
         if colour not in clips:
             above = int(counts[colour][int(lowest + same) + 1 :].sum())
             clips[colour] = lowest if above < _outliers(counts[colour]) else stated
     if max(clips.values()) - lowest <= same:
         return replace(levels, saturation_dn=lowest)
-    of_sites = np.array([clips[colour] for colour in pattern.value], np.float64).reshape(2, 2)
+    of_sites = np.array([clips[colour] for colour in pattern.colours], np.float64).reshape(side, side)
     return replace(levels, saturation_dn=lowest, site_saturation_dn=of_sites)
 
 

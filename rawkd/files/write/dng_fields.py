@@ -61,7 +61,7 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, 
     own = [
         short(262, [32803]),
         short(33421, [2, 2]),
-        raw_bytes(33422, bytes("RGB".index(colour) for colour in photo.pattern.value)),
+        raw_bytes(33422, bytes("RGB".index(colour) for colour in photo.pattern.colours)),
         raw_bytes(50710, bytes((0, 1, 2))),
         short(50711, [1]),
         short(50713, levels.black_dn.shape),

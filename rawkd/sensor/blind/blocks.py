@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import DoubleArray, FloatArray, Mosaic
-from rawkd.sensor.bayer import Unification
+from rawkd.sensor.cfa import Unification
 
 SIDE = 8
 """Side of a block in packed pixels."""

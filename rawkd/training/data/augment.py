@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import FloatArray
-from rawkd.sensor.bayer import BayerSymmetry, pack, unpack
+from rawkd.sensor.cfa import Symmetry, pack, unpack
 
 EXPOSURE_STOPS = (-3.0, 0.3)
 """Range of the random exposure. It goes far below 0 so that the network sees dark frames."""
 
 
-def turn_picture(picture: NDArray[Any], symmetry: BayerSymmetry) -> NDArray[Any]:
+def turn_picture(picture: NDArray[Any], symmetry: Symmetry) -> NDArray[Any]:
     """Return an (H, W, 3) picture transposed and then flipped."""
     out = picture.swapaxes(0, 1) if symmetry.transpose else picture
     return out[:: -1 if symmetry.flip_rows else 1, :: -1 if symmetry.flip_columns else 1]
 
 
-def turn_planes(planes: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
+def turn_planes(planes: FloatArray, symmetry: Symmetry) -> FloatArray:
     """Return the (4, h, w) planes of an RGGB mosaic after a symmetry and a crop to RGGB phase.
 
     The crop removes up to one packed pixel per axis.
@@ -39,10 +39,10 @@ def turn_planes(planes: FloatArray, symmetry: BayerSymmetry) -> FloatArray:
     return turned
 
 
-def random_symmetry(rng: np.random.Generator) -> BayerSymmetry:
+def random_symmetry(rng: np.random.Generator) -> Symmetry:
     """Return one of the eight symmetries with equal probability."""
     rows, columns, transpose = rng.integers(0, 2, 3).astype(bool)
-    return BayerSymmetry(bool(rows), bool(columns), bool(transpose))
+    return Symmetry(bool(rows), bool(columns), bool(transpose))
 
 
 def random_exposure(rng: np.random.Generator) -> float:

@@ -16,7 +16,7 @@ from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.read.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import FloatArray, Mosaic
-from rawkd.sensor.bayer import Unification, pack
+from rawkd.sensor.cfa import Unification, pack
 
 MEMORY_LIMIT = 4 << 30
 """Largest size of the decoded pictures in memory, bytes."""

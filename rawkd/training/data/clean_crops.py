@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rawkd.photo import FloatArray
 from rawkd.render.color import ProcessMetadata
-from rawkd.sensor.bayer import pack
+from rawkd.sensor.cfa import pack
 from rawkd.training.data.augment import random_exposure, random_symmetry, turn_picture, turn_planes
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.crops import draw_window, sum_of_fours

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry
+from rawkd.sensor.cfa import SYMMETRIES, Symmetry
 
 
 def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: int, stride: int) -> Tensor:
@@ -31,9 +31,7 @@ def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: 
     return F.pixel_unshuffle(torch.stack(outputs).mean(0), 2)
 
 
-def _restored_view(
-    restore: Callable[[Tensor], Tensor], mosaics: Tensor, symmetry: BayerSymmetry, pad_px: int
-) -> Tensor:
+def _restored_view(restore: Callable[[Tensor], Tensor], mosaics: Tensor, symmetry: Symmetry, pad_px: int) -> Tensor:
     """Return (n, 1, H, W) mosaics after one symmetry, `restore`, and the inverse symmetry."""
     view = _turned(mosaics, symmetry)
     top, left = int(symmetry.flip_rows), int(symmetry.flip_columns)
@@ -43,17 +41,17 @@ def _restored_view(
     return _turned_back(out[..., top : top + height, left : left + width], symmetry)
 
 
-def _turned(pictures: Tensor, symmetry: BayerSymmetry) -> Tensor:
+def _turned(pictures: Tensor, symmetry: Symmetry) -> Tensor:
     """Return the pictures transposed and then flipped."""
     return (pictures.transpose(-2, -1) if symmetry.transpose else pictures).flip(_flipped(symmetry))
 
 
-def _turned_back(pictures: Tensor, symmetry: BayerSymmetry) -> Tensor:
+def _turned_back(pictures: Tensor, symmetry: Symmetry) -> Tensor:
     """Return the pictures before `_turned`: its inverse."""
     out = pictures.flip(_flipped(symmetry))
     return out.transpose(-2, -1) if symmetry.transpose else out
 
 
-def _flipped(symmetry: BayerSymmetry) -> list[int]:
+def _flipped(symmetry: Symmetry) -> list[int]:
     """Return the axes that a symmetry flips."""
     return [axis for axis, flip in ((-2, symmetry.flip_rows), (-1, symmetry.flip_columns)) if flip]

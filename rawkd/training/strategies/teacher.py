@@ -14,7 +14,7 @@ from rawkd.inference.card import CHANNELS, PICTURES, ModelCard, NoiseSubrange
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.torch_engine import TorchEngine
 from rawkd.networks.blocks import with_variance
-from rawkd.sensor.bayer import SYMMETRIES
+from rawkd.sensor.cfa import SYMMETRIES
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.data.dataset import Batch

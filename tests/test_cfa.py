@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawkd.photo import CFAPattern, Mosaic
-from rawkd.sensor.bayer import SYMMETRIES, BayerSymmetry, Unification, pack, unify_bayer, unpack
+from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
+from rawkd.sensor.cfa import SYMMETRIES, Symmetry, Unification, pack, unify, unpack
 
-PATTERNS = st.sampled_from(list(CFAPattern))
+PATTERNS = st.sampled_from(BAYER_PHASES)
 SIDES = st.integers(1, 13)
 EVEN_SIDES = st.integers(1, 7).map(lambda half: 2 * half)
 ALL = SYMMETRIES[8]
@@ -18,7 +18,7 @@ ALL = SYMMETRIES[8]
 
 def colours(height: int, width: int, pattern: CFAPattern) -> np.ndarray:
     """A mosaic whose samples are the plane they belong to, 0..3 for R, Gr, Gb, B."""
-    cell = np.array(pattern.plane_of_site, np.float32).reshape(2, 2)
+    cell = pattern.class_of_site.astype(np.float32)
     return np.ascontiguousarray(np.tile(cell, (height // 2 + 1, width // 2 + 1))[:height, :width])
 
 
@@ -29,7 +29,7 @@ def random_mosaic(height: int, width: int, seed: int = 0) -> np.ndarray:
 @given(SIDES, SIDES, PATTERNS)
 def test_unify_then_undo_gives_every_sample_back(height: int, width: int, pattern: CFAPattern) -> None:
     data = random_mosaic(height, width)
-    unified, unification = unify_bayer(Mosaic(data, pattern))
+    unified, unification = unify(Mosaic(data, pattern))
     assert unified.shape[0] % 2 == unified.shape[1] % 2 == 0
     assert unified.flags.c_contiguous
     np.testing.assert_array_equal(unification.undo(unified), data)
@@ -37,7 +37,7 @@ def test_unify_then_undo_gives_every_sample_back(height: int, width: int, patter
 
 @given(st.integers(2, 13), st.integers(2, 13), PATTERNS)
 def test_unified_is_rggb(height: int, width: int, pattern: CFAPattern) -> None:
-    unified, _ = unify_bayer(Mosaic(colours(height, width, pattern), pattern))
+    unified, _ = unify(Mosaic(colours(height, width, pattern), pattern))
     np.testing.assert_array_equal(unified, colours(*unified.shape, CFAPattern.RGGB))
 
 
@@ -101,14 +101,14 @@ def test_there_are_eight_different_symmetries() -> None:
 
 
 @given(EVEN_SIDES, EVEN_SIDES, st.sampled_from(ALL))
-def test_symmetry_then_undo_gives_every_sample_back(height: int, width: int, symmetry: BayerSymmetry) -> None:
+def test_symmetry_then_undo_gives_every_sample_back(height: int, width: int, symmetry: Symmetry) -> None:
     mosaic = random_mosaic(height, width)
     turned, unification = symmetry.apply(mosaic)
     np.testing.assert_array_equal(symmetry.undo(turned, unification), mosaic)
 
 
 @given(EVEN_SIDES, EVEN_SIDES, st.sampled_from(ALL))
-def test_symmetry_keeps_rggb_and_trades_only_greens(height: int, width: int, symmetry: BayerSymmetry) -> None:
+def test_symmetry_keeps_rggb_and_trades_only_greens(height: int, width: int, symmetry: Symmetry) -> None:
     turned, _ = symmetry.apply(colours(height, width, CFAPattern.RGGB))
     planes = pack(turned)
     assert (planes[0] == 0).all()
@@ -117,11 +117,11 @@ def test_symmetry_keeps_rggb_and_trades_only_greens(height: int, width: int, sym
     assert sorted((planes[1].flat[0], planes[2].flat[0])) == [1, 2]
 
 
-@pytest.mark.parametrize("pattern", list(CFAPattern))
+@pytest.mark.parametrize("pattern", BAYER_PHASES)
 @pytest.mark.parametrize("members", [1, 2, 4, 8])
 def test_ensemble_of_an_identity_network_is_the_input(pattern: CFAPattern, members: int) -> None:
     data = random_mosaic(11, 8)
-    unified, unification = unify_bayer(Mosaic(data, pattern))
+    unified, unification = unify(Mosaic(data, pattern))
     total = np.zeros_like(unified, dtype=np.float64)
     for symmetry in SYMMETRIES[members]:
         turned, padding = symmetry.apply(unified)
@@ -133,5 +133,5 @@ def test_flipping_packed_planes_is_no_symmetry() -> None:
     """The trap: it looks like a mosaic, and every sample stands one pixel off."""
     mosaic = random_mosaic(8, 8)
     wrong = unpack(np.ascontiguousarray(pack(mosaic)[:, :, ::-1]))
-    right, padding = BayerSymmetry(flip_columns=True).apply(mosaic)
+    right, padding = Symmetry(flip_columns=True).apply(mosaic)
     assert not np.array_equal(wrong, padding.undo(right))

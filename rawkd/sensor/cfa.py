@@ -1,0 +1,214 @@
+"""Unification, packing, and the eight exact symmetries of a mosaic of any CFA.
+
+Sources: unification by reflect padding after Liu et al., CVPRW 2019 (arXiv 1904.12945); symmetries re-unified so that
+a network trained on the canonical phase alone may be used (our choice). Works on numpy arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import InputError
+from rawkd.photo import CFAPattern, FloatArray, Mosaic
+
+IntArray = NDArray[np.intp]
+RGGB = CFAPattern.RGGB
+
+
+@dataclass(frozen=True)
+class Unification:
+    """Rows and columns added on each side to reach a mosaic of whole canonical cells, by reflection.
+
+    Attributes
+    ----------
+    top, bottom, left, right : pixels, each below the side of the cell.
+    cell : the canonical pattern of the result.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    cell: CFAPattern = RGGB
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], pattern: CFAPattern) -> Unification:
+        """Return the padding that turns a mosaic of `shape` and `pattern` into whole canonical cells."""
+        top, left = offset_of(pattern)
+        return cls(top, -(shape[0] + top) % pattern.side, left, -(shape[1] + left) % pattern.side, pattern.canonical)
+
+    def apply(self, data: FloatArray) -> FloatArray:
+        """Pad (H, W) by reflection (`reflected`), which keeps the CFA phase.
+
+        Raises
+        ------
+        InputError: as `reflected`.
+        """
+        if not (self.top or self.bottom or self.left or self.right):
+            return data
+        height, width = data.shape
+        rows = reflected(height, self.top, self.bottom, self.top, self.cell)
+        columns = reflected(width, self.left, self.right, self.left, self.cell)
+        out = np.empty((len(rows), len(columns)), data.dtype)
+        inside = slice(self.left, self.left + width)
+        for part in (slice(self.top), slice(self.top + height, None)):
+            out[part, inside] = data[rows[part]]
+        out[self.top : self.top + height, inside] = data
+        for part in (slice(self.left), slice(self.left + width, None)):
+            out[:, part] = out[:, self.left + columns[part]]
+        return out
+
+    def undo(self, data: FloatArray) -> FloatArray:
+        """Remove the padding that `apply` added."""
+        height, width = data.shape
+        return data[self.top : height - self.bottom, self.left : width - self.right]
+
+
+@lru_cache(maxsize=64)
+def offset_of(pattern: CFAPattern) -> tuple[int, int]:
+    """Return how many rows and columns to add at the top and left to reach the canonical phase.
+
+    X-Trans has two answers, 3 pixels apart in both axes; the one with less padding is returned.
+    """
+    sites, canonical = range(pattern.side), pattern.canonical
+    fits = [(top, left) for top in sites for left in sites if canonical.shifted(top, left) == pattern]
+    return min(fits, key=lambda fit: (sum(fit), min(fit), fit))
+
+
+@lru_cache(maxsize=8)
+def mirror_axes(cell: CFAPattern) -> frozenset[int]:
+    """Return the rows of a canonical cell about which the mosaic is its own mirror image; columns have the same.
+
+    All rows of Bayer and monochrome; those congruent to 2 modulo 3 of X-Trans.
+    """
+    sites = range(cell.side)
+    mirrored = {axis: [cell.colour_at(2 * axis - r, c) for r in sites for c in sites] for axis in sites}
+    return frozenset(axis for axis, colours in mirrored.items() if colours == list(cell.colours))
+
+
+def reflected(length: int, before: int, after: int, phase: int, cell: CFAPattern) -> IntArray:
+    """Return the row (or column) that each row of a mosaic padded by reflection is copied from.
+
+    The mosaic is reflected about its outermost rows that are mirror axes, repeatedly if needed, so that every row has
+    the colours of its place. A mosaic of one row repeats it.
+
+    Parameters
+    ----------
+    length : rows of the mosaic. before, after : rows to add. phase : row of the first row in the canonical cell.
+
+    Returns
+    -------
+    (before + length + after,) indices below `length`.
+
+    Raises
+    ------
+    InputError: if the mosaic is smaller than one cell, so that no colours can be found for the padding.
+    """
+    places = np.arange(-before, length + after)
+    if length == 1 and len(mirror_axes(cell)) == cell.side:
+        return np.zeros_like(places)
+    axes = [row for row in range(length) if (row + phase) % cell.side in mirror_axes(cell)]
+    if len(axes) < 2:
+        raise InputError(f"{length} pixels a side are less than the {cell.side} of the {cell} cell")
+    while ((places < 0) | (places >= length)).any():
+        places = np.where(places < 0, 2 * axes[0] - places, places)
+        places = np.where(places >= length, 2 * axes[-1] - places, places)
+    return places
+
+
+def unify(mosaic: Mosaic) -> tuple[FloatArray, Unification]:
+    """Return a mosaic of any phase and size padded to whole canonical cells, (H', W') float32, and the padding.
+
+    `Unification.undo` crops the padding exactly.
+    """
+    unification = Unification.of(mosaic.data.shape, mosaic.pattern)
+    return np.ascontiguousarray(unification.apply(mosaic.data)), unification
+
+
+def pack(mosaic: Any, side: int = 2) -> Any:
+    """Convert a canonical mosaic, (..., side h, side w), to a copy as planes, (..., side^2, h, w); numpy or torch.
+
+    There is one plane for each site of the cell, row by row: R, Gr, Gb, B for RGGB.
+    """
+    planes = [mosaic[..., r::side, c::side] for r in range(side) for c in range(side)]
+    if isinstance(mosaic, np.ndarray):
+        return np.stack(planes, axis=-3)
+    import torch
+
+    return torch.stack(planes, dim=-3)
+
+
+def unpack(planes: FloatArray) -> FloatArray:
+    """Convert the planes of all sites, (side^2, h, w), to the canonical mosaic, (side h, side w)."""
+    count, h, w = planes.shape
+    side = isqrt(count)
+    out = np.empty((side * h, side * w), planes.dtype)
+    for plane in range(count):
+        out[plane // side :: side, plane % side :: side] = planes[plane]
+    return out
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """One of the eight symmetries of the square. It is applied to the mosaic: first the transpose, then the flips.
+
+    Attributes
+    ----------
+    flip_rows, flip_columns, transpose : the operation.
+    exchange : whether red pixels then stand for blue ones and blue for red, which saves padding where the operation
+        turns a cell into the one with R and B exchanged. Their noise must be exchanged too (`KSigma.exchanged`).
+    """
+
+    flip_rows: bool = False
+    flip_columns: bool = False
+    transpose: bool = False
+    exchange: bool = False
+
+    def apply(self, mosaic: FloatArray, cell: CFAPattern = RGGB) -> tuple[FloatArray, Unification]:
+        """Return the transformed mosaic, padded to canonical cells again, and the padding that `undo` must crop.
+
+        Parameters
+        ----------
+        mosaic : (H, W) float32, whole canonical cells. cell : their pattern.
+        """
+        data = mosaic.T if self.transpose else mosaic
+        data = data[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        unification = Unification.of(data.shape, self.pattern_of(cell))
+        return np.ascontiguousarray(unification.apply(data)), unification
+
+    def pattern_of(self, cell: CFAPattern) -> CFAPattern:
+        """Return the pattern of a transformed mosaic of whole cells."""
+        turned = cell.transposed() if self.transpose else cell
+        turned = turned.flipped(rows=self.flip_rows, columns=self.flip_columns)
+        return turned.exchanged() if self.exchange else turned
+
+    def undo(self, data: FloatArray, unification: Unification) -> FloatArray:
+        """Invert `apply` exactly."""
+        out = unification.undo(data)[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        return out.T if self.transpose else out
+
+
+IDENTITY = Symmetry()
+TRANSPOSE = Symmetry(transpose=True)
+SYMMETRIES: dict[int, tuple[Symmetry, ...]] = {
+    1: (IDENTITY,),
+    2: (IDENTITY, TRANSPOSE),
+    4: (IDENTITY, TRANSPOSE, Symmetry(True, True), Symmetry(True, True, True)),
+    8: tuple(Symmetry(r, c, t) for t in (False, True) for r in (False, True) for c in (False, True)),
+}
+"""Symmetries of a self-ensemble of 1, 2, 4 or 8; the identity and the transpose need no padding."""
+
+
+def symmetries_of(cell: CFAPattern, members: int) -> tuple[Symmetry, ...]:
+    """Return the symmetries of a self-ensemble of 1, 2, 4 or 8 for a CFA.
+
+    A transposed X-Trans cell is the cell with R and B exchanged, so these members exchange the two colours.
+    """
+    swaps = cell.kind == "xtrans"
+    return tuple(replace(symmetry, exchange=swaps and symmetry.transpose) for symmetry in SYMMETRIES[members])
