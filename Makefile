@@ -8,7 +8,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 DEMO := demo-output
 EXAMPLES := $(wildcard examples/*.dng examples/*.crw examples/*.cr2 examples/*.nef examples/*.arw)
 
-.PHONY: all demo test lint format docs reference bench train-next wheel clean
+.PHONY: all demo test lint format docs reference bench train-next wheel wheelhouse-check app docker clean
 
 all: lint test
 
@@ -75,6 +75,38 @@ train-next: $(VENV)/full.stamp
 
 wheel: $(VENV)/full.stamp
 	$(BIN)/python -m build --wheel --no-isolation
+
+# Where the checks below build; it takes about 1.5 GB.
+BUILD ?= build/install
+ENVIRONMENT := $(BUILD)/environment
+
+SOURCES := $(shell find rawkd models -type f -not -name '*.pyc')
+
+$(BUILD)/wheel.stamp: pyproject.toml README.md $(SOURCES)
+	$(PYTHON) -m venv $(ENVIRONMENT)
+	rm -rf $(BUILD)/wheel
+	$(ENVIRONMENT)/bin/pip wheel --quiet --no-deps --wheel-dir $(BUILD)/wheel .
+	touch $@
+
+# Installs the wheel with pip, pipx and uv from a folder of wheels, without network, and denoises the examples.
+wheelhouse-check: $(BUILD)/wheel.stamp
+	$(ENVIRONMENT)/bin/pip install --quiet pipx uv
+	$(ENVIRONMENT)/bin/pip download --quiet -c constraints.txt -d $(BUILD)/wheelhouse $(BUILD)/wheel/*.whl
+	PATH="$(abspath $(ENVIRONMENT))/bin:$$PATH" $(PYTHON) packaging/check_wheelhouse.py $(BUILD)/wheel/*.whl $(BUILD)/wheelhouse
+
+# The one-folder app in $(BUILD)/app/rawkd, and a check that it writes what a pip install writes.
+app: $(BUILD)/wheel.stamp
+	$(ENVIRONMENT)/bin/pip install --quiet --force-reinstall --no-deps $(BUILD)/wheel/*.whl
+	$(ENVIRONMENT)/bin/pip install --quiet -c constraints.txt "$$(echo $(BUILD)/wheel/*.whl)[app]"
+	$(ENVIRONMENT)/bin/pyinstaller --noconfirm --log-level WARN --distpath $(BUILD)/app --workpath $(BUILD)/work packaging/rawkd.spec
+	$(PYTHON) packaging/check_app.py $(BUILD)/app/rawkd $(ENVIRONMENT)/bin/rawkd
+
+# A container image; nothing is built where no docker daemon runs.
+docker:
+	@if docker info >/dev/null 2>&1; then \
+	  docker build --tag rawkd . && docker run --rm --network none rawkd --version \
+	    && docker run --rm --network none --volume "$(CURDIR)/examples:/photos:ro" rawkd inspect canon-s40-box.crw; \
+	else echo "docker is not running here, so no image is built"; fi
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist

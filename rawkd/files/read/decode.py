@@ -22,6 +22,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from rawkd.errors import InputError, MemoryLimitError, RawkdError, UnsupportedRawError
+from rawkd.files.child_process import child_command
 from rawkd.files.sanity import COPY_AGAIN
 from rawkd.photo import FrameArray
 
@@ -144,7 +145,7 @@ class Decoder:
 def _start() -> subprocess.Popen[bytes]:
     try:
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", str(CHILD)],
+            child_command(CHILD),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -10,11 +10,12 @@ import json
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+
+from rawkd.files.child_process import child_command
 
 CHILD = Path(__file__).with_name("child.py")
 TIMEOUT_S = 2.0
@@ -79,7 +80,7 @@ def read_settings(path: Path, *, timeout_s: float = TIMEOUT_S) -> CameraSettings
     """
     try:
         done = subprocess.run(  # noqa: S603 -- our own script
-            [sys.executable, "-P", str(CHILD), str(path.absolute())],
+            child_command(CHILD, str(path.absolute())),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
