@@ -22,6 +22,7 @@ from rawkd.report import Clock, Report, camera_name
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration, prepare, restore
+from rawkd.restore.treatment import treatment_of
 from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"
@@ -127,7 +128,7 @@ def _write_dng(
         xmp, warnings = read_sidecar(path)
         if photo.dropped:
             warnings += (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.",)
-        write_dng(
+        warnings += write_dng(
             output,
             photo,
             preview=preview,
@@ -136,6 +137,7 @@ def _write_dng(
             software=SOFTWARE,
             noise_profile=profile_left(restoration, options.denoise),
             xmp=xmp,
+            treatment=treatment_of(restoration, options.denoise, SOFTWARE),
             threads=options.denoise.threads,
         )
     return (photo.default_crop.width, photo.default_crop.height), warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ without bf16 (docs/performance.md). It is a constant, so that one version gives 
 
 ROUNDING = 1 + 1e-9
 """Edges of subranges that differ by less than this factor are equal."""
+
+WEIGHTS_PREFIX = "weights"
+"""Start of the names of the files with weights (`rawkd.inference.weights`)."""
 
 CHANNELS = {"planes": 4, "planes+variance": 8, "grey": 1, "rgb": 3}
 """Input channels of a network by the `input` field of its card."""
@@ -143,6 +147,17 @@ class ModelCard:
     def channels(self) -> int:
         """Number of channels of the output."""
         return 4 if self.input == "planes+variance" else CHANNELS[self.input]
+
+    @property
+    def weights_sha256(self) -> str:
+        """Return the identity of the weights: the sha256 of their file, or of the sha256s of several files in order.
+
+        It is that of the network's file if the model has no weights apart from it.
+        """
+        found = [self.files[name] for name in sorted(self.files) if name.startswith(WEIGHTS_PREFIX)]
+        if len(found) > 1:
+            return hashlib.sha256("".join(found).encode()).hexdigest()
+        return next(iter(found or self.files.values()), "")
 
     def check_denoises(self) -> None:
         """Refuse a network that cannot denoise raw photos.

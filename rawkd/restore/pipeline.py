@@ -74,6 +74,8 @@ class Restoration:
     noise : the noise that was removed.
     student : name of the network; None if no network ran. device, precision : where and how it ran, or None.
     warnings : one sentence each. defects : number of defective pixels that were replaced.
+    rows : whether row offsets were removed.
+    weights_sha256 : identity of the network's weights (`ModelCard.weights_sha256`), or None.
     """
 
     photo: RawPhoto
@@ -84,6 +86,8 @@ class Restoration:
     precision: str | None
     warnings: tuple[str, ...] = ()
     defects: int = 0
+    rows: bool = False
+    weights_sha256: str | None = None
 
 
 def denoise(
@@ -182,7 +186,18 @@ def restore(
     )
     warnings += choice_warnings + device_warnings + defects.warnings()
     restored = fine.with_mosaic(result)
-    return Restoration(restored, result, noise, card.name, engine.device, engine.precision, warnings, defects.total)
+    return Restoration(
+        photo=restored,
+        mosaic=result,
+        noise=noise,
+        student=card.name,
+        device=engine.device,
+        precision=engine.precision,
+        warnings=warnings,
+        defects=defects.total,
+        rows=photo.row_offset_dn is not None,
+        weights_sha256=card.weights_sha256,
+    )
 
 
 def engine_of(
@@ -200,6 +215,7 @@ def _without_defects_only(
     """Replace the defects of a photo whose noise is not removed; removed row offsets stay removed."""
     fixed, defects = without_defects(photo, noise, search=options.defects == "auto")
     warnings += defects.warnings()
-    if defects.total or photo.row_offset_dn is not None:
+    rows = photo.row_offset_dn is not None
+    if defects.total or rows:
         photo = photo.with_mosaic(fixed)
-    return Restoration(photo, fixed, noise, None, None, None, warnings, defects.total)
+    return Restoration(photo, fixed, noise, None, None, None, warnings, defects.total, rows)

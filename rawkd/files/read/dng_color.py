@@ -37,13 +37,13 @@ KEPT_TAGS = frozenset(
     CAPTIONS
     | {BACKWARD_VERSION}
     | {50709, *range(50731, 50742), 50780, 50827, 50830, 50879}
-    | {50934, *range(50936, 50943), *range(50981, 50983), 51107, 51108, 51110}  # the camera profile
+    | {50934, 50935, *range(50936, 50943), *range(50981, 50983), 51107, 51108, 51110}  # the camera profile
     | {OPCODE_LIST_1, 51009, 51022, 51043, 51044, 51058, 51081, *range(51089, 51092), 51105, 51125}
     | {52525, 52543, 52544, 52551, 52552}
 )
-"""Tags that a denoised copy keeps: names, baseline noise and sharpness, serial number, lens, private data (which has no
-references to other parts of the file), the flag that maker notes are safe to copy, masked areas, profiles, opcode
-lists, film data, original sizes, user crop, gain maps."""
+"""Tags that a denoised copy keeps: names, baseline noise and sharpness, noise reduction, serial number, lens, private
+data (which has no references to other parts of the file), the flag that maker notes are safe to copy, masked areas,
+profiles, opcode lists, film data, original sizes, user crop, gain maps."""
 NAMES_OF_DROPPED = {50828: "the embedded original raw file", 50933: "extra camera profiles"}
 
 

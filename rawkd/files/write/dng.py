@@ -7,19 +7,22 @@ photo, and a SubIFD has the raw frame in tiles of lossless JPEG. Without a previ
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.cores import available_cores
+from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, raw_image_digest
 from rawkd.files.tiff.exif import capture_directories, merged
-from rawkd.files.tiff.ifd import TILES, OutputIfd, ascii_text, integers, long, rational, short, write_tiff
+from rawkd.files.tiff.ifd import TILES, OutputIfd, ascii_text, integers, long, rational, raw_bytes, short, write_tiff
 from rawkd.files.tiff.tags import SUB_IFDS
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.dng_fields import main_fields, raw_fields
 from rawkd.files.write.ljpeg import encode_tile
+from rawkd.files.write.xmp import packet_of, packet_with_treatment
+from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import FrameArray, RawPhoto, Rect, Tag
 
 TILE_PX = 512
@@ -41,11 +44,13 @@ def write_dng(
     software: str,
     noise_profile: tuple[float, ...] = (),
     xmp: bytes | None = None,
+    treatment: Treatment | None = None,
     threads: int | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Write `photo` as a DNG of version 1.4, or of the source's version if that is higher.
 
-    Fields of the source that are still valid are kept. Digests, linearisation tables and previews are not.
+    Fields of the source that are still valid are kept. Digests, linearisation tables and previews are not. The file
+    states a digest of its raw picture.
 
     Parameters
     ----------
@@ -55,16 +60,28 @@ def write_dng(
     software : name and version of the program, for the Software tag.
     noise_profile : (S, O) of one plane or of each plane, in signal units, for the NoiseProfile tag; empty for no tag.
     xmp : packet of a sidecar, written instead of the source's.
+    treatment : what was done to the pixels, for the XMP history and NoiseReductionApplied; None if nothing was done.
     threads : number of threads for compression; None is one for each core that the process may use.
+
+    Returns
+    -------
+    Warnings, one sentence each.
 
     Raises
     ------
     OutputError: if the file exists and `overwrite` is false, if it cannot be written, or if it would exceed 4 GiB.
     """
     with atomic_output(path, overwrite) as temporary:
-        storage, block_tags, blocks = _stored(photo.frame, threads or available_cores())
-        raw = merged(storage, raw_fields(photo, noise_profile))
-        main = main_fields(photo, software=software, xmp=xmp, strip_location=strip_location)
+        packet, warnings = packet_with_treatment(packet_of(photo.tags, xmp, strip_location=strip_location), treatment)
+        removed = 0.0 if treatment is None else treatment.noise_reduction
+        with ThreadPoolExecutor(threads or available_cores()) as pool:
+            storage, block_tags, blocks = _stored(photo.frame, pool)
+            digest = raw_bytes(NEW_RAW_IMAGE_DIGEST, raw_image_digest(photo.frame, pool.map))
+        raw = merged(storage, raw_fields(photo, noise_profile, removed))
+        fields = main_fields(
+            photo, software=software, packet=packet, noise_reduction=removed, strip_location=strip_location
+        )
+        main = merged(fields, [digest])
         directories = capture_directories(photo.capture, strip_location=strip_location)
         if preview is None:
             root = OutputIfd(merged(raw, main), directories, blocks, block_tags)
@@ -74,9 +91,10 @@ def write_dng(
             root = OutputIfd(merged(picture, main), children, (jpeg,))
         with temporary.open("wb") as stream:
             write_tiff(stream, root)
+    return warnings
 
 
-def _stored(frame: FrameArray, threads: int) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
+def _stored(frame: FrameArray, pool: Executor) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
     """Return the fields that describe the storage, the block tags, and the blocks: JPEG tiles or one plain strip."""
     height, width = frame.shape
     shape = (
@@ -92,8 +110,7 @@ def _stored(frame: FrameArray, threads: int) -> tuple[tuple[Tag, ...], tuple[int
     tile_height, tile_width = tile_shape(height, width)
     tops, lefts = range(0, height, tile_height), range(0, width, tile_width)
     places = [Rect(top, left, tile_height, tile_width) for top in tops for left in lefts]
-    with ThreadPoolExecutor(threads) as pool:
-        blocks = list(pool.map(lambda place: encode_tile(_tile(frame, place)), places))
+    blocks = list(pool.map(lambda place: encode_tile(_tile(frame, place)), places))
     return (*shape, short(259, [JPEG]), integers(322, [tile_width]), integers(323, [tile_height])), TILES, blocks
 
 

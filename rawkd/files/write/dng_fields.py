@@ -15,27 +15,36 @@ from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
 from rawkd.files.tiff.opcodes import without_bad_pixel_value
-from rawkd.files.write.xmp import XMP, packet_of
+from rawkd.files.tiff.tags import tag_numbers
+from rawkd.files.write.xmp import XMP
 from rawkd.photo import DoubleArray, RawPhoto, Tag
 
 OWN_VERSION = (1, 4, 0, 0)
 D65 = 21
 BACKWARD_VERSION = 50707
+NOISE_REDUCTION_APPLIED = 50935
 OPCODE_LISTS = frozenset({51008, 51009, 51022})
 THIRD_ILLUMINANT = frozenset({52529, 52530, 52531, 52532})
 RAW_NUMBERS = OPCODE_LISTS | {50733, 50737, 50738, 50780, 50830, 51125, 52525, 52536}
 """Kept fields that belong to the raw picture's directory: green split, chroma blur, anti-alias strength, best quality
 scale, masked areas, opcode lists, default user crop, gain table map, masked sub-area."""
 WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781, 50935, 50972, 51041, 51111})
-"""Never copied: fields that depend on the arguments (XMP, versions, black deltas, NoiseProfile), and fields that are no
-longer valid (LinearizationTable, RawDataUniqueID, NoiseReductionApplied, digests)."""
+"""Never copied: fields that depend on the arguments (XMP, versions, black deltas, NoiseProfile, NoiseReductionApplied,
+digest), and fields that are no longer valid (LinearizationTable, RawDataUniqueID, older digests)."""
 LOCATION_TAGS = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
 """Fields that may contain the location: IPTC, Photoshop, Windows keywords, private data (maker notes), embedded
 original file."""
 
 
-def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
-    """Return the fields of IFD0, without those of the picture stored in it."""
+def main_fields(
+    photo: RawPhoto, *, software: str, packet: bytes, noise_reduction: float, strip_location: bool
+) -> tuple[Tag, ...]:
+    """Return the fields of IFD0, without those of the picture stored in it.
+
+    Parameters
+    ----------
+    packet : XMP to write, empty for none. noise_reduction : part of the noise that was removed, 0 none, 1 all.
+    """
     capture = photo.capture
     version = max(photo.dng_version, OWN_VERSION)
     name = capture.unique_camera_model or f"{capture.make} {capture.model}".strip() or "Unknown camera"
@@ -47,11 +56,16 @@ def main_fields(photo: RawPhoto, *, software: str, xmp: bytes | None, strip_loca
     )
     named = capture_fields(capture, software, strip_location=strip_location)
     kept = (tag for tag in _kept(photo, strip_location) if tag.number not in RAW_NUMBERS)
-    return merged(own, named, _xmp(photo, xmp, strip_location), _color(photo), kept)
+    xmp = (raw_bytes(XMP, packet),) if packet else ()
+    return merged(own, named, xmp, _noise_reduction(photo, noise_reduction), _color(photo), kept)
 
 
-def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, ...]:
+def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reduction: float = 0.0) -> tuple[Tag, ...]:
     """Return the fields of the raw picture's directory, without those that describe the storage of its pixels.
+
+    Parameters
+    ----------
+    noise_reduction : part of the noise that was removed, 0 none, 1 all.
 
     Raises
     ------
@@ -81,13 +95,29 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...]) -> tuple[Tag, 
             raise OutputError(f"a NoiseProfile of {len(noise_profile)} numbers is not allowed in a DNG, only 2, 6 or 8")
         own.append(double(51041, noise_profile))
     kept = (tag for tag in _kept(photo, strip_location=False) if tag.number in RAW_NUMBERS)
-    return merged(own, kept)
+    return merged(own, _noise_reduction(photo, noise_reduction), kept)
 
 
 def _kept(photo: RawPhoto, strip_location: bool) -> Iterable[Tag]:
     dropped = WRITTEN_OR_STALE | (LOCATION_TAGS if strip_location else frozenset())
     tags = without_bad_pixel_value(photo.tags) if photo.has_new_samples else photo.tags
     return (tag for tag in tags if tag.number not in dropped)
+
+
+def _noise_reduction(photo: RawPhoto, removed: float) -> tuple[Tag, ...]:
+    """Return NoiseReductionApplied: the source's own if nothing was removed, else both together.
+
+    If the camera removed a part a of the noise, and rawkd a part b of the rest, (1 - a)(1 - b) of it is left (our
+    choice). Readers that look for the field in one directory only find it, since both directories have it.
+    """
+    stated = next((tag for tag in photo.tags if tag.number == NOISE_REDUCTION_APPLIED), None)
+    if removed == 0:
+        return () if stated is None else (stated,)
+    before = tag_numbers(stated) if stated is not None else ()
+    left = 1 - removed
+    if len(before) == 1 and 0 <= before[0] <= 1:
+        left *= 1 - before[0]
+    return (rational(NOISE_REDUCTION_APPLIED, [round(1 - left, 6)]),)
 
 
 def _color(photo: RawPhoto) -> Iterable[Tag]:
@@ -130,8 +160,3 @@ def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
         tuple(tag.data) for tag in photo.tags if tag.number == BACKWARD_VERSION and len(tag.data) == len(needed)
     )
     return max([needed, *demanded])
-
-
-def _xmp(photo: RawPhoto, xmp: bytes | None, strip_location: bool) -> tuple[Tag, ...]:
-    packet = packet_of(photo.tags, xmp, strip_location=strip_location)
-    return (raw_bytes(XMP, packet),) if packet else ()

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
+from rawkd.files.xmp.merge import with_treatment
+from rawkd.files.xmp.packet import PADDING, RDF, parsed
+from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import Tag
 
 XMP = 700
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 META = "adobe:ns:meta/"
 KEPT: dict[str, tuple[str, frozenset[str]]] = {
     "dc": ("http://purl.org/dc/elements/1.1/", frozenset()),
@@ -57,6 +59,22 @@ def packet_of(tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: boo
     return without_location(packet) if strip_location else packet
 
 
+def packet_with_treatment(packet: bytes, treatment: Treatment | None) -> tuple[bytes, tuple[str, ...]]:
+    """Return the packet with an entry about the treatment, and warnings.
+
+    A packet that cannot be understood is returned as it is, with a warning: it may hold what nobody can write again.
+    """
+    if treatment is None:
+        return packet, ()
+    try:
+        return with_treatment(packet, treatment), ()
+    except ValueError as error:
+        return packet, (
+            f"the XMP of the photo cannot be read ({error}). It is copied unchanged, without a note that rawkd denoised"
+            " the photo.",
+        )
+
+
 def without_location(packet: bytes) -> bytes:
     """Return the packet without coordinates and place names; empty if coordinates remain."""
     packet = LOCATION_IN_XMP.sub(b"", packet)
@@ -73,18 +91,15 @@ def captions_only(packet: bytes) -> bytes:
     ------
     ValueError: if the packet is not valid XML, or declares a document type.
     """
-    if not packet.strip(b"\0 \r\n\t"):
+    if not packet.strip(PADDING):
         return b""
-    if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # it may declare entities, which can grow without bound
-        raise ValueError("it declares a document type")
+    top = [old for rdf in parsed(packet).iter(f"{{{RDF}}}RDF") for old in rdf.findall(f"{{{RDF}}}Description")]
+    kept = {one.tag: one for old in top for one in old if _is_caption(one.tag)}
+    values = {key: old.attrib[key] for old in top for key in old.attrib if _is_caption(key)}
     try:
-        root = ElementTree.fromstring(packet.strip(b"\0 \r\n\t"))  # noqa: S314 (no document type, hence no entities)
-        top = [old for rdf in root.iter(f"{{{RDF}}}RDF") for old in rdf.findall(f"{{{RDF}}}Description")]
-        kept = {one.tag: one for old in top for one in old if _is_caption(one.tag)}
-        values = {key: old.attrib[key] for old in top for key in old.attrib if _is_caption(key)}
         return _packet(values, kept).encode("utf-8") if kept or values else b""
-    except (ElementTree.ParseError, RecursionError, UnicodeError) as error:
-        raise ValueError(f"it is not valid XML ({error})") from error
+    except RecursionError as error:
+        raise ValueError("its elements are nested too deeply") from error
 
 
 def _is_caption(name: str) -> bool:

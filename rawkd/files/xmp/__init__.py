@@ -1,0 +1,1 @@
+"""XMP packets: what was done to a photo, and adding to it without changing the rest of a packet."""

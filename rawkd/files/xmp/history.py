@@ -1,0 +1,56 @@
+"""Read what an XMP packet says about denoising: entries of rawkd in its history, and darktable's marker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from rawkd.files.xmp.merge import DARKTABLE, EVENT, MARKED, MARKER, MEDIA_MANAGEMENT
+from rawkd.files.xmp.packet import PADDING, RDF, parsed
+from rawkd.files.xmp.treatment import OWN_SOFTWARE, Treatment
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was done to a photo before.
+
+    Attributes
+    ----------
+    treatments : by rawkd, the oldest first. is_marked : whether darktable's marker says that the raw is denoised.
+    """
+
+    treatments: tuple[Treatment, ...] = ()
+    is_marked: bool = False
+
+    @property
+    def is_denoised(self) -> bool:
+        """Whether noise was removed before."""
+        return self.is_marked or any(treatment.model is not None for treatment in self.treatments)
+
+
+def past_of(packet: bytes) -> Past:
+    """Return what a packet says; nothing if it is empty, no XML, or declares a document type."""
+    if not packet.strip(PADDING):
+        return Past()
+    try:
+        root = parsed(packet)
+        tops = [top for rdf in root.iter(f"{{{RDF}}}RDF") for top in rdf.findall(f"{{{RDF}}}Description")]
+        entries = [entry for top in tops for entry in top.findall(f"{{{MEDIA_MANAGEMENT}}}History/*/{{{RDF}}}li")]
+        found = [(_value(entry, "softwareAgent"), _value(entry, "parameters")) for entry in entries]
+        name = f"{{{DARKTABLE}}}{MARKER}"
+        markers = {value for top in tops for value in (top.get(name), top.findtext(name))}
+    except ValueError:
+        return Past()
+    return Past(
+        tuple(Treatment.parsed(agent, parameters) for agent, parameters in found if agent.startswith(OWN_SOFTWARE)),
+        MARKED in markers,
+    )
+
+
+def _value(entry: ElementTree.Element, name: str) -> str:
+    """Return one property of a history entry: an attribute, an element, or one in a nested description; else empty."""
+    key = f"{{{EVENT}}}{name}"
+    for place in (entry, *entry.findall(f"{{{RDF}}}Description")):
+        if (text := place.get(key) or place.findtext(key)) is not None:
+            return text.strip()
+    return ""
