@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -25,14 +26,19 @@ def run(*command: str, folder: Path, **environment: str) -> subprocess.Completed
     )
 
 
+def built(folder: Path, source: Path, **environment: str) -> Path:
+    """The wheel of a source folder, in `folder`."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(source)]
+    done = run(*command, folder=folder, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("rawkd-*.whl"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if find_spec("build") is None or find_spec("hatchling") is None:
         pytest.skip("needs build and hatchling")
-    folder = tmp_path_factory.mktemp("wheel")
-    done = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(ROOT), folder=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next(folder.glob("rawkd-*.whl"))
+    return built(tmp_path_factory.mktemp("wheel"), ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,24 @@ def test_the_wheel_holds_what_a_user_needs(wheel: Path) -> None:
     licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}
     assert {"LICENSE", "NOTICE"} <= licences
     assert wheel.stat().st_size < 60e6
+
+
+def test_the_wheel_is_reproducible(wheel: Path, tmp_path: Path) -> None:
+    """Sources with other times of their files give the same bytes; another SOURCE_DATE_EPOCH gives others."""
+    source, without = tmp_path / "source", shutil.ignore_patterns("*.pyc")
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", ".gitignore"):
+        shutil.copyfile(ROOT / name, source / name)
+    for name in ("rawkd", "models"):
+        shutil.copytree(ROOT / name, source / name, ignore=without)
+    wheels = []
+    for number, epoch in enumerate(("1700000000", "1700000000", "1600000000")):
+        (tmp_path / str(number)).mkdir()
+        wheels.append(built(tmp_path / str(number), source, SOURCE_DATE_EPOCH=epoch).read_bytes())
+        for path in source.rglob("*"):
+            os.utime(path, (1e9 + number, 1e9 + number))
+    assert wheels[0] == wheels[1]
+    assert wheels[0] != wheels[2]
 
 
 def test_the_version_is_said_once(wheel: Path, site: Path) -> None:

@@ -9,6 +9,7 @@ correction from the pixel's own colour); Menon et al. 2007 (DDFAPD) through colo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Literal, get_args
@@ -103,7 +104,9 @@ def _crosses(padded: FloatArray, plane: int) -> tuple[FloatArray, FloatArray]:
 
 def menon_sites(padded: FloatArray) -> FloatArray:
     """Apply Menon's directional filtering with a posteriori decision to (4, h+16, w+16) planes: slow but best."""
-    from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that matplotlib is missing, which nothing here needs
+        from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
 
     rgb = demosaicing_CFA_Bayer_Menon2007(unpack(padded), "RGGB")
     sites: FloatArray = pack(np.moveaxis(rgb, -1, 0).astype(np.float32))
