@@ -124,6 +124,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         ["batch", "shoot", "-q", "-v"],
         ["compare", "a.dng", "-q", "-v"],
         ["calibrate", "a.dng", "-q", "-v"],
+        ["verify"],
+        ["verify", "a.dng", "-q", "-v"],
         ["batch", "shoot", "--crop", "0,0,8,8"],
         ["inspect", "a.dng", "b.dng", "--plot", "noise.svg"],
         ["denoise", "a.dng", "--format", "gif"],

@@ -47,6 +47,7 @@ def modules_of(code: str) -> set[str]:
         ["inspect", "--help"],
         ["compare", "--help"],
         ["calibrate", "--help"],
+        ["verify", "--help"],
         ["bench", "pairs", "--help"],
     ],
 )

@@ -22,6 +22,8 @@ NOISE = 4
 MODEL = 5
 OUTPUT = 6
 MEMORY = 7
+DIGEST = 8
+"""A raw picture does not match the digest in its file (`rawkd verify`)."""
 INTERRUPTED = 130
 
 _TABLE: tuple[tuple[type[BaseException], int], ...] = (

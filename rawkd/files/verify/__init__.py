@@ -1,0 +1,1 @@
+"""Check raw pictures against the digests that their DNGs state."""

@@ -1,0 +1,127 @@
+"""Compare a DNG's raw picture with the digest in the file, and find the DNGs of an archive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files.read.dng_kind import PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, is_dng
+from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, RAW_IMAGE_DIGEST, raw_image_digest
+from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, size_of
+from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
+from rawkd.files.verify.samples import DAMAGED, stored_samples
+
+Status = Literal["intact", "mismatch", "no digest", "not checked", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of checking one file.
+
+    Attributes
+    ----------
+    status : "intact": the pixels match the digest. "mismatch": they do not. "no digest": the file states none.
+        "not checked": it states one, but rawkd cannot decode such pixels. "unreadable": no DNG, or damaged.
+    sentence : file, what is wrong and what to do; empty if it is intact.
+    stated, computed : the digests, hexadecimal; None if not known.
+    """
+
+    path: Path
+    status: Status
+    sentence: str = ""
+    stated: str | None = None
+    computed: str | None = None
+
+
+def check_digest(path: Path, pool: Executor) -> Check:
+    """Decode a DNG's raw picture and compare it with NewRawImageDigest. Errors become a result, not an exception.
+
+    Parameters
+    ----------
+    pool : threads that decode and hash.
+    """
+    stated: str | None = None
+    try:
+        _refuse_pipes(path)
+        with path.open("rb") as stream:
+            tree = _tree_of(stream)
+            stated, is_old = _stated(tree)
+            if stated is None:
+                return Check(path, "no digest", f"{path}: {_without_digest(is_old=is_old)}")
+            samples = stored_samples(stream, _raw_ifd(tree), pool.map)
+        computed = raw_image_digest(samples, pool.map).hex()
+    except UnsupportedRawError as error:
+        return Check(path, "unreadable" if stated is None else "not checked", f"{path}: {error}", stated)
+    except InputError as error:
+        return Check(path, "unreadable", f"{path}: {error}", stated)
+    except OSError as error:
+        reason = f"the file cannot be read ({error.strerror or error}). Check the disk and the file's permissions."
+        return Check(path, "unreadable", f"{path}: {reason}", stated)
+    if computed == stated:
+        return Check(path, "intact", "", stated, computed)
+    sentence = f"{path}: the raw picture does not match its digest: its pixels have changed. Restore it from a backup."
+    return Check(path, "mismatch", sentence, stated, computed)
+
+
+def _refuse_pipes(path: Path) -> None:
+    """Refuse a file that does not exist, and one whose reading may never end."""
+    if not path.exists():
+        raise InputError("there is no such file. Check the name.")
+    if not path.is_file():
+        raise InputError("this is not a regular file. Give a DNG.")
+
+
+def _tree_of(stream: BinaryIO) -> TagTree:
+    tree = read_tiff(stream)
+    if tree is None or not is_dng(tree):
+        raise InputError("this is not a DNG, and only DNGs state a digest.")
+    return tree
+
+
+def _stated(tree: TagTree) -> tuple[str | None, bool]:
+    """Return the digest that a file states, None if there is none, and whether it has one of the older kind."""
+    for ifd in tree.all_ifds():
+        tag = ifd.tags.get(NEW_RAW_IMAGE_DIGEST)
+        if tag is not None and len(tag.data) == 16 and any(tag.data):
+            return tag.data.hex(), False
+    return None, any(RAW_IMAGE_DIGEST in ifd.tags for ifd in tree.all_ifds())
+
+
+def _without_digest(*, is_old: bool) -> str:
+    if is_old:
+        return "the file states only a RawImageDigest of DNG 1.2, which rawkd does not check"
+    return "the file states no digest"
+
+
+def _raw_ifd(tree: TagTree) -> Ifd:
+    """Return the directory of the raw picture: the largest one that is no preview, mosaic or linear.
+
+    Raises
+    ------
+    InputError: if there is none.
+    """
+    kinds = (PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR)
+    found = [ifd for ifd in tree.all_ifds() if not ifd.number(NEW_SUBFILE_TYPE) and ifd.number(PHOTOMETRIC) in kinds]
+    if not found:
+        raise InputError(DAMAGED.format("it has no raw picture"))
+    return max(found, key=lambda ifd: size_of(ifd)[0] * size_of(ifd)[1])
+
+
+def find_dngs(folder: Path, missed: Callable[[OSError], None]) -> list[Path]:
+    """Return the DNGs below a folder, sorted; hidden folders and links to folders are left out.
+
+    Parameters
+    ----------
+    missed : called with the error of every folder that cannot be listed.
+    """
+    found = []
+    for place, folders, names in os.walk(folder, onerror=missed):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        dngs = (name for name in names if name.lower().endswith(".dng") and not name.startswith("."))
+        found += [Path(place) / name for name in sorted(dngs)]
+    return found

@@ -1,0 +1,217 @@
+"""Decode the stored integers of a DNG's raw picture without LibRaw, which would linearise and crop them.
+
+Sources: TIFF 6.0, sections 3 (strips) and 15 (tiles); DNG specification 1.7, chapter 3 (compression); ITU-T T.81 for
+the headers of lossless JPEG. imagecodecs does the decoding.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files.sanity import COPY_AGAIN
+from rawkd.files.tiff.dng_tags import BITS, COMPRESSION, SAMPLE_FORMAT, SAMPLES_PER_PIXEL, size_of
+from rawkd.files.tiff.ifd import STRIPS, TILES
+from rawkd.files.tiff.tags import Ifd
+from rawkd.photo import Rect
+
+Samples = NDArray[Any]
+"""(H, W) or (H, W, samples for each pixel), uint8 or uint16."""
+Map = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
+
+FILL_ORDER, PLANAR_CONFIGURATION, ROWS_PER_STRIP, TILE_WIDTH, TILE_HEIGHT = 266, 284, 278, 322, 323
+PLAIN, JPEG = 1, 7
+REARRANGED = {50974: "sub-tiles", 50975: "interleaved rows", 52547: "interleaved columns"}
+LOSSLESS = 0xC3
+"""SOF marker of lossless JPEG; others are lossy."""
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+LONGEST_HEADER = 1 << 16
+DAMAGED = "the file is damaged: {}. " + COPY_AGAIN
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """How a raw picture is stored.
+
+    Attributes
+    ----------
+    height, width, samples : of the picture. bits : of a sample. compression : PLAIN or JPEG. order : "<" or ">".
+    block : height and width of a strip or tile, in pixels. offsets, counts : of each, in bytes.
+    """
+
+    height: int
+    width: int
+    samples: int
+    bits: int
+    compression: int
+    order: Literal["<", ">"]
+    block: tuple[int, int]
+    is_tiled: bool
+    offsets: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of a sample in memory."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
+
+    def place(self, index: int) -> Rect:
+        """Return the part of the picture that strip or tile `index` holds; strips and tiles at the edge are cut."""
+        height, width = self.block
+        row, column = divmod(index, -(-self.width // width))
+        top, left = row * height, column * width
+        return Rect(top, left, min(height, self.height - top), min(width, self.width - left))
+
+
+def stored_samples(stream: BinaryIO, raw: Ifd, run: Map = map) -> Samples:
+    """Return the integers of a raw picture as they are stored.
+
+    Parameters
+    ----------
+    stream : the file. raw : the directory of the picture.
+    run : a `map`, such as that of a thread pool, which decodes strips or tiles at the same time.
+
+    Raises
+    ------
+    UnsupportedRawError: if the samples are stored in a way that is not known here.
+    InputError: if the file is damaged. OSError: if it cannot be read.
+    """
+    storage = _storage(stream, raw)
+    size = stream.seek(0, io.SEEK_END)
+    if any(at + count > size for at, count in zip(storage.offsets, storage.counts, strict=True)):
+        raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
+    try:
+        picture = np.empty((storage.height, storage.width, storage.samples), storage.dtype)
+    except MemoryError:
+        raise InputError(DAMAGED.format(f"it states {storage.width} x {storage.height} pixels")) from None
+    lock = threading.Lock()
+
+    def decode(index: int) -> None:
+        with lock:
+            stream.seek(int(storage.offsets[index]))
+            data = stream.read(int(storage.counts[index]))
+        place = storage.place(index)
+        picture[place.slices] = _decoded(data, storage, place)
+
+    for _ in run(decode, range(len(storage.offsets))):
+        pass
+    return picture[..., 0] if storage.samples == 1 else picture
+
+
+def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
+    """Return how a picture is stored, after checking that it is understood."""
+    stream.seek(0)
+    height, width = size_of(raw)
+    bits = raw.numbers(BITS) or (1.0,)
+    samples = int(raw.number(SAMPLES_PER_PIXEL) or 1)
+    is_tiled = TILES[0] in raw.tags
+    block = (int(raw.number(ROWS_PER_STRIP) or height), width)
+    if is_tiled:
+        block = (int(raw.number(TILE_HEIGHT) or 0), int(raw.number(TILE_WIDTH) or 0))
+    storage = _Storage(
+        height=height,
+        width=width,
+        samples=samples,
+        bits=int(bits[0]),
+        compression=int(raw.number(COMPRESSION) or PLAIN),
+        order=">" if stream.read(2) == b"MM" else "<",
+        block=(min(block[0], height) if not is_tiled else block[0], block[1]),
+        is_tiled=is_tiled,
+        offsets=raw.numbers((TILES if is_tiled else STRIPS)[0]),
+        counts=raw.numbers((TILES if is_tiled else STRIPS)[1]),
+    )
+    _refuse(raw, storage)
+    if min(height, width, *storage.block) < 1 or not 1 <= samples <= 4 or len(set(bits)) != 1:
+        raise InputError(DAMAGED.format("it does not state how its raw picture is stored"))
+    expected = -(-height // storage.block[0]) * -(-width // storage.block[1])
+    if not len(storage.offsets) == len(storage.counts) == expected:
+        raise InputError(DAMAGED.format(f"it has {len(storage.offsets)} strips or tiles instead of {expected}"))
+    return storage
+
+
+def _refuse(raw: Ifd, storage: _Storage) -> None:
+    """Refuse a storage that is not understood.
+
+    Raises
+    ------
+    UnsupportedRawError: the message names it.
+    """
+    what = next((name for number, name in REARRANGED.items() if set(raw.numbers(number)) - {1.0}), "")
+    if raw.number(SAMPLE_FORMAT) == 3 or storage.bits > 16:
+        what = "floating-point samples, or more than 16 bits"
+    elif storage.compression not in (PLAIN, JPEG):
+        what = f"compression {storage.compression}"
+    elif storage.samples > 1 and raw.number(PLANAR_CONFIGURATION) == 2:
+        what = "separate planes"
+    elif raw.number(FILL_ORDER) == 2:
+        what = "reversed bits"
+    if what:
+        raise UnsupportedRawError(f"rawkd cannot check a raw picture with {what}")
+
+
+def _decoded(data: bytes, storage: _Storage, place: Rect) -> Samples:
+    """Return the samples of one strip or tile, (height, width, samples for each pixel)."""
+    shape = (*(storage.block if storage.is_tiled else (place.height, place.width)), storage.samples)
+    count = int(np.prod(shape))
+    flat = _unpacked(data, storage, shape) if storage.compression == PLAIN else _from_jpeg(data)
+    if flat.size < count or flat.dtype.itemsize > storage.dtype.itemsize:
+        raise InputError(DAMAGED.format("a strip or tile of its raw picture has the wrong size"))
+    return flat[:count].reshape(shape)[: place.height, : place.width]
+
+
+def _unpacked(data: bytes, storage: _Storage, shape: tuple[int, ...]) -> Samples:
+    """Return uncompressed samples; those of 9 to 15 bits are packed, and each row begins with a byte."""
+    if storage.bits in (8, 16):
+        size = storage.dtype.itemsize
+        flat: Samples = np.frombuffer(data[: len(data) // size * size], storage.dtype.newbyteorder(storage.order))
+        return flat
+    import imagecodecs
+
+    run_length = shape[1] * shape[2]
+    row_bytes = -(-run_length * storage.bits // 8)
+    if len(data) < row_bytes * shape[0]:
+        return np.empty(0, storage.dtype)
+    packed: Samples = imagecodecs.packints_decode(
+        data[: row_bytes * shape[0]], storage.dtype, storage.bits, runlen=run_length
+    )
+    return packed.reshape(-1)
+
+
+def _from_jpeg(data: bytes) -> Samples:
+    """Return the samples of a lossless JPEG in the order of the stream.
+
+    Its rows need not be those of the tile: components and width differ, only the number of samples agrees (DNG 1.7,
+    chapter 3). libjpeg-turbo is the fastest decoder, but may take three components for colours to convert.
+    """
+    import imagecodecs
+
+    kind, components = _frame_of(data)
+    if kind != LOSSLESS:
+        raise UnsupportedRawError("rawkd cannot check a raw picture with lossy JPEG")
+    decoders = [imagecodecs.ljpeg_decode, imagecodecs.jpegsof3_decode]
+    if components <= 2:
+        decoders.insert(0, imagecodecs.jpeg8_decode)
+    for decode in decoders:
+        try:
+            samples: Samples = decode(data)
+        except (RuntimeError, ValueError):
+            continue
+        return samples.reshape(-1)
+    raise InputError(DAMAGED.format("a strip or tile of its raw picture cannot be decoded"))
+
+
+def _frame_of(jpeg: bytes) -> tuple[int, int]:
+    """Return the SOF marker of a JPEG and the number of components; zeros if it has none."""
+    at = 2
+    while at + 10 <= min(len(jpeg), LONGEST_HEADER) and jpeg[at] == 0xFF:
+        if jpeg[at + 1] in FRAMES:
+            return jpeg[at + 1], jpeg[at + 9]
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return 0, 0

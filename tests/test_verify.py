@@ -1,0 +1,346 @@
+"""`rawkd verify`: every storage of samples that it reads, every kind of damage that it names, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from small_photos import noisy_photo
+from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame
+from synthetic_dng import write_dng as write_with_tags
+from test_cli import without_root
+from test_digest import by_pixels
+
+from rawkd.cli import main
+from rawkd.files.tiff.ifd import STRIPS, TILES, OutputIfd, integers, long, raw_bytes, short, write_tiff
+from rawkd.files.tiff.tags import read_tiff
+from rawkd.files.verify.check import check_digest, find_dngs
+from rawkd.files.write.dng import write_dng
+from rawkd.files.write.ljpeg import encode_tile
+
+
+def status_of(path: Path) -> str:
+    with ThreadPoolExecutor(2) as pool:
+        return check_digest(path, pool).status
+
+
+def dng_of(
+    path: Path,
+    samples: np.ndarray,
+    encode: Callable[[np.ndarray], bytes],
+    *,
+    compression: int = 7,
+    block: tuple[int, int] | None = None,
+    bits: int = 16,
+    more: tuple[Any, ...] = (),
+    stated: bytes | None = None,
+) -> Path:
+    """A DNG of `samples` in strips of full width, or in tiles where `block` is narrower; edges of tiles are padded."""
+    height, width = samples.shape[:2]
+    rows, columns = block or (height, width)
+    planes = 1 if samples.ndim == 2 else samples.shape[2]
+    padded = samples
+    if columns < width:
+        beyond = ((0, -height % rows), (0, -width % columns), (0, 0))
+        padded = np.pad(samples, beyond[: samples.ndim], "edge")
+    blocks = [
+        encode(np.ascontiguousarray(padded[top : top + rows, left : left + columns]))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+    ]
+    size = [integers(322, [columns]), integers(323, [rows])] if columns < width else [integers(278, [rows])]
+    tags = [
+        long(254, [0]), integers(256, [width]), integers(257, [height]), short(258, [bits] * planes),
+        short(259, [compression]), short(262, [32803 if planes == 1 else 34892]), short(277, [planes]),
+        raw_bytes(50706, bytes((1, 4, 0, 0))), raw_bytes(51111, by_pixels(samples) if stated is None else stated),
+        *size, *more,
+    ]  # fmt: skip
+    with path.open("wb") as stream:
+        write_tiff(stream, OutputIfd(tags, {}, blocks, TILES if columns < width else STRIPS))
+    return path
+
+
+def lossless(predictor: int, bits: int = 16) -> Callable[[np.ndarray], bytes]:
+    def encode(tile: np.ndarray) -> bytes:
+        return bytes(imagecodecs.jpeg8_encode(tile, lossless=True, predictor=predictor, bitspersample=bits))
+
+    return encode
+
+
+def in_two_components(tile: np.ndarray) -> bytes:
+    return encode_tile(tile)
+
+
+def in_half_the_rows(tile: np.ndarray) -> bytes:
+    """As Adobe stores some cameras: the JPEG has half the height and twice the width."""
+    return encode_tile(tile.reshape(tile.shape[0] // 2, -1))
+
+
+FRAME = flat_frame(300, 272)
+DEEP = np.random.default_rng(0).integers(0, 65536, (64, 48)).astype(np.uint16)
+CASES: dict[str, Callable[[Path], Path]] = {
+    "tiles of two components": lambda path: dng_of(path, FRAME, in_two_components, block=(112, 96)),
+    "strips of two components": lambda path: dng_of(path, FRAME, in_two_components, block=(70, 272)),
+    "one strip": lambda path: dng_of(path, FRAME, in_two_components),
+    "another shape in the JPEG": lambda path: dng_of(path, FRAME, in_half_the_rows, block=(150, 272)),
+    "predictor 6, one component": lambda path: dng_of(path, DEEP, imagecodecs.ljpeg_encode, block=(32, 32)),
+    **{
+        f"predictor {number}": lambda path, number=number: dng_of(path, DEEP, lossless(number), block=(32, 32))
+        for number in range(1, 8)
+    },
+    "14 bits in a JPEG of 14": lambda path: dng_of(path, DEEP >> 2, lossless(1, 14), bits=14),
+    "12 bits in a JPEG of 12": lambda path: dng_of(path, DEEP >> 4, lossless(1, 12), bits=12),
+    "8 bits in a JPEG": lambda path: dng_of(path, (DEEP >> 8).astype(np.uint8), lossless(1, 8), bits=8),
+    "three components": lambda path: dng_of(
+        path, np.stack([DEEP, DEEP[::-1], DEEP ^ 7], 2), lossless(1), block=(32, 32)
+    ),
+    "plain, 16 bits": lambda path: dng_of(path, DEEP, np.ndarray.tobytes, compression=1),
+    "plain strips": lambda path: dng_of(path, DEEP, np.ndarray.tobytes, compression=1, block=(10, 48)),
+    "plain tiles": lambda path: dng_of(path, DEEP, np.ndarray.tobytes, compression=1, block=(16, 32)),
+    "plain, 8 bits": lambda path: dng_of(path, (DEEP >> 8).astype(np.uint8), np.ndarray.tobytes, compression=1, bits=8),
+    "big-endian": lambda path: write_with_tags(
+        path, FRAME, tags={51111: (BYTE, tuple(by_pixels(FRAME)))}, byteorder=">"
+    ),
+    "below a linearisation table": lambda path: write_with_tags(
+        path,
+        FRAME // 8,
+        tags={50712: (SHORT, tuple(range(0, 65536, 16))), 51111: (BYTE, tuple(by_pixels(FRAME // 8)))},
+    ),
+    "in a SubIFD behind a preview": lambda path: write_with_tags(
+        path, FRAME, in_sub_ifd=True, main_tags={51111: (BYTE, tuple(by_pixels(FRAME)))}
+    ),
+}
+
+
+def packed(bits: int) -> Callable[[np.ndarray], bytes]:
+    """Rows of samples of `bits` bits, most significant bit first; a row ends with its byte (TIFF 6.0)."""
+
+    def encode(tile: np.ndarray) -> bytes:
+        rows = ("".join(f"{sample:0{bits}b}" for sample in row) for row in tile)
+        return b"".join(
+            int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8), "big") for row in rows
+        )
+
+    return encode
+
+
+for depth in (10, 12, 14):
+    CASES[f"packed, {depth} bits"] = lambda path, depth=depth: dng_of(
+        path, DEEP[:, :45] >> (16 - depth), packed(depth), compression=1, bits=depth, block=(20, 45)
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_storage_is_read_and_every_change_is_seen(tmp_path: Path, name: str) -> None:
+    path = CASES[name](tmp_path / "a.dng")
+    assert status_of(path) == "intact"
+    data = bytearray(path.read_bytes())
+    at = data.index(stated_in(path))
+    data[at] ^= 1
+    path.write_bytes(data)
+    assert status_of(path) == "mismatch"
+
+
+def stated_in(path: Path) -> bytes:
+    with ThreadPoolExecutor(1) as pool:
+        stated = check_digest(path, pool).stated
+    assert stated is not None
+    return bytes.fromhex(stated)
+
+
+PLACES = list(zip(TILES, STRIPS, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(203, 301), (30, 50)])
+def test_a_flipped_bit_in_the_pixels_of_our_own_file(tmp_path: Path, shape: tuple[int, int]) -> None:
+    path = tmp_path / "a.dng"
+    write_dng(path, noisy_photo(*shape), preview=None, software="test")
+    assert status_of(path) == "intact"
+    intact = path.read_bytes()
+    with path.open("rb") as stream:
+        main_ifd = read_tiff(stream).main
+    at, count = (int((main_ifd.numbers(number) or main_ifd.numbers(other))[0]) for number, other in PLACES)
+    for part in (0.4, 0.5, 0.6, 0.7):
+        data = bytearray(intact)
+        data[at + int(part * count)] ^= 0x10
+        path.write_bytes(data)
+        assert status_of(path) in ("mismatch", "unreadable")  # no decoder may take a damaged JPEG
+    path.write_bytes(intact[:-500])
+    assert status_of(path) == "unreadable"
+
+
+UNKNOWN = {
+    "floats": {"more": (short(339, [3]),), "bits": 16},
+    "32 bits": {"bits": 32},
+    "deflate": {"compression": 8},
+    "lossy": {"compression": 34892},
+    "reversed bits": {"more": (short(266, [2]),)},
+    "interleaved": {"more": (short(50975, [2]),)},
+    "sub-tiles": {"more": (short(50974, [2, 2]),)},
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_storages_that_are_not_known_are_said_not_guessed(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = dng_of(tmp_path / "a.dng", DEEP, np.ndarray.tobytes, **({"compression": 1} | UNKNOWN[name]))
+    assert status_of(path) == "not checked"
+    assert main(["verify", str(path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "1 file: 0 match their digest, 1 cannot be checked\n"
+    assert printed.err.startswith(f"warning: {path}: rawkd cannot check a raw picture with ")
+
+
+def test_a_lossy_jpeg_is_not_decoded_to_something_else(tmp_path: Path) -> None:
+    lossy = dng_of(tmp_path / "a.dng", (DEEP >> 8).astype(np.uint8), imagecodecs.jpeg8_encode, bits=8)
+    assert status_of(lossy) == "not checked"
+
+
+def cut(data: bytes, tag: int, value: int) -> bytes:
+    """The file with the first value of a SHORT or LONG field of IFD0 changed."""
+    entry = next(at for at in range(10, len(data), 12) if data[at : at + 2] == struct.pack("<H", tag))
+    return data[: entry + 8] + struct.pack("<I", value) + data[entry + 12 :]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "expected"),
+    [
+        (256, 10**6, "strips or tiles instead of"),
+        (257, 0, "does not state how"),
+        (322, 0, "does not state how"),
+        (323, 16, "strips or tiles instead of"),
+        (277, 9, "does not state how"),
+        (262, 2, "it has no raw picture"),
+        (50706, None, "this is not a DNG"),
+    ],
+)
+def test_damaged_fields(tmp_path: Path, tag: int, value: int | None, expected: str) -> None:
+    path = dng_of(tmp_path / "a.dng", FRAME, in_two_components, block=(112, 96))
+    data = path.read_bytes()
+    path.write_bytes(cut(data, tag, value) if value is not None else data.replace(struct.pack("<H", tag), b"\1\1", 1))
+    with ThreadPoolExecutor(1) as pool:
+        check = check_digest(path, pool)
+    assert check.status == "unreadable"
+    assert expected in check.sentence
+    assert str(path) in check.sentence
+
+
+def archive(folder: Path) -> Path:
+    """Seven DNGs in three folders, one of each status but one, and files that are none."""
+    (folder / "2025" / ".hidden").mkdir(parents=True)
+    (folder / "2026").mkdir()
+    dng_of(folder / "2025" / "a.dng", DEEP, in_two_components)
+    dng_of(folder / "2025" / "b.DNG", DEEP, in_two_components)
+    dng_of(folder / "2025" / ".hidden" / "c.dng", DEEP, in_two_components, stated=b"x" * 16)
+    dng_of(folder / "2026" / "changed.dng", DEEP, in_two_components, stated=b"x" * 16)
+    dng_of(folder / "2026" / "zeros.dng", DEEP, in_two_components, stated=bytes(16))
+    write_with_tags(folder / "old.dng", FRAME, tags={50972: (BYTE, tuple(range(16)))})
+    (folder / "photo.nef").write_bytes(b"no DNG")
+    return folder
+
+
+def test_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = archive(tmp_path)
+    assert [path.name for path in find_dngs(folder, pytest.fail)] == [
+        "old.dng", "a.dng", "b.DNG", "changed.dng", "zeros.dng",
+    ]  # fmt: skip
+    assert main(["verify", str(folder)]) == 8
+    printed = capsys.readouterr()
+    assert printed.out == "5 files: 2 match their digest, 1 do not match, 2 state no digest\n"
+    (line,) = printed.err.splitlines()
+    assert line == (
+        f"error: {folder / '2026' / 'changed.dng'}: the raw picture does not match its digest: its pixels have changed."
+        " Restore it from a backup."
+    )
+    assert main(["verify", "-v", str(folder), str(folder / "2025" / "a.dng")]) == 8
+    printed = capsys.readouterr()
+    assert printed.out.startswith("5 files: ")  # a.dng counts once
+    assert f"{folder / '2025' / 'a.dng'}: intact" in printed.err
+    assert "old.dng: the file states only a RawImageDigest of DNG 1.2, which rawkd does not check" in printed.err
+    assert "zeros.dng: the file states no digest" in printed.err
+    assert main(["verify", "-q", str(folder)]) == 8
+    printed = capsys.readouterr()
+    assert (printed.out, len(printed.err.splitlines())) == ("", 1)
+
+
+def test_json_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = archive(tmp_path)
+    assert main(["verify", "--json", str(folder), str(folder / "photo.nef")]) == 8
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(record) for record in records] == [
+        ["input", "status", "stated", "computed", "sentence", "exit_code"]
+    ] * 6
+    found = {Path(record["input"]).name: record for record in records}
+    assert {name: (record["status"], record["exit_code"]) for name, record in found.items()} == {
+        "old.dng": ("no digest", 0),
+        "a.dng": ("intact", 0),
+        "b.DNG": ("intact", 0),
+        "changed.dng": ("mismatch", 8),
+        "zeros.dng": ("no digest", 0),
+        "photo.nef": ("unreadable", 3),
+    }
+    assert found["changed.dng"]["stated"] == (b"x" * 16).hex()
+    assert found["changed.dng"]["computed"] == found["a.dng"]["stated"] == by_pixels(DEEP).hex()
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["2025"], 0),
+        (["2025/a.dng"], 0),
+        (["old.dng"], 0),
+        (["photo.nef"], 3),
+        (["none.dng"], 3),
+        (["empty"], 3),
+        (["2025", "none.dng"], 1),
+        (["none.dng", "photo.nef"], 1),
+        (["none.dng", "2026"], 8),
+    ],
+)
+def test_exit_codes(tmp_path: Path, names: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = archive(tmp_path)
+    (folder / "empty").mkdir()
+    assert main(["verify", *(str(folder / name) for name in names)]) == code
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert bool(printed.err) == (code != 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "a.dng")
+    assert main(["verify", str(tmp_path)]) == 3
+    assert "this is not a regular file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs the permissions of POSIX")
+def test_what_may_not_be_read_is_named_and_the_rest_is_checked(tmp_path: Path) -> None:
+    folder = archive(tmp_path)
+    (folder / "2025" / "b.DNG").chmod(0)
+    (folder / "2026").chmod(0)
+    try:
+        done = without_root(["verify", str(folder)])
+    finally:
+        (folder / "2026").chmod(0o700)
+    assert done.returncode == 1
+    assert done.stdout == "3 files: 1 match their digest, 1 state no digest, 1 cannot be read\n"
+    assert f"{folder / '2026'}: this folder cannot be read (Permission denied). Check its permissions." in done.stderr
+    assert "b.DNG: the file cannot be read (Permission denied)." in done.stderr
+
+
+def test_what_we_write_is_what_others_would_call_intact(tmp_path: Path) -> None:
+    """The oracle of this file writes BlackLevel and more as another program does; ours is read with the same rule."""
+    photo = noisy_photo()
+    write_dng(tmp_path / "a.dng", photo, preview=None, software="test")
+    assert stated_in(tmp_path / "a.dng") == by_pixels(photo.frame)
+    tags = {50714: (RATIONAL, (0.0,)), 50717: (LONG, 65535), 51111: (BYTE, tuple(by_pixels(photo.frame)))}
+    assert status_of(write_with_tags(tmp_path / "b.dng", photo.frame, tags=tags)) == "intact"
