@@ -103,8 +103,8 @@ def write_dng(
     overwrite: bool = False,
     strip_location: bool = False,
     software: str = SOFTWARE,
-) -> None:
-    """Write a photo as a DNG; its pixels are stored as they are.
+) -> tuple[str, ...]:
+    """Write a photo as a DNG, its pixels as they are, and return warnings, one sentence each.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def write_dng(
     ------
     OutputError: if the file exists and `overwrite` is false, or if it cannot be written. No partial file remains.
     """
-    dng.write_dng(
+    return dng.write_dng(
         Path(path),
         photo,
         preview=render_preview(photo) if preview else None,
