@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -95,6 +96,34 @@ def test_pictures_without_their_package_say_what_to_install(folder: Path) -> Non
     done = plain("bench", "synthetic", str(ROOT / "docs" / "images"), "-o", "bench/", folder=folder)
     assert done.returncode == 2
     assert "pip install 'rawkd[bench]'" in done.stderr
+
+
+def test_optional_packages_stay_where_their_extra_is_needed() -> None:
+    """Everything else must run in the plain install."""
+    allowed = ("training/", "networks/", "evaluation/", "batch/", "inference/torch_engine.py", "files/read/pictures.py")
+    allowed += (
+        "render/demosaic.py",
+        "metrics.py",
+        "sensor/cfa.py",
+        "sensor/ksigma.py",
+        "render/color.py",
+        "cli/training/",
+    )
+    found = {
+        path.relative_to(ROOT / "rawkd").as_posix()
+        for path in (ROOT / "rawkd").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imported_by(node)
+        if name.partition(".")[0] in EXTRAS_ONLY
+    }
+    assert "render/demosaic.py" in found
+    assert not [name for name in sorted(found) if not name.startswith(allowed)]
+
+
+def imported_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [one.name for one in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
 
 
 def test_the_extras_carry_what_the_plain_install_lacks() -> None:
