@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,14 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_photos import noisy_photo
+from tiny_models import blur, make_model
 
+from rawkd import __version__
+from rawkd.cli import main
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.tags import TagTree, read_tiff
 from rawkd.files.write.dng import write_dng
 from rawkd.files.xmp.history import Past, past_of
 from rawkd.files.xmp.merge import with_treatment
 from rawkd.files.xmp.treatment import Treatment
+from rawkd.inference.card_file import read_card
 from rawkd.photo import Tag
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import Restoration
+from rawkd.restore.treatment import treatment_of
+from rawkd.sensor.noise import UNKNOWN_NOISE
 
 TREATMENT = Treatment(
     "rawkd 1.2.3", "net", "ab" * 32, "f32", 2, 0.75, 1.0, 0.5, "blind, capped by ISO", 1.25e-3, 3e-6, 7, True
@@ -129,7 +139,7 @@ def test_the_marker_of_darktable_says_that_noise_was_removed() -> None:
     fixed = replace(TREATMENT, model=None, weights_sha256=None, precision=None)
     packet = with_treatment(b"", fixed)
     assert b"darktable" not in packet
-    assert not past_of(packet).is_denoised
+    assert not past_of(packet).is_marked
     assert past_of(packet).treatments[0].defects == 7
     marked = rdf(f'<rdf:Description rdf:about="" xmlns:d="{DT}" d:neural_restore="raw-denoise"/>')
     assert past_of(marked) == Past((), is_marked=True)
@@ -258,3 +268,107 @@ def test_exiftool_reads_history_and_marker(tmp_path: Path) -> None:
     assert (found["Rating"], found["DocumentID"]) == (4, "a>b")
     assert found["Neural_restore"] == "raw-denoise"
     assert found["NoiseReductionApplied"] == 0.5625
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    make_model(folder / "tiny", blur, subrange=[1e-6, 1e-1])
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    raw = noisy_photo()
+    write_dng(tmp_path / "a.dng", raw, preview=None, software="other", noise_profile=raw.noise_profile)
+    return tmp_path / "a.dng"
+
+
+def inspected(path: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> tuple[str, str, dict[str, Any]]:
+    """Text and warnings of `rawkd inspect`, and its JSON."""
+    assert main(["inspect", str(path), "--model", str(family)]) == 0
+    text = capfd.readouterr()
+    assert main(["inspect", str(path), "--model", str(family), "--json"]) == 0
+    return text.out, text.err, json.loads(capfd.readouterr().out)
+
+
+def test_a_denoised_file_says_what_was_done(source: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--model", str(family), "--strength", "0.75", "--chroma", "0.5", "--noise", "1e-3,3e-6", "-q"]
+    assert main(["denoise", str(source), *options, "--device", "cpu"]) == 0
+    path = source.with_name("a-denoised.dng")
+    card = json.loads((family / "tiny" / "card.json").read_text())
+    (weights,) = card["files"].values()
+    (done,) = past_of(tree_of(path).main.tags[700].data).treatments
+    assert done.software == f"rawkd {__version__}"
+    assert (done.model, done.weights_sha256, done.ensemble) == ("tiny", weights, 1)
+    assert (done.strength, done.luma, done.chroma) == (0.75, 1.0, 0.5)
+    assert (done.noise, done.gain, done.read_variance) == ("given", 1e-3, 3e-6)
+    assert (done.defects, done.rows) == (0, False)
+    assert done.precision in ("f32", "bf16")
+    text, warnings, record = inspected(path, family, capfd)
+    lines = {line[2:19].strip(): line[19:].strip() for line in text.split("Done before\n")[1].splitlines()}
+    assert lines["by"] == done.software
+    assert lines["network"] == f"tiny, weights {weights[:12]}"
+    assert lines["strength"] == "0.75, chroma 0.5"
+    assert lines["noise removed"] == "--noise 0.001,3e-06 (given)"
+    assert lines["noise reduction"] == "56% (NoiseReductionApplied)"
+    assert record["history"] == [asdict(done)]
+    assert record["noise_reduction_applied"] == 0.5625
+    assert record["marked_as_denoised"] is True
+    again = "Denoising it again removes detail. Use the original photo instead."
+    assert f"a-denoised.dng: rawkd wrote this file (tiny, strength 0.75). {again}" in warnings
+    assert main(["denoise", str(path), "--model", str(family)]) == 0
+    assert f"warning: a-denoised.dng: rawkd wrote this file (tiny, strength 0.75). {again}" in capfd.readouterr().err
+    twice = inspected(path.with_name("a-denoised-denoised.dng"), family, capfd)
+    assert [one["strength"] for one in twice[2]["history"]] == [0.75, 1.0]
+    assert twice[2]["noise_reduction_applied"] == 1.0
+    assert twice[0].count("\n  by ") == 2
+
+
+def test_a_file_to_which_nothing_was_done_says_nothing(
+    source: Path, family: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text, warnings, record = inspected(source, family, capfd)
+    assert "Done before" not in text
+    assert "again" not in warnings
+    assert (record["history"], record["noise_reduction_applied"], record["marked_as_denoised"]) == ([], None, False)
+    assert main(["denoise", str(source), "--strength", "0", "-q", "-o", str(source.with_name("b.dng"))]) == 0
+    main_ifd = tree_of(source.with_name("b.dng")).main
+    assert not {700, 50935} & main_ifd.tags.keys()  # strength 0 copies the samples
+
+
+def test_the_history_warns_when_another_program_wrote_the_file_since(tmp_path: Path) -> None:
+    def warnings(packet: bytes, software: str = "Editor 5") -> tuple[str, ...]:
+        write_dng(tmp_path / "a.dng", noisy_photo(), preview=None, software=software, xmp=packet, overwrite=True)
+        return tuple(one for one in read_raw(tmp_path / "a.dng").warnings if "again" in one)
+
+    again = ". Denoising it again removes detail. Use the original photo instead."
+    assert warnings(with_treatment(b"", TREATMENT)) == (
+        f"rawkd removed noise from this photo before (net, strength 0.75){again}",
+    )
+    marked = rdf(f'<rdf:Description rdf:about="" xmlns:d="{DT}" d:neural_restore="raw-denoise"/>')
+    assert warnings(marked) == (f"a program has marked this photo as denoised{again}",)
+    assert warnings(with_treatment(b"", replace(TREATMENT, model=None))) == ()
+    assert warnings(BROKEN["no xml"]) == warnings(LIGHTROOM) == ()
+    assert warnings(LIGHTROOM, "rawkd 0.0.1") == (f"rawkd wrote this file{again}",)
+
+
+def test_defects_and_rows_alone_are_told(tmp_path: Path) -> None:
+    photo = noisy_photo()
+    fixed = Restoration(photo, photo.mosaic, UNKNOWN_NOISE, None, None, None, (), 3)
+    done = treatment_of(fixed, DenoiseOptions(), "rawkd 1")
+    assert done == Treatment("rawkd 1", defects=3)
+    assert done.parameters() == "defects=3; rows=no"
+    assert treatment_of(replace(fixed, defects=0), DenoiseOptions(), "rawkd 1") is None
+    assert treatment_of(replace(fixed, defects=0, rows=True), DenoiseOptions(), "rawkd 1") == Treatment(
+        "rawkd 1", rows=True
+    )
+
+
+def test_weights_in_several_files_have_one_identity(family: Path) -> None:
+    card = replace(
+        read_card(family / "tiny"), files={"network.onnx": "a", "weights-2-of-2": "c", "weights-1-of-2": "b"}
+    )
+    assert card.weights_sha256 == hashlib.sha256(b"bc").hexdigest()
+    assert replace(card, files={"network.onnx": "a", "weights.safetensors": "b"}).weights_sha256 == "b"
+    assert replace(card, files={"network.onnx": "a"}).weights_sha256 == "a"

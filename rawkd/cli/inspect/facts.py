@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import numpy as np
 from rawkd.files.read.camera_settings import CameraSettings, read_settings
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
+from rawkd.files.tiff.dng_tags import NOISE_REDUCTION_APPLIED
+from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.write.drawing import refuse_plot, write_drawing
+from rawkd.files.xmp.history import past_of
+from rawkd.files.xmp.packet import XMP
 from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import RawPhoto
 from rawkd.report import camera_name
@@ -52,6 +57,7 @@ def facts_of(
         "row_noise": _row_noise(photo),
         "known_defects": len(prepared.photo.defects),
         "student": None if card is None else card.name,
+        **_past(photo),
     }
     return record, prepared.warnings + prepared.noise_warnings + settings.warnings + choice_warnings
 
@@ -111,6 +117,18 @@ def _noise(prepared: Prepared, photo: RawPhoto) -> Record:
         "snr_mid_grey": signal_to_noise(noise, MID_GREY),
         "snr_shadows": signal_to_noise(noise, SHADOWS),
         "full_frame_iso": equivalent_iso(noise),
+    }
+
+
+def _past(photo: RawPhoto) -> Record:
+    """What was done to the photo before, by rawkd (the oldest first) and by others, as the file states it."""
+    tags = {tag.number: tag for tag in photo.tags}
+    past = past_of(tags[XMP].data if XMP in tags else b"")
+    reduction = tag_numbers(tags[NOISE_REDUCTION_APPLIED]) if NOISE_REDUCTION_APPLIED in tags else ()
+    return {
+        "history": [asdict(treatment) for treatment in past.treatments],
+        "noise_reduction_applied": reduction[0] if reduction else None,
+        "marked_as_denoised": past.is_marked,
     }
 
 

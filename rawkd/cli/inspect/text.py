@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from rawkd.cli.console import one_line
+from rawkd.cli.inspect.past import past_rows
 from rawkd.report import shutter
 
 Record = dict[str, Any]
@@ -37,7 +38,8 @@ UPRIGHT = {
 def text_of(record: Record) -> str:
     """Return the facts of `rawkd.cli.inspect.facts.facts_of` in groups of aligned lines.
 
-    Facts that the file does not state have no line, except camera and ISO.
+    Facts that the file does not state have no line, except camera and ISO. A photo to which nothing was done before has
+    no group about that.
     """
     groups = {
         "Camera": _camera(record),
@@ -45,11 +47,14 @@ def text_of(record: Record) -> str:
         "Sensor": _sensor(record),
         "Colour": _color(record),
         "Noise": _noise(record),
+        "Done before": past_rows(record),
         "Model": [("would be used", record["student"] or "none: nothing would be removed")],
     }
     width = max(len(name) for rows in groups.values() for name, _ in rows)
     lines = [_heading(record["input"])]
     for title, rows in groups.items():
+        if not rows:
+            continue
         lines.append(_heading(title))
         lines += [f"  {name:<{width}}  {one_line(value) or UNKNOWN}" for name, value in rows]
     return "\n".join(lines)

@@ -12,10 +12,9 @@ from rawkd.files.read.dng_kind import PHOTOMETRIC_CFA
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.tiff.dng_tags import BITS, PHOTOMETRIC
 from rawkd.files.tiff.tags import TagTree
+from rawkd.files.xmp.treatment import OWN_SOFTWARE
 
 SOFTWARE = 305
-OWN_SOFTWARE = "rawkd "
-"""Start of the Software tag in every file that rawkd writes."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
-from rawkd.files.read.identify import OWN_SOFTWARE, SOFTWARE
+from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.read.not_raw import why_not_raw
 from rawkd.files.sanity import check_frame, checked_levels
@@ -22,6 +22,8 @@ from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
+from rawkd.files.xmp.history import denoised_before
+from rawkd.files.xmp.packet import XMP
 from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
 from rawkd.sensor.dual_iso import refuse_dual_iso
 
@@ -132,7 +134,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         tags=tags,
         is_dng=True,
         dng_version=dng_tags.dng_version(tree),
-        warnings=_own_output_warning(tree)
+        warnings=denoised_before(tree.main.text(SOFTWARE), tree.main.tags.get(XMP))
         + crop_warnings
         + color_warnings
         + profile_warnings
@@ -144,13 +146,6 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         gain_maps=maps,
         not_rendered=not_rendered(all_tags),
     )
-
-
-def _own_output_warning(tree: TagTree) -> tuple[str, ...]:
-    """Return a warning if rawkd wrote the file."""
-    if not tree.main.text(SOFTWARE).startswith(OWN_SOFTWARE):
-        return ()
-    return ("rawkd wrote this file. Denoising it again removes detail. Use the original photo instead.",)
 
 
 def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[str, str]) -> RawPhoto:

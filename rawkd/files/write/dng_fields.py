@@ -11,18 +11,17 @@ from itertools import chain
 import numpy as np
 
 from rawkd.errors import OutputError
-from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS
+from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS, NOISE_REDUCTION_APPLIED
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
 from rawkd.files.tiff.opcodes import without_bad_pixel_value
 from rawkd.files.tiff.tags import tag_numbers
-from rawkd.files.write.xmp import XMP
+from rawkd.files.xmp.packet import XMP
 from rawkd.photo import DoubleArray, RawPhoto, Tag
 
 OWN_VERSION = (1, 4, 0, 0)
 D65 = 21
 BACKWARD_VERSION = 50707
-NOISE_REDUCTION_APPLIED = 50935
 OPCODE_LISTS = frozenset({51008, 51009, 51022})
 THIRD_ILLUMINANT = frozenset({52529, 52530, 52531, 52532})
 RAW_NUMBERS = OPCODE_LISTS | {50733, 50737, 50738, 50780, 50830, 51125, 52525, 52536}

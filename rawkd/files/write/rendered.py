@@ -23,7 +23,8 @@ from rawkd.files.tiff.exif import exif_block, merged, rendered_root
 from rawkd.files.tiff.ifd import UNDEFINED, OutputIfd, integers, long, raw_bytes, short, write_tiff
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.icc import srgb_profile
-from rawkd.files.write.xmp import XMP, captions_only, packet_of, without_location
+from rawkd.files.write.xmp import captions_only, packet_of, without_location
+from rawkd.files.xmp.packet import XMP
 from rawkd.photo import Capture, Tag
 
 RgbArray = NDArray[np.uint8] | NDArray[np.uint16]

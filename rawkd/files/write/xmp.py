@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from rawkd.files.xmp.merge import with_treatment
-from rawkd.files.xmp.packet import PADDING, RDF, parsed
+from rawkd.files.xmp.packet import PADDING, RDF, XMP, parsed
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import Tag
 
-XMP = 700
 META = "adobe:ns:meta/"
 KEPT: dict[str, tuple[str, frozenset[str]]] = {
     "dc": ("http://purl.org/dc/elements/1.1/", frozenset()),

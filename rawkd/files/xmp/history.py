@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from rawkd.files.xmp.merge import DARKTABLE, EVENT, MARKED, MARKER, MEDIA_MANAGEMENT
 from rawkd.files.xmp.packet import PADDING, RDF, parsed
 from rawkd.files.xmp.treatment import OWN_SOFTWARE, Treatment
+from rawkd.photo import Tag
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,26 @@ class Past:
     treatments: tuple[Treatment, ...] = ()
     is_marked: bool = False
 
-    @property
-    def is_denoised(self) -> bool:
-        """Whether noise was removed before."""
-        return self.is_marked or any(treatment.model is not None for treatment in self.treatments)
+
+def denoised_before(software: str, packet: Tag | None) -> tuple[str, ...]:
+    """Return a warning if rawkd wrote a file, or its XMP says that noise was removed before.
+
+    Parameters
+    ----------
+    software : text of the Software tag. packet : the XMP field, or None.
+    """
+    past = past_of(b"" if packet is None else packet.data)
+    removed = next((one for one in reversed(past.treatments) if one.model is not None), None)
+    how = "" if removed is None else f" ({removed.model}, strength {removed.strength:g})"
+    if software.startswith(OWN_SOFTWARE):
+        what = "rawkd wrote this file" + how
+    elif removed is not None:
+        what = "rawkd removed noise from this photo before" + how
+    elif past.is_marked:
+        what = "a program has marked this photo as denoised"
+    else:
+        return ()
+    return (f"{what}. Denoising it again removes detail. Use the original photo instead.",)
 
 
 def past_of(packet: bytes) -> Past:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+XMP = 700
+"""Number of the TIFF field that holds the packet."""
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 PADDING = b"\0 \r\n\t"
 UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 OWN_SOFTWARE = "rawkd "
-"""Start of the name of rawkd in the history and in the Software tag."""
+"""Start of the Software tag in every file that rawkd writes, and of the program's name in the history."""
 YES_NO = {True: "yes", False: "no"}
 
 
