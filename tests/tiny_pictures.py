@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tiny_models import card_document, write_card
 
-from rawkd.inference.card import CHANNELS, ModelCard
+from rawkd.inference.card import ModelCard, channels_of
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.pictures import anchor_of_sigma
 from rawkd.inference.selftest import make_golden
@@ -28,7 +28,7 @@ def picture_model(
     **changes: Any,
 ) -> ModelCard:
     """A network that returns what it is given, or every channel convolved with a 3x3 `weight`, with a complete card."""
-    channels, high = CHANNELS[kind], low if high is None else high
+    channels, high = channels_of(kind), low if high is None else high
     shape: list[Any] = ["n", channels, "h", "w"]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("planes", "restored")]
     constants = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.errors import ModelError
+from rawkd.photo import CFAPattern, Kind
 from rawkd.sensor.ksigma import Anchor
 
 BF16_COST_LIMIT_DB = 0.05
@@ -26,10 +27,21 @@ ROUNDING = 1 + 1e-9
 WEIGHTS_PREFIX = "weights"
 """Start of the names of the files with weights (`rawkd.inference.weights`)."""
 
-CHANNELS = {"planes": 4, "planes+variance": 8, "grey": 1, "rgb": 3}
-"""Input channels of a network by the `input` field of its card."""
+INPUTS = ("planes", "planes+variance", "grey", "rgb")
+"""Values of the `input` field of a card: a packed mosaic, the same with a variance map, finished pictures."""
 PICTURES = ("grey", "rgb")
 """Input kinds of networks for finished pictures with additive white Gaussian noise. They cannot denoise raw photos."""
+
+
+def channels_of(kind: str, cfa: Kind = "bayer") -> int:
+    """Return the number of input channels of a network.
+
+    Parameters
+    ----------
+    kind : one of `INPUTS`. cfa : kind of sensor; a packed mosaic has one plane for each site of its cell.
+    """
+    planes = CFAPattern.of_kind(cfa).side ** 2
+    return {"planes": planes, "planes+variance": 2 * planes, "grey": 1, "rgb": 3}[kind]
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class Golden:
     seed, size : of `selftest.golden_input`; size in packed pixels.
     gain, read_variance : noise of that input.
     patch : side of the central patch that is compared, packed pixels.
-    residual : base64 of the patch's output - input, (4, patch, patch) little-endian float32.
+    residual : base64 of the patch's output - input, (channels, patch, patch) little-endian float32.
     """
 
     seed: int
@@ -96,6 +108,7 @@ class ModelCard:
         by the same keys; None if not measured.
     limits : known limitations, one sentence each.
     directory : the folder of the card.
+    cfa : kind of sensor whose mosaics it takes: bayer | xtrans | mono; without meaning for pictures.
     """
 
     family: str
@@ -124,6 +137,7 @@ class ModelCard:
     limits: tuple[str, ...]
     created: str
     directory: Path
+    cfa: Kind = "bayer"
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
@@ -146,7 +160,12 @@ class ModelCard:
     @property
     def channels(self) -> int:
         """Number of channels of the output."""
-        return 4 if self.input == "planes+variance" else CHANNELS[self.input]
+        return channels_of("planes" if self.input == "planes+variance" else self.input, self.cfa)
+
+    @property
+    def cell(self) -> CFAPattern:
+        """The canonical cell of the mosaics that it takes."""
+        return CFAPattern.of_kind(self.cfa)
 
     @property
     def weights_sha256(self) -> str:

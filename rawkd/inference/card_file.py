@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from rawkd.errors import ModelError
-from rawkd.inference.card import CHANNELS, TIERS, Golden, ModelCard, NoiseSubrange
+from rawkd.inference.card import INPUTS, TIERS, Golden, ModelCard, NoiseSubrange
+from rawkd.photo import NAMES_OF_KINDS
 from rawkd.sensor.ksigma import Anchor
 
 CARD = "card.json"
 ROLES = ("student", "teacher")
-OPTIONAL = frozenset({"tier"})
-"""Fields that older cards do not have; a missing one is read as null."""
+OPTIONAL = {"tier": None, "cfa": "bayer"}
+"""Fields that older cards do not have, and what a missing one stands for."""
 
 
 def _text(value: Any) -> str:
@@ -60,14 +61,14 @@ def _or_null(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else parse(value)
 
 
-def _same_keys(value: Any, keys: Iterable[str], optional: frozenset[str] = frozenset()) -> None:
+def _same_keys(value: Any, keys: Iterable[str], optional: Collection[str] = ()) -> None:
     """Raise ValueError or TypeError unless `value` is an object with the fields `keys`; `optional` may be missing."""
     if not isinstance(value, dict):
         raise TypeError("is not a JSON object")
     known = set(keys)
     if unknown := sorted(set(value) - known):
         raise ValueError(f"has unknown fields: {', '.join(unknown)}")
-    if missing := sorted(known - optional - set(value)):
+    if missing := sorted(known - set(optional) - set(value)):
         raise ValueError(f"misses fields: {', '.join(missing)}")
 
 
@@ -125,7 +126,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "tier": _or_null(_one_of(TIERS)),
     "network": _text,
     "config": _object(lambda value: value),
-    "input": _one_of(tuple(CHANNELS)),
+    "input": _one_of(INPUTS),
     "subrange": _subrange,
     "anchor": _anchor,
     "stride": _whole,
@@ -144,6 +145,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "bf16_cost_db": _or_null(_object(_number)),
     "limits": _sentences,
     "created": _text,
+    "cfa": _one_of(tuple(NAMES_OF_KINDS)),
 }
 
 
@@ -174,7 +176,7 @@ def read_card(directory: Path) -> ModelCard:
     values: dict[str, Any] = {"directory": directory}
     for name, parse in _PARSERS.items():
         try:
-            values[name] = parse(document.get(name))
+            values[name] = parse(document.get(name, OPTIONAL.get(name)))
         except (ValueError, TypeError) as error:
             raise ModelError(f"{path}: the field {name} {error}. Install the model again.") from error
     return ModelCard(**values)

@@ -28,10 +28,13 @@ from rawkd.sensor.ksigma import Anchor
 from rawkd.user_folders import cache_folder
 
 Run = Callable[[FloatArray], FloatArray]
-"""A network: (1, 4, h, w) anchored values -> the same shape, float32."""
+"""A network: (1, channels, h, w) anchored values -> the same shape, float32."""
 
 ANCHOR = Anchor(gain=1e-3, read_variance=3.24e-6)
 """The default noise: that of a phone sensor at ISO 1600 (specs of PMRID)."""
+
+TINTS = (0.5, 1.0, 1.0, 0.7)
+"""Brightness of the first four channels of the test picture; further ones repeat them."""
 
 PATCH = 12
 TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05}
@@ -45,13 +48,13 @@ which is less. A reduced precision may differ five times as much. A wrong operat
 def golden_input(seed: int, size: int, anchor: Anchor, channels: int = 4) -> tuple[FloatArray, DoubleArray]:
     """A noisy test picture, (1, channels, size, size) float32, and its noise standard deviation per pixel.
 
-    It shows a ramp, a disc and a fine grating, 0.02 to 0.7 of white, with a different tint in each of up to 4 channels.
+    It shows a ramp, a disc and a fine grating, 0.02 to 0.7 of white, with the tints `TINTS` of four channels in turn.
     """
     y, x = np.mgrid[0:size, 0:size] / size
     disc = np.hypot(y - 0.5, x - 0.4) < 0.25
     grating = 0.1 * np.sin(2 * np.pi * size / 5 * (x + y) / 2)
     clean = (0.05 + 0.4 * x + 0.2 * disc + grating * (y > 0.5)).clip(0.02)
-    planes = clean * np.array([0.5, 1.0, 1.0, 0.7])[:, None, None]
+    planes = clean * np.resize(TINTS, max(channels, len(TINTS)))[:, None, None]
     deviation = np.sqrt(anchor.gain * planes + anchor.read_variance)
     bits = np.random.PCG64(seed).random_raw(12 * planes.size) >> np.uint64(11)
     normal = (bits * 2.0**-53).reshape(12, *planes.shape).sum(axis=0) - 6.0

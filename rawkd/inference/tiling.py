@@ -21,8 +21,8 @@ import numpy as np
 from rawkd.errors import InputError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
-from rawkd.photo import FloatArray
-from rawkd.sensor.cfa import pack, unpack
+from rawkd.photo import CFAPattern, FloatArray
+from rawkd.sensor.cfa import pack, padded, unpack
 from rawkd.sensor.ksigma import KSigma
 
 
@@ -153,22 +153,18 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _read(rggb: FloatArray, row: TileSpan, column: TileSpan) -> FloatArray:
-    """Return the tile's mosaic, (2 size, 2 size); pixels outside the picture are reflected, repeatedly if needed.
-
-    Reflection without repeating the edge has the period 2 (n - 1), which is even, so the CFA phase is kept.
-    """
-    bottom, right = 2 * (row.origin + row.size), 2 * (column.origin + column.size)
-    block = rggb[2 * row.origin : bottom, 2 * column.origin : right]
-    missing = (2 * row.size - block.shape[0], 2 * column.size - block.shape[1])
-    if missing == (0, 0):
-        return block
-    return np.pad(block, ((0, missing[0]), (0, missing[1])), mode="reflect")
+def _read(mosaic: FloatArray, row: TileSpan, column: TileSpan, cell: CFAPattern) -> FloatArray:
+    """Return the mosaic of a tile, (side size, side size); beyond the picture it is reflected (`cfa.padded`)."""
+    side = cell.side
+    bottom, right = side * (row.origin + row.size), side * (column.origin + column.size)
+    block = mosaic[side * row.origin : bottom, side * column.origin : right]
+    missing = (side * row.size - block.shape[0], side * column.size - block.shape[1])
+    return padded(block, cell, (0, missing[0]), (0, missing[1]))
 
 
 def denoise_tiled(
     engine: Engine,
-    rggb: FloatArray,
+    mosaic: FloatArray,
     ksigma: KSigma,
     card: ModelCard,
     progress: Callable[[int, int], None] | None = None,
@@ -179,8 +175,8 @@ def denoise_tiled(
 
     Parameters
     ----------
-    rggb : (H, W) float32 signal, even-sized RGGB, finite, at least 2x2; not changed.
-    ksigma : transform from the photo's noise to the card's anchor; equal for the two greens.
+    mosaic : (H, W) float32 signal, whole cells of the card's `cell`, finite; not changed.
+    ksigma : transform of each noise class from the photo's noise to the card's anchor; equal for the greens of Bayer.
     progress : called with the number of finished tiles and of all tiles.
 
     Returns
@@ -191,19 +187,24 @@ def denoise_tiled(
     ------
     InputError: if the mosaic has the wrong shape or type. ModelError: if the engine fails.
     """
-    if rggb.ndim != 2 or rggb.dtype != np.float32 or min(rggb.shape) < 2 or rggb.shape[0] % 2 or rggb.shape[1] % 2:
-        raise InputError(f"the mosaic must be an even-sized (H, W) float32 array, not {rggb.dtype} {rggb.shape}")
-    grid = TileGrid.of(rggb.shape[0] // 2, rggb.shape[1] // 2, card)
-    out = np.zeros_like(rggb)
+    cell, side, shape = card.cell, card.cell.side, mosaic.shape
+    if len(shape) != 2 or mosaic.dtype != np.float32 or min(shape) < side or shape[0] % side or shape[1] % side:
+        raise InputError(
+            f"the mosaic must be an (H, W) float32 array with sides that are multiples of {side}, not {mosaic.dtype}"
+            f" {shape}"
+        )
+    grid = TileGrid.of(shape[0] // side, shape[1] // side, card)
+    of_planes = ksigma.spread(cell)
+    out = np.zeros_like(mosaic)
 
     def restore(row: TileSpan, column: TileSpan) -> FloatArray:
         """Return the part of the mosaic that the tile writes, times its blending window."""
-        planes = engine.run(ksigma.apply(pack(_read(rggb, row, column)))[None])[0]
+        planes = engine.run(of_planes.apply(pack(_read(mosaic, row, column, cell), side))[None])[0]
         rows = slice(row.start - row.origin, row.stop - row.origin)
         columns = slice(column.start - column.origin, column.stop - column.origin)
-        restored = unpack(ksigma.invert(planes[:, rows, columns]))
+        restored = unpack(of_planes.invert(planes[:, rows, columns]))
         if not card.exact_tiles:
-            restored *= np.repeat(row.weight, 2)[:, None] * np.repeat(column.weight, 2)
+            restored *= np.repeat(row.weight, side)[:, None] * np.repeat(column.weight, side)
         return restored
 
     done = 0
@@ -215,7 +216,8 @@ def denoise_tiled(
                 while len(waiting) <= engine.streams and (tile := next(tiles, None)):
                     waiting.append((*tile, pool.submit(restore, *tile)))
                 row, column, restored = waiting.popleft()
-                out[2 * row.start : 2 * row.stop, 2 * column.start : 2 * column.stop] += restored.result()
+                rows, columns = (slice(side * span.start, side * span.stop) for span in (row, column))
+                out[rows, columns] += restored.result()
                 done += 1
                 if progress:
                     progress(done, len(grid))

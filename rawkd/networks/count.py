@@ -44,12 +44,14 @@ def macs_per_packed_px(network: nn.Module, stride: int, in_channels: int = 4) ->
     return count / size**2
 
 
-def macs_per_mp(network: nn.Module, stride: int, in_channels: int = 4, *, packed: bool = True) -> dict[str, float]:
+def macs_per_mp(
+    network: nn.Module, stride: int, in_channels: int = 4, *, packed: bool = True, cell_px: int = 4
+) -> dict[str, float]:
     """Return the GMACs per megapixel, keys "1e6" and "2^20".
 
     Parameters
     ----------
-    packed : whether an input pixel is a packed cell of 4 mosaic pixels; False for pictures.
+    packed : whether an input pixel is a packed cell of mosaic pixels; False for pictures. cell_px : pixels of the cell.
     """
-    count = macs_per_packed_px(network, stride, in_channels) / (4 if packed else 1)
+    count = macs_per_packed_px(network, stride, in_channels) / (cell_px if packed else 1)
     return {name: count * pixels / 1e9 for name, pixels in MEGAPIXELS.items()}

@@ -5,7 +5,7 @@ mosaic pixels and ``h, w`` packed pixels; planes are the sites of the canonical 
 Bayer). Names that end in ``_dn`` are in raw units of the file (DN).
 """
 
-from rawkd.photo.cfa import BAYER_PHASES, CFAPattern
+from rawkd.photo.cfa import BAYER_PHASES, NAMES_OF_KINDS, CFAPattern, Kind, SiteArray
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
 from rawkd.photo.mosaic import DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
@@ -13,6 +13,7 @@ from rawkd.photo.raw_photo import Capture, ColorCalibration, RawPhoto, Tag
 
 __all__ = [
     "BAYER_PHASES",
+    "NAMES_OF_KINDS",
     "CFAPattern",
     "Capture",
     "ColorCalibration",
@@ -20,10 +21,12 @@ __all__ = [
     "FloatArray",
     "FrameArray",
     "GainMap",
+    "Kind",
     "Levels",
     "Mosaic",
     "PixelArray",
     "RawPhoto",
     "Rect",
+    "SiteArray",
     "Tag",
 ]

@@ -28,7 +28,7 @@ KINDS: dict[Kind, str] = {
     "mono": "WWWW",
 }
 """Canonical cell of each kind of sensor, row by row; W is a pixel without a colour filter."""
-NAMES: dict[Kind, str] = {"bayer": "Bayer", "xtrans": "X-Trans", "mono": "monochrome"}
+NAMES_OF_KINDS: dict[Kind, str] = {"bayer": "Bayer", "xtrans": "X-Trans", "mono": "monochrome"}
 CLASSES: dict[Kind, tuple[str, ...]] = {"bayer": ("R", "Gr", "Gb", "B"), "xtrans": ("R", "G", "B"), "mono": ("W",)}
 """Noise classes of each kind. Gr is the green that shares its row with red."""
 COLOUR_OF_CLASS = {"R": 0, "Gr": 1, "Gb": 1, "G": 1, "B": 2, "W": 1}
@@ -77,7 +77,7 @@ class CFAPattern:
     @property
     def name(self) -> str:
         """Name for reports: the four letters of a Bayer phase, or the name of the kind."""
-        return self.colours if self.kind == "bayer" else NAMES[self.kind]
+        return self.colours if self.kind == "bayer" else NAMES_OF_KINDS[self.kind]
 
     @property
     def side(self) -> int:

@@ -1,10 +1,10 @@
 """Blend the noisy and the restored mosaic by strength, luma and chroma, and keep blown highlights.
 
 The residual noisy - restored is what the network removed. Its luma is the white-balanced residual without the
-frequencies at which a Bayer mosaic carries colour (half a cycle per pixel in either direction); the rest is chroma.
-Along rows and columns the luma filter passes a frequency f by 1 - sin^6(pi f), which keeps as much of the fine grain as
-can be separated from colour. Pixels where light saturates the sensor stay unchanged: they hold nothing to restore. All
-of this is our choice.
+frequencies at which the mosaic carries colour; the rest is chroma. A Bayer mosaic carries colour at half a cycle per
+pixel in either direction, an X-Trans mosaic at a third and a half, a monochrome one nowhere. The luma filters keep as
+much of the fine grain as can be separated from colour. Pixels where light saturates the sensor stay unchanged: they
+hold nothing to restore. All of this is our choice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from rawkd.errors import InputError, UsageError
-from rawkd.photo import DoubleArray, FloatArray, Mosaic
+from rawkd.photo import DoubleArray, FloatArray, Kind, Mosaic, SiteArray
+from rawkd.sensor.cfa import padded
 from rawkd.sensor.noise import NoiseModel
 
 KEPT_WITHIN = 0.05
@@ -20,13 +21,19 @@ RESTORED_BEYOND = 0.5
 """Distances of the local mean below saturation, in noise standard deviations at saturation. Up to KEPT_WITHIN a pixel
 is kept, from RESTORED_BEYOND on it is restored, and between them the two are mixed smoothly."""
 
-LUMA_TAPS = np.array([1, -6, 15, 44, 15, -6, 1], np.float32) / 64
+LUMA_TAPS: FloatArray = np.array([1, -6, 15, 44, 15, -6, 1], np.float32) / np.float32(64)
 """Filter taps with the response 1 - sin^6(pi f). Applied along both axes they keep 0.60 of the standard deviation of
 white noise; the 1 2 1 of a bilinear mean would keep 0.38."""
-LUMA_MARGIN_PX = len(LUMA_TAPS) // 2
+TAPS: dict[Kind, FloatArray] = {
+    "bayer": LUMA_TAPS,
+    "xtrans": np.array([-7, 5, 43, 62, 43, 5, -7], np.float32) / np.float32(144),
+    "mono": np.ones(1, np.float32),
+}
+"""Luma filters. That of X-Trans is zero at a third and a half of a cycle per pixel and flat to second order at 0: 1 1 1
+times 1 2 1 times -7 26 -7, normalised."""
 
 KEPT_MARGIN_PX = 2
-"""Reach of the 3x3 pixels of one colour whose mean is compared with saturation."""
+"""Reach of the pixels of one colour whose mean is compared with saturation: 3x3 of Bayer, all within it of X-Trans."""
 
 MIN_NOISE_SD = 1e-4
 """Smallest noise standard deviation, signal units; smaller noise cannot be separated from rounding."""
@@ -51,7 +58,7 @@ def blend(
     ----------
     noisy, restored : (H, W) signal with the same CFA phase; neither is changed.
     noise : noise model of `noisy`; it sets how far from saturation a blown pixel may lie.
-    saturation : signal at which the sensor clips; (2, 2), one per site of the CFA cell, where sites differ.
+    saturation : signal at which the sensor clips; (side, side), one per site of the CFA cell, where sites differ.
     strength, luma, chroma : 0..1. If all are 1, the result equals `restored` bit for bit wherever nothing is blown. If
         strength is 0, or luma and chroma are 0, the result is `noisy` itself.
     neutral : (3,) as-shot neutral that white-balances luma; None uses the channels as they are.
@@ -75,13 +82,13 @@ def blend(
         )
     if strength == 0 or luma == chroma == 0:
         return noisy
-    planes = noisy.pattern.class_of_site
-    cell_limit = np.broadcast_to(np.asarray(saturation, np.float64), (2, 2))
-    of_planes = np.empty((4, 1, 1))
-    of_planes[planes.ravel(), 0, 0] = cell_limit.ravel()
-    noise_sd = np.maximum(np.sqrt(noise.variance(of_planes)[:, 0, 0]), MIN_NOISE_SD)
+    pattern, classes = noisy.pattern, noisy.pattern.class_of_site
+    cell_limit = np.broadcast_to(np.asarray(saturation, np.float64), classes.shape)
+    of_classes = np.empty((len(pattern.classes), 1, 1))
+    of_classes[classes.ravel(), 0, 0] = cell_limit.ravel()
+    noise_sd = np.maximum(np.sqrt(noise.variance(of_classes)[:, 0, 0]), MIN_NOISE_SD)
     colours = np.ones(3) if neutral is None else neutral / neutral.max()
-    cell_neutral = colours[[0, 1, 1, 2]][planes]
+    cell_neutral = colours[pattern.colour_of_class][classes]
     lowest = np.float32(cell_limit.min())
     nearly = np.float32(cell_limit.min() - RESTORED_BEYOND * noise_sd.max())
     height = noisy.data.shape[0]
@@ -93,13 +100,13 @@ def blend(
         keep = np.float32(1 - strength * chroma)
         if luma != chroma:
             np.multiply(removed, keep, out=result)
-            result -= np.float32(strength * (luma - chroma)) * _luma(noisy.data, restored.data, rows, cell_neutral)
+            result -= np.float32(strength * (luma - chroma)) * _luma(noisy, restored, rows, cell_neutral)
         elif keep:
             np.multiply(removed, keep, out=result)
         else:
             result[...] = 0
         if noisy.data[max(rows.start - KEPT_MARGIN_PX, 0) : rows.stop + KEPT_MARGIN_PX].max() >= nearly:
-            kept = _kept(noisy.data, rows, cell_limit, noise_sd[planes])
+            kept = _kept(noisy, rows, cell_limit, noise_sd[classes])
             result += kept * (removed - result)
         result += after
         if after.max() > lowest:
@@ -108,54 +115,99 @@ def blend(
     return Mosaic(out, noisy.pattern)
 
 
-def _window(data: FloatArray, rows: slice, margin: int) -> FloatArray:
-    """Return the rows with a margin on all sides; beyond the mosaic, pixels are reflected, which keeps the phase."""
-    height = data.shape[0]
+def _window(mosaic: Mosaic, rows: slice, margin: int) -> FloatArray:
+    """Return the rows with a margin on all sides, a copy; beyond the mosaic, pixels are reflected (`cfa.padded`)."""
+    height = mosaic.data.shape[0]
     first, last = max(rows.start - margin, 0), min(rows.stop + margin, height)
     missing = (first - (rows.start - margin), rows.stop + margin - last)
-    return np.pad(data[first:last], (missing, (margin, margin)), mode="reflect")
+    if not margin:
+        return mosaic.data[rows].copy()
+    low, high = max(first - mosaic.pattern.side, 0), min(last + mosaic.pattern.side, height)  # enough rows to reflect
+    out = padded(mosaic.data[low:high], mosaic.pattern.shifted(low, 0), missing, (margin, margin))
+    return out[first - low :][: rows.stop - rows.start + 2 * margin]
 
 
 def _periodic(cell: DoubleArray, shape: tuple[int, ...], first_row: int, first_column: int) -> FloatArray:
-    """Tile a 2x2 pattern, anchored at the mosaic's origin, over a window that starts at the given row and column."""
-    rows, columns = (np.arange(shape[0]) + first_row) % 2, (np.arange(shape[1]) + first_column) % 2
-    return cell.astype(np.float32)[:, columns][rows]
+    """Tile a cell, anchored at the mosaic's origin, over a window that starts at the given row and column."""
+    rows, columns = (
+        (np.arange(size) + first) % side
+        for size, first, side in zip(shape, (first_row, first_column), cell.shape, strict=True)
+    )
+    tiled: FloatArray = cell.astype(np.float32)[:, columns][rows]
+    return tiled
 
 
-def _luma(noisy: FloatArray, restored: FloatArray, rows: slice, cell_neutral: DoubleArray) -> FloatArray:
+def _luma(noisy: Mosaic, restored: Mosaic, rows: slice, cell_neutral: DoubleArray) -> FloatArray:
     """Return the luma of the residual, (rows, W), scaled back from white-balanced to each site's own units."""
-    residual = _window(noisy, rows, LUMA_MARGIN_PX)
-    residual -= _window(restored, rows, LUMA_MARGIN_PX)
-    residual *= _periodic(1 / cell_neutral, residual.shape, rows.start - LUMA_MARGIN_PX, -LUMA_MARGIN_PX)
-    luma = low_pass(low_pass(residual).T).T
+    taps = TAPS[noisy.pattern.kind]
+    margin = len(taps) // 2
+    residual = _window(noisy, rows, margin)
+    residual -= _window(restored, rows, margin)
+    residual *= _periodic(1 / cell_neutral, residual.shape, rows.start - margin, -margin)
+    luma: FloatArray = low_pass(low_pass(residual, taps).T, taps).T
     luma *= _periodic(cell_neutral, luma.shape, rows.start, 0)
     return luma
 
 
-def low_pass(data: FloatArray) -> FloatArray:
-    """Filter (h, w) along its columns with `LUMA_TAPS`; return the (h - 6, w) pixels that have all their neighbours.
+def low_pass(data: FloatArray, taps: FloatArray = LUMA_TAPS) -> FloatArray:
+    """Filter (h, w) along its columns with symmetric taps; return the pixels that have all their neighbours.
 
-    Adds in float64, which is exact for these taps unless neighbours differ by a factor of 2^20 or more.
+    Adds in float64, which is exact for the taps of Bayer unless neighbours differ by a factor of 2^20 or more.
     """
     wide = data.astype(np.float64)
-    height = len(wide) - 2 * LUMA_MARGIN_PX
-    total: DoubleArray = wide[LUMA_MARGIN_PX:][:height] * LUMA_TAPS[LUMA_MARGIN_PX]
-    for at in range(LUMA_MARGIN_PX):
-        total += (wide[at:][:height] + wide[2 * LUMA_MARGIN_PX - at :][:height]) * LUMA_TAPS[at]
+    margin = len(taps) // 2
+    height = len(wide) - 2 * margin
+    total: DoubleArray = wide[margin:][:height] * taps[margin]
+    for at in range(margin):
+        total += (wide[at:][:height] + wide[2 * margin - at :][:height]) * taps[at]
     return total.astype(np.float32)
 
 
-def _kept(noisy: FloatArray, rows: slice, cell_limit: DoubleArray, cell_noise_sd: DoubleArray) -> FloatArray:
-    """Return the share of each noisy pixel that is kept, (rows, W), 0..1, from the mean of 3x3 pixels of its colour."""
-    capped = _window(noisy, rows, KEPT_MARGIN_PX)
-    limit = _periodic(cell_limit, capped.shape, rows.start - KEPT_MARGIN_PX, -KEPT_MARGIN_PX)
-    np.subtract(limit, capped, out=capped)
-    np.maximum(capped, 0, out=capped)
-    thirds = capped[:-4] + capped[2:-2]
-    thirds += capped[4:]
-    distance = thirds[:, :-4] + thirds[:, 2:-2]
-    distance += thirds[:, 4:]
-    distance *= _periodic(1 / (9 * cell_noise_sd * (RESTORED_BEYOND - KEPT_WITHIN)), distance.shape, rows.start, 0)
-    share = np.float32(RESTORED_BEYOND / (RESTORED_BEYOND - KEPT_WITHIN)) - distance
+def _kept(noisy: Mosaic, rows: slice, cell_limit: DoubleArray, cell_noise_sd: DoubleArray) -> FloatArray:
+    """Return the share of each noisy pixel that is kept, (rows, W), 0..1, from the mean of its colour nearby."""
+    below = _window(noisy, rows, KEPT_MARGIN_PX)
+    limit = _periodic(cell_limit, below.shape, rows.start - KEPT_MARGIN_PX, -KEPT_MARGIN_PX)
+    np.subtract(limit, below, out=below)
+    np.maximum(below, 0, out=below)
+    if noisy.pattern.side == 2:
+        count: float | DoubleArray = 9
+        distance = _sum(below, (0, 2, 4))
+    else:
+        start = noisy.pattern.shifted(rows.start - KEPT_MARGIN_PX, -KEPT_MARGIN_PX)
+        distance, count = _sums_of_classes(below, start.class_of_site, noisy.pattern.class_of_site)
+    distance *= _periodic(1 / (count * cell_noise_sd * (RESTORED_BEYOND - KEPT_WITHIN)), distance.shape, rows.start, 0)
+    share: FloatArray = np.float32(RESTORED_BEYOND / (RESTORED_BEYOND - KEPT_WITHIN)) - distance
     np.clip(share, 0, 1, out=share)
     return share * share * (3 - 2 * share)
+
+
+def _sum(data: FloatArray, steps: tuple[int, ...]) -> FloatArray:
+    """Return the sums of the pixels at the steps in both directions, (h - 4, w - 4)."""
+    height, width = (size - 2 * KEPT_MARGIN_PX for size in data.shape)
+    first, *others = steps
+    across = data[first:][:height] + data[others[0] :][:height]
+    for step in others[1:]:
+        across += data[step:][:height]
+    total = across[:, first:][:, :width] + across[:, others[0] :][:, :width]
+    for step in others[1:]:
+        total += across[:, step:][:, :width]
+    return total
+
+
+def _sums_of_classes(below: FloatArray, start: SiteArray, cell: SiteArray) -> tuple[FloatArray, DoubleArray]:
+    """Return the sum of the 5x5 pixels of each pixel's class, (h - 4, w - 4), and their number by site of the cell.
+
+    Parameters
+    ----------
+    start : classes of the cell at the first pixel of `below`. cell : classes at the mosaic's origin.
+    """
+    reach, steps = KEPT_MARGIN_PX, tuple(range(2 * KEPT_MARGIN_PX + 1))
+    own = _periodic(start.astype(np.float64), below.shape, 0, 0)
+    total = np.empty_like(below[reach:-reach, reach:-reach])
+    count = np.empty(cell.shape)
+    around = np.pad(cell, reach, mode="wrap")
+    for each in range(int(cell.max()) + 1):
+        here = own[reach:-reach, reach:-reach] == each
+        total[here] = _sum(np.where(own == each, below, np.float32(0)), steps)[here]
+        count[cell == each] = _sum((around == each).astype(np.float32), steps)[cell == each]
+    return total, count

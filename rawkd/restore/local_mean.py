@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import DoubleArray, FloatArray
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 from rawkd.sensor.noise import NoiseModel
 
 IntArray = NDArray[np.int64]
 
 WINDOW_PX = 128
-"""Edge of the blocks whose means are compared, mosaic pixels; along each axis half the weight is the neighbours'."""
+"""Largest edge of the blocks whose means are compared, mosaic pixels; along each axis half the weight is the
+neighbours'."""
 OUTLIER_SIGMAS = 5.0
 """Differences are clipped here, so that a hot pixel moves a block's mean by only a thousandth of the noise."""
 CLIPPING_SIGMAS = 3.0
@@ -29,14 +30,25 @@ MIN_VARIANCE = 1e-24
 """Variance used where the noise model gives none for black: far below the step of any file's integers."""
 
 
+def window_px(side: int) -> int:
+    """Return the edge of a block: the cell's side times the largest power of two that fits into `WINDOW_PX`."""
+    return side << (WINDOW_PX // side).bit_length() - 1
+
+
 def keep_local_mean(
-    noisy: FloatArray, restored: FloatArray, noise: NoiseModel, *, floor: float, saturation: float
+    noisy: FloatArray,
+    restored: FloatArray,
+    noise: NoiseModel,
+    *,
+    floor: float,
+    saturation: float,
+    cell: CFAPattern = CFAPattern.RGGB,
 ) -> FloatArray:
-    """Shift `restored` by the smoothed difference of the two local means, plane by plane, in place.
+    """Shift `restored` by the smoothed difference of the two local means, class by class, in place.
 
     Parameters
     ----------
-    noisy, restored : (H, W) float32 signal, RGGB, even-sized.
+    noisy, restored : (H, W) float32 signal, whole cells of the canonical pattern `cell`.
     floor : signal of the file's smallest integer. If it lies within 3 noise standard deviations of black, nothing is
         changed, since clipped noise has a different mean than the signal.
     saturation : signal at which the sensor clips.
@@ -47,34 +59,38 @@ def keep_local_mean(
     """
     if floor > -CLIPPING_SIGMAS * float(np.sqrt(noise.read_variance.max())):
         return restored
-    sums, counts = _block_sums(noisy, restored, noise, saturation)
+    sums, counts = _block_sums(noisy, restored, noise, saturation, cell)
     total = _with_neighbours(counts)
     shift = _with_neighbours(sums) / np.maximum(total, 1)
     # damp the shift where the nine blocks together hold less than one block's weight of usable pixels
-    shift *= np.minimum(16 * total / (WINDOW_PX // 2) ** 2, 1)
-    _add_smooth(restored, shift.astype(np.float32))
+    sites = np.bincount(cell.class_of_site.ravel())
+    shift *= np.minimum(16 * total / (sites * (window_px(cell.side) // cell.side) ** 2), 1)
+    _add_smooth(restored, shift.astype(np.float32), cell)
     return restored
 
 
 def _block_sums(
-    noisy: FloatArray, restored: FloatArray, noise: NoiseModel, saturation: float
+    noisy: FloatArray, restored: FloatArray, noise: NoiseModel, saturation: float, cell: CFAPattern
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Return the weighted sums of clipped differences and the sums of weights, (block rows, block columns, 4)."""
-    height, width = noisy.shape
-    shape = -(-height // WINDOW_PX), -(-width // WINDOW_PX), 4
+    """Return weighted sums of clipped differences and sums of weights, (block rows, block columns, classes)."""
+    (height, width), side, window = noisy.shape, cell.side, window_px(cell.side)
+    classes = cell.class_of_site
+    shape = -(-height // window), -(-width // window), len(cell.classes)
     sums, counts = np.zeros(shape), np.zeros(shape)
-    gains, reads = (np.tile(v.reshape(2, 1, 2), (1, width // 2, 1)) for v in (noise.gain, noise.read_variance))
-    for index, top in enumerate(range(0, height, WINDOW_PX)):
-        strip = slice(top, top + WINDOW_PX)
+    gains, reads = (np.tile(values[classes], (1, width // side)) for values in (noise.gain, noise.read_variance))
+    of_class = np.eye(len(cell.classes))[classes]
+    for index, top in enumerate(range(0, height, window)):
+        strip = slice(top, top + window)
         difference = noisy[strip] - restored[strip]
-        for parity in (0, 1):
-            gain, read = gains[parity].ravel(), reads[parity].ravel()
-            level = restored[strip][parity::2]
-            sample = level[::8]
-            means = _block_columns(sample.sum(axis=0)) / _block_columns(np.full(width, float(len(sample))))
-            spread = np.repeat(means, WINDOW_PX // 2, axis=0).reshape(-1)[:width]
+        for parity in range(side):
+            gain, read = gains[parity], reads[parity]
+            level = restored[strip][parity::side]
+            sample = level[:: max(16 // side, 1)]
+            number = np.full(width, float(len(sample)))
+            means = _block_columns(sample.sum(axis=0), side) / _block_columns(number, side)
+            spread = np.repeat(means, window // side, axis=0).reshape(-1)[:width]
             limit = (OUTLIER_SIGMAS * np.sqrt(gain * np.maximum(spread, 0) + read)).astype(np.float32)
-            rows = difference[parity::2]
+            rows = difference[parity::side]
             np.clip(rows, -limit, limit, out=rows)
             number = np.full(width, float(len(rows)))
             if level.max() > saturation - limit.max():
@@ -85,17 +101,17 @@ def _block_sums(
                 weight = np.clip(weight, 0, 1).astype(np.float32)
                 rows *= weight
                 number = weight.sum(axis=0, dtype=np.float64)
-            planes = slice(2 * parity, 2 * parity + 2)
-            sums[index, :, planes] = _block_columns(rows.sum(axis=0))
-            counts[index, :, planes] = _block_columns(number)
+            sums[index] += _block_columns(rows.sum(axis=0), side) @ of_class[parity]
+            counts[index] += _block_columns(number, side) @ of_class[parity]
     return sums, counts
 
 
-def _block_columns(row: FloatArray | DoubleArray) -> DoubleArray:
-    """Sum (W,) over the even and the odd columns of each block -> (block columns, 2)."""
-    padded = np.zeros(-(-len(row) // WINDOW_PX) * WINDOW_PX)
+def _block_columns(row: FloatArray | DoubleArray, side: int) -> DoubleArray:
+    """Sum (W,) over the columns of each site in each block -> (block columns, side)."""
+    window = window_px(side)
+    padded = np.zeros(-(-len(row) // window) * window)
     padded[: len(row)] = row
-    blocks: DoubleArray = padded.reshape(-1, WINDOW_PX // 2, 2).sum(axis=1)
+    blocks: DoubleArray = padded.reshape(-1, window // side, side).sum(axis=1)
     return blocks
 
 
@@ -107,21 +123,22 @@ def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
     return mixed
 
 
-def _add_smooth(mosaic: FloatArray, blocks: FloatArray) -> None:
-    """Add the block values of each plane, interpolated bilinearly; constant beyond the outer block centres."""
-    height, width = mosaic.shape
-    left, right, share = _between(width // 2, blocks.shape[1])
-    upper, lower, part = _between(height // 2, blocks.shape[0])
+def _add_smooth(mosaic: FloatArray, blocks: FloatArray, cell: CFAPattern) -> None:
+    """Add the block values of each class, interpolated bilinearly; constant beyond the outer block centres."""
+    (height, width), side = mosaic.shape, cell.side
+    cells = window_px(side) // side
+    left, right, share = _between(width // side, blocks.shape[1], cells)
+    upper, lower, part = _between(height // side, blocks.shape[0], cells)
     across = blocks[:, left] * (1 - share)[None, :, None] + blocks[:, right] * share[None, :, None]
-    rows = across.reshape(len(blocks), width // 2, 2, 2).transpose(2, 0, 1, 3).reshape(2, len(blocks), width)
-    for row in range(height // 2):
-        for parity in (0, 1):
-            above, below = rows[parity, upper[row]], rows[parity, lower[row]]
-            mosaic[2 * row + parity] += above + part[row] * (below - above)
+    rows = [across[:, :, classes].reshape(len(blocks), width) for classes in cell.class_of_site]
+    for row in range(height // side):
+        for parity in range(side):
+            above, below = rows[parity][upper[row]], rows[parity][lower[row]]
+            mosaic[side * row + parity] += above + part[row] * (below - above)
 
 
-def _between(size: int, num_blocks: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return the blocks before and after each packed position, and the weight of the second one, 0..1."""
-    position = np.clip((np.arange(size) + 0.5) / (WINDOW_PX // 2) - 0.5, 0, num_blocks - 1)
+def _between(size: int, num_blocks: int, cells: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return the blocks of `cells` before and after each packed position, and the weight of the second one, 0..1."""
+    position = np.clip((np.arange(size) + 0.5) / cells - 0.5, 0, num_blocks - 1)
     first = position.astype(np.int64)
     return first, np.minimum(first + 1, num_blocks - 1), (position - first).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def restore_mosaic(
     noisy : (H, W) signal of any CFA phase and size. noise : its noise model.
     card, engine : the student's model card and the engine that runs it.
     floor : signal of the file's smallest integer.
-    saturation : signal at which the sensor clips; (2, 2), one per site of the CFA cell, where sites differ.
+    saturation : signal at which the sensor clips; (side, side), one per site of the CFA cell, where sites differ.
     neutral : (3,) as-shot neutral, for luma and chroma; None uses the channels as they are.
 
     Returns
@@ -54,13 +55,15 @@ def restore_mosaic(
     """
     unified, unification = unify(noisy)
     ksigma = KSigma.between(noise, card.anchor)
+    cell = unification.cell
     rounds = _Rounds(progress, options.ensemble)
 
-    def denoise_once(rggb: FloatArray) -> FloatArray:
-        return denoise_tiled(engine, rggb, ksigma, card, rounds.next_round())
+    def denoise_once(mosaic: FloatArray, ksigma: KSigma = ksigma) -> FloatArray:
+        return denoise_tiled(engine, mosaic, ksigma, card, rounds.next_round())
 
-    clean = self_ensemble(denoise_once, unified, options.ensemble)
-    keep_local_mean(unified, clean, noise, floor=floor, saturation=float(np.min(saturation)))
+    exchanged = partial(denoise_once, ksigma=ksigma.exchanged())
+    clean = self_ensemble(denoise_once, unified, options.ensemble, cell, exchanged)
+    keep_local_mean(unified, clean, noise, floor=floor, saturation=float(np.min(saturation)), cell=cell)
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
     return blend(
         noisy,

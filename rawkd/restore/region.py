@@ -7,7 +7,7 @@ import math
 from rawkd.inference.students import load_family
 from rawkd.photo import RawPhoto, Rect
 from rawkd.photo.region import part_of
-from rawkd.restore.local_mean import WINDOW_PX
+from rawkd.restore.local_mean import window_px
 from rawkd.restore.options import DenoiseOptions
 
 RENDER_CONTEXT_PX = 16
@@ -30,5 +30,6 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
     if options.keeps_everything:
         return part_of(photo, region, RENDER_CONTEXT_PX)
     family = load_family(options.model)
-    context_px = RENDER_CONTEXT_PX + 2 * max(card.halo for card in family)
-    return part_of(photo, region, context_px, math.lcm(WINDOW_PX, *(2 * card.stride for card in family)))
+    side = photo.pattern.side
+    context_px = RENDER_CONTEXT_PX + side * max(card.halo for card in family)
+    return part_of(photo, region, context_px, math.lcm(window_px(side), *(side * card.stride for card in family)))

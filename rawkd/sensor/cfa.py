@@ -44,25 +44,14 @@ class Unification:
         return cls(top, -(shape[0] + top) % pattern.side, left, -(shape[1] + left) % pattern.side, pattern.canonical)
 
     def apply(self, data: FloatArray) -> FloatArray:
-        """Pad (H, W) by reflection (`reflected`), which keeps the CFA phase.
+        """Pad (H, W) by reflection, which keeps the CFA phase (`padded`).
 
         Raises
         ------
-        InputError: as `reflected`.
+        InputError: as `padded`.
         """
-        if not (self.top or self.bottom or self.left or self.right):
-            return data
-        height, width = data.shape
-        rows = reflected(height, self.top, self.bottom, self.top, self.cell)
-        columns = reflected(width, self.left, self.right, self.left, self.cell)
-        out = np.empty((len(rows), len(columns)), data.dtype)
-        inside = slice(self.left, self.left + width)
-        for part in (slice(self.top), slice(self.top + height, None)):
-            out[part, inside] = data[rows[part]]
-        out[self.top : self.top + height, inside] = data
-        for part in (slice(self.left), slice(self.left + width, None)):
-            out[:, part] = out[:, self.left + columns[part]]
-        return out
+        pattern = self.cell.shifted(self.top, self.left)
+        return padded(data, pattern, (self.top, self.bottom), (self.left, self.right))
 
     def undo(self, data: FloatArray) -> FloatArray:
         """Remove the padding that `apply` added."""
@@ -92,30 +81,48 @@ def mirror_axes(cell: CFAPattern) -> frozenset[int]:
     return frozenset(axis for axis, colours in mirrored.items() if colours == list(cell.colours))
 
 
-def reflected(length: int, before: int, after: int, phase: int, cell: CFAPattern) -> IntArray:
-    """Return the row (or column) that each row of a mosaic padded by reflection is copied from.
+def padded(data: FloatArray, pattern: CFAPattern, rows: tuple[int, int], columns: tuple[int, int]) -> FloatArray:
+    """Return a mosaic, (H, W), with reflected rows and columns added on its sides; itself if none are added.
 
-    The mosaic is reflected about its outermost rows that are mirror axes, repeatedly if needed, so that every row has
-    the colours of its place. A mosaic of one row repeats it.
+    It is reflected about its outermost rows and columns that are mirror axes of the cell, repeatedly if needed, so that
+    every pixel has the colour of its place. A mosaic of one row repeats it.
 
     Parameters
     ----------
-    length : rows of the mosaic. before, after : rows to add. phase : row of the first row in the canonical cell.
-
-    Returns
-    -------
-    (before + length + after,) indices below `length`.
+    pattern : phase of the mosaic. rows, columns : how many to add before and after.
 
     Raises
     ------
-    InputError: if the mosaic is smaller than one cell, so that no colours can be found for the padding.
+    InputError: if the mosaic is smaller than a cell, so that no colours can be found for the padding.
+    """
+    if not (any(rows) or any(columns)):
+        return data
+    height, width = data.shape
+    down = _sources(height, *rows, offset_of(pattern)[0], pattern.canonical)
+    right = _sources(width, *columns, offset_of(pattern)[1], pattern.canonical)
+    out = np.empty((len(down), len(right)), data.dtype)
+    (top, _), (left, _) = rows, columns
+    out[top : top + height, left : left + width] = data
+    for part in (slice(top), slice(top + height, None)):
+        out[part, left : left + width] = data[down[part]]
+    for part in (slice(left), slice(left + width, None)):
+        out[:, part] = out[:, left + right[part]]
+    return out
+
+
+def _sources(length: int, before: int, after: int, phase: int, cell: CFAPattern) -> IntArray:
+    """Return the row that each row of a padded mosaic is copied from, (before + length + after,); columns likewise.
+
+    Parameters
+    ----------
+    length : rows of the mosaic. phase : row of the canonical cell at which it begins.
     """
     places = np.arange(-before, length + after)
     if length == 1 and len(mirror_axes(cell)) == cell.side:
         return np.zeros_like(places)
     axes = [row for row in range(length) if (row + phase) % cell.side in mirror_axes(cell)]
     if len(axes) < 2:
-        raise InputError(f"{length} pixels a side are less than the {cell.side} of the {cell} cell")
+        raise InputError(f"{length} pixels a side are fewer than the {cell.side} of the cell of {cell.name} mosaics")
     while ((places < 0) | (places >= length)).any():
         places = np.where(places < 0, 2 * axes[0] - places, places)
         places = np.where(places >= length, 2 * axes[-1] - places, places)

@@ -62,6 +62,14 @@ def noise_model_of(
     NoiseError: if no parameters can be found, the calibration file is invalid, or it does not fit the photo's ISO.
     UsageError: if the source is unknown, or it is "calibration" and no file is given.
     """
+    noise, warnings = _chosen(photo, given, source, calibration)
+    return noise.for_cfa(photo.pattern), warnings
+
+
+def _chosen(
+    photo: RawPhoto, given: tuple[float, float] | None, source: str, calibration: Path | None
+) -> NoiseAndWarnings:
+    """Return what `noise_model_of` returns, with the classes that the source knows."""
     if source not in SOURCES:
         raise UsageError(f"the noise source {source!r} is unknown. Use one of {', '.join(SOURCES)}.")
     if given is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rawkd.photo import DoubleArray
+from rawkd.photo import CFAPattern, DoubleArray
 from rawkd.sensor.noise import NoiseModel
 
 
@@ -25,11 +25,11 @@ class Anchor:
 
 @dataclass(frozen=True, eq=False)
 class KSigma:
-    """y = scale * x + offset, per plane R, Gr, Gb, B.
+    """y = scale * x + offset, for each noise class or, after `spread`, for each plane.
 
     Attributes
     ----------
-    scale, offset : (4,) float64.
+    scale, offset : (classes,) or (planes,) float64.
     """
 
     scale: DoubleArray
@@ -44,17 +44,26 @@ class KSigma:
         a, b = noise.gain, noise.read_variance
         return cls(anchor.gain / a, (b / a**2 - anchor.read_variance / anchor.gain**2) * anchor.gain)
 
+    def spread(self, cell: CFAPattern) -> KSigma:
+        """Return the transform of each plane of a packed mosaic, (side^2,), from that of each noise class."""
+        classes = cell.class_of_site.ravel()
+        return KSigma(self.scale[classes], self.offset[classes])
+
+    def exchanged(self) -> KSigma:
+        """Return the transform of the classes for mosaics whose R and B have traded places."""
+        return KSigma(self.scale[::-1], self.offset[::-1])
+
     def apply(self, planes: Any) -> Any:
-        """Transform signal, (..., 4, h, w), to anchored values, float32; numpy or torch."""
+        """Transform signal, (..., planes, h, w), to anchored values, float32; numpy or torch."""
         return planes * _per_plane(self.scale, planes) + _per_plane(self.offset, planes)
 
     def invert(self, planes: Any) -> Any:
-        """Transform anchored values, (..., 4, h, w), back to signal; invert(apply(x)) equals x to a few ulp."""
+        """Transform anchored values, (..., planes, h, w), back to signal; invert(apply(x)) equals x to a few ulp."""
         return (planes - _per_plane(self.offset, planes)) / _per_plane(self.scale, planes)
 
 
 def _per_plane(values: DoubleArray, like: Any) -> Any:
-    """Reshape (4,) to (4, 1, 1) float32: numpy if `like` is numpy, else a torch tensor on its device."""
+    """Reshape (planes,) to (planes, 1, 1) float32: numpy if `like` is numpy, else a torch tensor on its device."""
     column = values.astype(np.float32)[:, None, None]
     if isinstance(like, np.ndarray):
         return column

@@ -6,12 +6,12 @@ Brooks et al., CVPR 2019 (unprocessing, Apache-2.0); DNG NoiseProfile is tag 510
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rawkd.errors import NoiseError
-from rawkd.photo import DoubleArray
+from rawkd.photo import CFAPattern, DoubleArray
 
 UNKNOWN = "unknown"
 SIGMA_OF_MAD = 1.4826
@@ -24,8 +24,9 @@ class NoiseModel:
 
     Attributes
     ----------
-    gain : (4,) float64 for R, Gr, Gb, B in signal units, positive; Gr and Gb are set to their mean.
-    read_variance : (4,) float64 in squared signal units, >= 0; includes quantisation (1/12 DN^2). Gr and Gb likewise.
+    gain : (classes,) float64, one for each noise class of the CFA, signal units, positive: R, Gr, Gb, B of Bayer (Gr
+        and Gb are set to their mean), R, G, B of X-Trans, one of monochrome. A plain number is that of Bayer's four.
+    read_variance : the same, squared signal units, >= 0; includes quantisation (1/12 DN^2).
     source : given | calibration | profile | blind | iso, plus any correction; "unknown" for `UNKNOWN_NOISE`.
     confidence : 0..1; at most 0.5 for a prior.
     """
@@ -36,14 +37,18 @@ class NoiseModel:
     confidence: float = 1.0
 
     def __post_init__(self) -> None:
-        gain = np.broadcast_to(np.asarray(self.gain, np.float64), (4,)).copy()
-        read = np.broadcast_to(np.asarray(self.read_variance, np.float64), (4,)).copy()
+        shape = np.broadcast_shapes(np.shape(self.gain), np.shape(self.read_variance)) or (4,)
+        if shape not in _COLOURS:
+            raise NoiseError(f"noise parameters of shape {shape} are not those of 1, 3 or 4 classes of pixels")
+        gain = np.broadcast_to(np.asarray(self.gain, np.float64), shape).copy()
+        read = np.broadcast_to(np.asarray(self.read_variance, np.float64), shape).copy()
         if not (np.isfinite(gain).all() and (gain > 0).all()):
             raise NoiseError(f"the gain {gain} is not positive and finite")
         if not (np.isfinite(read).all() and (read >= 0).all()):
             raise NoiseError(f"the read variance {read} is negative or not finite")
-        gain[1:3] = gain[1:3].mean()
-        read[1:3] = read[1:3].mean()
+        if shape == (4,):
+            gain[1:3] = gain[1:3].mean()
+            read[1:3] = read[1:3].mean()
         object.__setattr__(self, "gain", gain)
         object.__setattr__(self, "read_variance", read)
 
@@ -54,18 +59,34 @@ class NoiseModel:
 
     @property
     def green_gain(self) -> float:
-        """Gain of the greens; the model is chosen by it."""
-        return float(self.gain[1])
+        """Gain of the greens, or of all pixels of a monochrome sensor; the model is chosen by it."""
+        return float(self.gain[_COLOURS[self.gain.shape][1]])
 
     @property
     def green_read_variance(self) -> float:
-        """Read variance of the greens."""
-        return float(self.read_variance[1])
+        """Read variance of the greens, or of all pixels of a monochrome sensor."""
+        return float(self.read_variance[_COLOURS[self.gain.shape][1]])
+
+    def for_cfa(self, pattern: CFAPattern) -> NoiseModel:
+        """Return the noise with the classes of a CFA: each gets the parameters of its colour."""
+        if len(self.gain) == len(pattern.classes):
+            return self
+        classes = np.array(_COLOURS[self.gain.shape])[pattern.colour_of_class]
+        return replace(self, gain=self.gain[classes], read_variance=self.read_variance[classes])
+
+    @property
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        """Gain and read variance of R, G and B, or of the only class, as in a NoiseProfile (tag 51041)."""
+        classes = dict.fromkeys(_COLOURS[self.gain.shape])
+        return tuple((float(self.gain[one]), float(self.read_variance[one])) for one in classes)
 
     def variance(self, planes: DoubleArray) -> DoubleArray:
-        """Return the noise variance at the signal `planes`, (4, h, w)."""
+        """Return the noise variance at the signal `planes`, (classes, h, w)."""
         return self.gain[:, None, None] * np.maximum(planes, 0) + self.read_variance[:, None, None]
 
+
+_COLOURS = {(1,): (0, 0, 0), (3,): (0, 1, 2), (4,): (0, 1, 3)}
+"""Class whose parameters R, G and B have, by the shape of the parameters."""
 
 UNKNOWN_NOISE = NoiseModel(np.array(1.0), np.array(0.0), UNKNOWN, 0.0)
 """Placeholder for noise that cannot be determined, allowed only if no noise is removed; its numbers mean nothing."""

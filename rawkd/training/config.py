@@ -7,11 +7,12 @@ import math
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rawkd.errors import UsageError
-from rawkd.inference.card import CHANNELS, PICTURES, NoiseSubrange
+from rawkd.inference.card import PICTURES, NoiseSubrange, channels_of
 from rawkd.inference.pictures import WHITE, anchor_of_sigma
+from rawkd.photo import CFAPattern, Kind
 from rawkd.sensor.ksigma import Anchor
 from rawkd.sensor.noise import read_variance_prior
 from rawkd.training.noise_recipe import AWGN, NoiseRecipe
@@ -29,6 +30,7 @@ class Recipe:
         range of noise standard deviations, white 255; low may equal high.
     overlap : by what fraction of its width in log the training range of a student exceeds its subrange at each end.
     overlap_below : the same at the low end; None: `overlap`.
+    cfa : kind of sensor whose mosaics it trains on: bayer | xtrans | mono; without meaning for "awgn".
     steps, batch, crop_px : optimiser steps, crops per step, side of a crop in packed pixels ("awgn": in pixels).
     tries : random positions per crop; the most detailed one is used.
     learning_rate : of Adam. kernel_rate : learning rate of Muon for the kernels between features (`muon.wide_kernels`);
@@ -43,6 +45,7 @@ class Recipe:
     network: str
     config: dict[str, Any]
     noise_units: bool = True
+    cfa: Kind = "bayer"
     low: float = 8e-6
     high: float = 4e-2
     num_subranges: int = 4
@@ -76,7 +79,7 @@ class Recipe:
         if self.noise.model != AWGN:
             return "planes"
         channels = self.config.get("channels", 4)
-        kinds = [kind for kind in PICTURES if CHANNELS[kind] == channels]
+        kinds = [kind for kind in PICTURES if channels_of(kind) == channels]
         if not kinds:
             raise UsageError(f"recipe {self.name} takes {channels} planes, but awgn needs grey or colour pictures")
         return kinds[0]
@@ -84,7 +87,17 @@ class Recipe:
     @property
     def crop_side_px(self) -> int:
         """Side of a crop, pixels of a picture."""
-        return self.crop_px if self.noise.model == AWGN else 2 * self.crop_px
+        return self.crop_px if self.noise.model == AWGN else self.cell.side * self.crop_px
+
+    @property
+    def cell(self) -> CFAPattern:
+        """The canonical cell of the mosaics that it trains on."""
+        return CFAPattern.of_kind(self.cfa)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the network's input and output."""
+        return channels_of(self.input, self.cfa)
 
     def edges(self) -> list[float]:
         """Return the num_subranges + 1 edges of the subranges in gain."""
@@ -222,6 +235,10 @@ def _typed(kind: type, plain: Any) -> dict[str, Any]:
         raise ValueError(f"the field {missing[0]} is missing")
     for name, value in plain.items():
         choices = get_args(hints[name]) if isinstance(hints[name], UnionType) else (hints[name],)
+        if get_origin(hints[name]) is Literal:
+            if value not in get_args(hints[name]):
+                raise ValueError(f"the field {name} is not one of {', '.join(get_args(hints[name]))}")
+            continue
         kinds: list[type] = [get_origin(choice) or choice for choice in choices]
         allowed = tuple(kind for own in kinds for kind in {float: (int, float), NoiseRecipe: (dict,)}.get(own, (own,)))
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):

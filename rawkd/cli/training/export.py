@@ -56,14 +56,14 @@ def export_command(
     require_torch()
     from rawkd.training.data.clean import find_pictures
     from rawkd.training.export.export import checkpoint_of, export
-    from rawkd.training.export.measures import CROP_PX
+    from rawkd.training.export.measures import CROP_MOSAIC_PX, CROP_PX
     from rawkd.training.saved.provenance import Provenance, data_of, today, trained_on
 
     _, recipe = checkpoint_of(run)
     of_mosaics = recipe.input == "planes"
     training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=of_mosaics)
     rows = data_of(run, held_out, training)
-    measured_px = 2 * CROP_PX if of_mosaics else CROP_PX
+    measured_px = CROP_MOSAIC_PX if of_mosaics else CROP_PX
     if measured_px > recipe.crop_side_px:
         _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
     held_out = held_out.without(trained_on(run))

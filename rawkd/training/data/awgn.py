@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from rawkd.errors import UsageError
-from rawkd.inference.card import CHANNELS
+from rawkd.inference.card import channels_of
 from rawkd.inference.pictures import WHITE, turned, values_of
 from rawkd.photo import FloatArray
 from rawkd.training.config import Recipe
@@ -56,7 +56,7 @@ class AwgnBatches(Dataset[Batch]):
             raise UsageError(f"recipe {recipe.name} needs pictures: name their folder with --data")
         self.pictures = pictures
         self.recipe = recipe
-        self.channels = CHANNELS[recipe.input]
+        self.channels = channels_of(recipe.input)
         self.sigmas = recipe.training_range(subrange)
         self.seed = seed
         self.length = length

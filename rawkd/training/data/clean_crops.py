@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.render.color import ProcessMetadata
 from rawkd.sensor.cfa import pack
 from rawkd.training.data.augment import random_exposure, random_symmetry, turn_picture, turn_planes
@@ -23,26 +23,31 @@ class Crop:
 
     Attributes
     ----------
-    planes : (4, h, w) float32 signal, 0..1. metadata : white balance and colour matrix to develop it.
+    planes : (planes, h, w) float32 signal of a packed mosaic, 0..1.
+    metadata : white balance and colour matrix to develop it.
     """
 
     planes: FloatArray
     metadata: ProcessMetadata
 
 
-def picture_crop(pictures: CleanSet, side_px: int, rng: np.random.Generator, tries: int = 1) -> Crop:
-    """Return a random crop, (4, side, side) signal, in a random symmetry, exposure and camera colour.
+def picture_crop(
+    pictures: CleanSet, side_px: int, rng: np.random.Generator, tries: int = 1, *, cell: CFAPattern = CFAPattern.RGGB
+) -> Crop:
+    """Return a random crop, (planes, side, side) signal, in a random symmetry, exposure and camera colour.
 
     Parameters
     ----------
     pictures : one is drawn, with probability proportional to its area. side_px : side of the crop, packed pixels.
     tries : random positions; the most detailed one is used (`crops.draw_window`).
+    cell : the canonical CFA; pictures that are binned raw files need Bayer.
     """
     picture = pictures.draw(rng)
     if picture.dtype == np.float32:
+        cell.require_bayer("training with raw files")
         return _crop_of_raw(picture, side_px, rng)
-    window, halvings = draw_window(picture, 2 * side_px, tries, rng)
-    return exposed(linear_half_size(window) if halvings else linearise(window), rng)
+    window, halvings = draw_window(picture, cell.side * side_px, tries, rng)
+    return exposed(linear_half_size(window) if halvings else linearise(window), rng, cell)
 
 
 def _crop_of_raw(planes: FloatArray, side_px: int, rng: np.random.Generator) -> Crop:
@@ -69,9 +74,14 @@ def window_of(picture: NDArray[Any], top: int, left: int, side: int) -> NDArray[
     return picture[top : top + side, left : left + side]
 
 
-def exposed(linear: FloatArray, rng: np.random.Generator) -> Crop:
-    """Return a crop of (2h, 2w, 3) linear sRGB in a random symmetry, camera colour and exposure."""
+def exposed(linear: FloatArray, rng: np.random.Generator, cell: CFAPattern = CFAPattern.RGGB) -> Crop:
+    """Return a crop of (side h, side w, 3) linear sRGB in a random symmetry, camera colour and exposure.
+
+    Half of the crops of X-Trans have R and B exchanged, as in half of the members of a self-ensemble.
+    """
     look = random_look(rng)
-    mosaic = camera_mosaic(turn_picture(linear, random_symmetry(rng)), look)
-    planes = pack(mosaic) * np.float32(random_exposure(rng))
+    symmetry = random_symmetry(rng)
+    exchanged = cell.kind == "xtrans" and rng.random() < 0.5
+    mosaic = camera_mosaic(turn_picture(linear, symmetry), look, cell.exchanged() if exchanged else cell)
+    planes = pack(mosaic, cell.side) * np.float32(random_exposure(rng))
     return Crop(np.clip(planes, 0, 1), look.metadata(brightened=False))

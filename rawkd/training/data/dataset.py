@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.render.color import ProcessMetadata
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel
@@ -38,9 +38,9 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    noisy, clean : (n, 4, h, w) float32 anchored values. sigma : (n,) rms noise of each crop, anchored values.
+    noisy, clean : (n, planes, h, w) float32 anchored values. sigma : (n,) rms noise of each crop, anchored values.
     black : (n,) v / k of the anchor; the noise variance of an anchored value y is proportional to y + black.
-    scale, offset : (n, 4) of each crop's `KSigma`, to convert back to signal.
+    scale, offset : (n, planes) of each crop's `KSigma`, to convert back to signal.
     white_balance : (n, 3) gains. rgb_from_camera : (n, 3, 3), for losses after the ISP.
     weaker : the same crops with other, weaker noise, if the strategy uses it.
     """
@@ -85,25 +85,26 @@ class View:
 
     Attributes
     ----------
-    crop : the clean crop. camera : its noise. noisy : (4, h, w) signal. estimate : noise parameters with the errors of
-        an estimator.
+    crop : the clean crop. camera : its noise. noisy : (planes, h, w) signal.
+    estimate : noise parameters with the errors of an estimator. cell : the CFA.
     """
 
     crop: Crop
     camera: Camera
     noisy: FloatArray
     estimate: NoiseModel
+    cell: CFAPattern = CFAPattern.RGGB
 
     def weaker(self, share: NoiseShare, rng: np.random.Generator) -> View:
         """Return the crop with new noise, a fraction of the camera's; the estimate has the same relative errors."""
         camera = self.camera.with_noise(share)
         own = self.estimate
         estimate = NoiseModel(own.gain * share.gain, own.read_variance * share.read_variance, "synthetic")
-        return View(self.crop, camera, add_noise(self.crop.planes, camera, rng), estimate)
+        return View(self.crop, camera, add_noise(self.crop.planes, camera, rng), estimate, self.cell)
 
     def values(self, anchor: Anchor) -> tuple[Any, ...]:
         """Return this crop's values of the fields of a `Batch`, without `weaker`."""
-        ksigma = KSigma.between(self.estimate, anchor)
+        ksigma = KSigma.between(self.estimate, anchor).spread(self.cell)
         variance = self.camera.gain * float(self.crop.planes.mean()) + self.camera.total_read_variance
         sigma = ksigma.scale.mean() * np.sqrt(variance)
         black = np.float32(anchor.read_variance / anchor.gain)
@@ -136,6 +137,7 @@ class NoisyBatches(Dataset[Batch]):
     ) -> None:
         self.pictures = pictures
         self.recipe = recipe
+        self.cell = recipe.cell
         self.anchor: Anchor = recipe.anchor(subrange)
         self.gains = recipe.training_range(subrange)
         self.seed = seed
@@ -159,19 +161,19 @@ class NoisyBatches(Dataset[Batch]):
     def _sample(self, index: int, rng: np.random.Generator) -> View:
         noise = self.recipe.noise
         is_sky = self._draws(self.recipe.skies, rng)
-        crop = sky_crop(self.recipe.crop_px, rng) if is_sky else self._crop(index, rng)
+        crop = sky_crop(self.recipe.crop_px, rng, self.cell) if is_sky else self._crop(index, rng)
         near_clean, smoothed = (0.0, 0.0) if self.exact else (noise.near_clean, noise.smoothed)
         camera = draw_camera(rng, *self.gains, near_clean=near_clean, smoothed=smoothed, model=noise.model)
         if is_sky:
-            crop = with_stars(crop, camera, rng)
+            crop = with_stars(crop, camera, rng, self.cell)
         elif self._draws(self.recipe.lamps, rng):
-            crop = with_lamps(crop, rng)
+            crop = with_lamps(crop, rng, self.cell)
         noisy = add_noise(crop.planes, camera, rng)
         if self._draws(noise.wrong_samples, rng):
             noisy = with_wrong_samples(noisy, crop.planes, camera, rng)
         gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
-        estimate = estimated_noise(camera, rng, gain_error=gain_error, read_error=read_error)
-        return View(crop, camera, noisy, estimate)
+        estimate = estimated_noise(camera, rng, gain_error=gain_error, read_error=read_error, cell=self.cell)
+        return View(crop, camera, noisy, estimate, self.cell)
 
     def _draws(self, share: float, rng: np.random.Generator) -> bool:
         """Return True with probability `share`, never in validation.
@@ -183,20 +185,21 @@ class NoisyBatches(Dataset[Batch]):
     def _crop(self, index: int, rng: np.random.Generator) -> Crop:
         if self.pictures is None or (not self.exact and rng.random() < self.recipe.leaves):
             return self._leaves_crop(index, rng)
-        return picture_crop(self.pictures, self.recipe.crop_px, rng, 1 if self.exact else self.recipe.tries)
+        tries = 1 if self.exact else self.recipe.tries
+        return picture_crop(self.pictures, self.recipe.crop_px, rng, tries, cell=self.cell)
 
     def _leaves_crop(self, index: int, rng: np.random.Generator) -> Crop:
         oldest = index // LEAVES_BATCHES
         scene = self._scene(oldest + int(rng.integers(LEAVES_SCENES)), oldest)
-        side = 2 * self.recipe.crop_px
+        side = self.recipe.crop_side_px
         top, left = rng.integers(0, len(scene) - side + 1, 2)
-        return exposed(window_of(scene, top, left, side), rng)
+        return exposed(window_of(scene, top, left, side), rng, self.cell)
 
     def _scene(self, number: int, oldest: int) -> FloatArray:
         if number not in self._scenes:
             self._scenes = {key: kept for key, kept in self._scenes.items() if oldest <= key < oldest + LEAVES_SCENES}
             generator = np.random.default_rng([self.seed, 1 << 30, number])
-            self._scenes[number] = leaves_scene(4 * self.recipe.crop_px, generator)
+            self._scenes[number] = leaves_scene(2 * self.recipe.crop_side_px, generator)
         return self._scenes[number]
 
 

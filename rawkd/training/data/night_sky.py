@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rawkd.photo import DoubleArray, FloatArray
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 from rawkd.training.data.clean_crops import Crop
 from rawkd.training.data.synthesize import Camera
 from rawkd.training.data.unprocess import random_look
 
+RGGB = CFAPattern.RGGB
 FAINTEST, BRIGHTEST = 3.0, 300.0
 """Range of the peaks of stars, in standard deviations of the sky's noise."""
 SLOPE = 0.75
@@ -30,13 +32,11 @@ TINT = 0.2
 """Standard deviation, in log, of a star's colour relative to neutral."""
 FAR = 4.0
 """Standard deviations of a star's profile beyond which it is cut off."""
-SITES = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Row and column of the planes R, Gr, Gb, B in a cell."""
 PIXELS_OF_A_MEGAPIXEL = 1e6
 
 
-def sky_crop(side_px: int, rng: np.random.Generator) -> Crop:
-    """Return a sky without stars, (4, side, side) signal: a level, a slope, and faint clouds."""
+def sky_crop(side_px: int, rng: np.random.Generator, cell: CFAPattern = RGGB) -> Crop:
+    """Return a sky without stars, (planes, side, side) signal: a level, a slope, and faint clouds."""
     look = random_look(rng)
     level = math.exp(rng.uniform(math.log(DARKEST_SKY), math.log(BRIGHTEST_SKY)))
     y, x = np.mgrid[0:side_px, 0:side_px] / side_px - 0.5
@@ -44,40 +44,42 @@ def sky_crop(side_px: int, rng: np.random.Generator) -> Crop:
     shape = 1 + rng.uniform(0, 0.4) * (x * np.cos(angle) + y * np.sin(angle))
     shape += rng.uniform(0, 0.1) * _clouds(side_px, rng)
     colour = np.exp(rng.normal(0, 0.15, 3)) / look.gains
-    planes = level * shape * colour[[0, 1, 1, 2], None, None]
+    planes = level * shape * colour[_colours(cell), None, None]
     return Crop(np.clip(planes, 0, 1).astype(np.float32), look.metadata(brightened=False))
 
 
-def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator) -> Crop:
+def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPattern = RGGB) -> Crop:
     """Return the crop with stars whose peaks are multiples of the camera's noise at the mean level of the crop.
 
     There is at least one star. Some lie slightly outside the crop, so that only their wings are visible.
     """
     planes = crop.planes.copy()
     height, width = planes.shape[1:]
-    megapixels = 4 * height * width / PIXELS_OF_A_MEGAPIXEL
+    megapixels = cell.side**2 * height * width / PIXELS_OF_A_MEGAPIXEL
     density = math.exp(rng.uniform(math.log(FEWEST_PER_MP), math.log(MOST_PER_MP)))
-    deviation = math.sqrt(camera.gain * float(planes[1:3].mean()) + camera.total_read_variance)
+    deviation = math.sqrt(camera.gain * float(planes[_colours(cell) == 1].mean()) + camera.total_read_variance)
     neutral = 1 / np.asarray(crop.metadata.gains, np.float64)
     seeing = rng.uniform(NARROWEST_PX, WIDEST_PX)
     for peak in _peaks(1 + int(rng.poisson(density * megapixels)), rng):
         colour = neutral * np.exp(rng.normal(0, TINT, 3))
-        _add_star(planes, peak * deviation * colour / colour[1], seeing * rng.uniform(0.9, 1.1), rng)
+        _add_star(planes, peak * deviation * colour / colour[1], seeing * rng.uniform(0.9, 1.1), rng, cell)
     return Crop(np.minimum(planes, 1, out=planes), crop.metadata)
 
 
-def with_lamps(crop: Crop, rng: np.random.Generator) -> Crop:
+def with_lamps(crop: Crop, rng: np.random.Generator, cell: CFAPattern = RGGB) -> Crop:
     """Return the crop darkened, with one to three bright (mostly clipped) discs with soft edges, like lamps."""
     height, width = crop.planes.shape[1:]
     planes = crop.planes * np.float32(math.exp(rng.uniform(math.log(0.01), math.log(0.3))))
+    side = cell.side
     for _ in range(int(rng.integers(1, 4))):
-        y, x = rng.uniform(-4, 2 * height + 4), rng.uniform(-4, 2 * width + 4)
+        y, x = rng.uniform(-4, side * height + 4), rng.uniform(-4, side * width + 4)
         radius, edge = math.exp(rng.uniform(math.log(1.5), math.log(30))), rng.uniform(0.5, 1.5)
         glow = rng.choice((0.0, 1.0)) * rng.uniform(0, 0.02)
         brightness = math.exp(rng.uniform(math.log(0.5), math.log(20)))
-        for plane, (row, column) in enumerate(SITES):
+        for plane in range(len(planes)):
+            row, column = divmod(plane, side)
             distance = np.hypot(
-                (np.arange(height) * 2 + row - y)[:, None], (np.arange(width) * 2 + column - x)[None, :]
+                (np.arange(height) * side + row - y)[:, None], (np.arange(width) * side + column - x)[None, :]
             )
             disc = 0.5 - 0.5 * np.tanh((distance - radius) / edge)
             halo = glow / (1 + (np.maximum(distance - radius, 0) / radius) ** 2)
@@ -92,22 +94,31 @@ def _peaks(count: int, rng: np.random.Generator) -> DoubleArray:
     return peaks
 
 
-def _add_star(planes: FloatArray, peaks: DoubleArray, fwhm_px: float, rng: np.random.Generator) -> None:
+def _add_star(
+    planes: FloatArray, peaks: DoubleArray, fwhm_px: float, rng: np.random.Generator, cell: CFAPattern = RGGB
+) -> None:
     """Add an elongated Gaussian with (3,) peaks R, G, B at a random position of the mosaic; changes `planes`."""
     height, width = planes.shape[1:]
-    y, x = rng.uniform(-2, 2 * height + 2), rng.uniform(-2, 2 * width + 2)
+    side, colours = cell.side, _colours(cell)
+    y, x = rng.uniform(-2, side * height + 2), rng.uniform(-2, side * width + 2)
     sigma = fwhm_px / math.sqrt(8 * math.log(2))
     stretch, angle = math.sqrt(rng.uniform(1, MOST_ELONGATED)), rng.uniform(0, np.pi)
     reach = FAR * sigma * stretch
-    rows = slice(max(int((y - reach) // 2), 0), max(int((y + reach) // 2) + 1, 0))
-    columns = slice(max(int((x - reach) // 2), 0), max(int((x + reach) // 2) + 1, 0))
+    rows = slice(max(int((y - reach) // side), 0), max(int((y + reach) // side) + 1, 0))
+    columns = slice(max(int((x - reach) // side), 0), max(int((x + reach) // side) + 1, 0))
     sine, cosine = math.sin(angle), math.cos(angle)
-    for plane, (row, column) in enumerate(SITES):
+    for plane in range(len(planes)):
+        row, column = divmod(plane, side)
         window = planes[plane, rows, columns]
-        dy = ((np.arange(rows.start, rows.start + window.shape[0]) * 2 + row - y) / sigma)[:, None]
-        dx = ((np.arange(columns.start, columns.start + window.shape[1]) * 2 + column - x) / sigma)[None, :]
+        dy = ((np.arange(rows.start, rows.start + window.shape[0]) * side + row - y) / sigma)[:, None]
+        dx = ((np.arange(columns.start, columns.start + window.shape[1]) * side + column - x) / sigma)[None, :]
         along, across = (dx * cosine + dy * sine) / stretch, (dy * cosine - dx * sine) * stretch
-        window += (peaks[(0, 1, 1, 2)[plane]] * np.exp(-(along**2 + across**2) / 2)).astype(np.float32)
+        window += (peaks[colours[plane]] * np.exp(-(along**2 + across**2) / 2)).astype(np.float32)
+
+
+def _colours(cell: CFAPattern) -> NDArray[np.intp]:
+    """Return the index of each plane's colour among R, G, B; a monochrome pixel counts as green."""
+    return cell.colour_of_class[cell.class_of_site.ravel()]
 
 
 def _clouds(side_px: int, rng: np.random.Generator) -> DoubleArray:

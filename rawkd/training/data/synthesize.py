@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rawkd.errors import UsageError
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.data.eld import draw_extremes
 
@@ -84,9 +84,9 @@ class Camera:
             color_bias=(red, green_r, green_b, blue),
         )
 
-    def noise_model(self) -> NoiseModel:
-        """Return the true noise parameters."""
-        return NoiseModel(np.full(4, self.gain), np.full(4, self.total_read_variance), source="synthetic")
+    def noise_model(self, cell: CFAPattern = CFAPattern.RGGB) -> NoiseModel:
+        """Return the true noise parameters of the noise classes of a CFA."""
+        return _equal_noise(self.gain, self.total_read_variance, cell)
 
 
 def camera_at(gain: float) -> Camera:
@@ -144,7 +144,7 @@ def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> Fl
 
     Parameters
     ----------
-    clean : (..., 4, h, w) float32 signal of the planes R, Gr, Gb, B, 0..1; larger values are clipped at white.
+    clean : (..., planes, h, w) float32 signal of a packed mosaic, 0..1; larger values are clipped at white.
 
     Returns
     -------
@@ -160,11 +160,13 @@ def add_noise(clean: FloatArray, camera: Camera, rng: np.random.Generator) -> Fl
     if camera.smoothing:
         noisy = clean + _smoothed(noisy - clean, camera.smoothing)
     if camera.row_variance:
-        # both planes of a mosaic row have the same offset
-        rows = rng.standard_normal((*clean.shape[:-3], 2, clean.shape[-2], 1), np.float32)
-        noisy += np.float32(np.sqrt(camera.row_variance)) * np.repeat(rows, 2, axis=-3)
+        side = math.isqrt(clean.shape[-3])  # all planes of a mosaic row have the same offset
+        rows = rng.standard_normal((*clean.shape[:-3], side, clean.shape[-2], 1), np.float32)
+        noisy += np.float32(np.sqrt(camera.row_variance)) * np.repeat(rows, side, axis=-3)
     if any(camera.color_bias):
-        noisy += np.asarray(camera.color_bias, np.float32)[:, None, None]
+        cell = CFAPattern.XTRANS if clean.shape[-3] == 36 else CFAPattern.RGGB
+        bias = np.asarray(camera.color_bias, np.float32)[[0, 1, 3] if cell.side == 6 else [0, 1, 2, 3]]
+        noisy += bias[cell.class_of_site.ravel()][:, None, None]
     if camera.white_dn is not None:
         noisy *= np.float32(camera.white_dn)
         np.rint(noisy, out=noisy)
@@ -185,18 +187,28 @@ def _smoothed(noise: FloatArray, share: float) -> FloatArray:
     return noise
 
 
-def estimated_noise(camera: Camera, rng: np.random.Generator, *, gain_error: float, read_error: float) -> NoiseModel:
+def estimated_noise(
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    gain_error: float,
+    read_error: float,
+    cell: CFAPattern = CFAPattern.RGGB,
+) -> NoiseModel:
     """Return a simulated noise estimate: the true parameters with log-normal errors.
 
     Parameters
     ----------
     gain_error, read_error : standard deviations of the errors of gain and read variance, in log.
+    cell : the CFA, all of whose noise classes get the same parameters.
     """
-    return NoiseModel(
-        np.full(4, camera.gain * np.exp(gain_error * rng.standard_normal())),
-        np.full(4, camera.total_read_variance * np.exp(read_error * rng.standard_normal())),
-        source="synthetic",
-    )
+    gain = camera.gain * float(np.exp(gain_error * rng.standard_normal()))
+    return _equal_noise(gain, camera.total_read_variance * float(np.exp(read_error * rng.standard_normal())), cell)
+
+
+def _equal_noise(gain: float, read_variance: float, cell: CFAPattern) -> NoiseModel:
+    count = len(cell.classes)
+    return NoiseModel(np.full(count, gain), np.full(count, read_variance), source="synthetic")
 
 
 def _poisson(expected: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
-from rawkd.photo import DoubleArray, FloatArray
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 from rawkd.render.color import ProcessMetadata, camera_from_rgb
 
 Floats = NDArray[np.floating]
@@ -138,17 +138,22 @@ def unprocess(rgb: Picture, look: Look, *, with_tone: bool = True) -> FloatArray
     return camera_mosaic(linearise(rgb, with_tone=with_tone), look)
 
 
-def camera_mosaic(linear: FloatArray, look: Look) -> FloatArray:
-    """Return the (H, W) float32 RGGB signal of (H, W, 3) float32 linear sRGB: `unprocess` without tone and gamma."""
+def camera_mosaic(linear: FloatArray, look: Look, pattern: CFAPattern = CFAPattern.RGGB) -> FloatArray:
+    """Return the (H, W) float32 signal of (H, W, 3) float32 linear sRGB: `unprocess` without tone and gamma.
+
+    A monochrome pixel sees the mean of the camera's colours, at the gain of green (our choice).
+    """
     inverse_gains = 1 / (look.gains * look.rgb_gain)
     grey = look.camera_from_rgb.mean(axis=0).astype(np.float32)
     signal = np.empty(linear.shape[:2], np.float32)
-    for row, column, colour in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
-        site = linear[row::2, column::2]
-        camera = site @ look.camera_from_rgb[colour].astype(np.float32)
+    side = pattern.side
+    for place, letter in enumerate(pattern.colours):
+        row, column, colour = place // side, place % side, "RWB".find(letter.replace("G", "W"))
+        site = linear[row::side, column::side]
+        camera = site @ (grey if letter == "W" else look.camera_from_rgb[colour].astype(np.float32))
         bright = np.maximum(site @ grey - np.float32(HIGHLIGHT_FROM), 0) / np.float32(1 - HIGHLIGHT_FROM)
         fade = bright * bright
         gain = np.float32(inverse_gains[colour])
         camera *= np.maximum(fade + (1 - fade) * gain, gain)
-        np.clip(camera, 0, 1, out=signal[row::2, column::2])
+        np.clip(camera, 0, 1, out=signal[row::side, column::side])
     return signal

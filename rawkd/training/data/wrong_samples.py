@@ -28,7 +28,7 @@ def with_wrong_samples(noisy: FloatArray, clean: FloatArray, camera: Camera, rng
 
     Parameters
     ----------
-    noisy, clean : (4, h, w) signal; `clean` is the level that hot and cold samples deviate from.
+    noisy, clean : (planes, h, w) signal; `clean` is the level that hot and cold samples deviate from.
     camera : its noise and its lowest integer; samples stay within the camera's range.
     """
     count = round(math.exp(rng.uniform(math.log(FEWEST), math.log(MOST))))

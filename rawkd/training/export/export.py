@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from rawkd.errors import ModelError, OutputError, UsageError
-from rawkd.inference.card import CHANNELS, Golden, ModelCard
+from rawkd.inference.card import Golden, ModelCard
 from rawkd.inference.card_file import CARD, card_json, read_card
 from rawkd.inference.engine import Engine
 from rawkd.inference.halo import measure_halo
@@ -100,7 +100,7 @@ def export(
             files = {WEIGHTS: _weights(network), NETWORK: _onnx(network)}
         for file, data in files.items():
             (folder / file).write_bytes(data)
-        anchor, stride, channels = recipe.anchor(index), int(network.stride), CHANNELS[recipe.input]
+        anchor, stride, channels = recipe.anchor(index), int(network.stride), recipe.channels
         draft = ModelCard(
             family=provenance.family,
             name=name,
@@ -115,7 +115,9 @@ def export(
             halo=0,
             tile=TILE_PX,
             params=num_parameters(network),
-            macs_per_mp=macs_per_mp(network, stride, channels, packed=recipe.input == "planes"),
+            macs_per_mp=macs_per_mp(
+                network, stride, channels, packed=recipe.input == "planes", cell_px=recipe.cell.side**2
+            ),
             files={file: sha256_of(data) for file, data in files.items()},
             golden=Golden(1, 64, 1, 1.0, 0.0, "-"),
             data=provenance.data,
@@ -128,6 +130,7 @@ def export(
             limits=(LIMITS_OF_NOISE[recipe.noise.model], *LIMITS) if recipe.input == "planes" else PICTURE_LIMITS,
             created=provenance.created,
             directory=folder,
+            cfa=recipe.cfa,
         )
         engine = OpenVINOEngine(draft, precision="f32")
         _same_answer(network, engine, draft)

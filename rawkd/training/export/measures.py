@@ -21,6 +21,9 @@ from rawkd.training.data.clean_crops import picture_crop
 from rawkd.training.data.synthesize import add_noise, camera_at
 
 NUM_CROPS, CROP_PX = 24, 128
+"""Number of crops, and the side of those of pictures."""
+CROP_MOSAIC_PX = 256
+"""Side of crops of mosaics, rounded down to what the network takes."""
 MEASURE_SEED = 4242
 GAINS_A_DECADE = 3.25
 """Number of gains per decade at which we measure: 3 for a student of the shipped family, 12 for its whole range."""
@@ -43,11 +46,12 @@ def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, di
 def _measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float) -> dict[str, float]:
     rng = np.random.default_rng(MEASURE_SEED)
     rows = []
+    crop_px = CROP_MOSAIC_PX // (card.cell.side * card.stride) * card.stride
     for _ in range(NUM_CROPS):
-        clean = picture_crop(held_out, CROP_PX, rng).planes
+        clean = picture_crop(held_out, crop_px, rng, cell=card.cell).planes
         camera = camera_at(gain)
         noisy = add_noise(clean, camera, rng)
-        restored = _restore(engine, noisy, KSigma.between(camera.noise_model(), card.anchor))
+        restored = _restore(engine, noisy, KSigma.between(camera.noise_model(card.cell), card.anchor).spread(card.cell))
         rows.append(_scores(restored, noisy, clean))
     return _means(rows)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rawkd.errors import ModelError
 from rawkd.inference.card import NoiseSubrange
 from rawkd.networks import build_network
+from rawkd.photo import Kind
 from rawkd.sensor.ksigma import Anchor
 from rawkd.training.config import recipe_from_json
 from rawkd.training.saved.checkpoint import load_checkpoint
@@ -24,7 +25,7 @@ class RunCard:
 
     Attributes
     ----------
-    name : of the folder. network, config, input, stride, subrange, anchor, files : as in `ModelCard`.
+    name : of the folder. network, config, input, stride, subrange, anchor, files, cfa : as in `ModelCard`.
     weights : state dict of the network.
     """
 
@@ -37,6 +38,7 @@ class RunCard:
     anchor: Anchor
     files: dict[str, str]
     weights: dict[str, Tensor]
+    cfa: Kind = "bayer"
 
     def load(self) -> nn.Module:
         """Return the network with its weights, in evaluation mode."""
@@ -69,6 +71,7 @@ def card_of_run(folder: Path) -> RunCard:
         anchor=recipe.anchor(index),
         files={"average": _sha256_of(checkpoint.average)},
         weights=checkpoint.average,
+        cfa=recipe.cfa,
     )
 
 

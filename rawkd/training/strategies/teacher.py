@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError, UsageError
-from rawkd.inference.card import CHANNELS, PICTURES, ModelCard, NoiseSubrange
+from rawkd.inference.card import PICTURES, ModelCard, NoiseSubrange, channels_of
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.torch_engine import TorchEngine
 from rawkd.networks.blocks import with_variance
@@ -55,7 +55,7 @@ class Teacher:
         self.card, self.ensemble = card, ensemble
         self.student_anchor = student_anchor
         network: Any = load_trained(card)
-        if network.in_channels != CHANNELS[card.input]:
+        if network.in_channels != channels_of(card.input, card.cfa):
             raise ModelError(
                 f"the card of the teacher {card.name} states the input {card.input}, but its network {card.network} "
                 f"takes {network.in_channels} planes. Correct the card."
@@ -190,9 +190,8 @@ def refuse_other_input(card: TrainedCard, student_input: str) -> None:
 def _between(student_anchor: Anchor, card: TrainedCard) -> KSigma:
     """Return the transform from the student's anchor to the teacher's; the identity for pictures."""
     if card.input in PICTURES:
-        channels = CHANNELS[card.input]
-        return KSigma(np.ones(channels), np.zeros(channels))
-    noise = NoiseModel(np.full(4, student_anchor.gain), np.full(4, student_anchor.read_variance), "given")
+        return KSigma(np.ones(1), np.zeros(1))
+    noise = NoiseModel(np.array([student_anchor.gain]), np.array([student_anchor.read_variance]), "given")
     return KSigma.between(noise, card.anchor)
 
 
