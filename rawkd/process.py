@@ -13,6 +13,7 @@ from rawkd.files.naming import format_of, refuse_to_overwrite
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
 from rawkd.files.read.sidecar import read_sidecar
+from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
 from rawkd.photo import Rect
@@ -112,7 +113,7 @@ def process_file(
         device=restoration.device,
         precision=restoration.precision,
         seconds=clock.seconds(),
-        warnings=restoration.warnings + late_warnings,
+        warnings=restoration.warnings + exposure_warnings(photo.capture) + late_warnings,
         defects=restoration.defects,
     )
 

@@ -6,12 +6,17 @@ import struct
 from pathlib import Path
 
 import pytest
+from synthetic_dng import RATIONAL, SRATIONAL, flat_frame
+from synthetic_dng import write_dng as write_with_tags
 from test_tags import tiff
 
 from rawkd.files.read.containers import CANON_UUID, read_ciff_make_model, read_tag_tree
 from rawkd.files.read.metadata import MAKER_NOTE, read_capture, unique_camera_model
+from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff_bytes
 from rawkd.photo import Tag
+from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
 
 
 def ascii_entry(number: int, text: str) -> tuple[int, int, int, bytes]:
@@ -161,3 +166,23 @@ def test_a_real_file_agrees_with_exiftool(data: Path) -> None:
     assert (capture.iso, capture.aperture, capture.focal_length_mm) == (267, 2.8, 3.0)
     assert capture.exposure_s == pytest.approx(0.004166666667)
     assert capture.datetime == "2020:10:28 08:54:19"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [((RATIONAL, (0.0,)), 1), ((SRATIONAL, (-0.01,)), 1), ((RATIONAL, (0.01,)), 0), (None, 0)],
+)
+def test_an_exposure_time_of_0_or_less_is_left_out_with_a_warning(
+    tmp_path: Path, value: tuple[int, tuple[float]] | None, expected: int
+) -> None:
+    """Adobe's SDK calls it an error; the aperture of a lens without contacts is 0 so often that it gives no warning."""
+    tags = {33434: value, 33437: (RATIONAL, (0.0,))}
+    source = write_with_tags(tmp_path / "a.dng", flat_frame(128, 128), tags=tags)
+    options = ProcessOptions(DenoiseOptions(strength=0.0, noise=(1e-3, 1e-6)))
+    for name in ("out.dng", "out.png"):
+        report = process_file(source, tmp_path / name, options)
+        said = [one for one in report.warnings if "exposure time" in one]
+        assert said == ["the file states an exposure time that is not above 0 s. The output states none."] * expected
+    found = read_raw(tmp_path / "out.dng").capture
+    assert (found.exposure_s is not None) == (value is not None and not expected)
+    assert {tag.number for tag in found.exif} & {33434, 33437} == ({33434} if found.exposure_s else set())

@@ -27,7 +27,8 @@ EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH = 33434, 33437, 34855, 37386
 SENSITIVITY_TYPE, RECOMMENDED_EXPOSURE_INDEX, MAX_SHORT = 34864, 34866, 65535
 NEVER_ZERO = {EXPOSURE_TIME: 37377, F_NUMBER: 37378, FOCAL_LENGTH: FOCAL_LENGTH}
 """Fraction fields in which cameras write 0 or 0/0 for an unknown value, and the field that repeats each on a
-logarithmic scale. Such pairs are left out without a warning, since they hold no information."""
+logarithmic scale. Such pairs are left out, since they hold no information. Lenses without contacts cause most of them,
+so only the exposure time gives a warning (`exposure_warnings`)."""
 MAIN_NUMBERS = frozenset({270, 315, 33432})
 """ImageDescription, Artist, Copyright: written to the main directory, wherever the reader found them."""
 STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730, MAKER_NOTE})
@@ -85,6 +86,14 @@ def _is_unset(tag: Tag) -> bool:
         return False
     values = tag_numbers(tag)
     return not values or not all(math.isfinite(value) and value > 0 for value in values)
+
+
+def exposure_warnings(capture: Capture) -> tuple[str, ...]:
+    """Return a warning if the source states an exposure time of 0 or less, which the output does not."""
+    stated = any(tag.number == EXPOSURE_TIME and _is_unset(tag) for tag in capture.exif)
+    if not stated or capture.exposure_s is not None:
+        return ()
+    return ("the file states an exposure time that is not above 0 s. The output states none.",)
 
 
 def rendered_root(
