@@ -14,10 +14,11 @@ from rawkd.files.read.raw import read_raw
 from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import prepare
-from rawkd.sensor.defect_search import BORDER_PX, LEAST_SIGMAS, find_defects
+from rawkd.sensor.defect_search import LEAST_SIGMAS, REACH_PX, find_defects
 from rawkd.sensor.defects import without_defects
 from rawkd.sensor.noise import NoiseModel
 
+BORDER_PX = REACH_PX + 2
 NOISE = NoiseModel(np.array(GAIN), np.array(READ_VARIANCE), "given")
 COLOURS = np.array([0.5, 1.0, 0.7])
 

@@ -161,6 +161,29 @@ def unpack(planes: FloatArray) -> FloatArray:
     return out
 
 
+@lru_cache(maxsize=8)
+def lattices_of(cell: CFAPattern) -> tuple[int, IntArray]:
+    """Return planes of one colour whose pixels lie on square lattices, so that their spectra can be measured.
+
+    The planes of Bayer and monochrome are the sites of the cell. X-Trans has nine with a pitch of 3 pixels: five exact
+    ones of green, two each of R and B, whose pixels lie half a pixel off their lattice, alternately on either side (a
+    half cell is the transposed other half with R and B exchanged).
+
+    Returns
+    -------
+    The pitch in pixels, and (planes, 2, 2, 2) row and column in the cell of the pixel of each plane at even and odd
+    lattice points; the axes are plane, parity of the lattice row, parity of the lattice column, (row, column).
+    """
+    if cell.kind != "xtrans":
+        sites = [np.full((2, 2, 2), (row, column)) for row in (0, 1) for column in (0, 1)]
+        return 2, np.array(sites)
+    planes = []
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2), (0, 2), (2, 1), (1, 2), (2, 0)):
+        other = (row, column) if cell.colour_at(row, column) == "G" else (column, row)
+        planes.append([[(row, column), other], [other, (row, column)]])
+    return 3, np.array(planes)
+
+
 @dataclass(frozen=True)
 class Symmetry:
     """One of the eight symmetries of the square. It is applied to the mosaic: first the transpose, then the flips.

@@ -16,11 +16,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import DoubleArray, FloatArray, Mosaic, PixelArray
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic, PixelArray
 from rawkd.sensor.noise import NoiseModel
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Steps = tuple[tuple[int, int], ...]
+"""Steps in (rows, columns) from a sample."""
 
 LEAST_SIGMAS = 9.0
 """Least distance of a defect from the range of its neighbours (its height), in noise standard deviations."""
@@ -36,16 +38,14 @@ SHARED = 0.2
 """Largest sum of the rises of the four adjacent samples, as a fraction of the height; 0.8 for the sharpest star."""
 SURE_SIGMAS = 1.0
 """Standard errors by which the sum must stay below that limit."""
-BORDER_PX = REACH_PX + 2
-"""Number of outermost rows and columns that are not searched, because their samples lack neighbours."""
 CHUNK = 2048
 """Windows per batch."""
 STRIP_ROWS = 8
 """Rows per batch, so that all buffers fit into the processor's cache."""
 
 BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1))
-SAME_COLOUR = ((-2, -2), (-2, 0), (-2, 2), (0, -2), (0, 2), (2, -2), (2, 0), (2, 2))
-DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+NEAREST = {2: ((-2, 0), (2, 0), (0, -2), (0, 2)), 6: ((-3, -3), (3, 3), (-3, 3), (3, -3))}
+"""Steps from any sample to near ones of its colour and site, by the side of the cell."""
 
 
 def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
@@ -55,51 +55,57 @@ def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
     ----------
     mosaic : (H, W) signal of any phase. noise : noise parameters of the photo.
     """
-    data = mosaic.data
-    if min(data.shape) <= 2 * BORDER_PX:
+    data, pattern = mosaic.data, mosaic.pattern
+    nearest = NEAREST[pattern.side]
+    if min(data.shape) <= 2 * _border_px(nearest):
         return np.empty((0, 2), np.int64)
-    planes = mosaic.pattern.class_of_site
-    gain, read = noise.gain[planes], noise.read_variance[planes]
-    found = _outliers(data, gain, read)
-    found, height = _leaving_their_range(data, found, planes, noise)
+    classes = pattern.class_of_site
+    found = _outliers(data, noise.gain[classes], noise.read_variance[classes], nearest)
+    found, height = _leaving_their_range(data, found, pattern, noise)
     for holds in (_nothing_beside, _alone):
-        keep = holds(data, found, height, noise)
+        keep = holds(data, found, height, noise, nearest)
         found, height = found[keep], height[keep]
     return np.stack(np.divmod(found, data.shape[1]), axis=1)
 
 
-def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray) -> IntArray:
-    """Return flat indices of samples far outside the range of the four nearest of their colour in row and column.
+def _border_px(nearest: Steps) -> int:
+    """Return the number of outermost rows and columns that are not searched, because their samples lack neighbours."""
+    return REACH_PX + nearest[1][0]
+
+
+def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray, nearest: Steps) -> IntArray:
+    """Return flat indices of samples far outside the range of the four at the `nearest` steps.
 
     "Far" is `LEAST_SIGMAS` of the noise and `TEXTURE` times the width of the range.
 
     Parameters
     ----------
-    gain, read : (2, 2) noise parameters of the sites of the Bayer cell.
+    gain, read : (side, side) noise parameters of the sites of the cell.
     """
-    height, width = data.shape
-    inner = slice(BORDER_PX, width - BORDER_PX)
-    sites = np.arange(inner.start, inner.stop) % 2
+    (height, width), side, border = data.shape, len(gain), _border_px(nearest)
+    inner = slice(border, width - border)
+    sites = np.arange(inner.start, inner.stop) % side
     slope, least = (LEAST_SIGMAS**2 * values[:, sites].astype(np.float32) for values in (gain, read))
     buffers = [np.empty((STRIP_ROWS, len(sites)), np.float32) for _ in range(4)]
     found = [np.empty(0, np.int64)]
-    for top in range(BORDER_PX, height - BORDER_PX, STRIP_ROWS):
-        rows = slice(top, min(top + STRIP_ROWS, height - BORDER_PX))
+    for top in range(border, height - border, STRIP_ROWS):
+        rows = slice(top, min(top + STRIP_ROWS, height - border))
         low, high, beyond, limit = (buffer[: rows.stop - top] for buffer in buffers)
         centre = data[rows, inner]
-        up, down = data[top - 2 : rows.stop - 2, inner], data[top + 2 : rows.stop + 2, inner]
-        np.minimum(up, down, out=low)
-        np.maximum(up, down, out=high)
-        for shift in (-2, 2):
-            beside = data[rows, inner.start + shift : inner.stop + shift]
+        first, second, *others = (
+            data[top + down : rows.stop + down, inner.start + right : inner.stop + right] for down, right in nearest
+        )
+        np.minimum(first, second, out=low)
+        np.maximum(first, second, out=high)
+        for beside in others:
             np.minimum(low, beside, out=low)
             np.maximum(high, beside, out=high)
         np.clip(centre, low, high, out=beyond)
-        for parity in (0, 1):
-            site = (top + parity) % 2
-            np.multiply(beyond[parity::2], slope[site], out=limit[parity::2])
-            limit[parity::2] += least[site]
-            np.maximum(limit[parity::2], least[site], out=limit[parity::2])
+        for parity in range(side):
+            site, part = (top + parity) % side, slice(parity, None, side)
+            np.multiply(beyond[part], slope[site], out=limit[part])
+            limit[part] += least[site]
+            np.maximum(limit[part], least[site], out=limit[part])
         np.subtract(centre, beyond, out=beyond)
         np.square(beyond, out=beyond)
         places = np.flatnonzero(beyond > limit)
@@ -107,12 +113,12 @@ def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray) -> IntArra
             span = high.ravel()[places] - low.ravel()[places]
             places = places[beyond.ravel()[places] > np.square(TEXTURE * span)]
             row, column = np.divmod(places, len(sites))
-            found.append((row + top) * width + column + BORDER_PX)
+            found.append((row + top) * width + column + border)
     return np.concatenate(found)
 
 
 def _leaving_their_range(
-    data: FloatArray, found: IntArray, planes: IntArray, noise: NoiseModel
+    data: FloatArray, found: IntArray, pattern: CFAPattern, noise: NoiseModel
 ) -> tuple[IntArray, FloatArray]:
     """Keep samples far outside the range of all surrounding samples of their colour.
 
@@ -120,20 +126,36 @@ def _leaving_their_range(
     -------
     Their flat indices, (n,), and their heights: signed distances from the range, negative if darker.
     """
-    width = data.shape[1]
-    value, low, high = data.ravel()[found], *_range(data, found, SAME_COLOUR)
+    width, side = data.shape[1], pattern.side
+    value = data.ravel()[found]
+    low, high = np.empty_like(value), np.empty_like(value)
     row, column = np.divmod(found, width)
-    green = np.flatnonzero(np.isin(planes, (1, 2))[row % 2, column % 2])
-    low_diagonal, high_diagonal = _range(data, found[green], DIAGONAL)
-    low[green] = np.minimum(low[green], low_diagonal)
-    high[green] = np.maximum(high[green], high_diagonal)
+    site = row % side * side + column % side
+    for each in np.unique(site).tolist():
+        here = site == each
+        low[here], high[here] = _range(data, found[here], _same_colour(pattern, *divmod(each, side)))
     height = value - np.clip(value, low, high)
     least = LEAST_SIGMAS * _sigma(np.clip(value, low, high), noise)
     keep = np.abs(height) > np.maximum(least, TEXTURE * (high - low))
     return found[keep], height[keep]
 
 
-def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
+def _same_colour(pattern: CFAPattern, row: int, column: int) -> Steps:
+    """Return the steps to the samples of the same colour up to two rows and columns away, and to the nearest ones."""
+    around = range(-2, 3)
+    own = pattern.colour_at(row, column)
+    steps = [
+        (down, right)
+        for down in around
+        for right in around
+        if (down, right) != (0, 0) and pattern.colour_at(row + down, column + right) == own
+    ]
+    return (*steps, *NEAREST[pattern.side])
+
+
+def _nothing_beside(
+    data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel, nearest: Steps
+) -> BoolArray:
     """Whether the four adjacent samples do not rise or fall with each candidate, (n,).
 
     Their rise is measured against samples of their own colour farther out.
@@ -143,37 +165,39 @@ def _nothing_beside(data: FloatArray, found: IntArray, height: FloatArray, noise
     keep = np.ones(len(found), bool)
     for down, right in BESIDE:
         near = flat[found + down * width + right]
-        outwards = ((3 * down, 3 * right), (down + 2 * right, right + 2 * down), (down - 2 * right, right - 2 * down))
+        # of their colour, but not on the other side of the candidate
+        outwards = [(down + y, right + x) for y, x in nearest if (y, x) != (-2 * down, -2 * right)]
         far = np.stack([flat[found + y * width + x] for y, x in outwards])
         rise += near - far.mean(axis=0)
         level = np.maximum(level, near)
         keep &= np.abs(height) > TEXTURE * np.ptp(far, axis=0)
-    # four samples and four means of three; neighbouring means share some
-    error = np.sqrt(4 + 4 / 3) * _sigma(level, noise)
+    # four samples and four means; neighbouring means share some samples
+    error = np.sqrt(4 + 4 / len(outwards)) * _sigma(level, noise)
     return np.asarray(keep & (np.sign(height) * rise + SURE_SIGMAS * error < SHARED * np.abs(height)))
 
 
-def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel) -> BoolArray:
+def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel, nearest: Steps) -> BoolArray:
     """Whether at most one other sample near each candidate has a comparable height above chance, (n,)."""
-    width = data.shape[1]
-    reach = np.arange(-REACH_PX - 2, REACH_PX + 3)
+    width, far = data.shape[1], nearest[1][0]
+    reach = np.arange(-_border_px(nearest), _border_px(nearest) + 1)
     window = (reach[:, None] * width + reach).ravel()
     keep = np.empty(len(found), bool)
     for start in range(0, len(found), CHUNK):
         part = slice(start, start + CHUNK)
         patch = data.ravel()[found[part, None] + window].reshape(-1, len(reach), len(reach))
-        centre = patch[:, 2:-2, 2:-2]
-        beside = (patch[:, :-4, 2:-2], patch[:, 4:, 2:-2], patch[:, 2:-2, :-4], patch[:, 2:-2, 4:])
+        size = len(reach) - 2 * far
+        centre = patch[:, far:-far, far:-far]
+        beside = [patch[:, far + y :, far + x :][:, :size, :size] for y, x in nearest]
         low, high = (extreme.reduce(beside) for extreme in (np.minimum, np.maximum))
         others = np.abs(centre - np.clip(centre, low, high))
         others[:, REACH_PX, REACH_PX] = 0
         second = np.partition(others.reshape(len(patch), (2 * REACH_PX + 1) ** 2), -2, axis=1)[:, -2]
-        chance = OF_NOISE * _sigma(centre[:, REACH_PX - 2, REACH_PX], noise)
+        chance = OF_NOISE * _sigma(centre[:, REACH_PX + nearest[0][0], REACH_PX + nearest[0][1]], noise)
         keep[part] = (np.abs(height[part]) > ALONE * second) | (second < chance)
     return keep
 
 
-def _range(data: FloatArray, found: IntArray, steps: tuple[tuple[int, int], ...]) -> tuple[FloatArray, FloatArray]:
+def _range(data: FloatArray, found: IntArray, steps: Steps) -> tuple[FloatArray, FloatArray]:
     """Return the smallest and the largest of the samples at the given (row, column) steps from each index."""
     flat, width = data.ravel(), data.shape[1]
     low = flat[found + steps[0][0] * width + steps[0][1]]

@@ -11,16 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
-from rawkd.photo import DoubleArray, Mosaic, PixelArray, RawPhoto
+from rawkd.photo import CFAPattern, DoubleArray, Mosaic, PixelArray, RawPhoto
 from rawkd.sensor.defect_search import find_defects
 from rawkd.sensor.noise import NoiseModel
 
 DEFECTS = ("map", "auto")
 """Which pixels are replaced: "map" for the known ones, "auto" also for those found in the photo."""
-STRAIGHT = ((0, 2), (2, 0), (2, 2), (2, -2))
-"""Steps from any sample to the nearest samples of its colour; each step is taken in both directions."""
-DIAGONAL = ((1, 1), (1, -1))
-"""Additional steps from a green sample, to its diagonal neighbours."""
+STEPS = ((1, 1), (1, -1), (0, 2), (2, 0), (2, 2), (2, -2), (0, 1), (1, 0), (1, 2), (1, -2), (2, 1), (2, -1))
+"""Steps to the samples that surround a sample; each is taken in both directions, where a sample has the same colour."""
 FARTHEST = 16
 """Largest multiple of those steps at which a sound sample is searched; the middle of wider clusters is not replaced."""
 
@@ -111,23 +109,34 @@ def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:
     data = mosaic.data.copy()
     bad = np.zeros(data.shape, bool)
     bad[pixels[:, 0], pixels[:, 1]] = True
-    greens = np.isin(mosaic.pattern.class_of_site, (1, 2))
-    is_green = greens[pixels[:, 0] % 2, pixels[:, 1] % 2]
-    for places, steps in ((pixels[is_green], DIAGONAL + STRAIGHT), (pixels[~is_green], STRAIGHT)):
-        left = places
+    side = mosaic.pattern.side
+    site = pixels % side
+    for row, column in np.unique(site, axis=0).tolist():
+        left = pixels[(site == (row, column)).all(axis=1)]
+        steps = np.array(_steps_at(mosaic.pattern, row, column))
         for times in range(1, FARTHEST + 1):
             if not len(left):
                 break
-            value = _estimate(mosaic, bad, left, np.array(steps) * times)
+            value = _estimate(mosaic, bad, left, steps * times)
             known = np.isfinite(value)
             data[left[known, 0], left[known, 1]] = value[known]
             left = left[~known]
     return Mosaic(data, mosaic.pattern)
 
 
+def _steps_at(pattern: CFAPattern, row: int, column: int) -> list[tuple[int, int]]:
+    """Return the steps that lead to a sample of the same colour on at least one side."""
+    own = pattern.colour_at(row, column)
+    return [
+        (down, right)
+        for down, right in STEPS
+        if own in (pattern.colour_at(row + down, column + right), pattern.colour_at(row - down, column - right))
+    ]
+
+
 def _estimate(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
     """Return estimates from the samples one step away in both directions, (n,); NaN without a sound sample."""
-    ahead, behind = (_samples(mosaic, bad, places, sign * steps) for sign in (1, -1))
+    ahead, behind = (_samples(mosaic, bad, places, sign * steps, same_colour=True) for sign in (1, -1))
     gap = np.abs(ahead - behind) + _change_between(mosaic, bad, places, steps)
     gap[np.isnan(gap)] = np.inf
     best = gap.argmin(axis=1)
@@ -144,8 +153,10 @@ def _change_between(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, 
     """Return how much samples of another colour, half a step away on both sides, differ along each step, (n, steps).
 
     Sums their differences from each other and from the samples one step farther out. A difference is zero if the step
-    cannot be halved or a sample is not sound.
+    cannot be halved or a sample is not sound. All are zero for X-Trans, whose samples there have different colours.
     """
+    if mosaic.pattern.side != 2:
+        return np.zeros((len(places), len(steps)))
     half = np.where((steps % 2 == 0).all(axis=1, keepdims=True), steps // 2, 0)
     near, far = ([_samples(mosaic, bad, places, sign * times * half) for sign in (1, -1)] for times in (1, 3))
     change = np.nan_to_num(np.abs(near[0] - near[1]))
@@ -154,10 +165,21 @@ def _change_between(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, 
     return np.asarray(change)
 
 
-def _samples(mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray) -> DoubleArray:
-    """Return the samples at steps from places, (n, steps) float64; NaN if outside the mosaic or bad."""
+def _samples(
+    mosaic: Mosaic, bad: NDArray[np.bool_], places: PixelArray, steps: PixelArray, *, same_colour: bool = False
+) -> DoubleArray:
+    """Return the samples at steps from places, (n, steps) float64; NaN if outside the mosaic or bad.
+
+    Parameters
+    ----------
+    same_colour : whether samples of another colour than that of their place are NaN, too.
+    """
     height, width = mosaic.data.shape
     row, column = (places[:, None, axis] + steps[None, :, axis] for axis in (0, 1))
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     row, column = np.where(inside, row, 0), np.where(inside, column, 0)
+    if same_colour:
+        side = mosaic.pattern.side
+        colours = np.array(list(mosaic.pattern.colours)).reshape(side, side)
+        inside &= colours[row % side, column % side] == colours[places[:, 0] % side, places[:, 1] % side][:, None]
     return np.where(inside & ~bad[row, column], mosaic.data[row, column].astype(np.float64), np.nan)

@@ -48,11 +48,12 @@ def refuse_dual_iso(photo: RawPhoto) -> None:
 def dual_iso_ratio(photo: RawPhoto) -> float | None:
     """Return the ratio of the gains of brighter and darker row pairs, or None for an ordinary frame.
 
-    Measures at most 10 x 10 tiles of 32 x 32 pixels, for photos of any size. Dark frames, and frames smaller than 12
-    tiles, count as ordinary. Rows 1 and 2 may be a pair too: an active area can begin at an odd row.
+    Only Bayer sensors have such frames. Measures at most 10 x 10 tiles of 32 x 32 pixels, for photos of any size. Dark
+    frames, and frames smaller than 12 tiles, count as ordinary. Rows 1 and 2 may be a pair too: an active area can
+    begin at an odd row.
     """
     area = photo.active_area
-    if (area.height // TILE_ROWS) * (area.width // TILE_COLUMNS) < LEAST_TILES:
+    if photo.pattern.kind != "bayer" or (area.height // TILE_ROWS) * (area.width // TILE_COLUMNS) < LEAST_TILES:
         return None
     mean, error = _tiles(photo).swapaxes(0, 1)
     blown = BLOWN * photo.levels.saturation

@@ -74,7 +74,7 @@ def _offset_dn(strip: NDArray[np.uint16], black_dn: float) -> float | None:
 
 
 def masked_read_variance(photo: RawPhoto) -> DoubleArray | None:
-    """Return the read variance of R, Gr, Gb, B measured in masked pixels, (4,) in squared signal units, or None.
+    """Return the read variance of the noise classes in masked pixels, (classes,) in squared signal units, or None.
 
     Measures the strips on all four sides of the active area and uses the quietest, since dummy columns and amplifier
     glow only add variance. Differences within groups of four pixels of one colour cancel row and column noise.
@@ -105,7 +105,10 @@ def _strips(photo: RawPhoto) -> list[FrameArray]:
 
 
 def _read_variance_dn(photo: RawPhoto, strip: FrameArray) -> DoubleArray | None:
-    """Return the read variance of R, Gr, Gb, B in one strip, (4,) squared DN; None if it cannot be used."""
+    """Return the read variance of the noise classes in one strip, (classes,) squared DN; None if it cannot be used.
+
+    Masked pixels see no colour. So those of Bayer are told apart by their site, and all others are alike.
+    """
     rows, columns = (side // 4 for side in strip.shape)
     if min(strip.shape) < LEAST_STRIP_PX or rows * columns < LEAST_QUADS:
         return None
@@ -127,8 +130,9 @@ def _read_variance_dn(photo: RawPhoto, strip: FrameArray) -> DoubleArray | None:
     offset = abs(float(np.median(samples.mean(axis=0))) - photo.levels.mean_black_dn)
     if sd < LEAST_SD_DN or max(halves) > HALVES_AGREE * min(halves) or offset > LARGEST_OFFSET_SIGMAS * sd:
         return None
+    of_sites = (np.square(quads, dtype=np.float64) * kept).sum(axis=(0, 2)) / kept.sum(axis=(0, 2))
+    if photo.pattern.kind != "bayer":
+        return np.full(len(photo.pattern.classes), of_sites.mean())
     variance = np.empty(4)
-    variance[photo.pattern.class_of_site.ravel()] = (
-        (np.square(quads, dtype=np.float64) * kept).sum(axis=(0, 2)) / kept.sum(axis=(0, 2))
-    ).ravel()
+    variance[photo.pattern.class_of_site.ravel()] = of_sites.ravel()
     return variance

@@ -3,7 +3,7 @@
 Row noise is measured in the masked pixels beside each row, which see no light and share its readout. It is scaled by
 how far the picture shows the same offsets: on real sensors fully, by half, or not at all. Without usable masked pixels,
 row noise is measured in the picture but cannot be removed. In the picture, a row is compared with the mean of the rows
-two above and two below it, which have the same colours. Our choice.
+one cell above and one below it, which have the same colours. Our choice.
 """
 
 from __future__ import annotations
@@ -86,16 +86,17 @@ def measure_rows(photo: RawPhoto) -> RowNoise | None:
     if area.height < LEAST_ROWS or area.width < 2 * BLOCK_PX:
         return None
     black = _black_of_rows(photo.levels, area.height)[:, None]
+    side = photo.pattern.side
     lefts = np.linspace(0, area.width - BLOCK_PX, min(BLOCKS, area.width // BLOCK_PX)).astype(int)
     columns = (lefts[:, None] + np.arange(BLOCK_PX)).ravel()
     sample = photo.frame[area.slices][:, columns].astype(np.float32) - black.astype(np.float32)
     blocks = sample.reshape(area.height, len(lefts), BLOCK_PX)
     strip = masked_strip(photo)
     if strip is not None:
-        found = _of_masked(strip - black, _steps(blocks.mean(axis=2)))
+        found = _of_masked(strip - black, _steps(blocks.mean(axis=2), side), side)
         if found is not None:
             return found
-    return _of_picture(blocks)
+    return _of_picture(blocks, side)
 
 
 def _black_of_rows(levels: Levels, height: int) -> DoubleArray:
@@ -104,19 +105,19 @@ def _black_of_rows(levels: Levels, height: int) -> DoubleArray:
     return np.asarray(np.broadcast_to(levels.black_map(height, period), (height, period)).mean(axis=1))
 
 
-def _steps(rows: Any) -> Any:
-    """Return each row minus the mean of the rows two above and two below it, (H - 4, ...)."""
-    return rows[2:-2] - (rows[:-4] + rows[4:]) / 2
+def _steps(rows: Any, side: int) -> Any:
+    """Return each row minus the mean of the rows one cell above and one below it, (H - 2 side, ...)."""
+    return rows[side:-side] - (rows[: -2 * side] + rows[2 * side :]) / 2
 
 
-def _of_masked(strip: DoubleArray, steps: FloatArray) -> RowNoise | None:
+def _of_masked(strip: DoubleArray, steps: FloatArray, side: int) -> RowNoise | None:
     """Return the row noise of masked pixels; None if it is not significant or the picture does not show it.
 
     The row variance is the covariance of the two halves of the columns, which share row noise but no other noise.
 
     Parameters
     ----------
-    strip : (H, columns) masked pixels minus the black level. steps : (H - 4, blocks) steps of the picture.
+    strip : (H, columns) masked pixels minus the black level. steps : (H - 2 side, blocks) steps of the picture.
     """
     height, width = strip.shape
     flat = strip - np.median(strip, axis=0)
@@ -133,7 +134,7 @@ def _of_masked(strip: DoubleArray, steps: FloatArray) -> RowNoise | None:
     if row_variance < SURE_SIGMAS * pixel_variance / (width / 2) / np.sqrt(height):
         return None
     offset = row_variance / (row_variance + pixel_variance / width) * (rows - rows.mean())
-    part = _part_in_picture(_steps(offset), np.median(steps, axis=1))
+    part = _part_in_picture(_steps(offset, side), np.median(steps, axis=1))
     if part == 0:
         return None
     return RowNoise(part * _root(row_variance), _root(pixel_variance), True, "masked pixels", part * offset)
@@ -148,18 +149,19 @@ def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
     return min(slope, 1.0) if slope > SURE_SIGMAS * error else 0.0
 
 
-def _of_picture(blocks: FloatArray) -> RowNoise | None:
+def _of_picture(blocks: FloatArray, side: int) -> RowNoise | None:
     """Return the row noise of the picture, (H, blocks, columns); None if it cannot be measured.
 
     The row variance is the covariance of dark blocks far apart, which share row noise but neither noise nor scene.
     """
     rows = blocks.mean(axis=2)
     # dark rows are chosen by the rows in between, which no step contains: otherwise the choice would bias the steps
-    around = (rows[1:-3] + rows[3:-1]) / 2
+    half = side // 2
+    around = (rows[half : -side - half] + rows[side + half : -half]) / 2
     dark = around <= np.quantile(around, DARK_PART)
-    steps = _steps(rows)
+    steps = _steps(rows, side)
     limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(steps[dark])))
-    apart = (blocks[2:-2, :, 2:] - blocks[2:-2, :, :-2])[dark]
+    apart = (blocks[side:-side, :, side:] - blocks[side:-side, :, :-side])[dark]
     pixel_variance = float(np.median(np.square(apart).mean(axis=1))) / 2
     lags = range(max(blocks.shape[1] // 4, 1), blocks.shape[1])
     pairs = sum(int((dark[:, lag:] & dark[:, :-lag]).sum()) for lag in lags)

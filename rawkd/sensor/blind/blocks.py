@@ -1,8 +1,9 @@
 """DCT band energies of small blocks of a mosaic: the input of the noise estimator.
 
-A block of 16 x 16 mosaic pixels is four 8 x 8 blocks, one per colour plane. White noise has the same variance in every
-coefficient of the orthonormal DCT, so the mean energy of a band needs no correction. A brightness gradient lies in the
-coefficients of zero row or column frequency. `NOISE` leaves these out, and `LUMA` uses only the higher ones.
+A block of 16 x 16 mosaic pixels is four 8 x 8 blocks, one per colour plane; a block of 24 x 24 pixels of X-Trans is
+nine (`cfa.lattices_of`). White noise has the same variance in every coefficient of the orthonormal DCT, so the mean
+energy of a band needs no correction. A brightness gradient lies in the coefficients of zero row or column frequency.
+`NOISE` leaves these out, and `LUMA` uses only the higher ones.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import DoubleArray, FloatArray, Mosaic
-from rawkd.sensor.cfa import Unification
+from rawkd.sensor.cfa import Unification, lattices_of
 
 SIDE = 8
 """Side of a block in packed pixels."""
@@ -32,10 +33,10 @@ class BlockStatistics:
 
     Attributes
     ----------
-    level : (n, 4) float64, mean signal of the planes R, Gr, Gb, B.
-    energy : (n, 4) float64, mean squared coefficient over `NOISE` in each plane: noise variance plus fine texture.
-    luma_energy : (n,) float64, mean squared coefficient over `LUMA` of the planes' mean: a sixteenth of the sum of
-        their noise variances, plus coarser texture.
+    level : (n, planes) float64, mean signal of the planes: R, Gr, Gb, B of Bayer.
+    energy : (n, planes) float64, mean squared coefficient over `NOISE` in each plane: noise variance plus fine texture.
+    luma_energy : (n,) float64, mean squared coefficient over `LUMA` of the planes' mean: the sum of their noise
+        variances over the squared number of planes, plus coarser texture.
     """
 
     level: DoubleArray
@@ -45,6 +46,10 @@ class BlockStatistics:
     def where(self, keep: NDArray[np.bool_]) -> BlockStatistics:
         """Return the blocks for which `keep`, (n,), is true."""
         return BlockStatistics(self.level[keep], self.energy[keep], self.luma_energy[keep])
+
+    def over(self, noise_share: float, luma_share: float) -> BlockStatistics:
+        """Return the energies over the shares of the variance that the bands hold, if noise is not white."""
+        return BlockStatistics(self.level, self.energy / noise_share, self.luma_energy / luma_share)
 
 
 def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale: int = 1) -> BlockStatistics:
@@ -57,12 +62,8 @@ def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scal
         So are blocks in which two or more planes are constant (saturated or dead areas, borders).
     scale : 1, or 2 to average every plane over 2 x 2 of its pixels first; energies are then multiplied by 4.
     """
-    pixels = _sample_blocks(mosaic, num_blocks, scale)
-    clipped = (pixels >= np.float32(0.98 * saturation)).mean(axis=(1, 2, 3))
-    planes = _planes_of(pixels, scale)
-    constant = planes.max(axis=2) == planes.min(axis=2)
-    planes = planes[(clipped <= 0.005) & (constant.sum(axis=1) < 2)]
-    basis = _dct_basis()
+    planes = sampled_planes(mosaic, saturation=saturation, num_blocks=num_blocks, scale=scale)
+    basis = dct_basis()
     noise = planes @ basis[:, NOISE]
     luma = planes.mean(axis=1) @ basis[:, LUMA]
     return BlockStatistics(
@@ -72,9 +73,19 @@ def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scal
     )
 
 
-def _sample_blocks(mosaic: Mosaic, num_blocks: int, scale: int) -> FloatArray:
-    """Return the samples of the chosen blocks, (n, side, 1, side); each block begins at R of an RGGB cell."""
-    side = 2 * SIDE * scale
+def sampled_planes(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale: int = 1) -> FloatArray:
+    """Return the planes of blocks (R, Gr, Gb, B of Bayer), (n, planes, 64); parameters as for `block_statistics`."""
+    pitch, sites = lattices_of(mosaic.pattern.canonical)
+    pixels = _sample_blocks(mosaic, num_blocks, SIDE * pitch * scale)
+    clipped = (pixels >= np.float32(0.98 * saturation)).mean(axis=(1, 2, 3))
+    planes = _planes_of(pixels, pitch, sites, scale)
+    constant = planes.max(axis=2) == planes.min(axis=2)
+    kept: FloatArray = planes[(clipped <= 0.005) & (constant.sum(axis=1) < 2)]
+    return kept
+
+
+def _sample_blocks(mosaic: Mosaic, num_blocks: int, side: int) -> FloatArray:
+    """Return the pixels of the chosen blocks, (n, side, 1, side); each block begins with a canonical cell."""
     padding = Unification.of((0, 0), mosaic.pattern)
     data = mosaic.data[padding.top :, padding.left :]
     rows, columns = data.shape[0] // side, data.shape[1] // side
@@ -88,18 +99,32 @@ def _sample_blocks(mosaic: Mosaic, num_blocks: int, scale: int) -> FloatArray:
     return np.ascontiguousarray(picked.swapaxes(1, 2)).reshape(-1, side, 1, side)
 
 
-def _planes_of(pixels: FloatArray, scale: int) -> FloatArray:
-    """Return the planes of each block, (n, 4, 64), averaged over scale x scale pixels."""
+def _planes_of(pixels: FloatArray, pitch: int, sites: NDArray[np.intp], scale: int) -> FloatArray:
+    """Return the planes of each block, (n, planes, 64), averaged over scale x scale pixels.
+
+    Parameters
+    ----------
+    pitch, sites : of the lattices of the planes (`cfa.lattices_of`).
+    """
     side = SIDE * scale
-    cells = pixels.reshape(-1, side, 2, side, 2).transpose(0, 2, 4, 1, 3)
+    point = np.arange(side)
+    site = sites[:, point[:, None] % 2, point[None, :] % 2]
+    place = (pitch * point[:, None] + site[..., 0]) * (pitch * side) + pitch * point + site[..., 1]
+    flat = pixels.reshape(len(pixels), (pitch * side) ** 2)
+    cells = flat.take(place.ravel(), axis=1).reshape(-1, len(sites), side, side)
     shifts = [(row, column) for row in range(scale) for column in range(scale)]
     binned = sum((cells[..., row::scale, column::scale] for row, column in shifts), start=np.float32(0))
-    return np.ascontiguousarray(binned * np.float32(1 / len(shifts))).reshape(-1, 4, SIDE**2)
+    return np.ascontiguousarray(binned * np.float32(1 / len(shifts))).reshape(-1, len(sites), SIDE**2)
 
 
-def _dct_basis() -> FloatArray:
+def dct_basis() -> FloatArray:
     """Return the orthonormal DCT-II of an 8 x 8 block as a (64, 64) matrix, pixels to coefficients, row by row."""
+    return np.kron(dct(), dct()).T.astype(np.float32)
+
+
+def dct() -> DoubleArray:
+    """Return the orthonormal DCT-II of 8 pixels as an (8, 8) matrix, one row a frequency."""
     place = np.arange(SIDE)
     rows = np.cos(np.pi * (2 * place + 1) * place[:, None] / (2 * SIDE)) * np.sqrt(2 / SIDE)
     rows[0] /= np.sqrt(2)
-    return np.kron(rows, rows).T.astype(np.float32)
+    return np.asarray(rows)

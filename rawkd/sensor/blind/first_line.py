@@ -1,9 +1,9 @@
 """Fit a first variance line to the blocks whose band energies look like white noise.
 
 White noise is independent between planes and has the same variance in every band. So in a block of pure noise the luma
-bands hold a quarter of the energy of the planes' fine bands. Texture is common to all planes and stronger in coarse
-bands, so it raises this ratio. The test needs no initial guess of the noise, and it also finds flat dark blocks of
-cameras with unusually high read noise. Our choice.
+bands hold the energy of the planes' fine bands over the number of planes. Texture is common to all planes and stronger
+in coarse bands, so it raises this ratio. The test needs no initial guess of the noise, and it also finds flat dark
+blocks of cameras with unusually high read noise. Our choice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rawkd.sensor.blind.blocks import BlockStatistics
 from rawkd.sensor.blind.least_squares import non_negative
 
 NOISE_LIKE = 1.3
-"""Largest ratio of luma energy to a quarter of the planes' energy in a noise-like block: one standard deviation."""
+"""Largest ratio of luma energy to the energy expected of noise in a noise-like block: one standard deviation."""
 FEWEST = 0.02
 """Least share of blocks to use; if fewer look like noise, the most noise-like ones are used."""
 GROUP_BLOCKS, MOST_GROUPS = 12, 24
@@ -34,7 +34,7 @@ def first_line(blocks: BlockStatistics) -> tuple[float, float]:
     blocks : at least two.
     """
     energy = blocks.energy.mean(axis=1)
-    likeness = 4 * blocks.luma_energy / np.maximum(energy, 1e-30)
+    likeness = blocks.energy.shape[1] * blocks.luma_energy / np.maximum(energy, 1e-30)
     chosen = likeness <= max(NOISE_LIKE, float(np.quantile(likeness, FEWEST)))
     level, energy = np.maximum(blocks.level[chosen].mean(axis=1), 0), energy[chosen]
     groups = np.array_split(np.argsort(level), min(max(len(level) // GROUP_BLOCKS, 2), MOST_GROUPS))

@@ -167,7 +167,7 @@ def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: fl
     """Return the planes of flat blocks that are not close to clipping at either end of the range."""
     level, kept = unclipped(blocks.level, guess.gain, guess.read, floor)
     noise = guess.gain * level + guess.read
-    luma_noise = (noise * kept).sum(axis=1) / 16
+    luma_noise = (noise * kept).sum(axis=1) / noise.shape[1] ** 2
     luma_level = np.maximum(level.mean(axis=1), 1e-3)
     ratio = blocks.luma_energy / np.maximum(luma_noise, 1e-15)
     flat = ratio <= 1 + FLAT_SIGMAS * np.sqrt(2 / LUMA.sum())
