@@ -30,10 +30,11 @@ def main(app: Path, installed: Path) -> None:
         if different or set(frozen) != set(expected):
             raise SystemExit(f"files differ from those of the pip install: {', '.join(different)}")
         print(f"{len(expected)} files are byte-identical to those of the pip install")
-        for arguments in (("inspect", *EXAMPLES), ("models",), ("compare", "-o", "page.html", EXAMPLES[0])):
+        compare = ("compare", "-o", "page.html", EXAMPLES[0])
+        for arguments in (("inspect", *EXAMPLES), ("verify", "app"), ("models",), compare):
             if not run(program, *arguments, folder=folder):
                 raise SystemExit(f"rawkd {arguments[0]} printed nothing")
-        print("inspect, models and compare run")
+        print("inspect, verify, models and compare run")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,7 @@ def test_a_flipped_bit_in_the_pixels_of_our_own_file(tmp_path: Path, shape: tupl
 UNKNOWN = {
     "floats": {"more": (short(339, [3]),), "bits": 16},
     "32 bits": {"bits": 32},
+    "1 bit": {"bits": 1},
     "deflate": {"compression": 8},
     "lossy": {"compression": 34892},
     "reversed bits": {"more": (short(266, [2]),)},
@@ -203,6 +204,26 @@ def test_storages_that_are_not_known_are_said_not_guessed(
 def test_a_lossy_jpeg_is_not_decoded_to_something_else(tmp_path: Path) -> None:
     lossy = dng_of(tmp_path / "a.dng", (DEEP >> 8).astype(np.uint8), imagecodecs.jpeg8_encode, bits=8)
     assert status_of(lossy) == "not checked"
+
+
+@pytest.mark.parametrize("name", ["tiles of two components", "three components", "packed, 12 bits", "plain tiles"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_damage_ends_the_program(tmp_path: Path, name: str, seed: int) -> None:
+    """Bytes anywhere in the file, or in the headers of a tile; a decoder that crashed would end this test run, too."""
+    path = CASES[name](tmp_path / "a.dng")
+    intact, rng = path.read_bytes(), np.random.default_rng(seed)
+    with path.open("rb") as stream:
+        ifd = read_tiff(stream).main
+    tile = int((ifd.numbers(TILES[0]) or ifd.numbers(STRIPS[0]))[0])
+    found = set()
+    with ThreadPoolExecutor(2) as pool:
+        for start, stop in ((8, len(intact)), (8, 300), (tile, tile + 100)) * 40:
+            data = bytearray(intact)
+            for at in rng.integers(start, stop, 4):
+                data[at] = rng.integers(0, 256)
+            path.write_bytes(data[: len(data) - int(rng.integers(0, 2) * rng.integers(0, 4000))])
+            found.add(check_digest(path, pool).status)
+    assert {"mismatch", "unreadable"} <= found
 
 
 def cut(data: bytes, tag: int, value: int) -> bytes:

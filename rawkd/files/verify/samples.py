@@ -33,6 +33,8 @@ LOSSLESS = 0xC3
 """SOF marker of lossless JPEG; others are lossy."""
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 LONGEST_HEADER = 1 << 16
+MOST_PADDING = 4
+"""Most samples of a JPEG as a multiple of those of its tile, so that a damaged header cannot ask for all memory."""
 DAMAGED = "the file is damaged: {}. " + COPY_AGAIN
 
 
@@ -85,7 +87,7 @@ def stored_samples(stream: BinaryIO, raw: Ifd, run: Map = map) -> Samples:
     """
     storage = _storage(stream, raw)
     size = stream.seek(0, io.SEEK_END)
-    if any(at + count > size for at, count in zip(storage.offsets, storage.counts, strict=True)):
+    if any(min(at, count) < 0 or at + count > size for at, count in zip(storage.offsets, storage.counts, strict=True)):
         raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
     try:
         picture = np.empty((storage.height, storage.width, storage.samples), storage.dtype)
@@ -144,8 +146,10 @@ def _refuse(raw: Ifd, storage: _Storage) -> None:
     UnsupportedRawError: the message names it.
     """
     what = next((name for number, name in REARRANGED.items() if set(raw.numbers(number)) - {1.0}), "")
-    if raw.number(SAMPLE_FORMAT) == 3 or storage.bits > 16:
-        what = "floating-point samples, or more than 16 bits"
+    if raw.number(SAMPLE_FORMAT) == 3:
+        what = "floating-point samples"
+    elif not 8 <= storage.bits <= 16:
+        what = f"samples of {storage.bits} bits"
     elif storage.compression not in (PLAIN, JPEG):
         what = f"compression {storage.compression}"
     elif storage.samples > 1 and raw.number(PLANAR_CONFIGURATION) == 2:
@@ -160,7 +164,7 @@ def _decoded(data: bytes, storage: _Storage, place: Rect) -> Samples:
     """Return the samples of one strip or tile, (height, width, samples for each pixel)."""
     shape = (*(storage.block if storage.is_tiled else (place.height, place.width)), storage.samples)
     count = int(np.prod(shape))
-    flat = _unpacked(data, storage, shape) if storage.compression == PLAIN else _from_jpeg(data)
+    flat = _unpacked(data, storage, shape) if storage.compression == PLAIN else _from_jpeg(data, count)
     if flat.size < count or flat.dtype.itemsize > storage.dtype.itemsize:
         raise InputError(DAMAGED.format("a strip or tile of its raw picture has the wrong size"))
     return flat[:count].reshape(shape)[: place.height, : place.width]
@@ -184,34 +188,36 @@ def _unpacked(data: bytes, storage: _Storage, shape: tuple[int, ...]) -> Samples
     return packed.reshape(-1)
 
 
-def _from_jpeg(data: bytes) -> Samples:
+def _from_jpeg(data: bytes, count: int) -> Samples:
     """Return the samples of a lossless JPEG in the order of the stream.
 
     Its rows need not be those of the tile: components and width differ, only the number of samples agrees (DNG 1.7,
-    chapter 3). libjpeg-turbo is the fastest decoder, but may take three components for colours to convert.
+    chapter 3). libjpeg-turbo decodes it; the other decoders of imagecodecs are slower and crash on damaged files.
+
+    Parameters
+    ----------
+    count : samples of the strip or tile.
     """
     import imagecodecs
 
-    kind, components = _frame_of(data)
-    if kind != LOSSLESS:
+    kind, stated = _frame_of(data)
+    if kind in FRAMES - {LOSSLESS}:
         raise UnsupportedRawError("rawkd cannot check a raw picture with lossy JPEG")
-    decoders = [imagecodecs.ljpeg_decode, imagecodecs.jpegsof3_decode]
-    if components <= 2:
-        decoders.insert(0, imagecodecs.jpeg8_decode)
-    for decode in decoders:
-        try:
-            samples: Samples = decode(data)
-        except (RuntimeError, ValueError):
-            continue
-        return samples.reshape(-1)
-    raise InputError(DAMAGED.format("a strip or tile of its raw picture cannot be decoded"))
+    if kind != LOSSLESS or not count <= stated <= MOST_PADDING * count:
+        raise InputError(DAMAGED.format("a strip or tile of its raw picture has the wrong size"))
+    try:
+        samples: Samples = imagecodecs.jpeg8_decode(data)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(DAMAGED.format(f"a strip or tile of its raw picture cannot be decoded ({error})")) from error
+    return samples.reshape(-1)
 
 
 def _frame_of(jpeg: bytes) -> tuple[int, int]:
-    """Return the SOF marker of a JPEG and the number of components; zeros if it has none."""
+    """Return the SOF marker of a JPEG and the number of samples that it states; zeros if it has none."""
     at = 2
     while at + 10 <= min(len(jpeg), LONGEST_HEADER) and jpeg[at] == 0xFF:
         if jpeg[at + 1] in FRAMES:
-            return jpeg[at + 1], jpeg[at + 9]
+            height, width = (int.from_bytes(jpeg[at + start : at + start + 2], "big") for start in (5, 7))
+            return jpeg[at + 1], height * width * jpeg[at + 9]
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
     return 0, 0
