@@ -12,6 +12,7 @@ from rawkd.files.write.chart import COLOURS, Axis, Series, chart, span
 from rawkd.files.write.drawing import Drawing
 from rawkd.photo import DoubleArray, Mosaic, RawPhoto
 from rawkd.sensor.blind.blocks import block_statistics
+from rawkd.sensor.blind.correlation import WHITE, Correlation
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
 
 NUM_BLOCKS = 900
@@ -29,10 +30,10 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
     noise : parameters in use; the line of the greens is drawn, or none if the noise is unknown.
     restored : denoised mosaic, or None to plot only the photo.
     """
-    level, variance = _cloud(photo.mosaic, photo)
+    level, variance = _cloud(photo.mosaic, photo, Correlation(*noise.correlation) if noise.correlation else WHITE)
     series = [Series("blocks of the photo", level, variance, BEFORE)]
     if restored is not None:
-        series.append(Series("the same blocks, denoised", *_cloud(restored, photo), AFTER))
+        series.append(Series("the same blocks, denoised", *_cloud(restored, photo, WHITE), AFTER))
     x = Axis("signal (0 black, 1 white)", *span(np.maximum(level, 1e-4), log=True), log=True)
     line = np.geomspace(x.low, x.high, 80)
     least = LEAST_VARIANCE
@@ -51,9 +52,10 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
     return chart("Noise: variance of 8 x 8 blocks of each colour", x, y, series)
 
 
-def _cloud(mosaic: Mosaic, photo: RawPhoto) -> tuple[DoubleArray, DoubleArray]:
-    """Return level and variance of the blocks of all planes."""
+def _cloud(mosaic: Mosaic, photo: RawPhoto, correlation: Correlation) -> tuple[DoubleArray, DoubleArray]:
+    """Return level and variance of the blocks of all planes; `correlation` is that of their noise."""
     blocks = block_statistics(mosaic, saturation=photo.levels.saturation, num_blocks=NUM_BLOCKS)
+    blocks = blocks.over(*correlation.shares(1))
     return blocks.level.ravel(), blocks.energy.ravel()
 
 

@@ -178,7 +178,7 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
     in_pixels = estimate.gain * max(estimate.level, 0) + estimate.read_variance
     over = in_tag / in_pixels
     enough = LOWERED if estimate.confidence >= SOME_CONFIDENCE else LOWERED_UNSURE
-    model, outcome = tag, "rawkd uses the profile"
+    model, outcome = replace(tag, correlation=estimate.neighbours), "rawkd uses the profile"
     if over > max(enough, 1 + 4 * estimate.relative_error) and estimate.relative_error < NO_EVIDENCE:
         model, outcome = estimate.model("profile, lowered by the pixels"), "rawkd uses the measurement"
     elif 1 / over > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
@@ -237,9 +237,12 @@ def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
 
 
 def _correlation(estimate: NoiseEstimate) -> tuple[str, ...]:
+    """Return a warning if neighbours are correlated; its number is the mean of both directions."""
     if not estimate.correlated:
         return ()
+    measured = "" if estimate.neighbours is None else f" by {np.mean(estimate.neighbours):.2f}"
     message = (
-        "the noise of neighbouring pixels is correlated, as after lossy compression or noise reduction in the camera"
+        f"the noise of neighbouring pixels is correlated{measured}, as after lossy compression or noise reduction in"
+        " the camera"
     )
     return (f"{message}. If the result is blotchy, lower --strength.",)

@@ -29,12 +29,15 @@ class NoiseModel:
     read_variance : the same, squared signal units, >= 0; includes quantisation (1/12 DN^2).
     source : given | calibration | profile | blind | iso, plus any correction; "unknown" for `UNKNOWN_NOISE`.
     confidence : 0..1; at most 0.5 for a prior.
+    correlation : of the noise of direct neighbours in a colour plane, horizontal and vertical; None for white noise or
+        if it was not measured. Gain and read variance are those of a pixel, whatever its neighbours have.
     """
 
     gain: DoubleArray
     read_variance: DoubleArray
     source: str
     confidence: float = 1.0
+    correlation: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         shape = np.broadcast_shapes(np.shape(self.gain), np.shape(self.read_variance)) or (4,)

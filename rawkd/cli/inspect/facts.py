@@ -114,6 +114,7 @@ def _noise(prepared: Prepared, photo: RawPhoto) -> Record:
         "read_noise_dn": (np.sqrt(noise.read_variance) * photo.levels.range_dn).tolist(),
         "source": noise.source,
         "confidence": noise.confidence,
+        "correlation": None if noise.correlation is None else list(noise.correlation),
         "snr_mid_grey": signal_to_noise(noise, MID_GREY),
         "snr_shadows": signal_to_noise(noise, SHADOWS),
         "full_frame_iso": equivalent_iso(noise),

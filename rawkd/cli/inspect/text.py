@@ -181,6 +181,9 @@ def _noise(record: Record) -> Rows:
         ("source", SOURCES.get(noise["source"], noise["source"])),
         ("confidence", f"{word} ({confidence:.2f})"),
     ]
+    if noise["correlation"] is not None:
+        across, down = noise["correlation"]
+        rows.append(("neighbours", f"correlated, {across:.2f} horizontally and {down:.2f} vertically (0: white noise)"))
     if record["noise_profile"]:
         rows.append(("NoiseProfile", _numbers(record["noise_profile"], 3)))
     return [*rows, ("row noise", _row_noise(record["row_noise"]))]

@@ -6,6 +6,10 @@ per cent only, dark planes hold less texture for the same noise, and separate li
 
 If texture (such as fabric) fills the picture, no block is flat. Texture only adds variance, and rarely the same at two
 scales; white noise is the same at both. So a second estimate is made at half scale and used where it is lower.
+
+If the noise of neighbours is correlated (`correlation`), the energies of both scales are divided by the share of the
+variance that their bands hold, and the half scale is used: smoothing leaves more in its bands, so an error of the share
+weighs less. The result is the variance of a pixel, which is what a network needs (docs/accuracy.md).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 
 from rawkd.photo import DoubleArray, Mosaic
 from rawkd.sensor.blind.blocks import block_statistics
+from rawkd.sensor.blind.correlation import WHITE, Correlation, measure_correlation
 from rawkd.sensor.blind.fit import MIN_BLOCKS, fit_line
 from rawkd.sensor.blind.uncertain_line import VarianceLine
 from rawkd.sensor.noise import NoiseModel
@@ -24,7 +29,9 @@ from rawkd.sensor.noise import NoiseModel
 NUM_BLOCKS = 8192
 """Number of blocks to measure: 2 megapixels of mosaic."""
 CORRELATED = 1.5
-"""Ratio of the variances at half and full scale above which the noise counts as correlated."""
+"""Ratio of the variances at half and full scale above which the noise counts as correlated in an unknown way."""
+CORRELATED_CONFIDENCE = 0.75
+"""Upper limit of the confidence for correlated noise: too low to raise a NoiseProfile (`choose_noise`)."""
 PATTERNED = 0.8
 """Ratio of the variances at half and full scale below which the picture has a fine pattern; white noise has 1."""
 DISAGREEMENT = 0.4
@@ -48,8 +55,9 @@ class NoiseEstimate:
     read_known : whether the read variance was measured in masked pixels or dark areas; if not, it is the one expected
         at the gain.
     half_scale_ratio : variance at `level` at half scale over that at full scale, 1 for white noise; None if the
-        estimate at half scale is unreliable.
-    read_of_planes : (4,) read variance of R, Gr, Gb, B over their mean.
+        estimate at half scale is unreliable or `correlation` explains the difference.
+    read_of_planes : (classes,) read variance of the noise classes over their mean.
+    correlation : of the noise of neighbours in a plane; `WHITE` if it is not significant.
     """
 
     gain: float
@@ -61,15 +69,25 @@ class NoiseEstimate:
     read_known: bool
     half_scale_ratio: float | None
     read_of_planes: DoubleArray = field(default_factory=lambda: np.ones(4))
+    correlation: Correlation = WHITE
 
     @property
     def correlated(self) -> bool:
         """Whether the noise of neighbouring pixels is correlated, as after lossy compression or noise reduction."""
-        return self.half_scale_ratio is not None and self.half_scale_ratio > CORRELATED
+        return self.correlation.significant or (
+            self.half_scale_ratio is not None and self.half_scale_ratio > CORRELATED
+        )
 
     def model(self, source: str) -> NoiseModel:
         """Return the noise model with these parameters."""
-        return NoiseModel(np.array(self.gain), self.read_variance * self.read_of_planes, source, self.confidence)
+        read_variance = self.read_variance * self.read_of_planes
+        return NoiseModel(np.array(self.gain), read_variance, source, self.confidence, self.neighbours)
+
+    @property
+    def neighbours(self) -> tuple[float, float] | None:
+        """Correlation of neighbours, horizontal and vertical, as in `NoiseModel`; None for white noise."""
+        found = self.correlation
+        return (found.horizontal, found.vertical) if found.significant else None
 
 
 def estimate_noise(
@@ -88,22 +106,26 @@ def estimate_noise(
     saturation : signal at which the sensor clips.
     floor : signal of DN 0, at which the file clips shadows: -black / (white - black). None if nothing was clipped.
     step : signal of one DN; quantisation alone gives the read variance step^2 / 12.
-    masked_read_variance : (4,) read variance of R, Gr, Gb, B measured in masked pixels, or None. Their mean is the
-        prior for the picture, and the planes of the result have the same ratios.
+    masked_read_variance : (classes,) read variance of the noise classes measured in masked pixels, or None. Their mean
+        is the prior for the picture, and the classes of the result have the same ratios.
 
     Raises
     ------
-    NoiseError: if fewer than 24 blocks of 16 x 16 pixels are neither saturated nor constant.
+    NoiseError: if fewer than 24 blocks of 16 x 16 pixels (X-Trans: 24 x 24) are neither saturated nor constant.
     """
     masked = None if masked_read_variance is None else float(masked_read_variance.mean())
-    blocks = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS)
+    correlation = measure_correlation(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS // 2)
+    full, half = (correlation.shares(scale) for scale in (1, 2))
+    blocks = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS).over(*full)
     fit = partial(fit_line, saturation=saturation, floor=floor, step=step, masked_read_variance=masked)
     line = fit(blocks)
-    halved = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS // 4, scale=2)
+    halved = block_statistics(mosaic, saturation=saturation, num_blocks=NUM_BLOCKS // 4, scale=2).over(*half)
     ratio, confidence = None, _confidence(line)
     if len(halved.level) >= MIN_BLOCKS:
         coarse = fit(halved)
-        if coarse.flat_share >= SURE_FLAT_SHARE and coarse.relative_error <= SURE_ERROR:
+        if correlation.significant:
+            line, confidence = coarse, min(_confidence(coarse), CORRELATED_CONFIDENCE)
+        elif coarse.flat_share >= SURE_FLAT_SHARE and coarse.relative_error <= SURE_ERROR:
             ratio = coarse.at(line.level) / line.at(line.level)
             if (ratio > CORRELATED and line.flat_share < coarse.flat_share) or ratio < PATTERNED:
                 line, confidence = coarse, _confidence(coarse) / 2
@@ -119,6 +141,7 @@ def estimate_noise(
         read_of_planes=np.ones(4)
         if masked_read_variance is None
         else masked_read_variance / masked_read_variance.mean(),
+        correlation=correlation,
     )
 
 
