@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from conftest import ROOT
 from small_photos import noisy_photo
 from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame
 from synthetic_dng import write_dng as write_with_tags
@@ -365,3 +369,27 @@ def test_what_we_write_is_what_others_would_call_intact(tmp_path: Path) -> None:
     assert stated_in(tmp_path / "a.dng") == by_pixels(photo.frame)
     tags = {50714: (RATIONAL, (0.0,)), 50717: (LONG, 65535), 51111: (BYTE, tuple(by_pixels(photo.frame)))}
     assert status_of(write_with_tags(tmp_path / "b.dng", photo.frame, tags=tags)) == "intact"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_on_a_terminal_a_bar_shows_progress_and_lines_stand_above_it(tmp_path: Path, as_json: bool) -> None:
+    import pty
+
+    folder = archive(tmp_path)
+    first, second = pty.openpty()
+    command = [sys.executable, "-m", "rawkd", "verify", *(["--json"] if as_json else []), str(folder)]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "500"}
+    child = subprocess.Popen(command, stdout=second, stderr=second, cwd=ROOT, env=environment | {"NO_COLOR": "1"})
+    os.close(second)
+    shown = ""
+    with suppress(OSError), os.fdopen(first, "rb", 0) as terminal:  # its end is an error on Linux
+        while part := terminal.read(1 << 16):
+            shown += part.decode()
+    assert child.wait(60) == 8
+    assert ("checking digests" in shown) is not as_json
+    assert ("100%" in shown) is not as_json
+    before, error, _ = shown.partition("error: ")
+    assert error
+    assert before.endswith(("\n", "\x1b[2K")) or not before  # at the start of a line, or of one that was cleared
+    assert shown.count('{"input"') == 5 * as_json

@@ -32,12 +32,12 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line unless `-q` was given."""
         if self.verbosity >= 0:
-            click.echo(text, err=True)
+            _to_stderr(text)
 
     def detail(self, text: str) -> None:
         """Print a line if `-v` was given."""
         if self.verbosity > 0:
-            click.echo(text, err=True)
+            _to_stderr(text)
 
     def warn(self, photo: Path, warnings: tuple[str, ...]) -> None:
         """Print one line a warning."""
@@ -46,12 +46,12 @@ class Console:
 
     def fail(self, error: Exception, photo: Path | None = None) -> None:
         """Print an error as one sentence, and with `-v` its traceback."""
-        click.echo(_coloured(one_line(f"error: {sentence_of(error, photo)}"), "red"), err=True)
+        _to_stderr(_coloured(one_line(f"error: {sentence_of(error, photo)}"), "red"))
         self.detail("".join(traceback.format_exception(error)))
 
     def error(self, head: str, text: str) -> None:
         """Print an error whatever the verbosity; the head is coloured."""
-        click.echo(_coloured(head.strip(), "red") + f" {text}", err=True)
+        _to_stderr(_coloured(head.strip(), "red") + f" {text}")
 
     def code_of_all(self, codes: list[int]) -> int:
         """Return the exit code of several photos: of one its own; of more 0, or 1 and a line that counts failures."""
@@ -80,6 +80,12 @@ class Console:
 def one_line(text: str) -> str:
     """Return the text with control characters as escapes, so that a name cannot draw on the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _to_stderr(text: str) -> None:
+    """Print a line. While a progress bar is shown, `sys.stderr` is the bar's, which puts the line above it."""
+    if sys.stderr is not None:
+        click.echo(text, file=sys.stderr)
 
 
 def on_terminal() -> bool:

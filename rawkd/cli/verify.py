@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +46,9 @@ def verify_command(paths: tuple[Path, ...], as_json: bool, console: Console) -> 
 
     files, codes = _files_of(paths, console)
     counts: Counter[str] = Counter()
-    with ThreadPoolExecutor(available_cores()) as pool, console.progress("checking digests") as progress:
+    # JSON lines on a terminal are progress enough; a bar would stand between them
+    bar = nullcontext(None) if as_json and sys.stdout.isatty() else console.progress("checking digests")
+    with ThreadPoolExecutor(available_cores()) as pool, bar as progress:
         for number, path in enumerate(files, 1):
             check = check_digest(path, pool)
             counts[check.status] += 1
@@ -52,7 +56,8 @@ def verify_command(paths: tuple[Path, ...], as_json: bool, console: Console) -> 
             _tell(check, console)
             if as_json:
                 click.echo(json.dumps(_record(check)))
-            progress(number / len(files))
+            if progress is not None:
+                progress(number / len(files))
     if not as_json and console.verbosity >= 0:
         click.echo(_summary(counts, len(files)))
     return _code_of_all(codes)
