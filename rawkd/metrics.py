@@ -163,6 +163,7 @@ def noise_left(restored: Mosaic, reference: Mosaic) -> float:
 
 def _plane_blocks(mosaic: Mosaic) -> DoubleArray:
     """Return the samples of every whole block by plane, (n, 4, 64) float64; blocks start at a red pixel."""
+    mosaic.pattern.require_bayer("measuring the noise that is left")
     padding = Unification.of((0, 0), mosaic.pattern)
     data = mosaic.data[padding.top :, padding.left :]
     side, half = FLAT_SIDE_PX, FLAT_SIDE_PX // 2

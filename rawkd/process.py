@@ -87,6 +87,7 @@ def process_file(
     clock = Clock()
     with clock.step("read"):
         photo = read_raw(path, decoder=decoder)
+    photo.pattern.require_bayer(f"{path}: writing")
     progress(0.0)
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise)

@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, SRATIONAL, DOUBLE = 1, 2, 3, 4, 5, 10, 12
+LINEAR_RAW = 34892
 D65_MATRIX = (0.6722, -0.0635, -0.0963, -0.4287, 1.2460, 0.2028, -0.0908, 0.2162, 0.5668)
 TagValue = tuple[int, Any]
 """TIFF type and value(s); rationals as floats."""
@@ -36,8 +37,13 @@ def write_dng(
 ) -> Path:
     """Write a DNG of `frame`, black 512 and white 16383 unless `tags` (of the raw directory) says otherwise.
 
-    A tag set to None is left out. `main_tags` are for IFD0 where the raw picture lies in a SubIFD.
+    A tag set to None is left out. `main_tags` are for IFD0 where the raw picture lies in a SubIFD. A frame of one plane
+    with photometric 34892 is a monochrome raw; tifffile refuses to write one, so it is marked as such afterwards.
     """
+    if photometric == LINEAR_RAW and frame.ndim == 2:
+        write_dng(path, frame, pattern=pattern, tags=tags, photometric=1)
+        _replace_short(path, 262, 1, LINEAR_RAW)
+        return path
     raw: dict[int, TagValue | None] = {
         33421: (SHORT, (2, 2)),
         33422: (BYTE, tuple("RGB".index(c) for c in pattern)),
@@ -71,6 +77,14 @@ def write_dng(
                 np.ascontiguousarray(frame), photometric=photometric, planarconfig=1, subfiletype=0, **_written(raw)
             )
     return path
+
+
+def _replace_short(path: Path, number: int, before: int, after: int) -> None:
+    """Replace the value of the only entry of a tag with one SHORT of this value, in a little-endian file."""
+    data = path.read_bytes()
+    entry = number.to_bytes(2, "little") + bytes((3, 0, 1, 0, 0, 0)) + before.to_bytes(2, "little")
+    assert data.count(entry) == 1
+    path.write_bytes(data.replace(entry, entry[:-2] + after.to_bytes(2, "little")))
 
 
 def _written(tags: Mapping[int, TagValue | None]) -> dict[str, Any]:

@@ -332,7 +332,7 @@ def test_blacks_in_order_of_colour_return_to_their_sites(tmp_path: Path, decoder
     """LibRaw gives blacks as R, G, B, G2: for other formats than DNG they are all that there is."""
     tags = {50713: (SHORT, (2, 2)), 50714: (SHORT, (10, 20, 30, 40))}
     path = write_dng(tmp_path / "made.dng", flat_frame(64, 64), pattern=pattern.colours, tags=tags)
-    levels = libraw_levels(decoder.decode(path, 30))
+    levels = libraw_levels(decoder.decode(path, 30), pattern)
     np.testing.assert_array_equal(levels.black_dn, [[10, 20], [30, 40]])
 
 

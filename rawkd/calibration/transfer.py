@@ -105,6 +105,7 @@ class TransferPoints:
 def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
     """Return at most about `num_blocks` blocks of a frame, spread evenly over its active area."""
     levels, mosaic = photo.levels, photo.mosaic
+    mosaic.pattern.require_bayer(f"{name}: calibration")
     padding = Unification.of((0, 0), mosaic.pattern)
     data = mosaic.data[padding.top :, padding.left :]
     side = 2 * SIDE

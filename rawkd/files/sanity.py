@@ -27,6 +27,7 @@ def checked_levels(
     bits: int,
     row_delta_dn: DoubleArray | None = None,
     column_delta_dn: DoubleArray | None = None,
+    cell_side: int = 2,
 ) -> Levels:
     """Return the levels that a file states.
 
@@ -35,7 +36,15 @@ def checked_levels(
     InputError: if they contradict each other.
     """
     try:
-        return Levels(black_dn, white_dn, saturation_dn, bits, row_delta_dn, column_delta_dn)
+        return Levels(
+            black_dn,
+            white_dn,
+            saturation_dn,
+            bits,
+            row_delta_dn,
+            column_delta_dn,
+            cell_side=cell_side,
+        )
     except InputError as error:
         raise InputError(f"the file is damaged: {error}. {COPY_AGAIN}") from error
 

@@ -59,6 +59,11 @@ class ColorCalibration:
             raise InputError(f"the as-shot neutral {neutral} must be three positive numbers")
         object.__setattr__(self, "as_shot_neutral", neutral / neutral.max())
 
+    @classmethod
+    def none(cls) -> ColorCalibration:
+        """Return the calibration of a monochrome sensor, which has no colour: unit matrix, neutral 1."""
+        return cls(np.eye(3), np.ones(3))
+
 
 @dataclass(frozen=True)
 class Capture:

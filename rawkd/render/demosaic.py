@@ -179,6 +179,7 @@ def demosaic(mosaic: Mosaic, method: Method = "malvar") -> FloatArray:
     UsageError: for another method, or if its package is not installed.
     """
     check_method(method)
+    mosaic.pattern.require_bayer("demosaicing")
     height, width = mosaic.data.shape
     added = Unification.of((height, width), mosaic.pattern)
     halo = 2 * HALO_CELLS[method]

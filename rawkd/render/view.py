@@ -71,6 +71,7 @@ def render(
     ------
     UsageError: for an unknown method or type, exposure in metrics mode, or a rectangle beyond the active area.
     """
+    photo.pattern.require_bayer("rendering")
     rect = rect or photo.default_crop
     kind = np.dtype(dtype)
     if demosaic not in SITES or kind not in (np.float32, np.uint8, np.uint16):
@@ -108,6 +109,7 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
     """
     if max_px < 1:
         raise UsageError(f"preview size {max_px}: give 1 pixel or more.")
+    photo.pattern.require_bayer("rendering")
     crop = photo.default_crop
     development = _Development.of(photo, 0.0, True, np.dtype(np.uint8))
     n = max(crop.height, crop.width) // (2 * (max_px + 1)) + 1

@@ -31,6 +31,7 @@ PIPE_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
 """Time limit for the child process to import LibRaw; it takes half a second from a warm disk (our choice)."""
 MOST_MESSAGE = 200
+KINDS_OF_SENSORS = "Bayer, X-Trans and monochrome raws"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class Decoder:
         Raises
         ------
         InputError: if LibRaw cannot open the file, finds it damaged, crashes, or takes longer than `timeout_s`.
-        UnsupportedRawError: if the file is valid but not a Bayer mosaic.
+        UnsupportedRawError: if the file is valid but not a mosaic or monochrome.
         RawkdError: if the child process cannot be started.
         """
         used = self._child is not None
@@ -228,12 +229,12 @@ def _refusal(header: dict[str, Any]) -> InputError:
 
 
 def _unsupported(header: dict[str, Any]) -> UnsupportedRawError:
-    what = {6: "an X-Trans mosaic", 1: "a monochrome picture"}.get(
-        header.get("pattern_size", 0), "a mosaic that is not a 2x2 Bayer cell (Super-CCD or similar)"
-    )
+    what = "a mosaic that is not Bayer or X-Trans (Super-CCD or similar)"
     if header["kind"] == "stack":
         what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
-    return UnsupportedRawError(f"the file has {what}, and rawkd denoises Bayer mosaics only. Use another raw file.")
+    return UnsupportedRawError(
+        f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. Use another raw file."
+    )
 
 
 class _DecoderCrashError(InputError):

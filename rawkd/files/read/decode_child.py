@@ -17,6 +17,8 @@ from typing import IO, Any
 MAX_PIXELS = 1 << 29
 MIN_BITS_PER_PIXEL = 1 / 50
 MAX_MESSAGE_BYTES = 1 << 20
+SIDES = (1, 2, 6)
+"""Sides of the cells that rawkd knows: monochrome, Bayer, X-Trans."""
 DAMAGE = re.compile(
     r"^.*(Unexpected end of file|data corrupted at -?\d+|Corrupt JPEG data.*|Premature end of JPEG file)$", re.MULTILINE
 )
@@ -103,9 +105,12 @@ def _describe(raw: Any) -> dict[str, Any]:
     if frame.ndim != 2:
         return {**header, "kind": "stack"}
     pattern = raw.raw_pattern
-    if pattern is None or pattern.shape != (2, 2):
-        return {**header, "kind": "pattern", "pattern_size": 0 if pattern is None else pattern.shape[0]}
+    side = 1 if raw.num_colors == 1 else 0 if pattern is None or pattern.shape[0] != pattern.shape[1] else len(pattern)
+    if side not in SIDES:
+        return {**header, "kind": "pattern"}
     top, left = sizes.top_margin, sizes.left_margin
+    # raw_pattern is anchored at the frame's origin and, with margins, may hold other colours than the picture
+    sites = [int(raw.raw_color(top + y, left + x)) for y in range(side) for x in range(side)] if side > 1 else []
     header |= {
         "kind": "flat",
         "shape": frame.shape,
@@ -113,7 +118,7 @@ def _describe(raw: Any) -> dict[str, Any]:
         "crop": [sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width],
         "pixel_aspect": sizes.pixel_aspect,
         "flip": sizes.flip,
-        "sites": [int(raw.raw_color(top + y, left + x)) for y in (0, 1) for x in (0, 1)],
+        "sites": sites,
         "black": [int(value) for value in raw.black_level_per_channel],
         "white": int(raw.white_level),
         "camera_white": raw.camera_white_level_per_channel,

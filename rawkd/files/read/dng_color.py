@@ -5,6 +5,8 @@ Source: DNG specification 1.4 to 1.7, chapters 4 and 6.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from rawkd.files.read.camera_color import D65_XYZ, Fallback, daylight_neutral, positive
@@ -70,11 +72,22 @@ def read_color(tree: TagTree, raw: Ifd, fallback: Fallback) -> tuple[ColorCalibr
     if neutral is None:
         neutral = daylight_neutral(matrix)
         warnings += ("the file has no usable white balance. Daylight is used instead.",)
+    exposure, more = _exposure(fields)
+    return ColorCalibration(matrix, neutral, exposure, tags), warnings + more
+
+
+def no_color(tree: TagTree, raw: Ifd) -> tuple[ColorCalibration, tuple[str, ...]]:
+    """Return the colour of a monochrome DNG: none but its baseline exposure, and a warning if that is implausible."""
+    exposure, warnings = _exposure(Ifd({**tree.main.tags, **raw.tags}))
+    return replace(ColorCalibration.none(), baseline_exposure=exposure), warnings
+
+
+def _exposure(fields: Ifd) -> tuple[float, tuple[str, ...]]:
+    """Return BaselineExposure (50730) in stops; 0 with a warning if it is implausible."""
     exposure = fields.number(BASELINE_EXPOSURE) or 0.0
-    if not abs(exposure) <= 10:
-        warnings += (f"the file's baseline exposure of {exposure:g} stops is implausible and is not used",)
-        exposure = 0.0
-    return ColorCalibration(matrix, neutral, exposure, tags), warnings
+    if abs(exposure) <= 10:
+        return exposure, ()
+    return 0.0, (f"the file's baseline exposure of {exposure:g} stops is implausible and is not used",)
 
 
 def _light(fields: Ifd, matrices: Matrices) -> tuple[DoubleArray, DoubleArray | None]:

@@ -1,9 +1,11 @@
-"""Find the directory of a DNG's mosaic, and refuse kinds of DNG that rawkd cannot denoise.
+"""Find the directory of a DNG's raw picture, and refuse kinds of DNG that rawkd cannot denoise.
 
 Source: DNG specification 1.4 to 1.7, chapters 2 and 4. Kinds that LibRaw would misread are refused by name.
 """
 
 from __future__ import annotations
+
+import math
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.tiff.dng_tags import (
@@ -15,6 +17,8 @@ from rawkd.files.tiff.dng_tags import (
     DNG_VERSION,
     NEW_SUBFILE_TYPE,
     PHOTOMETRIC,
+    PHOTOMETRIC_CFA,
+    PHOTOMETRIC_LINEAR,
     SAMPLE_FORMAT,
     SAMPLES_PER_PIXEL,
     USE_COPY,
@@ -25,7 +29,6 @@ from rawkd.files.tiff.dng_tags import (
 )
 from rawkd.files.tiff.tags import Ifd, TagTree
 
-PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR = 32803, 34892
 COMPRESSIONS = frozenset({0, 1, 7})
 """Compressions of mosaics that LibRaw decodes: none (1, in some files 0) and lossless JPEG (7)."""
 NAMES_OF_COMPRESSIONS = {
@@ -41,6 +44,8 @@ NAMES_OF_COMPRESSIONS = {
 }
 INTERLEAVE_FACTORS = (50975, 52547)
 """RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw ignores."""
+COLOR_MATRICES = frozenset({50721, 50722, 52531})
+"""ColorMatrix1 to 3, which a monochrome DNG must not have."""
 MIN_PX = 22
 """Smallest height and width of an active area that LibRaw accepts."""
 
@@ -51,7 +56,7 @@ def is_dng(tree: TagTree | None) -> bool:
 
 
 def raw_ifd_of(tree: TagTree) -> Ifd:
-    """Return the directory of a DNG that has its Bayer mosaic: IFD0, a chained IFD or a SubIFD.
+    """Return the directory of a DNG that has its mosaic or monochrome raw picture: IFD0, a chained IFD or a SubIFD.
 
     Raises
     ------
@@ -60,12 +65,14 @@ def raw_ifd_of(tree: TagTree) -> Ifd:
     """
     full = [ifd for ifd in tree.all_ifds() if not int(ifd.number(NEW_SUBFILE_TYPE) or 0) & 1 and _pixels(ifd)]
     mosaics = [ifd for ifd in full if ifd.number(PHOTOMETRIC) == PHOTOMETRIC_CFA]
+    linear = [ifd for ifd in full if ifd.number(PHOTOMETRIC) == PHOTOMETRIC_LINEAR]
     if not mosaics:
-        kinds = {ifd.number(PHOTOMETRIC) for ifd in full}
-        if PHOTOMETRIC_LINEAR in kinds:
+        mosaics = [ifd for ifd in linear if (ifd.number(SAMPLES_PER_PIXEL) or 1) == 1]
+    if not mosaics:
+        if linear:
             raise _unsupported("a linear (demosaiced) DNG", "Denoise the camera's own raw file.")
-        if kinds & {0, 1}:
-            raise _unsupported("a monochrome raw", "Use a raw file of a colour camera.")
+        if {ifd.number(PHOTOMETRIC) for ifd in full} & {0, 1}:
+            raise _unsupported("a monochrome picture that is not marked as raw", "Use a raw file of a camera.")
         raise InputError(f"the file is damaged: this DNG has no raw picture. {USE_COPY}")
     raw = max(mosaics, key=_pixels)
     area = active_area(raw)
@@ -73,6 +80,8 @@ def raw_ifd_of(tree: TagTree) -> Ifd:
         size = f"{area.width} x {area.height} pixels"
         raise InputError(f"its picture of {size} is smaller than the {MIN_PX} that LibRaw requires. Use a larger one.")
     refuse_unsupported(raw)
+    if raw.number(PHOTOMETRIC) == PHOTOMETRIC_LINEAR and COLOR_MATRICES & {*raw.tags, *tree.main.tags}:
+        raise InputError(f"the file is damaged: it has a monochrome raw picture and a colour matrix. {USE_COPY}")
     return raw
 
 
@@ -127,19 +136,27 @@ def _refuse_encoding(raw: Ifd) -> None:
 def _refuse_mosaic(raw: Ifd) -> None:
     if (raw.number(CFA_LAYOUT) or 1) != 1:
         raise _unsupported("a staggered mosaic (Super-CCD)", "Use a raw file with square pixels.")
+    if raw.number(PHOTOMETRIC) == PHOTOMETRIC_LINEAR:
+        return
     repeat = list(raw.numbers(CFA_REPEAT_DIM)) or [2, 2]
-    if repeat == [6, 6]:
-        raise _unsupported("an X-Trans mosaic", "Use a raw file of a Bayer camera.")
-    if repeat != [2, 2]:
+    if repeat not in ([2, 2], [6, 6]):
+        kind = "quad Bayer or another mosaic" if repeat == [4, 4] else "a mosaic"
         raise _unsupported(
-            f"a mosaic that repeats every {' x '.join(f'{n:g}' for n in repeat)} pixels",
-            "Use a raw file of a Bayer camera.",
+            f"{kind} that repeats every {' x '.join(f'{n:g}' for n in repeat)} pixels",
+            "Use a raw file of a Bayer or X-Trans camera.",
         )
     codes = cfa_codes(raw)
+    if len(codes) != math.prod(repeat):
+        raise InputError(f"the file is damaged: it has {len(codes)} colour filters for a cell of {repeat}. {USE_COPY}")
     if len(raw.numbers(CFA_PLANE_COLOR)) > 3 or any(code > 2 for code in codes):
         raise _unsupported("a four-colour mosaic (CMYG, RGBE or RGBW)", "Use a raw file of a red-green-blue camera.")
     if len(set(codes)) == 1:
-        raise _unsupported("a monochrome raw", "Use a raw file of a colour camera.")
+        raise _unsupported("a mosaic of a single colour", "Use the camera's own raw file.")
+    if repeat == [6, 6]:
+        try:
+            cfa_pattern(raw)
+        except InputError:
+            raise _unsupported("a mosaic of 6 x 6 pixels that is not X-Trans", "Use the camera's own file.") from None
 
 
 def _pixels(ifd: Ifd) -> int:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from rawkd.errors import InputError
 from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
-from rawkd.files.read.dng_kind import PHOTOMETRIC_CFA
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.tiff.dng_tags import BITS, PHOTOMETRIC
+from rawkd.files.tiff.dng_tags import BITS, PHOTOMETRIC, PHOTOMETRIC_CFA
 from rawkd.files.tiff.tags import TagTree
 from rawkd.files.xmp.treatment import OWN_SOFTWARE
 

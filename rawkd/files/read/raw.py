@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
 from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
-from rawkd.files.read.decode import DecodedFrame, Decoder
-from rawkd.files.read.dng_color import captions, kept_tags, read_color
+from rawkd.files.read.decode import KINDS_OF_SENSORS, DecodedFrame, Decoder
+from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.read.metadata import read_capture
@@ -24,7 +25,7 @@ from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
 from rawkd.files.xmp.history import denoised_before
 from rawkd.files.xmp.packet import XMP
-from rawkd.photo import CFAPattern, Levels, RawPhoto, Rect
+from rawkd.photo import CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
 from rawkd.sensor.dual_iso import refuse_dual_iso
 
 ORIENTATION = 274
@@ -34,7 +35,7 @@ MIN_CAMERA_WHITE = 0.5
 
 
 def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = None) -> RawPhoto:
-    """Read any Bayer raw file that LibRaw can decode.
+    """Read any Bayer, X-Trans or monochrome raw file that LibRaw can decode.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
         head = stream.read(64)
     if head.startswith(b"FOVb"):
         raise UnsupportedRawError(
-            "this is a Foveon raw (X3F), and rawkd denoises Bayer mosaics only. Use a raw file of a Bayer camera."
+            f"this is a Foveon raw (X3F), and rawkd denoises {KINDS_OF_SENSORS} only. Use a raw file of another camera."
         )
     tree = read_tag_tree(path)
     if tree is not None:
@@ -110,9 +111,12 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     area = dng_tags.active_area(raw)
     crop, crop_warnings = dng_tags.default_crop(raw, area)
     pattern = dng_tags.cfa_pattern(raw)
-    levels = dng_tags.levels(raw, area, _bits_of(decoded))
+    levels = dng_tags.levels(raw, area, _bits_of(decoded), pattern.side)
     check_frame(frame[area.slices], levels)
-    color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
+    if pattern.kind == "mono":
+        color, color_warnings = no_color(tree, raw)
+    else:
+        color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
     profile, profile_warnings = dng_tags.noise_profile(tree, raw)
     capture, dropped_exif = read_capture(tree, header)
     tags, dropped = kept_tags(tree, raw)
@@ -151,14 +155,14 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
 def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[str, str]) -> RawPhoto:
     """Return the photo of a file that is not a DNG: LibRaw gives pixels, levels and colour."""
     frame, header = decoded.frame, decoded.header
-    pattern = _pattern_of(header["color_desc"], header["sites"])
+    pattern = _pattern_of(header)
     top, left, height, width = header["area"]
     if min(height, width) < 1 or top + height > frame.shape[0] or left + width > frame.shape[1]:
         raise InputError("the file is damaged: its picture extends beyond its frame. Use another copy of the file.")
     area = Rect(top, left, height, width)
-    levels = libraw_levels(decoded)
+    levels = libraw_levels(decoded, pattern)
     check_frame(frame[area.slices], levels)
-    color, warnings = libraw_color(header)
+    color, warnings = libraw_color(header) if pattern.kind != "mono" else (ColorCalibration.none(), ())
     capture, dropped = read_capture(tree, header, make_model)
     return RawPhoto(
         frame=frame,
@@ -176,23 +180,31 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     )
 
 
-def _pattern_of(color_desc: str, sites: list[int]) -> CFAPattern:
-    """Return the CFA phase from LibRaw's colour indices of the four sites at the active area's origin."""
+def _pattern_of(header: dict[str, Any]) -> CFAPattern:
+    """Return the CFA phase from LibRaw's colour indices of the sites at the active area's origin."""
+    if header["colors"] == 1:
+        return CFAPattern.MONO
+    color_desc, sites = header["color_desc"], header["sites"]
     if set(color_desc) - set("RGB"):
         raise UnsupportedRawError(
-            f"this is a four-colour mosaic ({color_desc}), and rawkd denoises Bayer mosaics only. Use another raw file."
+            f"this is a four-colour mosaic ({color_desc}), and rawkd denoises {KINDS_OF_SENSORS} only. Use another raw"
+            " file."
         )
     name = "".join(color_desc[site] if 0 <= site < len(color_desc) else "?" for site in sites)
     try:
         return CFAPattern(name)
     except ValueError:
+        if len(sites) == CFAPattern.XTRANS.side**2:
+            raise InputError(
+                f"its X-Trans cell cannot be read: {name} is not an X-Trans pattern. Use another copy of the file."
+            ) from None
         raise UnsupportedRawError(
-            f"its mosaic {name!r} is not a Bayer cell (Super-CCD or similar), and rawkd denoises Bayer mosaics only."
-            " Use another raw file."
+            f"its mosaic {name!r} is not a Bayer cell (Super-CCD or similar), and rawkd denoises {KINDS_OF_SENSORS}"
+            " only. Use another raw file."
         ) from None
 
 
-def libraw_levels(decoded: DecodedFrame) -> Levels:
+def libraw_levels(decoded: DecodedFrame, pattern: CFAPattern) -> Levels:
     """Return the levels of a file that is not a DNG.
 
     White is LibRaw's, so that converters render the result like the source. Saturation is white, or the camera's own
@@ -200,16 +212,18 @@ def libraw_levels(decoded: DecodedFrame) -> Levels:
     """
     header = decoded.header
     white_dn = float(header["white"])
-    black = np.array([header["black"][index] for index in _black_indices(header["sites"])], np.float64).reshape(2, 2)
+    indices = _black_indices(header["sites"]) or [0] * pattern.side**2
+    black = np.array([header["black"][index] for index in indices], np.float64).reshape(pattern.side, pattern.side)
     clips = [white_dn]
     camera = header["camera_white"] or []
     clips += [float(value) for value in camera if MIN_CAMERA_WHITE * white_dn <= value < white_dn]
-    return checked_levels(black if np.ptp(black) else black[:1, :1], white_dn, min(clips), _bits_of(decoded, white_dn))
+    black = black if np.ptp(black) else black[:1, :1]
+    return checked_levels(black, white_dn, min(clips), _bits_of(decoded, white_dn), cell_side=pattern.side)
 
 
 def _black_indices(sites: list[int]) -> list[int]:
     """Return the index of each site's black in LibRaw's list of four: its colour index, and 3 for a second green."""
-    if sites.count(1) < 2:
+    if sites.count(1) != 2:
         return sites
     last = 3 - sites[::-1].index(1)
     return [*sites[:last], 3, *sites[last + 1 :]]

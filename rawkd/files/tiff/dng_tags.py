@@ -17,6 +17,7 @@ from rawkd.photo import CFAPattern, DoubleArray, Levels, Rect
 
 DNG_VERSION = 50706
 NEW_SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR = 32803, 34892
 SAMPLES_PER_PIXEL, SAMPLE_FORMAT = 277, 339
 CFA_REPEAT_DIM, CFA_PATTERN, CFA_PLANE_COLOR, CFA_LAYOUT = 33421, 33422, 50710, 50711
 LINEARIZATION_TABLE = 50712
@@ -29,18 +30,22 @@ USE_COPY = "Use another copy of the file."
 
 
 def cfa_pattern(raw: Ifd) -> CFAPattern:
-    """Return the CFA phase at the active area's origin (CFAPattern, 33422).
+    """Return the CFA phase at the active area's origin (CFAPattern, 33422); monochrome for a LinearRaw picture.
 
     Raises
     ------
-    InputError: if the colours are not a Bayer cell.
+    InputError: if the colours are not a Bayer or X-Trans cell.
     """
+    if raw.number(PHOTOMETRIC) == PHOTOMETRIC_LINEAR:
+        return CFAPattern.MONO
     codes = cfa_codes(raw)
     name = "".join("RGB"[int(code)] if code in (0, 1, 2) else "?" for code in codes)
     try:
         return CFAPattern(name)
     except ValueError:
-        raise InputError(f"the file is damaged: its colour filters {name!r} are not a Bayer cell. {USE_COPY}") from None
+        raise InputError(
+            f"the file is damaged: its colour filters {name!r} are not a Bayer or X-Trans cell. {USE_COPY}"
+        ) from None
 
 
 def cfa_codes(raw: Ifd) -> tuple[float, ...]:
@@ -101,12 +106,12 @@ def pixel_aspect(raw: Ifd) -> float:
     return valid_aspect(scale[0] / scale[1])
 
 
-def levels(raw: Ifd, area: Rect, bits: int) -> Levels:
+def levels(raw: Ifd, area: Rect, bits: int, cell_side: int = 2) -> Levels:
     """Return black levels (repeat pattern, deltas of rows and columns) and white level (50713 to 50717).
 
     Parameters
     ----------
-    bits : minimum number of bits that the linearised integers of the frame need.
+    bits : minimum number of bits that the linearised integers of the frame need. cell_side : side of the CFA's cell.
 
     Raises
     ------
@@ -129,6 +134,7 @@ def levels(raw: Ifd, area: Rect, bits: int) -> Levels:
         bits=max(bits, min(16, int(white_dn).bit_length())),
         row_delta_dn=_deltas(raw, BLACK_DELTA_V, area.height),
         column_delta_dn=_deltas(raw, BLACK_DELTA_H, area.width),
+        cell_side=cell_side,
     )
 
 

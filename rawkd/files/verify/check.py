@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.read.dng_kind import PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, is_dng
+from rawkd.files.read.dng_kind import is_dng
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, RAW_IMAGE_DIGEST, raw_image_digest
-from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, size_of
+from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, size_of
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
 from rawkd.files.verify.samples import DAMAGED, stored_samples
 

@@ -70,6 +70,7 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reductio
     ------
     OutputError: if `noise_profile` has a length that DNG does not allow.
     """
+    photo.pattern.require_bayer("writing a DNG")
     area, crop, levels = photo.active_area, photo.default_crop, photo.levels
     own = [
         short(262, [32803]),
