@@ -1,4 +1,4 @@
-"""Local means: a flat field keeps its level, a hot pixel moves nothing, clipped noise is left alone."""
+"""Local means: a flat field keeps its level, a hot pixel moves nothing, clipping is allowed for or left alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rawkd.restore.clipped_mean import RaisedMean
 from rawkd.restore.local_mean import WINDOW_PX, keep_local_mean
 from rawkd.sensor.noise import NoiseModel
 
@@ -72,6 +73,50 @@ def test_cut_off_noise_is_left_alone(level: float, floor: float) -> None:
     restored = np.full(noisy.shape, level, np.float32)
     kept = keep_local_mean(noisy, restored.copy(), NOISE, floor=floor, saturation=SATURATION)
     np.testing.assert_array_equal(kept, restored)
+
+
+CLIPPED = NoiseModel(np.full(4, 2.5e-2), np.full(4, 1.07e-3), "given")
+"""As at the highest gain of docs/accuracy.md: black at DN 512 of 16,383 is then one deviation of the read noise."""
+
+
+@pytest.mark.parametrize("level", [0.0, 0.01, 0.05, 0.15])
+def test_clipping_below_black_is_allowed_for(level: float) -> None:
+    """Within five standard errors of the mean of 512 x 512 pixels; clipping adds up to 20 times as much (the twin)."""
+    floor, rng = -512 / 15871, np.random.default_rng(4)
+    read = rng.normal(0, np.sqrt(1.07e-3), (512, 512))
+    noisy = np.maximum(2.5e-2 * rng.poisson(level / 2.5e-2, (512, 512)) + read, floor).astype(np.float32)
+    biased = np.full(noisy.shape, level - 0.003, np.float32)
+    kept = keep_local_mean(noisy, biased, CLIPPED, floor=floor, saturation=SATURATION)
+    tolerance = 5 * np.sqrt(2.5e-2 * level + 1.07e-3) / 512
+    # edge blocks weigh twice, so the mean of a field scatters by a little more than that of its pixels
+    assert float(kept.mean(dtype=np.float64)) == pytest.approx(level, abs=1.5 * tolerance)
+    if level < 0.02:
+        assert float(noisy.mean(dtype=np.float64)) - level > 3 * tolerance
+
+
+@pytest.mark.parametrize(
+    ("gain", "read_variance", "floor"), [(2.5e-2, 1.07e-3, -0.0323), (6e-3, 4.8e-5, -0.006), (1e-5, 1e-4, -0.01)]
+)
+@pytest.mark.parametrize("level", [-0.002, 0.0, 0.004, 0.02])
+def test_raised_mean_against_drawn_noise(gain: float, read_variance: float, floor: float, level: float) -> None:
+    """Few electrons, more, and so many that shot noise counts as Gaussian. Five standard errors of a million draws."""
+    rng, table = np.random.default_rng(6), RaisedMean.of(gain, read_variance, floor)
+    shot = gain * rng.poisson(level / gain, 10**6) if level > 0 else level
+    drawn = shot + rng.normal(0, np.sqrt(read_variance), 10**6)
+    added = np.maximum(drawn, floor) - drawn
+    raised, slope = table.at(np.array([level], np.float32))
+    assert raised[0] == pytest.approx(added.mean(), abs=5 * added.std() / 1e3 + 1e-9)
+    assert 0.5 < slope[0] <= 1
+
+
+@pytest.mark.parametrize("gain", [2.5e-2, 1e-5])
+def test_slope_is_the_derivative_of_the_mean(gain: float) -> None:
+    """By differences of neighbours in the table; its step is small beside the deviation of the noise."""
+    table = RaisedMean.of(gain, 1e-3, -0.03)
+    lit = table.level >= 0
+    level, mean = table.level[lit], (table.level + table.raised)[lit]
+    middle = (table.slope[lit][1:] + table.slope[lit][:-1]) / 2
+    np.testing.assert_allclose(np.diff(mean) / np.diff(level), middle, atol=5e-3)
 
 
 def test_black_beside_white_without_read_variance() -> None:

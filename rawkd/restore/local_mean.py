@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray
+from rawkd.restore.clipped_mean import RaisedMean
 from rawkd.sensor.noise import NoiseModel
 
 IntArray = NDArray[np.int64]
@@ -21,7 +22,10 @@ neighbours'."""
 OUTLIER_SIGMAS = 5.0
 """Differences are clipped here, so that a hot pixel moves a block's mean by only a thousandth of the noise."""
 CLIPPING_SIGMAS = 3.0
-"""Black must lie this far above the smallest integer: clipped noise has a different mean than the signal."""
+"""If black lies less than this far above the smallest integer, clipping raises the mean of noise (`clipped_mean`)."""
+LEAST_ROOM_SIGMAS = 0.75
+"""If black lies less than this far above it, nothing is changed: a read variance that is wrong by half would change the
+mean by more than the network's error."""
 NO_WEIGHT_SIGMAS, FULL_WEIGHT_SIGMAS = 2.0, 4.0
 """Distances below saturation at which a pixel has weight 0 and weight 1, since clipping changes the mean there too. The
 weight is a ramp: a hard threshold on the restored level would select pixels by the noise that is left in them."""
@@ -49,17 +53,22 @@ def keep_local_mean(
     Parameters
     ----------
     noisy, restored : (H, W) float32 signal, whole cells of the canonical pattern `cell`.
-    floor : signal of the file's smallest integer. If it lies within 3 noise standard deviations of black, nothing is
-        changed, since clipped noise has a different mean than the signal.
+    floor : signal of the file's smallest integer. Clipping there raises the mean of the noise, which is allowed for;
+        nothing is changed if it lies within 0.75 noise standard deviations of black.
     saturation : signal at which the sensor clips.
 
     Returns
     -------
     `restored`, changed.
     """
-    if floor > -CLIPPING_SIGMAS * float(np.sqrt(noise.read_variance.max())):
+    dark = float(np.sqrt(noise.read_variance.max()))
+    if floor > -LEAST_ROOM_SIGMAS * dark:
         return restored
-    sums, counts = _block_sums(noisy, restored, noise, saturation, cell)
+    raised = None
+    if floor > -CLIPPING_SIGMAS * dark:
+        pairs = zip(noise.gain.tolist(), noise.read_variance.tolist(), strict=True)
+        raised = [RaisedMean.of(gain, read, floor) for gain, read in pairs]
+    sums, counts = _block_sums(noisy, restored, noise, saturation, cell, raised)
     total = _with_neighbours(counts)
     shift = _with_neighbours(sums) / np.maximum(total, 1)
     # damp the shift where the nine blocks together hold less than one block's weight of usable pixels
@@ -70,9 +79,19 @@ def keep_local_mean(
 
 
 def _block_sums(
-    noisy: FloatArray, restored: FloatArray, noise: NoiseModel, saturation: float, cell: CFAPattern
+    noisy: FloatArray,
+    restored: FloatArray,
+    noise: NoiseModel,
+    saturation: float,
+    cell: CFAPattern,
+    raised: list[RaisedMean] | None,
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Return weighted sums of clipped differences and sums of weights, (block rows, block columns, classes)."""
+    """Return weighted sums of clipped differences and sums of weights, (block rows, block columns, classes).
+
+    Parameters
+    ----------
+    raised : what clipping adds to the mean of each class; it is taken off, and the weights are those of the slope.
+    """
     (height, width), side, window = noisy.shape, cell.side, window_px(cell.side)
     classes = cell.class_of_site
     shape = -(-height // window), -(-width // window), len(cell.classes)
@@ -101,9 +120,28 @@ def _block_sums(
                 weight = np.clip(weight, 0, 1).astype(np.float32)
                 rows *= weight
                 number = weight.sum(axis=0, dtype=np.float64)
-            sums[index] += _block_columns(rows.sum(axis=0), side) @ of_class[parity]
+            total = rows.sum(axis=0)
+            if raised is not None:
+                tables = [raised[one] for one in classes[parity]]
+                added, less = _clipped(sample, tables)
+                total, number = (total - added * len(rows) / len(sample), number - less * len(rows) / len(sample))
+            sums[index] += _block_columns(total, side) @ of_class[parity]
             counts[index] += _block_columns(number, side) @ of_class[parity]
     return sums, counts
+
+
+def _clipped(sample: FloatArray, tables: list[RaisedMean]) -> tuple[DoubleArray, DoubleArray]:
+    """Return the sums over the rows of a sample, (W,), of what clipping adds to the mean and takes from its slope.
+
+    Parameters
+    ----------
+    tables : one for each site of a row of the cell.
+    """
+    added, less = np.zeros((2, sample.shape[1]))
+    for site, table in enumerate(tables):
+        values, slope = table.at(sample[:, site :: len(tables)])
+        added[site :: len(tables)], less[site :: len(tables)] = values.sum(axis=0), (1 - slope).sum(axis=0)
+    return added, less
 
 
 def _block_columns(row: FloatArray | DoubleArray, side: int) -> DoubleArray:
