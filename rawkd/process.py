@@ -16,14 +16,16 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
-from rawkd.photo import Rect
+from rawkd.photo import LinearPicture, Rect
 from rawkd.render.demosaic import Method, check_method
+from rawkd.render.linear import linear_picture
 from rawkd.render.view import render, render_preview
 from rawkd.report import Clock, Report, camera_name
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration, prepare, restore
 from rawkd.restore.treatment import treatment_of
+from rawkd.sensor.defects import replaced
 from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"
@@ -39,7 +41,9 @@ class ProcessOptions:
     Attributes
     ----------
     denoise : options that change pixel values.
-    demosaic : bilinear | malvar | menon. exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
+    linear : whether a DNG holds the demosaiced picture instead of the mosaic.
+    demosaic : bilinear | malvar | menon, for rendered pictures and linear DNGs.
+    exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
     crop : part to render, in pixels of the whole upright picture; None for all of it.
     overwrite : whether to replace an existing output. strip_location : whether to leave out GPS fields.
     """
@@ -51,6 +55,7 @@ class ProcessOptions:
     crop: Rect | None = None
     overwrite: bool = False
     strip_location: bool = False
+    linear: bool = False
 
 
 def process_file(
@@ -81,7 +86,9 @@ def process_file(
     file_format = format_of(output)
     if file_format == "dng" and options.crop is not None:
         raise UsageError(f"{output}: rawkd cannot write a crop as DNG. Give a name that ends in .tif, .png or .jpg.")
-    if file_format != "dng":
+    if file_format != "dng" and options.linear:
+        raise UsageError(f"{output}: only a DNG can be linear. Give a name that ends in .dng, or leave --linear out.")
+    if file_format != "dng" or options.linear:
         check_method(options.demosaic)
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
@@ -126,6 +133,7 @@ def _write_dng(
     photo = restoration.photo
     with clock.step("render"):
         preview = render_preview(photo, mosaic=restoration.mosaic)
+        linear = _linear(restoration, options) if options.linear else None
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
         if photo.dropped:
@@ -134,6 +142,7 @@ def _write_dng(
             output,
             photo,
             preview=preview,
+            linear=linear,
             overwrite=options.overwrite,
             strip_location=options.strip_location,
             software=SOFTWARE,
@@ -143,6 +152,14 @@ def _write_dng(
             threads=options.denoise.threads,
         )
     return (photo.default_crop.width, photo.default_crop.height), warnings
+
+
+def _linear(restoration: Restoration, options: ProcessOptions) -> LinearPicture:
+    """Demosaic a photo; known defects that are still there are replaced before they spread."""
+    photo, mosaic = restoration.photo, restoration.mosaic
+    if not restoration.defects:
+        mosaic = replaced(mosaic, photo.defects)
+    return linear_picture(photo, mosaic=mosaic, demosaic=options.demosaic, threads=options.denoise.threads)
 
 
 def _write_picture(

@@ -21,7 +21,8 @@ from PIL import Image, ImageOps
 from rawkd.errors import OutputError
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
-from rawkd.files.write.dng import tile_shape, write_dng
+from rawkd.files.write.dng import write_dng
+from rawkd.files.write.raw_storage import tile_shape
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
 
 MATRIX = np.array([[0.7034, -0.0804, -0.1014], [-0.442, 1.2564, 0.2058], [-0.0851, 0.1994, 0.5758]])

@@ -238,7 +238,7 @@ def test_a_crop_equals_the_same_part_of_the_whole(pattern: CFAPattern, method: s
 def test_menon_in_blocks_equals_menon_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = noise_photo(70, 90, CFAPattern.GBRG)
     whole = render(photo, demosaic="menon")
-    monkeypatch.setattr("rawkd.render.view._BLOCK_PX", (31, 40))
+    monkeypatch.setattr("rawkd.render.blocks.BLOCK_PX", (31, 40))
     np.testing.assert_allclose(render(photo, demosaic="menon"), whole, atol=2e-5)
 
 

@@ -102,6 +102,7 @@ def batch_command(
     if not watching:
         refuse_missing(inputs)
     ending = ending_of(result.file_format)
+    result.refuse_contradictions(format_of(Path(ending)))
     warn_of_options_without_effect(console, format_of(Path(ending)))
     options = BatchOptions(result.process_options(choices.options()), ending, per_photo_noise)
     selection = Selection(recursive, include, exclude)

@@ -61,6 +61,7 @@ def denoise_command(
 
     options = result.process_options(choices.options())
     outputs = plan_outputs(photos, output, result.file_format, cropped=result.crop is not None)
+    result.refuse_contradictions(format_of(outputs[0]))
     warn_of_options_without_effect(console, format_of(outputs[0]))
     make_folder(output)
     context = Context()

@@ -74,7 +74,7 @@ DEMOSAIC = click.option(
     type=click.Choice(METHODS),
     default="malvar",
     show_default=True,
-    help="Choose the demosaicing of a rendered picture.",
+    help="Choose the demosaicing of a rendered picture or a linear DNG.",
 )
 EXPOSURE = click.option(
     "--exposure",
@@ -140,7 +140,18 @@ class OutputChoices:
     jpeg_quality: int
     strip_location: bool
     overwrite: bool
+    linear: bool
     crop: tuple[int, int, int, int] | None = None
+
+    def refuse_contradictions(self, output_format: str) -> None:
+        """Refuse `--linear` for a picture that is not a DNG.
+
+        Raises
+        ------
+        UsageError: of click.
+        """
+        if self.linear and output_format != "dng":
+            raise click.UsageError(f"--linear and the format {output_format} contradict each other: leave one out")
 
     def process_options(self, denoise: DenoiseOptions) -> ProcessOptions:
         """The values that the program works with."""
@@ -156,6 +167,7 @@ class OutputChoices:
             crop=None if crop is None else Rect(top=crop[1], left=crop[0], height=crop[3], width=crop[2]),
             overwrite=self.overwrite,
             strip_location=self.strip_location,
+            linear=self.linear,
         )
 
 
@@ -181,6 +193,7 @@ _OUTPUT = {
         callback=format_name,
         help="Choose the output format.  [default: by the name of the output, else dng]",
     ),
+    "linear": click.option("--linear", is_flag=True, help="Write a linear (demosaiced) DNG, about 2.5 times as large."),
     "demosaic": DEMOSAIC,
     "exposure": EXPOSURE,
     "jpeg_quality": click.option(

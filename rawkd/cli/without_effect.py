@@ -57,9 +57,14 @@ _OF_A_NETWORK = ("ensemble", "model", "models", "rows", "defects", "device")
 
 RULES = (
     Rule(
-        ("demosaic", "exposure"),
+        ("exposure",),
         lambda values: values.get("output_format") == "dng",
         "a DNG is not rendered; give --format tiff, png or jpeg",
+    ),
+    Rule(
+        ("demosaic",),
+        lambda values: values.get("output_format") == "dng" and not values.get("linear"),
+        "a DNG keeps the mosaic; give --linear, or --format tiff, png or jpeg",
     ),
     Rule(
         ("jpeg_quality",),

@@ -8,6 +8,7 @@ Bayer). Names that end in ``_dn`` are in raw units of the file (DN).
 from rawkd.photo.cfa import BAYER_PHASES, NAMES_OF_KINDS, CFAPattern, Kind, SiteArray
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
+from rawkd.photo.linear import LinearPicture
 from rawkd.photo.mosaic import DoubleArray, FloatArray, FrameArray, Mosaic, PixelArray, Rect
 from rawkd.photo.raw_photo import Capture, ColorCalibration, RawPhoto, Tag
 
@@ -23,6 +24,7 @@ __all__ = [
     "GainMap",
     "Kind",
     "Levels",
+    "LinearPicture",
     "Mosaic",
     "PixelArray",
     "RawPhoto",

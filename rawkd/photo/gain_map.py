@@ -20,6 +20,7 @@ class GainMap:
     row_pitch, column_pitch : step between the affected rows and columns, counted from `top` and `left`; 1 is every
         pixel, 2 is one site of the Bayer cell.
     colour : "R", "G" or "B" to apply the map to pixels of this colour only; None for all.
+    after_demosaic : whether the file applies the map to the demosaiced picture (opcode list 3).
     """
 
     gains: FloatArray
@@ -32,6 +33,7 @@ class GainMap:
     row_pitch: int = 1
     column_pitch: int = 1
     colour: str | None = None
+    after_demosaic: bool = False
 
     def cut(self, top: int, left: int) -> GainMap:
         """Return the map for a part of the active area that starts at this row and column."""

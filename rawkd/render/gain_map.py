@@ -5,18 +5,26 @@ Source: DNG specification 1.4, chapter 7, GainMap. Gains multiply the signal aft
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, FloatArray, GainMap, RawPhoto
 
 
-def gains_in(photo: RawPhoto, rows: slice, columns: slice) -> FloatArray | None:
-    """Return the product of all gain maps in a window of the active area, (h, w) float32; None without gain maps."""
-    if not photo.gain_maps:
+def gains_in(photo: RawPhoto, rows: slice, columns: slice, maps: Sequence[GainMap] | None = None) -> FloatArray | None:
+    """Return the product of gain maps in a window of the active area, (h, w) float32; None without gain maps.
+
+    Parameters
+    ----------
+    maps : gain maps to evaluate; None for all of the photo's.
+    """
+    maps = photo.gain_maps if maps is None else maps
+    if not maps:
         return None
     gains = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
-    for one in photo.gain_maps:
+    for one in maps:
         _multiply(gains, one, photo.pattern, rows.start, columns.start)
     return gains
 
@@ -29,8 +37,9 @@ def _multiply(gains: FloatArray, one: GainMap, pattern: CFAPattern, top: int, le
         return
     of_map = _bilinear(one, rows, columns)
     if one.colour is not None:
-        colours = np.array(list(pattern.colours)).reshape(2, 2)
-        of_map = np.where(colours[np.ix_(rows % 2, columns % 2)] == one.colour, of_map, np.float32(1))
+        side = pattern.side
+        colours = np.array(list(pattern.colours)).reshape(side, side)
+        of_map = np.where(colours[np.ix_(rows % side, columns % side)] == one.colour, of_map, np.float32(1))
     gains[rows[0] - top :: one.row_pitch, columns[0] - left :: one.column_pitch][: rows.size, : columns.size] *= of_map
 
 

@@ -122,7 +122,14 @@ def _maps(data: bytes, number: int, area: Rect) -> Iterator[GainMap]:
     for index, colour in wanted:
         of_plane = np.ascontiguousarray(gains[:, :, index])
         yield GainMap(
-            of_plane, point_rows, point_columns, **shared, row_pitch=row_pitch, column_pitch=column_pitch, colour=colour
+            of_plane,
+            point_rows,
+            point_columns,
+            **shared,
+            row_pitch=row_pitch,
+            column_pitch=column_pitch,
+            colour=colour,
+            after_demosaic=number == LIST_3,
         )
 
 

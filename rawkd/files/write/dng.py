@@ -1,4 +1,4 @@
-"""Write a raw photo as a CFA DNG that other programs open.
+"""Write a raw photo as a DNG that other programs open: its mosaic, or a linear (demosaiced) picture of it.
 
 The layout is that of Adobe's converter, which every reader supports: IFD0 has the preview and the fields of the whole
 photo, and a SubIFD has the raw frame in tiles of lossless JPEG. Without a preview, the raw frame is in IFD0.
@@ -7,7 +7,7 @@ photo, and a SubIFD has the raw frame in tiles of lossless JPEG. Without a previ
 from __future__ import annotations
 
 import io
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +16,18 @@ from numpy.typing import NDArray
 from rawkd.cores import available_cores
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, raw_image_digest
 from rawkd.files.tiff.exif import capture_directories, merged
-from rawkd.files.tiff.ifd import TILES, OutputIfd, ascii_text, integers, long, rational, raw_bytes, short, write_tiff
+from rawkd.files.tiff.ifd import OutputIfd, ascii_text, integers, long, rational, raw_bytes, short, write_tiff
 from rawkd.files.tiff.tags import SUB_IFDS
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.dng_fields import main_fields, raw_fields
-from rawkd.files.write.ljpeg import encode_tile
+from rawkd.files.write.linear_fields import linear_fields, linear_warnings
+from rawkd.files.write.raw_storage import stored
 from rawkd.files.write.xmp import packet_of, packet_with_treatment
 from rawkd.files.xmp.treatment import Treatment
-from rawkd.photo import FrameArray, RawPhoto, Rect, Tag
+from rawkd.photo import LinearPicture, RawPhoto, Tag
 
-TILE_PX = 512
-"""Approximate edge of a tile; the last tiles of a row or column are padded to full size, as TIFF requires."""
-TILED_WIDTH_PX = 96
-"""Narrower frames are stored uncompressed. LibRaw misreads tiles that are wider than the frame or exactly half as wide;
-from this width on, three tiles whose width is a multiple of 16 avoid both."""
 PREVIEW_QUALITY = 88
-JPEG, PLAIN, YCBCR, SRGB_PREVIEW = 7, 1, 6, 2
+JPEG, YCBCR, SRGB_PREVIEW = 7, 6, 2
 
 
 def write_dng(
@@ -39,6 +35,7 @@ def write_dng(
     photo: RawPhoto,
     *,
     preview: NDArray[np.uint8] | None,
+    linear: LinearPicture | None = None,
     overwrite: bool = False,
     strip_location: bool = False,
     software: str,
@@ -56,6 +53,7 @@ def write_dng(
     ----------
     preview : (h, w, 3) uint8 sRGB, upright, at most about 2048 px, or None. It is stored in sensor orientation, since
         readers turn it by the photo's orientation.
+    linear : the demosaiced photo, written instead of its mosaic; None for the mosaic.
     strip_location : leave out GPS and fields that may repeat it (IPTC, maker notes, location properties of the XMP).
     software : name and version of the program, for the Software tag.
     noise_profile : (S, O) of one plane or of each plane, in signal units, for the NoiseProfile tag; empty for no tag.
@@ -75,9 +73,14 @@ def write_dng(
         packet, warnings = packet_with_treatment(packet_of(photo.tags, xmp, strip_location=strip_location), treatment)
         removed = 0.0 if treatment is None else treatment.noise_reduction
         with ThreadPoolExecutor(threads or available_cores()) as pool:
-            storage, block_tags, blocks = _stored(photo.frame, pool)
-            digest = raw_bytes(NEW_RAW_IMAGE_DIGEST, raw_image_digest(photo.frame, pool.map))
-        raw = merged(storage, raw_fields(photo, noise_profile, removed))
+            samples = photo.frame if linear is None else linear.data
+            storage, block_tags, blocks = stored(samples, pool, is_mosaic=linear is None)
+            digest = raw_bytes(NEW_RAW_IMAGE_DIGEST, raw_image_digest(samples, pool.map))
+        if linear is None:
+            raw = merged(storage, raw_fields(photo, noise_profile, removed))
+        else:
+            raw = merged(storage, linear_fields(photo, linear.white_dn, removed))
+            warnings += linear_warnings(photo)
         fields = main_fields(
             photo, software=software, packet=packet, noise_reduction=removed, strip_location=strip_location
         )
@@ -92,48 +95,6 @@ def write_dng(
         with temporary.open("wb") as stream:
             write_tiff(stream, root)
     return warnings
-
-
-def _stored(frame: FrameArray, pool: Executor) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
-    """Return the fields that describe the storage, the block tags, and the blocks: JPEG tiles or one plain strip."""
-    height, width = frame.shape
-    shape = (
-        long(254, [0]),
-        integers(256, [width]),
-        integers(257, [height]),
-        short(258, [16]),
-        short(277, [1]),
-        short(284, [1]),
-    )
-    if width < TILED_WIDTH_PX:
-        return (*shape, short(259, [PLAIN]), integers(278, [height])), (273, 279), [frame.astype("<u2").tobytes()]
-    tile_height, tile_width = tile_shape(height, width)
-    tops, lefts = range(0, height, tile_height), range(0, width, tile_width)
-    places = [Rect(top, left, tile_height, tile_width) for top in tops for left in lefts]
-    blocks = list(pool.map(lambda place: encode_tile(_tile(frame, place)), places))
-    return (*shape, short(259, [JPEG]), integers(322, [tile_width]), integers(323, [tile_height])), TILES, blocks
-
-
-def tile_shape(height: int, width: int) -> tuple[int, int]:
-    """Return height and width of the tiles: multiples of 16 that need little padding, at least three tiles per row."""
-    columns = max(3, -(-width // TILE_PX))
-    rows = -(-height // TILE_PX)
-    return -(-height // (16 * rows)) * 16, -(-width // (16 * columns)) * 16
-
-
-def _tile(frame: FrameArray, place: Rect) -> FrameArray:
-    """Return one tile, padded beyond the frame with its last two rows and columns, which compress to almost nothing."""
-    tile = frame[place.slices]
-    if tile.shape == (place.height, place.width):
-        return tile
-    return tile[_filled(tile.shape[0], place.height)][:, _filled(tile.shape[1], place.width)]
-
-
-def _filled(size: int, full: int) -> NDArray[np.int64]:
-    index = np.arange(full)
-    beyond = index >= size
-    index[beyond] = np.maximum(size - 2, 0) + (index[beyond] - size) % min(2, size)
-    return index
 
 
 def turned_back(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

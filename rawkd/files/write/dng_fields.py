@@ -17,7 +17,7 @@ from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_byt
 from rawkd.files.tiff.opcodes import without_bad_pixel_value
 from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.xmp.packet import XMP
-from rawkd.photo import DoubleArray, RawPhoto, Tag
+from rawkd.photo import DoubleArray, RawPhoto, Rect, Tag
 
 OWN_VERSION = (1, 4, 0, 0)
 D65 = 21
@@ -54,9 +54,9 @@ def main_fields(
         ascii_text(50708, name),
     )
     named = capture_fields(capture, software, strip_location=strip_location)
-    kept = (tag for tag in _kept(photo, strip_location) if tag.number not in RAW_NUMBERS)
+    kept = (tag for tag in kept_fields(photo, strip_location=strip_location) if tag.number not in RAW_NUMBERS)
     xmp = (raw_bytes(XMP, packet),) if packet else ()
-    return merged(own, named, xmp, _noise_reduction(photo, noise_reduction), _color(photo), kept)
+    return merged(own, named, xmp, noise_reduction_applied(photo, noise_reduction), _color(photo), kept)
 
 
 def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reduction: float = 0.0) -> tuple[Tag, ...]:
@@ -71,7 +71,7 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reductio
     OutputError: if `noise_profile` has a length that DNG does not allow.
     """
     photo.pattern.require_bayer("writing a DNG")
-    area, crop, levels = photo.active_area, photo.default_crop, photo.levels
+    levels = photo.levels
     own = [
         short(262, [32803]),
         short(33421, [2, 2]),
@@ -81,10 +81,7 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reductio
         short(50713, levels.black_dn.shape),
         _black(levels.black_dn),
         integers(50717, [round(levels.white_dn)]),
-        rational(50718, _scale(photo.pixel_aspect)),
-        integers(50719, [crop.left, crop.top]),
-        integers(50720, [crop.width, crop.height]),
-        integers(50829, [area.top, area.left, area.top + area.height, area.left + area.width]),
+        *geometry(photo, photo.active_area),
     ]
     if levels.column_delta_dn is not None:
         own.append(srational(50715, levels.column_delta_dn.tolist()))
@@ -94,17 +91,34 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reductio
         if len(noise_profile) not in NOISE_PROFILE_COUNTS:
             raise OutputError(f"a NoiseProfile of {len(noise_profile)} numbers is not allowed in a DNG, only 2, 6 or 8")
         own.append(double(51041, noise_profile))
-    kept = (tag for tag in _kept(photo, strip_location=False) if tag.number in RAW_NUMBERS)
-    return merged(own, _noise_reduction(photo, noise_reduction), kept)
+    kept = (tag for tag in kept_fields(photo, strip_location=False) if tag.number in RAW_NUMBERS)
+    return merged(own, noise_reduction_applied(photo, noise_reduction), kept)
 
 
-def _kept(photo: RawPhoto, strip_location: bool) -> Iterable[Tag]:
+def geometry(photo: RawPhoto, area: Rect) -> tuple[Tag, ...]:
+    """Return the fields of pixel shape, default crop and active area.
+
+    Parameters
+    ----------
+    area : the active area in the stored picture.
+    """
+    crop = photo.default_crop
+    return (
+        rational(50718, _scale(photo.pixel_aspect)),
+        integers(50719, [crop.left, crop.top]),
+        integers(50720, [crop.width, crop.height]),
+        integers(50829, [area.top, area.left, area.top + area.height, area.left + area.width]),
+    )
+
+
+def kept_fields(photo: RawPhoto, *, strip_location: bool) -> Iterable[Tag]:
+    """Yield the source's fields that are still valid, for either directory."""
     dropped = WRITTEN_OR_STALE | (LOCATION_TAGS if strip_location else frozenset())
     tags = without_bad_pixel_value(photo.tags) if photo.has_new_samples else photo.tags
     return (tag for tag in tags if tag.number not in dropped)
 
 
-def _noise_reduction(photo: RawPhoto, removed: float) -> tuple[Tag, ...]:
+def noise_reduction_applied(photo: RawPhoto, removed: float) -> tuple[Tag, ...]:
     """Return NoiseReductionApplied: the source's own if nothing was removed, else both together.
 
     If the camera removed a part a of the noise, and rawkd a part b of the rest, (1 - a)(1 - b) of it is left (our
@@ -150,7 +164,7 @@ def _backward_version(photo: RawPhoto) -> tuple[int, ...]:
 
     16-bit lossless JPEG needs 1.1, opcode lists 1.3, a third illuminant 1.6. It is never lower than the source's value.
     """
-    numbers = {tag.number for tag in chain(_kept(photo, strip_location=False), photo.color.tags)}
+    numbers = {tag.number for tag in chain(kept_fields(photo, strip_location=False), photo.color.tags)}
     needed = (1, 1, 0, 0)
     if numbers & OPCODE_LISTS:
         needed = (1, 3, 0, 0)

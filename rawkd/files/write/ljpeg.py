@@ -1,9 +1,10 @@
-"""Encode one tile of a mosaic as lossless JPEG that every DNG reader decodes.
+"""Encode one tile of a raw picture as lossless JPEG that every DNG reader decodes.
 
-Source: ITU-T T.81, process 14 (SOF3). We use predictor 1 with two interleaved components (even and odd columns), so
-that every pixel is predicted from its own colour. Adobe's converter writes the same form, and rawspeed (darktable)
-reads no other; existing encoders use predictor 6 on one component. The arithmetic runs on whole tiles. Numpy releases
-the interpreter lock during it, so tiles can be encoded in threads.
+Source: ITU-T T.81, process 14 (SOF3), with predictor 1. A mosaic has two interleaved components (even and odd columns),
+so that every Bayer pixel is predicted from its own colour. Adobe's converter writes the same form, and rawspeed
+(darktable) reads no other; existing encoders use predictor 6 on one component. Monochrome pixels are one component,
+linear ones three. The arithmetic runs on whole tiles. Numpy releases the interpreter lock during it, so tiles can be
+encoded in threads.
 """
 
 from __future__ import annotations
@@ -27,15 +28,24 @@ RESERVED = 17
 
 
 def encode_tile(tile: FrameArray) -> bytes:
-    """Return the lossless JPEG of `tile`, (H, W) uint16 with any values; W is even.
+    """Return the lossless JPEG of a tile of a mosaic, (H, W) uint16 with any values; W is even.
 
-    The JPEG frame is H x W/2 with two 16-bit components, which is how DNG stores a one-channel tile.
+    The JPEG frame is H x W/2 with two 16-bit components, which is how DNG stores a tile of a mosaic.
     """
     height, width = tile.shape
-    differences = np.empty((height, width), np.uint16)
-    np.subtract(tile[:, 2:], tile[:, :-2], out=differences[:, 2:])
-    np.subtract(tile[1:, :2], tile[:-1, :2], out=differences[1:, :2])
-    np.subtract(tile[0, :2], np.uint16(0x8000), out=differences[0, :2])
+    return encode_components(tile.reshape(height, width // 2, 2))
+
+
+def encode_components(tile: FrameArray) -> bytes:
+    """Return the lossless JPEG of (H, W, components) uint16 with any values; their number is even.
+
+    The JPEG frame is H x W with 1 to 4 components of 16 bits.
+    """
+    height, width, components = tile.shape
+    differences = np.empty(tile.shape, np.uint16)
+    np.subtract(tile[:, 1:], tile[:, :-1], out=differences[:, 1:])
+    np.subtract(tile[1:, 0], tile[:-1, 0], out=differences[1:, 0])
+    np.subtract(tile[0, 0], np.uint16(0x8000), out=differences[0, 0])
     flat = differences.reshape(-1)
     categories, extra_sizes, extras = _magnitudes()
     counts = np.bincount(categories[flat], minlength=17)
@@ -43,7 +53,7 @@ def encode_tile(tile: FrameArray) -> bytes:
     bits = (codes[categories] << extra_sizes) | extras
     sizes = lengths[categories] + extra_sizes
     scan = _stuffed(_packed(bits[flat], sizes[flat]))
-    return b"".join((_headers(height, width // 2, lengths), scan, b"\xff\xd9"))
+    return b"".join((_headers(height, width, components, lengths), scan, b"\xff\xd9"))
 
 
 @cache
@@ -86,13 +96,14 @@ def _by_length(lengths: NDArray[np.uint8]) -> list[int]:
     return sorted(np.flatnonzero(lengths).tolist(), key=lambda symbol: (int(lengths[symbol]), symbol))
 
 
-def _headers(height: int, width: int, lengths: NDArray[np.uint8]) -> bytes:
-    """Return the markers before the scan: SOI, DHT, SOF3 and SOS."""
+def _headers(height: int, width: int, components: int, lengths: NDArray[np.uint8]) -> bytes:
+    """Return the markers before the scan: SOI, DHT, SOF3 and SOS. All components share one table."""
     symbols = _by_length(lengths)
     per_length = np.bincount(lengths[symbols], minlength=CODES_MAX + 1)[1:].astype(np.uint8).tobytes()
     table = b"\x00" + per_length + bytes(symbols)
-    frame = struct.pack(">BHHB", 16, height, width, 2) + b"\x00\x11\x00\x01\x11\x00"
-    scan = b"\x02\x00\x00\x01\x00\x01\x00\x00"
+    numbers = range(components)
+    frame = struct.pack(">BHHB", 16, height, width, components) + b"".join(bytes((n, 0x11, 0)) for n in numbers)
+    scan = bytes((components, *(byte for n in numbers for byte in (n, 0)), 1, 0, 0))
     parts = ((0xC4, table), (0xC3, frame), (0xDA, scan))
     return b"\xff\xd8" + b"".join(struct.pack(">BBH", 0xFF, mark, len(body) + 2) + body for mark, body in parts)
 
