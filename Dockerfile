@@ -5,6 +5,7 @@ WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY rawkd rawkd
 COPY models models
+COPY integrations integrations
 RUN python -m venv --without-pip /opt/rawkd \
  && pip --python /opt/rawkd/bin/python install --no-cache-dir -c constraints.txt .
 

@@ -25,11 +25,18 @@ $(VENV)/full.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e '.[torch,cluster,docs,dev]'
 	touch $@ $(VENV)/plain.stamp
 
-# exiftool judges our DNGs; without it those tests are skipped.
-$(VENV)/exiftool.stamp: | $(BIN)/python
-	@if ! command -v exiftool >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libimage-exiftool-perl) \
-	    || echo "exiftool is not installed; the tests that need it are skipped"; \
+# Small programs that the tests use, each with its package: exiftool judges our DNGs, the others our plug-ins and menu
+# entries. Without them those tests are skipped.
+TOOLS := exiftool:libimage-exiftool-perl lua5.1:lua5.1 desktop-file-validate:desktop-file-utils
+
+$(VENV)/tools.stamp: Makefile | $(BIN)/python
+	@packages=""; \
+	for tool in $(TOOLS); do \
+	  command -v "$${tool%%:*}" >/dev/null || packages="$$packages $${tool##*:}"; \
+	done; \
+	if [ -n "$$packages" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$packages) \
+	    || echo "not installed:$$packages; the tests that need them are skipped"; \
 	fi
 	@touch $@
 
@@ -42,7 +49,7 @@ demo: $(VENV)/plain.stamp
 	@echo
 	@echo "Denoised DNGs are in $(DEMO)/; as pictures they are in $(DEMO)/after/, not denoised in $(DEMO)/before/."
 
-test: $(VENV)/full.stamp $(VENV)/exiftool.stamp
+test: $(VENV)/full.stamp $(VENV)/tools.stamp
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/full.stamp
@@ -80,7 +87,7 @@ wheel: $(VENV)/full.stamp
 BUILD ?= build/install
 ENVIRONMENT := $(BUILD)/environment
 
-SOURCES := $(shell find rawkd models -type f -not -name '*.pyc')
+SOURCES := $(shell find rawkd models integrations -type f -not -name '*.pyc')
 
 $(BUILD)/wheel.stamp: pyproject.toml README.md $(SOURCES)
 	$(PYTHON) -m venv $(ENVIRONMENT)

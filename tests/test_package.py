@@ -54,8 +54,11 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_what_a_user_needs(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"rawkd/py.typed", "rawkd/cli/app.py", "rawkd/restore/pipeline.py", "rawkd/_models/README.md"} <= names
+    plug_ins = {path.relative_to(ROOT).as_posix() for path in (ROOT / "integrations").rglob("*") if path.is_file()}
+    assert {f"rawkd/_{name}" for name in plug_ins} <= names
+    assert {"integrations/darktable/rawkd.lua", "integrations/lightroom/rawkd.lrplugin/Info.lua"} <= plug_ins
     assert {f"rawkd/_models/{model}/card.json" for model in INSTALLED_MODELS} <= names
-    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/", "integrations/"))]
     licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}
     assert {"LICENSE", "NOTICE"} <= licences
     assert wheel.stat().st_size < 60e6
@@ -67,7 +70,7 @@ def test_the_wheel_is_reproducible(wheel: Path, tmp_path: Path) -> None:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", ".gitignore"):
         shutil.copyfile(ROOT / name, source / name)
-    for name in ("rawkd", "models"):
+    for name in ("rawkd", "models", "integrations"):
         shutil.copytree(ROOT / name, source / name, ignore=without)
     wheels = []
     for number, epoch in enumerate(("1700000000", "1700000000", "1600000000")):

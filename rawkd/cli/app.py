@@ -40,6 +40,7 @@ COMMANDS = (
     LazyCommand("bench", "rawkd.cli.bench.command", "Score models on a data set by the set's own rules."),
     LazyCommand("calibrate", "rawkd.cli.calibrate", "Measure the noise of a camera from bursts of a still scene."),
     LazyCommand("verify", "rawkd.cli.verify", "Check DNGs of an archive against their digests."),
+    LazyCommand("integrate", "rawkd.cli.integrate", "Use rawkd from darktable, Lightroom or the file manager."),
     LazyCommand("models", "rawkd.cli.models", "List the installed models."),
     LazyCommand("train", "rawkd.cli.training.train", "Train one student of a recipe.", hidden=True),
     LazyCommand("distill", "rawkd.cli.training.distill", "Train one student by a teacher.", hidden=True),
