@@ -15,12 +15,17 @@ from rawkd.errors import ModelError
 from rawkd.inference.card import DEFAULT_TIER, TIERS, ModelCard
 from rawkd.inference.card_file import CARD, read_card
 from rawkd.inference.weights import models_directory
+from rawkd.photo import NAMES_OF_KINDS, Kind
 from rawkd.sensor.noise import NoiseModel
 
 LEFT_ALONE_BELOW = 4.0
 """A photo is not denoised if its gain is more than this factor below the family's range. Below half the lowest gain the
 networks damage blown edges, and more so the lower the gain is, because products of features grow without bound. Texture
 still gains there (docs/accuracy.md). The factor is our choice between the two."""
+
+
+class NoModelOfKindError(ModelError):
+    """There is no model for the kind of sensor of a photo."""
 
 
 def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
@@ -43,16 +48,23 @@ def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
     return tuple(cards)
 
 
-def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
+def one_family(cards: Iterable[ModelCard], cfa: Kind | None = None) -> tuple[ModelCard, ...]:
     """Return the one family of `cards` to denoise with, lowest gain first.
 
     These are the cards of the default tier if there are any, else the students, else the teachers.
 
+    Parameters
+    ----------
+    cfa : kind of the photo's sensor, of which the family must be; None for any.
+
     Raises
     ------
-    ModelError: if these are no card or several families, cannot denoise raw photos, or have a gap or overlap of gains.
+    ModelError: if these are no card or several families, cannot denoise raw photos, or have a gap or overlap of gains;
+        if none is for the kind of sensor.
     """
     found = tuple(cards)
+    if cfa is not None:
+        found = _of_kind(found, cfa)
     default = [card for card in found if card.tier == DEFAULT_TIER]
     students = [card for card in found if card.role == "student"]
     family = sorted(default or students or found, key=lambda card: card.subrange.low)
@@ -71,30 +83,51 @@ def one_family(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
     return tuple(family)
 
 
-def load_family(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
+def _of_kind(cards: tuple[ModelCard, ...], cfa: Kind) -> tuple[ModelCard, ...]:
+    """Return the cards for a kind of sensor, and those for pictures, which `one_family` refuses by name.
+
+    Raises
+    ------
+    NoModelOfKindError: if there are cards, but none of that kind.
+    """
+    found = tuple(card for card in cards if card.cfa == cfa or card.is_for_pictures)
+    if cards and not found:
+        names, own = ", ".join(dict.fromkeys(card.family for card in cards)), NAMES_OF_KINDS[cfa]
+        raise NoModelOfKindError(
+            f"no model for {own} photos is installed here: {names} cannot denoise them. Give the folder of {own} models"
+            " with --model."
+        )
+    return found
+
+
+def load_family(name_or_directory: str | Path | None, cfa: Kind = "bayer") -> tuple[ModelCard, ...]:
     """Return the models of a tier, of a family or model by its name, of a folder, or (None) of the default tier.
 
     A name is looked up as a tier first, then among the shipped families and models, then as a folder.
+
+    Parameters
+    ----------
+    cfa : kind of the photo's sensor; the models are of this kind.
 
     Raises
     ------
     ModelError: if the tier is not shipped or nothing has that name; also as `load_cards` and `one_family`.
     """
     if name_or_directory is None:
-        return one_family(load_cards(None))
+        return one_family(load_cards(None), cfa)
     if isinstance(name_or_directory, Path):
-        return one_family(load_cards(name_or_directory))
+        return one_family(load_cards(name_or_directory), cfa)
     shipped = load_cards(None) if next(models_directory().glob(f"*/{CARD}"), None) else ()
     for field in ("tier", "family", "name"):
         if matches := [card for card in shipped if getattr(card, field) == name_or_directory]:
-            return one_family(matches)
+            return one_family(matches, cfa)
     tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
     if name_or_directory in TIERS:
         raise ModelError(
             f"the tier {name_or_directory} is not shipped with this version. Choose one of the shipped tiers: {tiers}."
         )
     if Path(name_or_directory).is_dir():
-        return one_family(load_cards(Path(name_or_directory)))
+        return one_family(load_cards(Path(name_or_directory)), cfa)
     raise ModelError(
         f"{name_or_directory}: there is no tier, model or folder of this name. Choose a tier ({tiers}), or list all"
         " models with: rawkd models"

@@ -43,7 +43,7 @@ NETWORKS = {
 """Network and configuration class by name. Every network has these attributes:
 
 stride : input height and width must be multiples of it, packed pixels.
-in_channels : 4 (planes) or 8 (planes and their variance); pictures have 1 or 3.
+in_channels : 4 (planes), 36 (planes of X-Trans) or 8 (planes and their variance); pictures have 1 or 3.
 taps : names of the modules whose features a distillation strategy may use, finest first.
 decoder_taps : the same for the decoder, finest last. A name in both tuples counts as decoder.
 """

@@ -214,14 +214,16 @@ class NoiseUnits(nn.Module):
     window_cells = 5
     """Side of the window of cells. The local mean averages twice over it; it slides, so that no grid shows."""
 
-    def __init__(self, gain: float, read_variance: float, guide_limit: float | None = None) -> None:
+    def __init__(
+        self, gain: float, read_variance: float, guide_limit: float | None = None, local_px: int = local_px
+    ) -> None:
         """Create the conversion for an anchor; `guide_limit` clips the guide's structure (`FANetConfig`)."""
         super().__init__()
-        self.gain, self.guide_limit = gain, guide_limit
+        self.gain, self.guide_limit, self.local_px = gain, guide_limit, local_px
         self.offset = read_variance / gain**2
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return structure (n, 4, h, w), guide (n, 8, h, w) and f (n, 4, h, w) of (n, 4, h, w) anchored values.
+        """Return structure (n, c, h, w), guide (n, 2c, h, w) and f (n, c, h, w) of (n, c, h, w) anchored values.
 
         The structure is f minus its local mean. The guide, for feature-align layers, holds the level log(1 + e) and the
         structure, each times 0.25. `subtract` needs f.
@@ -229,8 +231,9 @@ class NoiseUnits(nn.Module):
         electrons = planes * (1 / self.gain) + self.offset
         positive = torch.clamp(electrons, min=0)
         stabilised = 2 * torch.sqrt(positive + ANSCOMBE) + (electrons - positive) * ANSCOMBE**-0.5
-        cells = averaged(averaged(F.avg_pool2d(stabilised, self.local_px), self.window_cells), self.window_cells)
-        structure = stabilised - spread(cells, self.local_px)
+        cells = F.avg_pool2d(stabilised, self.local_px) if self.local_px > 1 else stabilised
+        cells = averaged(averaged(cells, self.window_cells), self.window_cells)
+        structure = stabilised - (spread(cells, self.local_px) if self.local_px > 1 else cells)
         guide = structure * 0.25
         if self.guide_limit is not None:
             guide = torch.clamp(guide, -self.guide_limit, self.guide_limit)

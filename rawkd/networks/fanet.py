@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError
 from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, GatedBlock, NoiseUnits
+from rawkd.photo import CFAPattern
+from rawkd.sensor.cfa import lattices_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class FANetConfig:
         ones follow a 1x1 convolution where the width changes.
     anchor : (gain, read variance) of the k-sigma anchor: the network works in units of noise. None: it works on
         anchored values, as in the paper.
+    planes : number of planes of its mosaics: 4, or 36 of X-Trans (6x6 pixels a position).
+    halves : whether level 0 works on the half cells of X-Trans, 3x3 pixels a position (1x1 stem with pixel shuffle, and
+        back). False: level 0 is the packed mosaic.
     """
 
     widths: tuple[int, ...]
@@ -49,6 +55,8 @@ class FANetConfig:
     guide_limit: float | None = None
     block: str = "arnet"
     anchor: tuple[float, float] | None = None
+    planes: int = 4
+    halves: bool = False
 
 
 GATED_BLOCKS: dict[str, type[nn.Module]] = {"gated": GatedBlock, "dense-gated": DenseGatedBlock}
@@ -61,24 +69,36 @@ FANET_90K = FANetConfig(widths=(16, 24, 64, 144), encoder_blocks=(1, 1, 2, 1), d
 
 
 class FANet(nn.Module):
-    """Denoises an anchored packed mosaic, (n, 4, h, w); h and w must be multiples of `stride`."""
-
-    in_channels = 4
+    """Denoises an anchored packed mosaic, (n, planes, h, w); h and w must be multiples of `stride`."""
 
     def __init__(self, config: FANetConfig) -> None:
-        """Create the network; raise ModelError for an unknown block."""
+        """Create the network; raise ModelError for an unknown block, or planes that do not fit the rest."""
         super().__init__()
+        if (
+            config.planes not in (4, 36)
+            or (config.planes == 36 and config.patch)
+            or (config.planes == 4 and config.halves)
+        ):
+            raise ModelError(
+                f"FA-Net takes 4 planes, with or without patches, or 36, with or without halves, not {config.planes}"
+                f" planes with patches {config.patch} and halves {config.halves}. Change its configuration."
+            )
         if config.block not in ("arnet", *GATED_BLOCKS):
             raise ModelError(f"FA-Net has no block {config.block!r}. Choose arnet, {', '.join(GATED_BLOCKS)}.")
         self.config = config
         widths, levels = config.widths, range(len(config.widths))
-        self.noise_units = NoiseUnits(*config.anchor, config.guide_limit) if config.anchor else None
+        planes = self.in_channels = config.planes
+        local_px = NoiseUnits.local_px if planes == 4 else 1
+        self.noise_units = NoiseUnits(*config.anchor, config.guide_limit, local_px) if config.anchor else None
         if config.patch:
-            self.stem = nn.Conv2d(4, widths[0], 4, stride=2, padding=1)
-            self.head = nn.Conv2d(widths[0], 16, 3, padding=1)
+            self.stem = nn.Conv2d(planes, widths[0], 4, stride=2, padding=1)
+            self.head = nn.Conv2d(widths[0], 4 * planes, 3, padding=1)
+        elif config.halves:
+            self.stem = nn.Conv2d(planes, 4 * widths[0], 1)
+            self.head = nn.Conv2d(4 * widths[0], planes, 1)
         else:
-            self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
-            self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
+            self.stem = nn.Conv2d(planes, widths[0], 3, padding=1)
+            self.head = nn.Conv2d(widths[0], planes, 3, padding=1)
         self.encoder = nn.ModuleList(
             self._level(widths[level - 1] if level else widths[0], widths[level], config.encoder_blocks[level])
             for level in levels
@@ -100,8 +120,7 @@ class FANet(nn.Module):
         for index in range(num_blocks):
             blocks += self._block(out_channels if index else in_channels, out_channels)
             if config.align_hidden:
-                image_channels = 8 if config.anchor else 4
-                blocks.append(FeatureAlign(image_channels, out_channels, config.align_hidden))
+                blocks.append(FeatureAlign(guide_channels(config), out_channels, config.align_hidden))
         return blocks
 
     def _block(self, in_channels: int, out_channels: int) -> list[nn.Module]:
@@ -114,8 +133,8 @@ class FANet(nn.Module):
     @property
     def stride(self) -> int:
         """Height and width must be multiples of it, packed pixels."""
-        pooled = 1 << (len(self.config.widths) - 1 + self.config.patch)
-        return max(pooled, NoiseUnits.local_px) if self.noise_units else pooled
+        pooled = 1 << max(len(self.config.widths) - 1 + self.config.patch - self.config.halves, 0)
+        return max(pooled, self.noise_units.local_px) if self.noise_units else pooled
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -134,7 +153,7 @@ class FANet(nn.Module):
         )
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return the denoised anchored values, (n, 4, h, w)."""
+        """Return the denoised anchored values, (n, planes, h, w)."""
         if self.noise_units is None:
             return planes + self._restore(planes, planes)
         structure, guide, stabilised = self.noise_units(planes)
@@ -142,10 +161,12 @@ class FANet(nn.Module):
 
     def _restore(self, features: Tensor, guide: Tensor) -> Tensor:
         kept = []
+        features = self.stem(features)
         if self.config.patch:
             guide = F.avg_pool2d(guide, 2)
+        if self.config.halves:
+            guide, features = half_cells(guide), F.pixel_shuffle(features, 2)
         guides = [guide]
-        features = self.stem(features)
         for level, blocks in enumerate(self.encoder):
             if level:
                 features = F.max_pool2d(features, 2)
@@ -157,8 +178,30 @@ class FANet(nn.Module):
             if self.config.shrink:
                 features = features + self.skips[level](kept[level]).repeat(1, self.config.shrink, 1, 1)
             features = _through(self.decoder[level], features, guides[level])  # type: ignore[arg-type]
-        output = self.head(features)
+        output: Tensor = self.head(F.pixel_unshuffle(features, 2) if self.config.halves else features)
         return F.pixel_shuffle(output, 2) if self.config.patch else output
+
+
+def guide_channels(config: FANetConfig) -> int:
+    """Return the number of channels of the guide of feature-align layers."""
+    planes = config.planes // 4 if config.halves else config.planes
+    return 2 * planes if config.anchor else planes
+
+
+def half_cells(planes: Tensor) -> Tensor:
+    """Convert groups of 36 planes of X-Trans, (n, 36 g, h, w), to nine of one colour each, (n, 9 g, 2h, 2w).
+
+    The nine are the lattices of `sensor.cfa.lattices_of`: half a cell is the transposed other half with R and B
+    exchanged.
+    """
+    _, sites = lattices_of(CFAPattern.XTRANS)
+    parity = torch.arange(2)
+    rows = 3 * parity[:, None] + torch.from_numpy(sites[..., 0])
+    columns = 3 * parity + torch.from_numpy(sites[..., 1])
+    order = (6 * rows + columns).flatten()  # plane of each lattice, parity of its row, parity of its column
+    groups = planes.shape[1] // len(order)
+    index = (len(order) * torch.arange(groups)[:, None] + order).flatten().to(planes.device)
+    return F.pixel_shuffle(planes[:, index], 2)
 
 
 def _through(blocks: nn.ModuleList, features: Tensor, guide: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ def restore(
     photo, noise, warnings = prepared.photo, prepared.noise, prepared.warnings + prepared.noise_warnings
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
-    card, choice_warnings = choose_student(load_family(options.model), noise)
+    card, choice_warnings = choose_student(load_family(options.model, photo.pattern.kind), noise)
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
     engine, device_warnings = engine_of(card, noise, options, (context or Context()).engines)

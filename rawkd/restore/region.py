@@ -29,7 +29,7 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
     """
     if options.keeps_everything:
         return part_of(photo, region, RENDER_CONTEXT_PX)
-    family = load_family(options.model)
+    family = load_family(options.model, photo.pattern.kind)
     side = photo.pattern.side
     context_px = RENDER_CONTEXT_PX + side * max(card.halo for card in family)
     return part_of(photo, region, context_px, math.lcm(window_px(side), *(side * card.stride for card in family)))

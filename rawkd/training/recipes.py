@@ -16,6 +16,7 @@ from rawkd.networks.mwresnet import MWResNetConfig
 from rawkd.networks.nafnet import NAFNetConfig
 from rawkd.networks.unet import UPI_LITE, UPIUNetConfig
 from rawkd.networks.wavelet_unet import WaveletUNetConfig
+from rawkd.training.cfa_recipes import recipes_of_other_sensors
 from rawkd.training.config import Recipe, read_recipe
 from rawkd.training.picture_recipes import MDRN_COLOUR, PICTURE_RECIPES
 
@@ -60,6 +61,8 @@ SMALL_MWRESNET = MWResNetConfig(widths=(24, 32, 48), blocks=2)
 def _plain(config: Any) -> dict[str, Any]:
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
     values.pop("anchor", None)  # it depends on the subrange
+    if values.get("planes") == 4:  # younger fields: runs that were begun without them can be resumed
+        del values["planes"], values["halves"]
     return values
 
 
@@ -197,6 +200,7 @@ RECIPES = {
         MDRN_2B,
         replace(MDRN_2B, name="mdrn-7b", config=_plain(MDRNConfig())),
         replace(MDRN_2B, name="teacher-mlefgn", network="mlefgn", config=_plain(MLEFGNConfig())),
+        *recipes_of_other_sensors(BALANCED_DENSE, _plain(FAST)),
         *PICTURE_RECIPES,
         MWRESNET_COLOUR,
         replace(MWRESNET_COLOUR, name="mwrcanet-colour", network="mwrcanet", config=_plain(MWRCANetConfig(channels=3))),

@@ -16,7 +16,7 @@ from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.write.drawing import refuse_plot, write_drawing
 from rawkd.files.xmp.history import past_of
 from rawkd.files.xmp.packet import XMP
-from rawkd.inference.students import choose_student, load_family
+from rawkd.inference.students import NoModelOfKindError, choose_student, load_family
 from rawkd.photo import RawPhoto
 from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
@@ -48,7 +48,10 @@ def facts_of(
         from rawkd.compare.noise_plot import noise_chart
 
         write_drawing(plot, noise_chart(photo, prepared.noise), overwrite=overwrite)
-    card, choice_warnings = choose_student(load_family(model), prepared.noise)
+    try:
+        card, choice_warnings = choose_student(load_family(model, photo.pattern.kind), prepared.noise)
+    except NoModelOfKindError as error:
+        card, choice_warnings = None, (str(error),)
     settings = read_settings(path)
     record = {
         **_camera(path, photo, settings),

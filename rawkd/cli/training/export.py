@@ -61,11 +61,12 @@ def export_command(
 
     _, recipe = checkpoint_of(run)
     of_mosaics = recipe.input == "planes"
-    training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=of_mosaics)
+    with_raws = of_mosaics and recipe.cfa == "bayer"
+    training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=with_raws)
     rows = data_of(run, held_out, training)
     measured_px = CROP_MOSAIC_PX if of_mosaics else CROP_PX
     if measured_px > recipe.crop_side_px:
-        _, held_out = find_pictures(list(folders), measured_px, raw=of_mosaics)
+        _, held_out = find_pictures(list(folders), measured_px, raw=with_raws)
     held_out = held_out.without(trained_on(run))
     family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)

@@ -70,7 +70,7 @@ def training_pictures(choices: TrainingChoices, recipes: tuple[Recipe, ...]) -> 
     if not choices.folders:
         return None, None
     side_px = max(recipe.crop_side_px for recipe in recipes)
-    raw = all(recipe.input == "planes" for recipe in recipes)
+    raw = all(recipe.input == "planes" and recipe.cfa == "bayer" for recipe in recipes)
     training, held_out = find_pictures(list(choices.folders), side_px, raw=raw)
     for line in training.skipped if is_main_process() else ():
         click.echo(f"skipped {line}", err=True)

@@ -14,7 +14,7 @@ from rawkd.sensor.cfa import pack
 from rawkd.training.data.augment import random_exposure, random_symmetry, turn_picture, turn_planes
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.crops import draw_window, sum_of_fours
-from rawkd.training.data.unprocess import camera_mosaic, linear_table, linearise, random_look
+from rawkd.training.data.unprocess import Look, camera_mosaic, linear_table, linearise, random_look
 
 
 @dataclass(frozen=True)
@@ -84,4 +84,19 @@ def exposed(linear: FloatArray, rng: np.random.Generator, cell: CFAPattern = CFA
     exchanged = cell.kind == "xtrans" and rng.random() < 0.5
     mosaic = camera_mosaic(turn_picture(linear, symmetry), look, cell.exchanged() if exchanged else cell)
     planes = pack(mosaic, cell.side) * np.float32(random_exposure(rng))
-    return Crop(np.clip(planes, 0, 1), look.metadata(brightened=False))
+    return Crop(np.clip(planes, 0, 1), metadata_of(look, cell, exchanged=exchanged))
+
+
+def metadata_of(look: Look, cell: CFAPattern, *, exchanged: bool = False) -> ProcessMetadata:
+    """Return the metadata to develop a mosaic of a CFA; those of monochrome change nothing.
+
+    Parameters
+    ----------
+    exchanged : whether R and B have traded places in the mosaic.
+    """
+    if cell.kind == "mono":
+        return ProcessMetadata(np.ones(3), np.eye(3))
+    metadata = look.metadata(brightened=False)
+    if not exchanged:
+        return metadata
+    return ProcessMetadata(metadata.gains[::-1], metadata.rgb_from_camera[:, ::-1])

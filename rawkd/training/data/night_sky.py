@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray
-from rawkd.training.data.clean_crops import Crop
+from rawkd.training.data.clean_crops import Crop, metadata_of
 from rawkd.training.data.synthesize import Camera
 from rawkd.training.data.unprocess import random_look
 
@@ -45,7 +45,7 @@ def sky_crop(side_px: int, rng: np.random.Generator, cell: CFAPattern = RGGB) ->
     shape += rng.uniform(0, 0.1) * _clouds(side_px, rng)
     colour = np.exp(rng.normal(0, 0.15, 3)) / look.gains
     planes = level * shape * colour[_colours(cell), None, None]
-    return Crop(np.clip(planes, 0, 1).astype(np.float32), look.metadata(brightened=False))
+    return Crop(np.clip(planes, 0, 1).astype(np.float32), metadata_of(look, cell))
 
 
 def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPattern = RGGB) -> Crop:

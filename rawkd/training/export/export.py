@@ -35,7 +35,8 @@ from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.saved.provenance import Provenance, stages_of
 
 README = "README.md"
-TILE_PX = 512
+TILE_PX = {2: 512, 6: 256}
+"""Largest tile in packed pixels, by the side of the cell: 1024 and 1536 pixels of mosaic."""
 HALO_PX = 256
 """Side of the picture for the first measurement of the halo, packed pixels."""
 LIMITS_OF_NOISE = {
@@ -113,7 +114,7 @@ def export(
             anchor=anchor,
             stride=stride,
             halo=0,
-            tile=TILE_PX,
+            tile=TILE_PX[recipe.cell.side],
             params=num_parameters(network),
             macs_per_mp=macs_per_mp(
                 network, stride, channels, packed=recipe.input == "planes", cell_px=recipe.cell.side**2
@@ -199,7 +200,7 @@ def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
 def _halo(engine: Engine, card: ModelCard) -> int:
     """Return the halo in packed pixels, measured in a small picture, or in a whole tile if that is too small."""
     halo = measure_halo(engine.run, card.stride, HALO_PX, card.anchor, card.channels)
-    return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, TILE_PX, card.anchor, card.channels)
+    return halo if halo < HALO_PX // 2 else measure_halo(engine.run, card.stride, card.tile, card.anchor, card.channels)
 
 
 def _weights(network: nn.Module) -> bytes:

@@ -67,7 +67,7 @@ def _network(card: ModelCard) -> str:
     rows = [
         ("architecture", f"`{card.network}`, {card.params:,} parameters"),
         *((f"GMAC per megapixel ({size} pixels)", f"{value:.4f}") for size, value in card.macs_per_mp.items()),
-        ("input", f"`{card.input}`"),
+        ("input", f"`{card.input}`" + (f" of {card.cell} mosaics" if card.cfa != "bayer" else "")),
         ("largest tile, stride, halo", f"{card.tile}, {card.stride}, {card.halo} {pixels}"),
     ]
     if not card.is_for_pictures:

@@ -15,6 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError, UsageError
+from rawkd.networks.fanet import half_cells
+from rawkd.photo import CFAPattern
+from rawkd.render.color import color_correct, gamma
 from rawkd.render.isp import process
 from rawkd.training.data.dataset import Batch
 
@@ -135,9 +138,21 @@ def to_signal(planes: Tensor, batch: Batch) -> Tensor:
 
 
 def developed(planes: Tensor, batch: Batch) -> Tensor:
-    """Return anchored values of a batch as pictures, (n, 3, h, w): mosaics pass the minimalist ISP, pictures stay."""
+    """Return anchored values of a batch as pictures, (n, 3, h, w): mosaics pass the minimalist ISP, pictures stay.
+
+    X-Trans is not demosaiced: a pixel is the mean of each colour in half a cell, 3x3 pixels.
+    """
     signal = to_signal(planes, batch)
-    return process(signal, batch.metadata) if signal.shape[1] == 4 else signal.expand(-1, 3, -1, -1)
+    if signal.shape[1] == 4:
+        rendered: Tensor = process(signal, batch.metadata)
+        return rendered
+    if signal.shape[1] != CFAPattern.XTRANS.side**2:
+        return signal.expand(-1, 3, -1, -1)
+    halves = half_cells(signal)
+    camera = torch.stack([halves[:, part].mean(1) for part in (slice(5, 7), slice(5), slice(7, 9))], 1)
+    balanced = (camera * batch.white_balance[:, :, None, None]).clip(0, 1)
+    picture: Tensor = gamma(color_correct(balanced, batch.rgb_from_camera))
+    return picture
 
 
 def _vgg16_stages() -> nn.ModuleList:

@@ -33,7 +33,12 @@ class Learner:
 
     @classmethod
     def of(cls, recipe: Recipe, subrange: int, device: torch.device, make_strategy: MakeStrategy) -> Learner:
-        """Create a learner; the seed of the recipe gives the student the same weights for every strategy."""
+        """Create a learner; the seed of the recipe gives the student the same weights for every strategy.
+
+        Raises
+        ------
+        ModelError: if the network does not take the planes of the recipe's sensor.
+        """
         torch.manual_seed(recipe.seed)
         student, average = (
             build_network(recipe.network, recipe.network_config(subrange)).to(
@@ -42,6 +47,11 @@ class Learner:
             )
             for _ in range(2)
         )
+        if student.in_channels not in (recipe.channels, 2 * recipe.channels):
+            raise ModelError(
+                f"the recipe {recipe.name} has mosaics of {recipe.channels} planes, and its network takes"
+                f" {student.in_channels}. Correct its configuration."
+            )
         average.load_state_dict(student.state_dict())
         strategy = make_strategy(device, student)
         trained = nn.ModuleList([student] if strategy.adapters is None else [student, strategy.adapters])

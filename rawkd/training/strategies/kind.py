@@ -49,7 +49,7 @@ class Setting:
         ------
         ModelError: if the teacher does not fit; see `Teacher` and `Teacher.check_student`.
         """
-        refuse_other_input(self.cards[index], self.recipe.input)
+        refuse_other_input(self.cards[index], self.recipe.input, self.recipe.cfa)
         teacher = Teacher(self.cards[index], self.recipe.anchor(self.subrange), self.device, ensemble=ensemble)
         teacher.check_student(self.recipe.subrange(self.subrange), self.recipe.crop_px, noise)
         return teacher

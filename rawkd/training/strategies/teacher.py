@@ -52,6 +52,10 @@ class Teacher:
         if ensemble not in SYMMETRIES:
             sizes = ", ".join(map(str, SYMMETRIES))
             raise UsageError(f"an ensemble of {ensemble} is not possible. Choose one of {sizes}.")
+        if ensemble > 1 and card.cfa == "xtrans":
+            raise UsageError(
+                f"the teacher {card.name} is for X-Trans, whose symmetries are not averaged: leave it at 1."
+            )
         self.card, self.ensemble = card, ensemble
         self.student_anchor = student_anchor
         network: Any = load_trained(card)
@@ -174,13 +178,18 @@ def estimated_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
     return gain[:, :, None, None], read_variance.clamp(min=0)[:, :, None, None]
 
 
-def refuse_other_input(card: TrainedCard, student_input: str) -> None:
-    """Raise ModelError if teacher and student take different kinds of pictures.
+def refuse_other_input(card: TrainedCard, student_input: str, student_cfa: str) -> None:
+    """Raise ModelError if teacher and student take different kinds of pictures, or mosaics of different sensors.
 
     Parameters
     ----------
     student_input : planes | grey | rgb. A "planes+variance" teacher fits a "planes" student.
+    student_cfa : bayer | xtrans | mono.
     """
+    if card.cfa != student_cfa:
+        raise ModelError(
+            f"the teacher {card.name} is for {card.cfa} sensors and the student for {student_cfa}. Choose another one."
+        )
     if card.input.removesuffix("+variance") != student_input:
         raise ModelError(
             f"the teacher {card.name} takes {card.input} and the student {student_input}. Choose another teacher."
