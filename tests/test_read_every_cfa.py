@@ -13,7 +13,8 @@ from rawkd.cli.exit_codes import INPUT, exit_code_of
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.raw import _pattern_of, libraw_levels, read_raw
-from rawkd.photo import CFAPattern, RawPhoto, Rect
+from rawkd.files.tiff.fuji_ifd import black_levels_of_raf, with_blacks_of_raf
+from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
 
 NO_CFA = {33421: None, 33422: None, 50721: None, 50728: None, 50778: None}
 LINEAR = 34892
@@ -212,3 +213,41 @@ def test_blacks_of_an_xtrans_raf_are_those_of_its_colours() -> None:
     wanted = [10 * (1 + site) for site in sites]
     np.testing.assert_array_equal(levels.black_dn.ravel(), wanted)
     assert levels.cell_side == 6
+
+
+def written_raf(path: Path, blacks: tuple[int, ...]) -> Path:
+    """Only what the reader of black levels looks at: the header, and Fujifilm's directory in front of the raw data."""
+    start = 160
+    header = b"FUJIFILMCCD-RAW 0201FF389501".ljust(100, b"\0") + struct.pack(">I", start)
+    values = struct.pack(f"<{len(blacks)}I", *blacks)
+    main = struct.pack("<2sHIH", b"II", 42, 8, 1) + struct.pack("<HHII", 0xF000, 4, 1, 26) + struct.pack("<I", 0)
+    own = (
+        struct.pack("<H", 2)
+        + struct.pack("<HHII", 0xF001, 4, 1, 6000)
+        + struct.pack("<HHII", 0xF00A, 4, len(blacks), 60)
+    )
+    path.write_bytes(header.ljust(start, b"\0") + (main + own).ljust(60, b"\0") + values)
+    return path
+
+
+def test_all_black_levels_of_a_raf(tmp_path: Path) -> None:
+    """36 that differ become the levels of the cell; equal or fewer ones leave what LibRaw says."""
+    differing = tuple(range(1000, 1036))
+    path = written_raf(tmp_path / "a.raf", differing)
+    assert black_levels_of_raf(path) == differing
+    frame = flat_frame(60, 60)
+    levels = Levels(np.full((1, 1), 1022.0), 16383, 16383, 14, cell_side=6)
+    area = Rect(0, 0, 60, 60)
+    photo = RawPhoto(frame, area, area, CFAPattern.XTRANS, levels, ColorCalibration.none(), Capture())
+    found = with_blacks_of_raf(photo, path).levels
+    np.testing.assert_array_equal(found.black_dn.ravel(), differing)
+    assert found.mean_black_dn == np.mean(differing)
+    assert with_blacks_of_raf(photo, written_raf(tmp_path / "b.raf", (1022,) * 36)) is photo
+    assert with_blacks_of_raf(photo, written_raf(tmp_path / "c.raf", (1, 2, 3, 4))) is photo
+
+
+@pytest.mark.parametrize("length", range(0, 300, 17))
+def test_black_levels_of_a_raf_that_is_cut_short(tmp_path: Path, length: int) -> None:
+    path = written_raf(tmp_path / "a.raf", tuple(range(1000, 1036)))
+    path.write_bytes(path.read_bytes()[:length])
+    assert black_levels_of_raf(path) == ()

@@ -20,6 +20,7 @@ from rawkd.files.read.metadata import read_capture
 from rawkd.files.read.not_raw import why_not_raw
 from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
+from rawkd.files.tiff.fuji_ifd import with_blacks_of_raf
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
@@ -95,7 +96,7 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
         photo = _dng_photo(decoded, tree, raw)
     else:
         make_model = read_ciff_make_model(path) if tree is None else ("", "")
-        photo = _other_photo(decoded, tree, make_model)
+        photo = with_blacks_of_raf(_other_photo(decoded, tree, make_model), path)
     refuse_dual_iso(photo)
     return replace(photo, warnings=photo.warnings + decoded.warnings)
 
