@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rawkd.batch.series import pool_noise
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
 from rawkd.sensor.blind.estimate import estimate_noise
 from rawkd.sensor.cfa import lattices_of
@@ -175,6 +176,15 @@ def test_row_noise_is_measured_between_rows_of_the_same_colours(pattern: CFAPatt
     assert loud is not None
     assert loud.shown
     assert abs(loud.row_sd_dn / 20 - 1) < 0.3  # the darkest quarter: 120 rows
+
+
+@PATTERNS
+def test_a_series_pools_every_class(pattern: CFAPattern) -> None:
+    count = len(pattern.classes)
+    models = [NoiseModel(np.full(count, gain), np.full(count, 1e-6), "blind", 1.0) for gain in (1e-3, 1.2e-3)]
+    pooled, used = pool_noise(models)
+    assert used == 2
+    np.testing.assert_allclose(pooled.gain, [1.1e-3] * count)
 
 
 def test_an_xtrans_frame_is_no_dual_iso_frame() -> None:

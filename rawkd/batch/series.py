@@ -126,8 +126,9 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     def mean(values: Sequence[float]) -> float:
         return math.fsum(weight * value for (_, weight), value in zip(near, values, strict=True)) / total
 
-    gain = np.array([mean([float(model.gain[plane]) for model, _ in near]) for plane in range(4)])
-    read = np.array([mean([float(model.read_variance[plane]) for model, _ in near]) for plane in range(4)])
+    classes = range(len(near[0][0].gain))
+    gain = np.array([mean([float(model.gain[each]) for model, _ in near]) for each in classes])
+    read = np.array([mean([float(model.read_variance[each]) for model, _ in near]) for each in classes])
     counted = Counter(model.source for model, _ in near)
     source = min(counted, key=lambda name: (-counted[name], name))
     if source != GUESSED:

@@ -109,7 +109,7 @@ def _sensor(photo: RawPhoto) -> Record:
 
 
 def _noise(prepared: Prepared, photo: RawPhoto) -> Record:
-    """Noise parameters of R, Gr, Gb, B, and what they mean."""
+    """Noise parameters of the noise classes, and what they mean."""
     noise = prepared.noise
     return {
         "gain": noise.gain.tolist(),

@@ -169,15 +169,15 @@ def _numbers(values: Sequence[float], digits: int = 4) -> str:
 
 def _noise(record: Record) -> Rows:
     noise = record["noise"]
-    confidence = noise["confidence"]
+    confidence, read_variance = noise["confidence"], _green(noise["read_variance"])
     word = "high" if confidence >= SURE else "medium" if confidence >= UNSURE else "low"
     rows = [
         ("comparable to", f"ISO {noise['full_frame_iso']} of a full-frame camera"),
         ("signal-to-noise", f"{_ratio(noise['snr_mid_grey'])} in mid grey, 18 % of white"),
         ("in the shadows", f"{_ratio(noise['snr_shadows'])} at 1 % of white"),
         ("gain", _planes(noise["gain"])),
-        ("read noise", f"{_planes(noise['read_noise_dn'], ' DN')}, {noise['read_variance'][1] ** 0.5:.2%} of white"),
-        ("as an option", f"--noise {noise['gain'][1]:.3g},{noise['read_variance'][1]:.3g}"),
+        ("read noise", f"{_planes(noise['read_noise_dn'], ' DN')}, {read_variance**0.5:.2%} of white"),
+        ("as an option", f"--noise {_green(noise['gain']):.3g},{read_variance:.3g}"),
         ("source", SOURCES.get(noise["source"], noise["source"])),
         ("confidence", f"{word} ({confidence:.2f})"),
     ]
@@ -190,10 +190,16 @@ def _noise(record: Record) -> Rows:
 
 
 def _planes(values: Sequence[float], unit: str = "") -> str:
-    """Three digits of R, Gr, Gb, B; that of the greens where all are alike."""
+    """Three digits of each noise class; that of the greens where all are alike."""
     if max(values) <= ALIKE * min(values):
-        return f"{values[1]:.3g}{unit}"
-    return f"{' '.join(f'{value:.3g}' for value in values)}{unit} (R Gr Gb B)"
+        return f"{_green(values):.3g}{unit}"
+    names = "R Gr Gb B" if len(values) == 4 else "R G B"
+    return f"{' '.join(f'{value:.3g}' for value in values)}{unit} ({names})"
+
+
+def _green(values: Sequence[float]) -> float:
+    """The value of the greens, or of all pixels of a monochrome sensor."""
+    return values[min(1, len(values) - 1)]
 
 
 def _ratio(snr: float) -> str:
