@@ -1,0 +1,63 @@
+"""A trained network that restores clean scenes after making them noisy, for the scripts of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from rawkd.photo import FloatArray
+from rawkd.restore.local_mean import keep_local_mean
+from rawkd.sensor.cfa import pack, unpack
+from rawkd.sensor.ksigma import KSigma
+from rawkd.training.data.synthesize import Camera, add_noise
+from rawkd.training.saved.trained import find_trained, load_trained
+
+MOST_PIXELS = 1 << 20
+"""Pixels that a network restores at a time."""
+
+
+class TrainedNetwork:
+    """A shipped model by name, or the folder of a model, a run or a snapshot, in float32."""
+
+    def __init__(self, name: str) -> None:
+        self._card = find_trained(name)
+        self._network = load_trained(self._card).float().eval()
+
+    def planes(self, noisy: FloatArray, camera: Camera) -> FloatArray:
+        """Noisy signal (..., 4, h, w) -> restored, with the true noise parameters; the network alone."""
+        ksigma = KSigma.between(camera.noise_model(), self._card.anchor)
+        pictures = noisy.reshape(-1, *noisy.shape[-3:])
+        number = max(1, MOST_PIXELS // pictures[0].size)
+        with torch.no_grad():
+            parts = [
+                self._network(torch.from_numpy(ksigma.apply(pictures[first : first + number]))).numpy()
+                for first in range(0, len(pictures), number)
+            ]
+        return np.asarray(ksigma.invert(np.concatenate(parts)), np.float32).reshape(noisy.shape)
+
+    def restored(self, noisy: FloatArray, camera: Camera) -> FloatArray:
+        """Noisy mosaics (..., H, W) -> restored, with the local means put right as in `rawkd denoise`."""
+        mosaics = noisy.reshape(-1, *noisy.shape[-2:])
+        found = [unpack(one) for one in self.planes(np.stack([pack(one) for one in mosaics]), camera)]
+        for before, after in zip(mosaics, found, strict=True):
+            keep_local_mean(before, after, camera.noise_model(), floor=floor_of(camera), saturation=1.0)
+        return np.stack(found).reshape(noisy.shape)
+
+
+def noisy_mosaics(clean: Any, camera: Camera, seed: int) -> FloatArray:
+    """Clean mosaics (..., H, W) with noise."""
+    mosaics = np.asarray(clean, np.float32).reshape(-1, *np.shape(clean)[-2:])
+    planes = add_noise(np.stack([pack(one) for one in mosaics]), camera, np.random.default_rng(seed))
+    return np.stack([unpack(one) for one in planes]).reshape(np.shape(clean))
+
+
+def floor_of(camera: Camera) -> float:
+    """Signal of the smallest integer."""
+    return -camera.black_dn / (camera.white_dn or 1)
+
+
+def deviation(camera: Camera, level: float) -> float:
+    """Standard deviation of the noise at a level, signal."""
+    return float(np.sqrt(camera.gain * level + camera.total_read_variance))
