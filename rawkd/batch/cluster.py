@@ -19,7 +19,7 @@ from rawkd.batch.work import WorkerContext
 from rawkd.batch.workers import Item, Result
 from rawkd.errors import RawkdError, UsageError
 from rawkd.inference.card_file import CARD
-from rawkd.inference.students import load_family
+from rawkd.inference.students import load_families
 from rawkd.restore.installed_calibration import installed_files
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def pack_worker_files(options: BatchOptions) -> WorkerFiles:
     denoise = options.process.denoise
     files = {}
     if not denoise.keeps_everything:
-        for card in load_family(denoise.model):
+        for card in load_families(denoise.model):
             for name in (CARD, *card.files):
                 path = card.directory / name
                 if path.is_file():

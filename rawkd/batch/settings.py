@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rawkd import __version__
 from rawkd.errors import NoiseError
-from rawkd.inference.students import load_family
+from rawkd.inference.students import load_families
 from rawkd.process import ProcessOptions
 
 POOLED_SOURCES = frozenset({"auto", "profile", "blind"})
@@ -61,7 +61,7 @@ def fingerprint(options: BatchOptions) -> str:
 
 
 def _model_hashes(options: BatchOptions) -> list[object]:
-    cards = load_family(options.process.denoise.model)
+    cards = load_families(options.process.denoise.model)
     return [[card.name, card.subrange.low, card.subrange.high, dict(card.files)] for card in cards]
 
 

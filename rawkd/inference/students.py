@@ -134,6 +134,25 @@ def load_family(name_or_directory: str | Path | None, cfa: Kind = "bayer") -> tu
     )
 
 
+def load_families(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:
+    """Return what `load_family` returns for every kind of sensor that has models, one family after another.
+
+    Raises
+    ------
+    ModelError: as `load_family`, if there is no model for any kind.
+    """
+    found: list[ModelCard] = []
+    missing: NoModelOfKindError | None = None
+    for kind in NAMES_OF_KINDS:
+        try:
+            found += load_family(name_or_directory, kind)
+        except NoModelOfKindError as error:
+            missing = missing or error
+    if missing is not None and not found:
+        raise missing
+    return tuple(found)
+
+
 def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[ModelCard | None, tuple[str, ...]]:
     """Return the network of a family whose subrange holds the photo's green gain, and warnings.
 

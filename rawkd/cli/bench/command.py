@@ -154,12 +154,12 @@ def synthetic_command(
 ) -> int:
     """Score on clean pictures or raws, made noisy with fixed seeds."""
     from rawkd.evaluation.datasets.synthetic import GAINS, PHASES, Synthetic, SyntheticOptions
-    from rawkd.photo import CFAPattern
 
+    known = {phase.name: phase for phase in PHASES}
     try:
         numbers = GAINS if gains is None else tuple(float(part) for part in gains.split(","))
-        patterns = PHASES if phases is None else tuple(CFAPattern(part.upper()) for part in phases.split(","))
-    except ValueError as error:
+        patterns = PHASES if phases is None else tuple(known[part.upper()] for part in phases.split(","))
+    except (ValueError, KeyError) as error:
         raise click.UsageError(f"--gains or --phases: {error}; give numbers or phases with commas between") from error
     return _run(Synthetic(folder, SyntheticOptions(numbers, patterns, seed, side, tagged), choice), settings)
 
