@@ -26,7 +26,8 @@ from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
 from rawkd.photo import RawPhoto
-from rawkd.render.view import render, render_preview
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
 
 HEADER_BYTES = 4096
 MESSAGE = re.compile(r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) [^.]+\.")

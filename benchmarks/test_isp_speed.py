@@ -7,7 +7,8 @@ import pytest
 
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
 from rawkd.render.demosaic import METHODS
-from rawkd.render.view import render, render_preview
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
 from rawkd.restore.blend import blend
 from rawkd.sensor.noise import NoiseModel
 from rawkd.training.data.unprocess import random_look, unprocess

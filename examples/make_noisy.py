@@ -18,7 +18,7 @@ import numpy as np
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Levels, Mosaic, RawPhoto, Rect
-from rawkd.render.view import render_preview
+from rawkd.render.preview import render_preview
 from rawkd.sensor.cfa import unpack
 from rawkd.training.data.clean import bin_mosaic
 from rawkd.training.data.synthesize import add_noise, camera_at

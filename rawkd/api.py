@@ -15,7 +15,7 @@ from rawkd.files.read import raw
 from rawkd.files.write import dng
 from rawkd.photo import RawPhoto
 from rawkd.process import SOFTWARE, ProcessOptions, process_file
-from rawkd.render.view import render_preview
+from rawkd.render.preview import render_preview
 from rawkd.report import Report
 from rawkd.restore import pipeline
 from rawkd.restore.mosaic import Progress, no_progress

@@ -16,22 +16,21 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
-from rawkd.photo import LinearPicture, Rect
-from rawkd.render.demosaic import Method, check_method
+from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect
+from rawkd.render.demosaic import Method, check_method, method_for
 from rawkd.render.linear import linear_picture
-from rawkd.render.view import render, render_preview
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
+from rawkd.render.xtrans import Markesteijn
 from rawkd.report import Clock, Report, camera_name
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration, prepare, restore
-from rawkd.restore.treatment import treatment_of
+from rawkd.restore.treatment import profile_left, treatment_of
 from rawkd.sensor.defects import replaced
 from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"
-
-LEAST_VARIANCE_LEFT = 0.01
-"""Least remaining share of the noise variance for which a NoiseProfile is written (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,9 @@ class ProcessOptions:
     ----------
     denoise : options that change pixel values.
     linear : whether a DNG holds the demosaiced picture instead of the mosaic.
-    demosaic : bilinear | malvar | menon, for rendered pictures and linear DNGs.
+    demosaic : for rendered pictures and linear DNGs: bilinear | malvar | menon, or for X-Trans markesteijn |
+        markesteijn3. Malvar stands for the default of every sensor; so does another method that does not fit, with a
+        warning.
     exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
     crop : part to render, in pixels of the whole upright picture; None for all of it.
     overwrite : whether to replace an existing output. strip_location : whether to leave out GPS fields.
@@ -94,7 +95,6 @@ def process_file(
     clock = Clock()
     with clock.step("read"):
         photo = read_raw(path, decoder=decoder)
-    photo.pattern.require_bayer(f"{path}: writing")
     progress(0.0)
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise)
@@ -104,9 +104,11 @@ def process_file(
         restoration = restore(prepared, options.denoise, context, progress)
     progress(1.0)
     if file_format == "dng":
-        size, late_warnings = _write_dng(path, output, restoration, options, clock)
+        size, late_warnings = _write_dng(path, output, restoration, options, clock, decoder)
     else:
-        size, late_warnings = _write_picture(path, output, file_format, restoration, options, clock)
+        size, late_warnings = _write_picture(path, output, file_format, restoration, options, clock, decoder)
+    if file_format != "dng" or options.linear:
+        late_warnings += method_for(photo.pattern.kind, options.demosaic)[1]
     return Report(
         input=path,
         output=output,
@@ -127,13 +129,19 @@ def process_file(
 
 
 def _write_dng(
-    path: Path, output: Path, restoration: Restoration, options: ProcessOptions, clock: Clock
+    path: Path,
+    output: Path,
+    restoration: Restoration,
+    options: ProcessOptions,
+    clock: Clock,
+    decoder: Decoder | None,
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Write the DNG with its preview and sidecar; return its (width, height) and warnings."""
     photo = restoration.photo
     with clock.step("render"):
         preview = render_preview(photo, mosaic=restoration.mosaic)
-        linear = _linear(restoration, options) if options.linear else None
+        is_linear = options.linear and photo.pattern.kind != "mono"  # a monochrome DNG is linear already
+        linear = _linear(restoration, options, decoder) if is_linear else None
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
         if photo.dropped:
@@ -154,16 +162,40 @@ def _write_dng(
     return (photo.default_crop.width, photo.default_crop.height), warnings
 
 
-def _linear(restoration: Restoration, options: ProcessOptions) -> LinearPicture:
+def _linear(restoration: Restoration, options: ProcessOptions, decoder: Decoder | None) -> LinearPicture:
     """Demosaic a photo; known defects that are still there are replaced before they spread."""
     photo, mosaic = restoration.photo, restoration.mosaic
     if not restoration.defects:
         mosaic = replaced(mosaic, photo.defects)
-    return linear_picture(photo, mosaic=mosaic, demosaic=options.demosaic, threads=options.denoise.threads)
+    return linear_picture(
+        photo,
+        mosaic=mosaic,
+        demosaic=options.demosaic,
+        markesteijn=_markesteijn(decoder),
+        threads=options.denoise.threads,
+    )
+
+
+def _markesteijn(decoder: Decoder | None) -> Markesteijn:
+    """Return the demosaicing of a running decoder, or of one that is started when it is needed."""
+    if decoder is not None:
+        return decoder.demosaic
+
+    def demosaic(frame: FrameArray, pattern: CFAPattern, passes: int) -> FrameArray:
+        with Decoder() as own:
+            return own.demosaic(frame, pattern, passes)
+
+    return demosaic
 
 
 def _write_picture(
-    path: Path, output: Path, file_format: str, restoration: Restoration, options: ProcessOptions, clock: Clock
+    path: Path,
+    output: Path,
+    file_format: str,
+    restoration: Restoration,
+    options: ProcessOptions,
+    clock: Clock,
+    decoder: Decoder | None,
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Write the rendered picture; return its (width, height) and warnings."""
     photo = restoration.photo
@@ -177,6 +209,7 @@ def _write_picture(
             threads=options.denoise.threads,
         )
     with clock.step("write"):
+            markesteijn=_markesteijn(decoder),
         xmp, warnings = read_sidecar(path)
         warnings += write_image(
             output,
@@ -200,24 +233,3 @@ def _write_picture(
             " the ratio.",
         )
     return (rgb.shape[1], rgb.shape[0]), warnings
-
-
-def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:
-    """Return the NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B; empty to omit the tag.
-
-    If a fraction s of the noise is removed, the standard deviation is 1 - s times the original, so S and O are
-    (1 - s)^2 times those of the input. s is the strength for luma or chroma, whichever keeps more noise. The tag is
-    omitted below 1 % of the variance, since the residual of the network is not Poisson-Gaussian, and if the noise was
-    only assumed from the ISO. Our choice.
-    """
-    if options.keeps_everything or restoration.student is None:
-        return restoration.photo.noise_profile
-    left = (1 - options.strength * min(options.luma, options.chroma)) ** 2
-    if left < LEAST_VARIANCE_LEFT:
-        return ()
-    noise = restoration.noise
-    if noise.source == "iso":
-        return ()
-    return tuple(
-        left * float(value) for plane in (0, 1, 3) for value in (noise.gain[plane], noise.read_variance[plane])
-    )

@@ -19,7 +19,8 @@ from rawkd.files.tiff.opcodes import Opcode, write_opcodes
 from rawkd.photo import GainMap, RawPhoto, Rect, Tag
 from rawkd.process import ProcessOptions, process_file
 from rawkd.render.gain_map import gains_in
-from rawkd.render.view import render, render_preview
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
 from rawkd.restore.options import DenoiseOptions
 
 FAULTS = Path(__file__).parents[2] / "shared" / "faults"

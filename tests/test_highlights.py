@@ -16,7 +16,8 @@ from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import RawPhoto
 from rawkd.process import ProcessOptions, process_file
-from rawkd.render.view import render, render_preview
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import denoise
 from rawkd.sensor.choose_noise import noise_model_of

@@ -14,7 +14,9 @@ from rawkd.errors import InputError, UsageError
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
 from rawkd.render.color import ProcessMetadata, camera_from_rgb, gamma, tone, viewing_curve
 from rawkd.render.isp import process
-from rawkd.render.view import orient, render, render_preview
+from rawkd.render.orientation import orient
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
 from rawkd.sensor.cfa import pack
 
 MATRIX = np.array([[1.0344, -0.421, -0.062], [-0.2315, 1.0625, 0.1948], [0.0093, 0.1058, 0.5541]])

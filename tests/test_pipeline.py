@@ -23,12 +23,14 @@ from rawkd.inference.engine import Engine
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
 from rawkd.photo.region import sensor_rect
-from rawkd.process import ProcessOptions, process_file, profile_left
-from rawkd.render.view import orient, render
+from rawkd.process import ProcessOptions, process_file
+from rawkd.render.orientation import orient
+from rawkd.render.view import render
 from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import denoise
 from rawkd.restore.region import part_with_context
+from rawkd.restore.treatment import profile_left
 from rawkd.sensor.ksigma import KSigma
 
 NOISE = (GAIN, READ_VARIANCE)

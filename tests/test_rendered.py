@@ -206,7 +206,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         ("a.jpg", sixteen, 92),
         ("a.jpg", eight, 0),
         ("a.jpg", eight, 101),
-        ("a.png", eight[..., 0], 92),
+        ("a.png", eight[..., :2], 92),
         ("a.tif", eight.astype(np.float32), 92),
     ):
         with pytest.raises(UsageError, match=str(tmp_path / name)):

@@ -20,7 +20,8 @@ from rawkd.photo import Capture, Mosaic, RawPhoto, Rect
 from rawkd.photo.region import sensor_rect
 from rawkd.process import SOFTWARE
 from rawkd.render.demosaic import Method
-from rawkd.render.view import render, render_preview
+from rawkd.render.preview import render_preview
+from rawkd.render.view import render
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration, prepare, restore

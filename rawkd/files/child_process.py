@@ -1,10 +1,16 @@
-"""The command line that starts one of our child scripts, also from the frozen app, which has no Python beside it."""
+"""Start one of our child scripts, also from the frozen app, which has no Python beside it, and talk to it by pipes."""
 
 from __future__ import annotations
 
+import json
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
+from rawkd.errors import RawkdError
+
+PIPE_BYTES = 1 << 20
 CHILD_OPTION = "--rawkd-child"
 """First argument of the frozen program when it runs a child script; packaging/app.py obeys it."""
 
@@ -19,3 +25,36 @@ def child_command(script: Path, *arguments: str) -> list[str]:
     if getattr(sys, "frozen", False):
         return [sys.executable, CHILD_OPTION, script.stem, *arguments]
     return [sys.executable, "-P", str(script), *arguments]
+
+
+def pipe_of(stream: IO[bytes] | None) -> IO[bytes]:
+    """Return the pipe of a child process that was started with one."""
+    if stream is None:
+        raise RawkdError("the raw decoder's process has no pipe. Try again.")
+    return stream
+
+
+def widen(stream: IO[bytes]) -> None:
+    """Enlarge the buffer of a pipe on Linux; ignore a refusal, since Linux limits their total size per user."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def json_line(answers: IO[bytes]) -> dict[str, Any]:
+    """Read one line of JSON, an object.
+
+    Raises
+    ------
+    EOFError: if the child process has ended.
+    """
+    line = answers.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    try:
+        header: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise EOFError from error  # a crash may end in garbage
+    return header

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from rawkd.errors import InputError
 from rawkd.photo import FloatArray, GainMap, Mosaic, RawPhoto, Rect
 from rawkd.render.gain_map import gains_in
-from rawkd.sensor.cfa import Unification, pack
+from rawkd.sensor.cfa import Unification, pack, padded
 
 BLOCK_PX = 128, 512
 
@@ -25,7 +23,7 @@ def blocks_of(rect: Rect) -> Iterator[Rect]:
 def planes_in(
     photo: RawPhoto, mosaic: Mosaic | None, rect: Rect, halo_cells: int, maps: Sequence[GainMap] | None = None
 ) -> tuple[FloatArray, FloatArray | None, Rect]:
-    """Return RGGB planes that cover `rect` of the active area and a halo; borders are reflected.
+    """Return planes of canonical cells that cover `rect` of the active area and a halo; borders are reflected.
 
     Parameters
     ----------
@@ -33,8 +31,8 @@ def planes_in(
 
     Returns
     -------
-    (4, h + 2*halo, w + 2*halo) signal; gain maps of the same shape, or None; the position of `rect` in the (2h, 2w)
-    pixels of the inner cells.
+    (side^2, h + 2*halo, w + 2*halo) signal; gain maps of the same shape, or None; the position of `rect` in the pixels
+    of the inner cells, (side h, side w).
     """
     shape = (photo.active_area.height, photo.active_area.width)
     if mosaic is not None and (mosaic.data.shape != shape or mosaic.pattern != photo.pattern):
@@ -42,27 +40,35 @@ def planes_in(
             f"the mosaic {mosaic.data.shape} {mosaic.pattern} does not match the photo's {shape} {photo.pattern}"
         )
     shift = Unification.of(shape, photo.pattern)
+    side = photo.pattern.side
     spans = [
-        _span(rect.top, rect.height, shift.top, 2 * halo_cells, shape[0]),
-        _span(rect.left, rect.width, shift.left, 2 * halo_cells, shape[1]),
+        _span(rect.top, rect.height, shift.top, side * halo_cells, shape[0], side),
+        _span(rect.left, rect.width, shift.left, side * halo_cells, shape[1], side),
     ]
     (rows, row_pad, top), (columns, column_pad, left) = spans
     if mosaic is None:
         signal = photo.levels.to_signal(photo.frame[photo.active_area.slices][rows, columns], rows.start, columns.start)
     else:
         signal = mosaic.data[rows, columns]
-    if any(row_pad + column_pad):
-        signal = np.pad(signal, (row_pad, column_pad), mode="reflect")
+    pattern = photo.pattern.shifted(rows.start, columns.start)
+    signal = padded(signal, pattern, row_pad, column_pad)
     gains = gains_in(photo, rows, columns, maps)
     if gains is not None:
-        gains = pack(np.pad(gains, (row_pad, column_pad), mode="reflect"))
-    return pack(signal), gains, Rect(top, left, rect.height, rect.width)
+        gains = pack(padded(gains, pattern, row_pad, column_pad), side)
+    return pack(signal, side), gains, Rect(top, left, rect.height, rect.width)
 
 
-def _span(start: int, length: int, shift: int, halo: int, size: int) -> tuple[slice, tuple[int, int], int]:
-    """Return, along one axis: the pixels to cut, how many to reflect on each side, and where `start` lies inside."""
-    first = start - (start + shift) % 2
+def _span(start: int, length: int, shift: int, halo: int, size: int, side: int) -> tuple[slice, tuple[int, int], int]:
+    """Return, along one axis: the pixels to cut, how many to reflect on each side, and where `start` lies inside.
+
+    A cell of X-Trans is reflected about two of its rows only, so at least two cells are cut.
+    """
+    first = start - (start + shift) % side
     last = start + length
-    last += (last + shift) % 2
+    last += -(last + shift) % side
+    while side > 2 and first > 0 and min(last, size) - first < 2 * side:
+        first -= side
+    while side > 2 and last < size and last - max(first, 0) < 2 * side:
+        last += side
     low, high = max(first - halo, 0), min(last + halo, size)
     return slice(low, high), (low - (first - halo), last + halo - high), start - first

@@ -1,4 +1,4 @@
-"""Demosaic Bayer mosaics, computed on packed planes.
+"""Demosaic Bayer mosaics, computed on packed planes, and choose the method for a kind of sensor.
 
 Sources: bilinear as in unprocessing's `process` (Brooks et al., CVPR 2019); Malvar, He, Cutler, "High-quality linear
 interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004 (the bilinear value plus a gradient
@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import UsageError
-from rawkd.photo import FloatArray, Mosaic, Rect
+from rawkd.photo import FloatArray, Kind, Mosaic, Rect
 from rawkd.render.color import array_module
 from rawkd.sensor.cfa import Unification, pack, unpack
 
-Method = Literal["bilinear", "malvar", "menon"]
+Method = Literal["bilinear", "malvar", "menon", "markesteijn", "markesteijn3"]
 METHODS: tuple[Method, ...] = get_args(Method)
+PASSES: dict[Method, int] = {"markesteijn": 1, "markesteijn3": 3}
+"""Methods for X-Trans and their passes; LibRaw does them (`render.xtrans`)."""
+DEFAULTS: dict[Kind, Method] = {"bayer": "malvar", "xtrans": "markesteijn"}
 
 HALO_CELLS: dict[Method, int] = {"bilinear": 1, "malvar": 1, "menon": 8}
 """Number of 2x2 cells that an interpolation reads beyond each edge of a block."""
@@ -129,10 +132,22 @@ def check_method(method: str) -> None:
     ------
     UsageError: as said.
     """
-    if method not in SITES:
+    if method not in METHODS:
         raise UsageError(f"demosaicing {method!r}: give one of {', '.join(METHODS)}.")
     if method == "menon" and find_spec("colour_demosaicing") is None:
         raise UsageError("demosaicing menon needs colour-demosaicing. Install it: pip install 'rawkd[menon]'")
+
+
+def method_for(kind: Kind, method: Method) -> tuple[Method, tuple[str, ...]]:
+    """Return the method to use for a kind of sensor, and a warning if it is not the one that was asked for.
+
+    Malvar, the default, stands for the default of every kind. Monochrome pixels need no method.
+    """
+    fits = kind == "mono" or method in (PASSES if kind == "xtrans" else SITES)
+    if fits or method == DEFAULTS["bayer"]:
+        return (method if fits else DEFAULTS[kind]), ()
+    other = f"{method} demosaics {'X-Trans' if method in PASSES else 'Bayer'} mosaics only"
+    return DEFAULTS[kind], (f"{other}, and this is a photo of another sensor; {DEFAULTS[kind]} was used",)
 
 
 def interleave(sites: Any) -> Any:
@@ -168,7 +183,7 @@ def demosaic(mosaic: Mosaic, method: Method = "malvar") -> FloatArray:
     Parameters
     ----------
     mosaic : (H, W) of any phase and size, preferably white-balanced, since Malvar and Menon assume correlated colours.
-    method : "bilinear", "malvar" or "menon".
+    method : one for Bayer: "bilinear", "malvar" or "menon".
 
     Returns
     -------

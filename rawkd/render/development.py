@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import DoubleArray, FloatArray, RawPhoto
-from rawkd.render.color import ProcessMetadata, color_correct, gamma, viewing_curve, white_balance
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray, RawPhoto, SiteArray
+from rawkd.render.color import ProcessMetadata, color_correct, gamma, viewing_curve
 
 BLOWN_FROM = 0.95
 """Fraction of saturation from which a pixel counts as partly blown; at 1 it counts fully (our choice)."""
@@ -25,11 +25,19 @@ class Development:
     neutral blown area therefore reaches 1. A blown pixel gives only a lower limit of the light, so it is raised to the
     brightest white-balanced pixel of its cell; grey stays grey however much of it clips. Colours beyond 1 after the
     matrix keep their hue: the largest component becomes 1, the smallest stays, and the middle one keeps its relative
-    position. `saturation` is that of the four planes; `curve` is None in metrics mode.
+    position.
+
+    Attributes
+    ----------
+    colours, saturation : (planes,) colour of each plane, 0 to 2, and signal at which it clips.
+    groups : planes that form a cell of all colours; none for monochrome.
+    curve : None in metrics mode. kind : type of the encoded pixels.
     """
 
     metadata: ProcessMetadata
+    colours: SiteArray
     saturation: DoubleArray
+    groups: tuple[SiteArray, ...]
     curve: NDArray[Any] | None
     kind: np.dtype[Any]
 
@@ -37,30 +45,45 @@ class Development:
     def of(cls, photo: RawPhoto, exposure_ev: float, viewing: bool, kind: np.dtype[Any]) -> Development:
         """Return the conversion for a photo; `kind` is the type of the pixels."""
         metadata = ProcessMetadata.of(photo.color)
+        cell = photo.pattern.canonical
+        classes = cell.class_of_site.ravel()
+        planes = cell.colour_of_class[classes], groups_of(cell)
         if not viewing:
-            return cls(metadata, np.ones(4), None, kind)
+            return cls(metadata, planes[0], np.ones(len(classes)), planes[1], None, kind)
         exposure = 2.0 ** (exposure_ev + photo.color.baseline_exposure)
         metadata = ProcessMetadata(metadata.gains / metadata.gains.min(), metadata.rgb_from_camera * exposure)
         curve = quantised(viewing_curve(np.linspace(0.0, 1.0, CURVE_STEPS + 1)), kind)
-        return cls(metadata, photo.levels.plane_saturation(photo.pattern), curve, kind)
+        return cls(metadata, planes[0], photo.levels.plane_saturation(photo.pattern)[classes], planes[1], curve, kind)
 
     def balance(self, planes: FloatArray, gains: FloatArray | None = None) -> FloatArray:
-        """White-balance (4, h, w) signal and reconstruct highlights (metrics mode: clip to 0..1 instead).
+        """White-balance (planes, h, w) signal and reconstruct highlights (metrics mode: clip to 0..1 instead).
 
         `gains` are the gain maps, in the same shape; they apply in viewing mode only. Blown pixels are found in the
         signal before these gains, since the sensor clips before them.
         """
-        balanced: FloatArray = white_balance(planes, self.metadata.gains / self.saturation.min())
+        of_planes = (self.metadata.gains / self.saturation.min()).astype(np.float32)[self.colours]
+        balanced: FloatArray = planes * of_planes[:, None, None]
         if self.curve is None:
             return np.clip(balanced, 0.0, 1.0, out=balanced)
         if gains is not None:
             balanced *= gains
-        if planes.max(initial=0.0) > BLOWN_FROM * self.saturation.min():
+        if self.groups and planes.max(initial=0.0) > BLOWN_FROM * self.saturation.min():
             steepness = 1 / (self.saturation * (1 - BLOWN_FROM))
             share = planes * steepness.astype(np.float32)[:, None, None] - np.float32(1 / (1 / BLOWN_FROM - 1))
             np.clip(share, 0.0, 1.0, out=share)
-            balanced += share * (balanced.max(axis=0) - balanced)
+            for group in self.groups:
+                brightest = balanced[group].max(axis=0)
+                balanced[group] += share[group] * (brightest - balanced[group])
         return balanced
+
+    def encode_grey(self, grey: FloatArray) -> NDArray[Any]:
+        """Convert white-balanced values of a monochrome sensor to encoded values of type `kind`, same shape."""
+        linear = grey * np.float32(self.metadata.rgb_from_camera[1].sum())
+        if self.curve is None:
+            return quantised(gamma(linear), self.kind)
+        steps = np.clip(linear * np.float32(CURVE_STEPS) + np.float32(0.5), 0.0, CURVE_STEPS).astype(np.intp)
+        encoded: NDArray[Any] = self.curve.take(steps, mode="clip")
+        return encoded
 
     def encode(self, rgb: FloatArray) -> NDArray[Any]:
         """Convert (3, ..., w) white-balanced camera colour to encoded values of type `kind`, same shape."""
@@ -79,6 +102,19 @@ class Development:
         np.clip(linear, 0.0, CURVE_STEPS, out=linear)
         encoded: NDArray[Any] = self.curve.take(linear.astype(np.intp), mode="clip")
         return encoded
+
+
+def groups_of(cell: CFAPattern) -> tuple[SiteArray, ...]:
+    """Return the planes of the smallest parts of a canonical cell that hold all colours.
+
+    They are the 2 x 2 pixels of Bayer and each of the four 3 x 3 blocks of X-Trans; a monochrome cell has none.
+    """
+    if cell.kind == "mono":
+        return ()
+    sites = np.arange(cell.side**2, dtype=np.intp).reshape(cell.side, cell.side)
+    half = 2 if cell.kind == "bayer" else 3
+    tops = range(0, cell.side, half)
+    return tuple(sites[top : top + half, left : left + half].ravel() for top in tops for left in tops)
 
 
 def quantised(encoded: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:

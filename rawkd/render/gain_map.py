@@ -36,7 +36,7 @@ def _multiply(gains: FloatArray, one: GainMap, pattern: CFAPattern, top: int, le
     if not rows.size or not columns.size:
         return
     of_map = _bilinear(one, rows, columns)
-    if one.colour is not None:
+    if one.colour is not None and pattern.kind != "mono":
         side = pattern.side
         colours = np.array(list(pattern.colours)).reshape(side, side)
         of_map = np.where(colours[np.ix_(rows % side, columns % side)] == one.colour, of_map, np.float32(1))

@@ -6,6 +6,9 @@ from rawkd.files.xmp.treatment import Treatment
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Restoration
 
+LEAST_VARIANCE_LEFT = 0.01
+"""Least remaining share of the noise variance for which a NoiseProfile is written (our choice)."""
+
 
 def treatment_of(restoration: Restoration, options: DenoiseOptions, software: str) -> Treatment | None:
     """Return what was done to a photo, or None if its pixels are those of the source.
@@ -32,3 +35,22 @@ def treatment_of(restoration: Restoration, options: DenoiseOptions, software: st
         defects=restoration.defects,
         rows=restoration.rows,
     )
+
+
+def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:
+    """Return the NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B; empty to omit the tag.
+
+    If a fraction s of the noise is removed, the standard deviation is 1 - s times the original, so S and O are
+    (1 - s)^2 times those of the input. s is the strength for luma or chroma, whichever keeps more noise. The tag is
+    omitted below 1 % of the variance, since the residual of the network is not Poisson-Gaussian, and if the noise was
+    only assumed from the ISO. Our choice.
+    """
+    if options.keeps_everything or restoration.student is None:
+        return restoration.photo.noise_profile
+    left = (1 - options.strength * min(options.luma, options.chroma)) ** 2
+    if left < LEAST_VARIANCE_LEFT:
+        return ()
+    noise = restoration.noise.for_cfa(restoration.photo.pattern)
+    if noise.source == "iso":
+        return ()
+    return tuple(left * value for pair in noise.pairs for value in pair)

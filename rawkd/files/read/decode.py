@@ -1,4 +1,4 @@
-"""Decode raw files with LibRaw in a child process, with a timeout.
+"""Decode raw files, and demosaic X-Trans mosaics, with LibRaw in a child process, with a timeout.
 
 A damaged file may crash or hang LibRaw. `Decoder` keeps one child process alive for several files. If a process that
 has already decoded other files crashes, the file is tried again in a new process, because an earlier file may be the
@@ -10,28 +10,29 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-from rawkd.errors import InputError, MemoryLimitError, RawkdError, UnsupportedRawError
-from rawkd.files.child_process import child_command
+from rawkd.errors import InputError, MemoryLimitError, RawkdError
+from rawkd.files.child_process import child_command, json_line, pipe_of, widen
+from rawkd.files.read.not_raw import refusal, unsupported
 from rawkd.files.sanity import COPY_AGAIN
-from rawkd.photo import FrameArray
+from rawkd.files.tiff.plain_dng import plain_dng
+from rawkd.photo import CFAPattern, FrameArray
 
 CHILD = Path(__file__).with_name("decode_child.py")
-PIPE_BYTES = 1 << 20
 START_TIMEOUT_S = 60.0
 """Time limit for the child process to import LibRaw; it takes half a second from a warm disk (our choice)."""
 MOST_MESSAGE = 200
-KINDS_OF_SENSORS = "Bayer, X-Trans and monochrome raws"
+DEMOSAIC_TIMEOUT_S, DEMOSAIC_S_PER_MP = 60.0, 30.0
+"""Time limit of demosaicing; three passes take 2 s for each megapixel on a busy core (measured)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class DecodedFrame:
 
     Attributes
     ----------
-    frame : (FH, FW) uint16, the whole raw frame, linearised.
+    frame : (FH, FW) uint16, the whole raw frame, linearised; (H, W, 3) of a demosaiced picture.
     header : metadata from `decode_child._describe`.
     """
 
@@ -56,6 +57,17 @@ class DecodedFrame:
             return ()
         text = printed if len(printed) <= MOST_MESSAGE else f"{printed[:MOST_MESSAGE]}..."
         return (f"the raw decoder printed a warning ({text}). Check the picture.",)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is sent to the child process, and the sentences for what may go wrong."""
+
+    values: dict[str, Any]
+    data: bytes = b""
+    too_large: str = ""
+    late: str = ""
+    crash: str = ""
 
 
 class Decoder:
@@ -88,31 +100,69 @@ class Decoder:
         UnsupportedRawError: if the file is valid but not a mosaic or monochrome.
         RawkdError: if the child process cannot be started.
         """
+        request = _Request(
+            {"path": str(path.absolute())},
+            too_large=f"{path}: its raw frame does not fit into memory. Close other programs.",
+            late=f"decoding took longer than {timeout_s:g} s, so the file may be damaged. {COPY_AGAIN}",
+            crash=f"the file is damaged: it crashes the raw decoder. {COPY_AGAIN}",
+        )
+        return self._answered(request, timeout_s)
+
+    def demosaic(self, frame: FrameArray, pattern: CFAPattern, passes: int) -> FrameArray:
+        """Demosaic an X-Trans mosaic by Markesteijn's method, as LibRaw does it.
+
+        Parameters
+        ----------
+        frame : (H, W) uint16, at least 512 pixels a side, white-balanced. pattern : CFA at its origin.
+        passes : 1, or 3 for slightly finer detail.
+
+        Returns
+        -------
+        (H, W, 3) uint16 R, G, B in the same unit; the outermost 8 pixels are interpolated plainly.
+
+        Raises
+        ------
+        RawkdError: if LibRaw fails or the child process cannot be started.
+        """
+        dng = plain_dng(frame, pattern)
+        timeout_s = DEMOSAIC_TIMEOUT_S + DEMOSAIC_S_PER_MP * frame.size / 1e6
+        request = _Request(
+            {"demosaic_bytes": len(dng), "passes": passes},
+            dng,
+            too_large="the demosaiced picture does not fit into memory. Close other programs.",
+            late=f"demosaicing took longer than {timeout_s:.0f} s. Close other programs, or write a DNG.",
+            crash="demosaicing crashed. Write a DNG, and report the photo.",
+        )
+        try:
+            return self._answered(request, timeout_s).frame
+        except InputError as error:
+            raise RawkdError(str(error)) from error
+
+    def _answered(self, request: _Request, timeout_s: float) -> DecodedFrame:
         used = self._child is not None
         try:
-            return self._decode(path, timeout_s)
+            return self._exchanged(request, timeout_s)
         except _DecoderCrashError:
             self.close()
             if not used:
                 raise
-            return self._decode(path, timeout_s)
+            return self._exchanged(request, timeout_s)
         except InputError:
             raise
         except BaseException:
             self.close()
             raise
 
-    def _decode(self, path: Path, timeout_s: float) -> DecodedFrame:
+    def _exchanged(self, request: _Request, timeout_s: float) -> DecodedFrame:
         child = self._started()
         with _killed_after(timeout_s, child) as expired:
             try:
-                return self._ask(child, path)
+                return self._ask(child, request)
             except (EOFError, OSError):
                 if expired.is_set():
                     self.close()
-                    what = f"decoding took longer than {timeout_s:g} s, so the file may be damaged"
-                    raise InputError(f"{what}. {COPY_AGAIN}") from None
-                raise _DecoderCrashError(f"the file is damaged: it crashes the raw decoder. {COPY_AGAIN}") from None
+                    raise InputError(request.late) from None
+                raise _DecoderCrashError(request.crash) from None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
@@ -121,19 +171,19 @@ class Decoder:
             _wait_until_ready(self._child)
         return self._child
 
-    def _ask(self, child: subprocess.Popen[bytes], path: Path) -> DecodedFrame:
-        requests, answers = _pipe(child.stdin), _pipe(child.stdout)
-        requests.write(json.dumps({"path": str(path.absolute())}).encode() + b"\n")
+    def _ask(self, child: subprocess.Popen[bytes], request: _Request) -> DecodedFrame:
+        requests, answers = pipe_of(child.stdin), pipe_of(child.stdout)
+        requests.write(json.dumps(request.values).encode() + b"\n" + request.data)
         requests.flush()
-        header = _line(answers)
+        header = json_line(answers)
         if "error" in header:
-            raise _refusal(header)
+            raise refusal(header)
         if "shape" not in header:
-            raise _unsupported(header)
+            raise unsupported(header)
         try:
             frame = np.empty(header["shape"], np.uint16)
         except MemoryError as error:
-            raise MemoryLimitError(f"{path}: its raw frame does not fit into memory. Close other programs.") from error
+            raise MemoryLimitError(request.too_large) from error
         view = frame.reshape(-1).view(np.uint8).data
         while view:
             count = answers.readinto(view)  # type: ignore[attr-defined]
@@ -154,14 +204,14 @@ def _start() -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise RawkdError(f"the raw decoder's process cannot be started ({error}). Free memory and retry.") from error
-    _widen(_pipe(child.stdout))
+    widen(pipe_of(child.stdout))
     return child
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
     with _killed_after(START_TIMEOUT_S, child) as expired:
         try:
-            hello = _line(_pipe(child.stdout))
+            hello = json_line(pipe_of(child.stdout))
         except EOFError:
             late = f"it was not ready after {START_TIMEOUT_S:g} s"
             hello = {"ready": False, "text": late if expired.is_set() else "it ended at once"}
@@ -186,60 +236,5 @@ def _killed_after(timeout_s: float, child: subprocess.Popen[bytes]) -> Iterator[
         timer.cancel()
 
 
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise RawkdError("the raw decoder's process has no pipe. Try again.")
-    return stream
-
-
-def _widen(stream: IO[bytes]) -> None:
-    """Enlarge the buffer of a pipe on Linux; ignore a refusal, since Linux limits their total size per user."""
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):
-            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def _line(answers: IO[bytes]) -> dict[str, Any]:
-    line = answers.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    try:
-        header: dict[str, Any] = json.loads(line)
-    except ValueError as error:
-        raise EOFError from error  # a crash may end in garbage
-    return header
-
-
-def _refusal(header: dict[str, Any]) -> InputError:
-    kind = header["error"]
-    if kind == "size":
-        size = f"{header['width']} x {header['height']} pixels"
-        return InputError(
-            f"the file is truncated or damaged: it claims {size}, but is too short for them. {COPY_AGAIN}"
-        )
-    if kind in ("LibRawFileUnsupportedError", "NotImplementedError"):
-        return UnknownFormatError(
-            "this is not a raw file that LibRaw can read, or it is damaged. Give the camera's own raw file."
-        )
-    if kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
-        return InputError(f"the file is damaged: it claims more pixels than fit into memory. {COPY_AGAIN}")
-    return InputError(f"the raw data are truncated or damaged. {COPY_AGAIN}")
-
-
-def _unsupported(header: dict[str, Any]) -> UnsupportedRawError:
-    what = "a mosaic that is not Bayer or X-Trans (Super-CCD or similar)"
-    if header["kind"] == "stack":
-        what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
-    return UnsupportedRawError(
-        f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. Use another raw file."
-    )
-
-
 class _DecoderCrashError(InputError):
     """The child process crashed on a file."""
-
-
-class UnknownFormatError(InputError):
-    """LibRaw does not recognise the file; the caller may replace this by a more precise error."""

@@ -1,11 +1,13 @@
 """Child process that runs LibRaw, so that a crash or hang costs one file, not the whole program.
 
-Run as a script. It reads one request per line from stdin, {"path": ...}. For each it writes one line of JSON to stdout,
-followed by the frame's uint16 samples in native byte order if the JSON has "shape". It imports nothing from rawkd.
+Run as a script. It reads one request per line from stdin: {"path": ...} to decode a file, or {"demosaic_bytes": ...,
+"passes": ...}, followed by so many bytes of a DNG, to demosaic its X-Trans mosaic. For each it writes one line of JSON
+to stdout, followed by uint16 samples in native byte order if the JSON has "shape". It imports nothing from rawkd.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -46,7 +48,11 @@ def main() -> int:
         for line in sys.stdin.buffer:
             messages.seek(0)
             messages.truncate()
-            _answer(answers, messages, json.loads(line)["path"])
+            request = json.loads(line)
+            if "path" in request:
+                _answer(answers, messages, request["path"])
+            else:
+                _demosaic(answers, sys.stdin.buffer.read(request["demosaic_bytes"]), request["passes"])
     return 0
 
 
@@ -78,6 +84,36 @@ def _answer(answers: IO[bytes], messages: IO[bytes], path: str) -> None:
             if "shape" in header:
                 _send_bytes(answers, memoryview(raw.raw_image).cast("B"))
     except (rawpy.LibRawError, OSError, MemoryError, NotImplementedError, ValueError) as error:
+        _send(answers, {"error": type(error).__name__, "text": str(error)})
+
+
+def _demosaic(answers: IO[bytes], dng: bytes, passes: int) -> None:
+    """Send the demosaiced pixels of a DNG: no white balance, no colour conversion, no curve.
+
+    LibRaw runs Markesteijn's method for X-Trans mosaics: with three passes if the chosen quality is above 2, which is
+    PPG's, and with one pass for PPG's.
+    """
+    import rawpy
+
+    try:
+        with rawpy.RawPy() as raw:
+            raw.open_buffer(io.BytesIO(dng))
+            raw.unpack()
+            rgb = raw.postprocess(
+                demosaic_algorithm=rawpy.DemosaicAlgorithm.AHD if passes > 1 else rawpy.DemosaicAlgorithm.PPG,
+                output_color=rawpy.ColorSpace.raw,
+                gamma=(1, 1),
+                no_auto_bright=True,
+                user_wb=[1.0, 1.0, 1.0, 1.0],
+                user_black=0,
+                user_sat=65535,
+                adjust_maximum_thr=0.0,
+                user_flip=0,
+                output_bps=16,
+            )
+        _send(answers, {"shape": rgb.shape})
+        _send_bytes(answers, memoryview(rgb).cast("B"))
+    except (rawpy.LibRawError, MemoryError, ValueError) as error:
         _send(answers, {"error": type(error).__name__, "text": str(error)})
 
 
@@ -125,7 +161,21 @@ def _describe(raw: Any) -> dict[str, Any]:
         "camera_wb": [float(value) for value in raw.camera_whitebalance],
         "camera_from_xyz": [float(value) for value in raw.rgb_xyz_matrix[:3].ravel()],
     }
-    return header | _other(raw)
+    return header | _other(raw) | _lens(raw)
+
+
+def _lens(raw: Any) -> dict[str, Any]:
+    """Return the lens; empty if LibRaw knows none, or rawpy is too old to tell."""
+    try:
+        lens = raw.lens
+        found = {
+            "model": lens.model,
+            "min_focal_mm": float(lens.min_focal),
+            "max_focal_mm": float(lens.max_focal),
+        }
+    except (AttributeError, ValueError):
+        return {}
+    return {"lens": found}
 
 
 def _other(raw: Any) -> dict[str, Any]:

@@ -1,9 +1,14 @@
-"""Recognise common files that are not raw files by their first bytes."""
+"""Say why a file cannot be read: it is no raw file, or LibRaw refuses it or what it holds."""
 
 from __future__ import annotations
 
 import codecs
+from typing import Any
 
+from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files.sanity import COPY_AGAIN
+
+KINDS_OF_SENSORS = "Bayer, X-Trans and monochrome raws"
 NOT_RAW = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG", "a PNG picture"),
@@ -38,3 +43,34 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return not any(byte < 9 for byte in head)
+
+
+def refusal(header: dict[str, Any]) -> InputError:
+    """Return the error for an answer of the decoder that names one of LibRaw's."""
+    kind = header["error"]
+    if kind == "size":
+        size = f"{header['width']} x {header['height']} pixels"
+        return InputError(
+            f"the file is truncated or damaged: it claims {size}, but is too short for them. {COPY_AGAIN}"
+        )
+    if kind in ("LibRawFileUnsupportedError", "NotImplementedError"):
+        return UnknownFormatError(
+            "this is not a raw file that LibRaw can read, or it is damaged. Give the camera's own raw file."
+        )
+    if kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
+        return InputError(f"the file is damaged: it claims more pixels than fit into memory. {COPY_AGAIN}")
+    return InputError(f"the raw data are truncated or damaged. {COPY_AGAIN}")
+
+
+def unsupported(header: dict[str, Any]) -> UnsupportedRawError:
+    """Return the error for an answer of the decoder that has no frame."""
+    what = "a mosaic that is not Bayer or X-Trans (Super-CCD or similar)"
+    if header["kind"] == "stack":
+        what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
+    return UnsupportedRawError(
+        f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. Use another raw file."
+    )
+
+
+class UnknownFormatError(InputError):
+    """LibRaw does not recognise the file; the caller may replace this by a more precise error."""

@@ -12,12 +12,12 @@ from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
 from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
-from rawkd.files.read.decode import KINDS_OF_SENSORS, DecodedFrame, Decoder
+from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.read.not_raw import why_not_raw
+from rawkd.files.read.not_raw import KINDS_OF_SENSORS, why_not_raw
 from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.fuji_ifd import with_blacks_of_raf
@@ -119,7 +119,6 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     else:
         color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
     profile, profile_warnings = dng_tags.noise_profile(tree, raw)
-    capture, dropped_exif = read_capture(tree, header)
     tags, dropped = kept_tags(tree, raw)
     all_tags = {**tree.main.tags, **raw.tags}
     defects, defect_warnings = bad_pixels(all_tags, frame, area)
@@ -132,7 +131,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
-        capture=capture,
+        capture=read_capture(tree, header),
         orientation=orientation if orientation in range(1, 9) else 1,
         pixel_aspect=dng_tags.pixel_aspect(raw),
         noise_profile=profile,
@@ -145,7 +144,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         + profile_warnings
         + defect_warnings
         + map_warnings,
-        dropped=dropped_exif + dropped,
+        dropped=dropped,
         defects=defects,
         scale_is_fixed=depends_on_stored_values(tags),
         gain_maps=maps,
@@ -164,7 +163,6 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     levels = libraw_levels(decoded, pattern)
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header) if pattern.kind != "mono" else (ColorCalibration.none(), ())
-    capture, dropped = read_capture(tree, header, make_model)
     return RawPhoto(
         frame=frame,
         active_area=area,
@@ -172,12 +170,11 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
-        capture=capture,
+        capture=read_capture(tree, header, make_model),
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
         pixel_aspect=dng_tags.valid_aspect(float(header["pixel_aspect"])),
         tags=() if tree is None else captions(tree),
         warnings=warnings,
-        dropped=dropped,
     )
 
 

@@ -23,6 +23,7 @@ from rawkd.files.write.dng_fields import main_fields, raw_fields
 from rawkd.files.write.linear_fields import linear_fields, linear_warnings
 from rawkd.files.write.raw_storage import stored
 from rawkd.files.write.xmp import packet_of, packet_with_treatment
+from rawkd.files.write.stored_frame import frame_to_store, frame_warnings
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import LinearPicture, RawPhoto, Tag
 
@@ -46,7 +47,8 @@ def write_dng(
 ) -> tuple[str, ...]:
     """Write `photo` as a DNG of version 1.4, or of the source's version if that is higher.
 
-    Fields of the source that are still valid are kept. Digests, linearisation tables and previews are not. The file
+    The frame is that of the source, cut where readers need it (`stored_frame`). Fields of the source that are still
+    valid are kept. Digests, linearisation tables and previews are not. The file
     states a digest of its raw picture.
 
     Parameters
@@ -72,9 +74,12 @@ def write_dng(
     with atomic_output(path, overwrite) as temporary:
         packet, warnings = packet_with_treatment(packet_of(photo.tags, xmp, strip_location=strip_location), treatment)
         removed = 0.0 if treatment is None else treatment.noise_reduction
+    source, photo = photo, frame_to_store(photo)
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data
-            storage, block_tags, blocks = stored(samples, pool, is_mosaic=linear is None)
+            storage, block_tags, blocks = stored(
+                samples, pool, is_mosaic=linear is None and photo.pattern.kind != "mono"
+            )
             digest = raw_bytes(NEW_RAW_IMAGE_DIGEST, raw_image_digest(samples, pool.map))
         if linear is None:
             raw = merged(storage, raw_fields(photo, noise_profile, removed))
@@ -84,6 +89,7 @@ def write_dng(
         fields = main_fields(
             photo, software=software, packet=packet, noise_reduction=removed, strip_location=strip_location
         )
+            warnings += frame_warnings(source, photo)
         main = merged(fields, [digest])
         directories = capture_directories(photo.capture, strip_location=strip_location)
         if preview is None:

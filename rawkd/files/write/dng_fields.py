@@ -11,13 +11,19 @@ from itertools import chain
 import numpy as np
 
 from rawkd.errors import OutputError
-from rawkd.files.tiff.dng_tags import NOISE_PROFILE_COUNTS, NOISE_REDUCTION_APPLIED
+from rawkd.files.tiff.dng_tags import (
+    NOISE_PROFILE_COUNTS,
+    NOISE_REDUCTION_APPLIED,
+    PHOTOMETRIC,
+    PHOTOMETRIC_CFA,
+    PHOTOMETRIC_LINEAR,
+)
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
 from rawkd.files.tiff.opcodes import without_bad_pixel_value
 from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.xmp.packet import XMP
-from rawkd.photo import DoubleArray, RawPhoto, Rect, Tag
+from rawkd.photo import CFAPattern, DoubleArray, RawPhoto, Rect, Tag
 
 OWN_VERSION = (1, 4, 0, 0)
 D65 = 21
@@ -70,14 +76,9 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reductio
     ------
     OutputError: if `noise_profile` has a length that DNG does not allow.
     """
-    photo.pattern.require_bayer("writing a DNG")
     levels = photo.levels
     own = [
-        short(262, [32803]),
-        short(33421, [2, 2]),
-        raw_bytes(33422, bytes("RGB".index(colour) for colour in photo.pattern.colours)),
-        raw_bytes(50710, bytes((0, 1, 2))),
-        short(50711, [1]),
+        *_filters(photo.pattern),
         short(50713, levels.black_dn.shape),
         _black(levels.black_dn),
         integers(50717, [round(levels.white_dn)]),
@@ -93,6 +94,19 @@ def raw_fields(photo: RawPhoto, noise_profile: tuple[float, ...], noise_reductio
         own.append(double(51041, noise_profile))
     kept = (tag for tag in kept_fields(photo, strip_location=False) if tag.number in RAW_NUMBERS)
     return merged(own, noise_reduction_applied(photo, noise_reduction), kept)
+
+
+def _filters(pattern: CFAPattern) -> tuple[Tag, ...]:
+    """Return the fields of the colour filters; a monochrome picture is a linear one of one sample."""
+    if pattern.kind == "mono":
+        return (short(PHOTOMETRIC, [PHOTOMETRIC_LINEAR]),)
+    return (
+        short(PHOTOMETRIC, [PHOTOMETRIC_CFA]),
+        short(33421, [pattern.side, pattern.side]),
+        raw_bytes(33422, bytes("RGB".index(colour) for colour in pattern.colours)),
+        raw_bytes(50710, bytes((0, 1, 2))),
+        short(50711, [1]),
+    )
 
 
 def geometry(photo: RawPhoto, area: Rect) -> tuple[Tag, ...]:
@@ -135,14 +149,17 @@ def noise_reduction_applied(photo: RawPhoto, removed: float) -> tuple[Tag, ...]:
 
 
 def _color(photo: RawPhoto) -> Iterable[Tag]:
-    """Return the source's own colour fields, or one matrix for D65."""
+    """Return the source's own colour fields, or one matrix for D65; only the exposure of a monochrome photo."""
     color = photo.color
+    exposure = srational(50730, [color.baseline_exposure])
+    if photo.pattern.kind == "mono":
+        return (exposure,)
     if color.tags:
         return color.tags
     return (
         srational(50721, color.camera_from_xyz.ravel().tolist()),
         rational(50728, color.as_shot_neutral.tolist()),
-        srational(50730, [color.baseline_exposure]),
+        exposure,
         short(50778, [D65]),
     )
 

@@ -6,6 +6,7 @@ ignore or misread one with margins (found by experiment), so it has neither.
 
 from __future__ import annotations
 
+from rawkd.files.tiff.dng_tags import PHOTOMETRIC, PHOTOMETRIC_LINEAR
 from rawkd.files.tiff.exif import merged
 from rawkd.files.tiff.gain_opcodes import not_rendered
 from rawkd.files.tiff.ifd import integers, short
@@ -13,7 +14,6 @@ from rawkd.files.tiff.opcodes import LIST_1, LIST_2
 from rawkd.files.write.dng_fields import geometry, kept_fields, noise_reduction_applied
 from rawkd.photo import RawPhoto, Rect, Tag
 
-LINEAR_RAW = 34892
 OF_LINEAR_PICTURES = frozenset({50738, 50780, 51022, 51125, 52525})
 """Kept fields of the raw picture that do not refer to a mosaic or to margins: anti-alias strength, best quality scale,
 opcode list 3, default user crop, gain table map."""
@@ -30,7 +30,7 @@ def linear_fields(photo: RawPhoto, white_dn: int, noise_reduction: float) -> tup
     """
     area = photo.active_area
     own = (
-        short(262, [LINEAR_RAW]),
+        short(PHOTOMETRIC, [PHOTOMETRIC_LINEAR]),
         short(50713, [1, 1]),
         short(50714, [0, 0, 0]),
         integers(50717, [white_dn] * 3),

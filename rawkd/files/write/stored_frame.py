@@ -1,0 +1,64 @@
+"""The raw frame that a DNG of each kind of sensor must have, so that all readers show the right picture.
+
+Found by experiment with LibRaw 0.20 and 0.22, darktable 4.2, RawTherapee 5.9 and exiftool 12.57. X-Trans: LibRaw
+misreads the colours if the active area does not begin at a multiple of 6. Monochrome: darktable ignores where the
+active area begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rawkd.photo import RawPhoto, Rect
+
+OF_THE_FRAME = frozenset({50830, 51008, 52536})
+"""Fields that count from the frame's origin: masked areas, opcode list 1, masked sub-area."""
+RAWTHERAPEE_CROPS = frozenset(
+    {"X-T1", "X-T2", "X-T3", "X-T4", "X-T20", "X-T30", "X-PRO2", "X-PRO3", "X100F", "X100V", "X-H1", "X-E3", "X-E4"}
+    | {"X-S10"}
+)
+"""Cameras whose frames RawTherapee 5.9 crops by a table of its own, which holds for the full frame of the camera."""
+
+
+def frame_to_store(photo: RawPhoto) -> RawPhoto:
+    """Return the photo with the frame to write: itself for Bayer.
+
+    X-Trans keeps its margins but for the first rows and columns, up to 5, so that the active area begins at a multiple
+    of 6. Monochrome is cut to its active area. Fields that count from the origin of a cut frame are left out.
+    """
+    area = photo.active_area
+    if photo.pattern.kind == "mono":
+        whole = Rect(0, 0, *photo.frame.shape)
+        return (
+            photo
+            if area == whole
+            else _without_fields_of_frame(photo.cut(Rect(0, 0, area.height, area.width), photo.default_crop))
+        )
+    side = photo.pattern.side
+    top, left = area.top % side, area.left % side
+    if photo.pattern.kind == "bayer" or not (top or left):
+        return photo
+    moved = Rect(area.top - top, area.left - left, area.height, area.width)
+    return _without_fields_of_frame(
+        replace(photo, frame=np.ascontiguousarray(photo.frame[top:, left:]), active_area=moved)
+    )
+
+
+def _without_fields_of_frame(photo: RawPhoto) -> RawPhoto:
+    return replace(photo, tags=tuple(tag for tag in photo.tags if tag.number not in OF_THE_FRAME))
+
+
+def frame_warnings(source: RawPhoto, stored: RawPhoto) -> tuple[str, ...]:
+    """Return a warning if RawTherapee will show wrong colours: it cuts an X-Trans frame without its margins again."""
+    camera = source.capture
+    in_table = camera.make.upper().startswith("FUJI") and camera.model.strip().upper() in RAWTHERAPEE_CROPS
+    has_margins = stored.frame.shape == source.frame.shape and stored.active_area.top + stored.active_area.left > 0
+    if source.pattern.kind != "xtrans" or not in_table or has_margins:
+        return ()
+    name = camera.model.strip()
+    return (
+        f"RawTherapee 5.9 may show wrong colours: it crops photos of the {name} itself, and this one lacks the camera's"
+        " margins. Denoise the camera's own RAF file, or use another editor.",
+    )

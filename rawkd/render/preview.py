@@ -1,0 +1,72 @@
+"""Bin the mosaic of a photo to a small picture, of any sensor; nothing is demosaiced."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.errors import UsageError
+from rawkd.photo import CFAPattern, FloatArray, Mosaic, RawPhoto, Rect
+from rawkd.render.blocks import planes_in
+from rawkd.render.development import Development, groups_of
+from rawkd.render.orientation import orient
+
+UNIT_PX = {"bayer": 2, "xtrans": 3, "mono": 2}
+"""Side of the smallest square of pixels that holds all colours."""
+
+
+def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None = None) -> NDArray[np.uint8]:
+    """Render a small upright picture of the default crop in viewing mode, binned instead of demosaiced.
+
+    Returns
+    -------
+    (height, width, 3) uint8, the longer side at most `max_px` (>= 1); grey for a monochrome sensor. Each pixel is the
+    mean of n x n squares of 2 pixels (X-Trans: 3), with the smallest n that fits. Those at the end that do not fill a
+    pixel are left out.
+    """
+    if max_px < 1:
+        raise UsageError(f"preview size {max_px}: give 1 pixel or more.")
+    crop, cell = photo.default_crop, photo.pattern.canonical
+    development = Development.of(photo, 0.0, True, np.dtype(np.uint8))
+    unit = UNIT_PX[cell.kind]
+    n = max(crop.height, crop.width) // (unit * (max_px + 1)) + 1
+    side = unit * n
+    height, width = max(1, crop.height // side), max(1, crop.width // side)
+    upright = np.empty((height, width, 3), np.uint8)
+    step = max(1, 64 // n)
+    for top in range(0, height, step):
+        rows = min(step, height - top)
+        strip = Rect(crop.top + side * top, crop.left, min(side * rows, crop.height), min(side * width, crop.width))
+        planes, gains, inner = planes_in(photo, mosaic, strip, 0)
+        units = _units(development.balance(planes, gains), cell)
+        first_row, first_column = inner.top // unit, inner.left // unit
+        units = units[:, first_row : first_row + n * rows, first_column : first_column + n * width]
+        bins = np.zeros((len(units), rows, width), np.float32)
+        for row, column in np.ndindex(n, n):
+            bins += units[:, row::n, column::n]
+        bins *= np.float32(1 / n**2)
+        upright[top : top + rows] = _encoded(bins, development, cell)
+    return np.ascontiguousarray(orient(upright, photo.orientation))
+
+
+def _units(planes: FloatArray, cell: CFAPattern) -> FloatArray:
+    """Return the values of each square of `UNIT_PX` pixels: the planes of Bayer and monochrome, R, G, B of X-Trans."""
+    if cell.kind != "xtrans":
+        return planes
+    colours = cell.colour_of_class[cell.class_of_site].ravel()
+    _, height, width = planes.shape
+    units = np.empty((3, 2 * height, 2 * width), np.float32)
+    for place, group in enumerate(groups_of(cell)):
+        for colour in range(3):
+            units[colour, place // 2 :: 2, place % 2 :: 2] = planes[group[colours[group] == colour]].mean(axis=0)
+    return units
+
+
+def _encoded(bins: FloatArray, development: Development, cell: CFAPattern) -> NDArray[np.uint8]:
+    """Convert binned units to encoded pixels, (h, w, 3)."""
+    if cell.kind == "mono":
+        grey: NDArray[np.uint8] = development.encode_grey(bins.mean(axis=0))
+        return np.repeat(grey[..., None], 3, axis=2)
+    if cell.kind == "bayer":
+        bins = np.stack([bins[0], (bins[1] + bins[2]) * np.float32(0.5), bins[3]])
+    return np.moveaxis(development.encode(bins), 0, -1)
