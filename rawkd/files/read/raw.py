@@ -119,6 +119,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     else:
         color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
     profile, profile_warnings = dng_tags.noise_profile(tree, raw)
+    capture, dropped_exif = read_capture(tree, header)
     tags, dropped = kept_tags(tree, raw)
     all_tags = {**tree.main.tags, **raw.tags}
     defects, defect_warnings = bad_pixels(all_tags, frame, area)
@@ -131,7 +132,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
-        capture=read_capture(tree, header),
+        capture=capture,
         orientation=orientation if orientation in range(1, 9) else 1,
         pixel_aspect=dng_tags.pixel_aspect(raw),
         noise_profile=profile,
@@ -144,7 +145,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         + profile_warnings
         + defect_warnings
         + map_warnings,
-        dropped=dropped,
+        dropped=dropped_exif + dropped,
         defects=defects,
         scale_is_fixed=depends_on_stored_values(tags),
         gain_maps=maps,
@@ -163,6 +164,7 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     levels = libraw_levels(decoded, pattern)
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header) if pattern.kind != "mono" else (ColorCalibration.none(), ())
+    capture, dropped = read_capture(tree, header, make_model)
     return RawPhoto(
         frame=frame,
         active_area=area,
@@ -170,11 +172,12 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
-        capture=read_capture(tree, header, make_model),
+        capture=capture,
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
         pixel_aspect=dng_tags.valid_aspect(float(header["pixel_aspect"])),
         tags=() if tree is None else captions(tree),
         warnings=warnings,
+        dropped=dropped,
     )
 
 

@@ -22,7 +22,7 @@ from rawkd.files.naming import FORMAT_OF_SUFFIX
 from rawkd.files.tiff.exif import exif_block, merged, rendered_root
 from rawkd.files.tiff.ifd import UNDEFINED, OutputIfd, integers, long, raw_bytes, short, write_tiff
 from rawkd.files.write.atomic import atomic_output
-from rawkd.files.write.icc import srgb_profile
+from rawkd.files.write.icc import profile_of
 from rawkd.files.write.xmp import captions_only, packet_of, without_location
 from rawkd.files.xmp.packet import XMP
 from rawkd.photo import Capture, Tag
