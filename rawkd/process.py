@@ -206,10 +206,10 @@ def _write_picture(
             demosaic=options.demosaic,
             exposure_ev=options.exposure_ev,
             dtype=np.uint8 if file_format == "jpeg" else np.uint16,
+            markesteijn=_markesteijn(decoder),
             threads=options.denoise.threads,
         )
     with clock.step("write"):
-            markesteijn=_markesteijn(decoder),
         xmp, warnings = read_sidecar(path)
         warnings += write_image(
             output,
