@@ -22,8 +22,8 @@ from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.dng_fields import main_fields, raw_fields
 from rawkd.files.write.linear_fields import linear_fields, linear_warnings
 from rawkd.files.write.raw_storage import stored
-from rawkd.files.write.xmp import packet_of, packet_with_treatment
 from rawkd.files.write.stored_frame import frame_to_store, frame_warnings
+from rawkd.files.write.xmp import packet_of, packet_with_treatment
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import LinearPicture, RawPhoto, Tag
 
@@ -71,10 +71,10 @@ def write_dng(
     ------
     OutputError: if the file exists and `overwrite` is false, if it cannot be written, or if it would exceed 4 GiB.
     """
+    source, photo = photo, frame_to_store(photo)
     with atomic_output(path, overwrite) as temporary:
         packet, warnings = packet_with_treatment(packet_of(photo.tags, xmp, strip_location=strip_location), treatment)
         removed = 0.0 if treatment is None else treatment.noise_reduction
-    source, photo = photo, frame_to_store(photo)
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data
             storage, block_tags, blocks = stored(
@@ -83,13 +83,13 @@ def write_dng(
             digest = raw_bytes(NEW_RAW_IMAGE_DIGEST, raw_image_digest(samples, pool.map))
         if linear is None:
             raw = merged(storage, raw_fields(photo, noise_profile, removed))
+            warnings += frame_warnings(source, photo)
         else:
             raw = merged(storage, linear_fields(photo, linear.white_dn, removed))
             warnings += linear_warnings(photo)
         fields = main_fields(
             photo, software=software, packet=packet, noise_reduction=removed, strip_location=strip_location
         )
-            warnings += frame_warnings(source, photo)
         main = merged(fields, [digest])
         directories = capture_directories(photo.capture, strip_location=strip_location)
         if preview is None:

@@ -28,8 +28,8 @@ from rawkd.files.xmp.packet import XMP
 from rawkd.photo import Capture, Tag
 
 RgbArray = NDArray[np.uint8] | NDArray[np.uint16]
-
 """(H, W, 3), or (H, W) of a grey picture."""
+
 FORMATS = {suffix: name for suffix, name in FORMAT_OF_SUFFIX.items() if name != "dng"}
 FULL_CHROMA_QUALITY = 90
 """JPEG stores chroma at full resolution above this quality, and at half resolution up to it."""
@@ -42,8 +42,8 @@ STRIP_BYTES = 2**20
 RATINGS, TITLES, IPTC = frozenset({18246, 18249}), frozenset(range(40091, 40096)), 33723
 """User-written fields: ratings in stars and percent; titles and keywords of Windows; IPTC (TIFF only)."""
 DEFLATE, HORIZONTAL_DIFFERENCE, DEFLATE_LEVEL = 8, 2, 1
-PNG_LEVEL, PNG_RUN_LENGTH, PNG_FILTER_SUB = 1, 3, 16
 MIN_IS_BLACK, RGB = 1, 2
+PNG_LEVEL, PNG_RUN_LENGTH, PNG_FILTER_SUB = 1, 3, 16
 """On 16-bit pictures four times faster than the library's defaults, and slightly smaller (measured)."""
 
 
