@@ -314,10 +314,6 @@ def test_the_linearisation_table_of_a_real_file(data: Path, decoder: Decoder) ->
     assert photo.levels.bits == 16
 
 
-def test_a_crw_keeps_none_of_its_makers_notes(data: Path, decoder: Decoder) -> None:
-    assert read_raw(data / "raw" / "canon-s40-box.crw", decoder=decoder).dropped == ("maker notes",)
-
-
 def test_a_missing_matrix_and_white_balance_are_stated(data: Path, decoder: Decoder) -> None:
     photo = read_raw(data / "raw" / "kodak-dc120-a.kdc", decoder=decoder)
     assert photo.pixel_aspect == pytest.approx(1.5346, abs=1e-3)

@@ -1,7 +1,7 @@
-"""Find EXIF in raw files that are not TIFF: CR3, RAF, MRW and CRW.
+"""Find EXIF in raw files that are not TIFF (CR3, RAF, MRW and CRW), and the maker notes of a RW2.
 
-Sources: ISO 14496-12 boxes with Canon's CMT1-4; the JPEG offset in a RAF header; Minolta's MRW blocks; Canon's CIFF
-heap. Damaged blocks are treated as missing.
+Sources: ISO 14496-12 boxes with Canon's CMT1-4; the JPEG offset in a RAF header; Minolta's MRW blocks; Panasonic's
+embedded JPEG. Damaged blocks are treated as missing.
 """
 
 from __future__ import annotations
@@ -14,18 +14,25 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rawkd.errors import InputError
+from rawkd.files.read.maker.ciff import read_ciff
+from rawkd.files.tiff.maker_note import MakerNote, read_note
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff, read_tiff_bytes
 
 CANON_UUID = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 MAX_BLOB_BYTES = 32 << 20
-CMT_ROLES = {b"CMT1": "main", b"CMT2": "exif", b"CMT4": "gps"}
-CIFF_MAKE_MODEL = 0x080A
+CMT_ROLES = {b"CMT1": "main", b"CMT2": "exif", b"CMT3": "note", b"CMT4": "gps"}
+TIFF_HEADER_BYTES = 8
+PANASONIC_MAGICS, JPEG_FROM_RAW = (b"U\0", b"\0U"), 46
+LENS_NUMBERS = range(42034, 42038)
+NOT_COPIED_BLOCKS = frozenset({b"\0TTW", b"\0PAD"})
+"""Blocks of a MRW: EXIF, which an output has anyway, and padding."""
 
 
 def read_tag_tree(path: Path) -> TagTree | None:
     """Return the tag directories of a raw file of any format, or None if it has none.
 
-    A CR3 stores IFD0, EXIF and GPS in separate TIFF structures, which are joined to one IFD0.
+    A CR3 stores IFD0, EXIF, maker notes and GPS in separate TIFF structures, which are joined to one IFD0. A RW2
+    has its maker notes in its embedded JPEG.
 
     Raises
     ------
@@ -36,9 +43,14 @@ def read_tag_tree(path: Path) -> TagTree | None:
     with path.open("rb") as stream:
         head = stream.read(32)
         if head[:2] in (b"II", b"MM") and head[6:10] != b"HEAP":
-            return read_tiff(stream)
+            tree = read_tiff(stream)
+            return _with_notes_of_jpeg(tree) if tree is not None and head[2:4] in PANASONIC_MAGICS else tree
         found: dict[str, TagTree] = {}
+        note: MakerNote | None = None
         for role, blob in _blobs(stream, head):
+            if role == "note":
+                note = _note_of_tiff(blob)
+                continue
             try:
                 tree = read_tiff_bytes(blob)
             except InputError:
@@ -50,11 +62,36 @@ def read_tag_tree(path: Path) -> TagTree | None:
     main = found["main"].main if "main" in found else Ifd({})
     exif = found["exif"].main if "exif" in found else main.exif
     gps = found["gps"].main if "gps" in found else main.gps
+    if note is not None and exif is not None:
+        exif = replace(exif, maker_note=note)
     return TagTree((replace(main, exif=exif, gps=gps),))
 
 
+def _note_of_tiff(blob: bytes) -> MakerNote | None:
+    """Return the maker notes that follow a TIFF header of their own; None if there are none."""
+    length = len(blob) - TIFF_HEADER_BYTES
+    if length <= 0 or blob[:2] not in (b"II", b"MM"):
+        return None
+    return read_note(io.BytesIO(blob), len(blob), blob[:2], TIFF_HEADER_BYTES, length)
+
+
+def _with_notes_of_jpeg(tree: TagTree) -> TagTree:
+    """Return the directories with the maker notes, and the lens fields that they lack, of the JPEG inside a RW2."""
+    jpeg = tree.main.tags.get(JPEG_FROM_RAW)
+    try:
+        inner = None if jpeg is None else read_tiff_bytes(_exif_of_jpeg(jpeg.data))
+    except InputError:
+        inner = None
+    if inner is None or inner.main.exif is None:
+        return tree
+    exif = tree.main.exif or Ifd({})
+    lens = {number: tag for number, tag in inner.main.exif.tags.items() if number in LENS_NUMBERS}
+    exif = replace(exif, tags={**lens, **exif.tags}, maker_note=exif.maker_note or inner.main.exif.maker_note)
+    return TagTree((replace(tree.main, exif=exif), *tree.chain[1:]))
+
+
 def _blobs(stream: BinaryIO, head: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the TIFF structures inside a raw file that is not a TIFF, each with its role: main, exif or gps."""
+    """Yield the TIFF structures inside a raw file that is not a TIFF, each with its role: main, exif, note or gps."""
     if head[4:12] == b"ftypcrx ":
         yield from _cr3_blobs(stream)
     elif head.startswith(b"FUJIFILMCCD-RAW "):
@@ -68,37 +105,16 @@ def _blobs(stream: BinaryIO, head: bytes) -> Iterator[tuple[str, bytes]]:
 
 def read_ciff_make_model(path: Path) -> tuple[str, str]:
     """Return make and model of a CRW; empty if the file is not a CRW or does not state them."""
+    ciff = read_ciff(path)
+    return ("", "") if ciff is None else ciff.make_model()
+
+
+def read_mrw_blocks(path: Path) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the blocks of a Minolta raw's header, each with its name, without EXIF; empty for other formats."""
     with path.open("rb") as stream:
-        head = stream.read(14)
-        if head[6:14] != b"HEAPCCDR" or head[:2] not in (b"II", b"MM"):
-            return "", ""
-        order = "<" if head[:2] == b"II" else ">"
-        (start,) = _unpack(order + "I", head[2:6])
-        size = stream.seek(0, io.SEEK_END)
-        for value in _ciff_values(stream, order, start, size, depth=4):
-            make, _, model = value.partition(b"\0")
-            return _ascii(make), _ascii(model.split(b"\0", 1)[0])
-    return "", ""
-
-
-def _ciff_values(stream: BinaryIO, order: str, start: int, end: int, depth: int) -> Iterator[bytes]:
-    """Yield the make-and-model records of a CIFF heap and of the heaps inside it."""
-    if not 0 <= start < end - 4 or depth == 0:
-        return
-    stream.seek(end - 4)
-    (directory,) = _unpack(order + "I", stream.read(4))
-    stream.seek(start + directory)
-    (count,) = _unpack(order + "H", stream.read(2))
-    table = stream.read(10 * min(count, 512))
-    for at in range(0, len(table) - 9, 10):
-        tag, length, offset = struct.unpack(order + "HII", table[at : at + 10])
-        if tag & 0x4000 or start + offset + length > end:
-            continue
-        if tag & 0x3FFF == CIFF_MAKE_MODEL:
-            stream.seek(start + offset)
-            yield stream.read(min(length, 256))
-        elif tag & 0x3800 in (0x2800, 0x3000):
-            yield from _ciff_values(stream, order, start + offset, start + offset + length, depth - 1)
+        if stream.read(4) != b"\0MRM":
+            return ()
+        return tuple((kind, stream.read(size)) for kind, size in _mrw_blocks(stream) if kind not in NOT_COPIED_BLOCKS)
 
 
 def _cr3_blobs(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
@@ -134,14 +150,20 @@ def _boxes(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int,
 
 
 def _mrw_blobs(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    for kind, size in _mrw_blocks(stream):
+        if kind == b"\0TTW":
+            yield "main", stream.read(size)
+
+
+def _mrw_blocks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield name and size of each block in the header of a MRW; the stream then stands at the block's content."""
     stream.seek(4)
     (length,) = _unpack(">I", stream.read(4))
     at, end = 8, 8 + min(length, MAX_BLOB_BYTES)
     while at + 8 <= end:
         stream.seek(at)
         kind, size = _unpack(">4sI", stream.read(8))
-        if kind == b"\0TTW":
-            yield "main", stream.read(min(size, MAX_BLOB_BYTES))
+        yield kind, min(size, MAX_BLOB_BYTES)
         at += 8 + size
 
 
@@ -160,7 +182,3 @@ def _unpack(layout: str, data: bytes) -> tuple[Any, ...]:
     """Unpack values of a fixed layout; values beyond the end of the file are zero."""
     size = struct.calcsize(layout)
     return struct.unpack(layout, data.ljust(size, b"\0"))
-
-
-def _ascii(data: bytes) -> str:
-    return data.decode("ascii", "replace").strip()

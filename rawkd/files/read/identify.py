@@ -51,7 +51,7 @@ def identify(path: Path) -> Identity:
     if not stat.S_ISREG(path.stat().st_mode):
         raise InputError(f"{path}: this is not a regular file. Give a raw file.")
     tree = read_tag_tree(path)
-    capture, _ = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
+    capture = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
     if tree is None:
         return Identity(capture.make, capture.model)
     return Identity(capture.make, capture.model, capture.iso, _bits(tree), tree.main.text(SOFTWARE))

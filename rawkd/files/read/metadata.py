@@ -12,26 +12,18 @@ from typing import Any
 
 from rawkd.files.tiff.exif import known_values
 from rawkd.files.tiff.ifd import ascii_text
+from rawkd.files.tiff.maker_note import MAKER_NOTE
 from rawkd.files.tiff.tags import SKIPPED_TAGS, Ifd, TagTree
 from rawkd.photo import Capture, Tag
 
 MAKE, MODEL, DATETIME, UNIQUE_CAMERA_MODEL = 271, 272, 306, 50708
 EXPOSURE_TIME, F_NUMBER, ISO, DATETIME_ORIGINAL, FOCAL_LENGTH = 33434, 33437, 34855, 36867, 37386
-MAKER_NOTE = 37500
 WIDE_ISO_TAGS = (34866, 34867, 34865)  # recommended exposure index, ISO speed, standard output sensitivity
 MAX_SHORT = 65535
 
-DROPPED_EXIF = {
-    MAKER_NOTE: "maker notes",
-    40965: "",  # interoperability IFD: an offset
-    37121: "",  # of the JPEG: components configuration, compressed bits per pixel, size
-    37122: "",
-    40962: "",
-    40963: "",
-    59932: "",  # padding, and offset schema of maker notes
-    59933: "",
-}
-"""EXIF tags that cannot be copied; those that users may miss have a name for the warning."""
+NOT_COPIED = SKIPPED_TAGS | {MAKER_NOTE, 37121, 37122, 40962, 40963, 40965, 59932, 59933}
+"""EXIF fields that are not copied: maker notes, which are kept elsewhere (`maker/keep.py`); components, compression and
+size of the camera's JPEG; the offset of the interoperability IFD; padding, and the offset schema of maker notes."""
 
 EXIF_IN_IFD0 = {
     270,
@@ -90,10 +82,8 @@ def unique_camera_model(make: str, model: str) -> str:
     return f"{maker} {model}".strip()
 
 
-def read_capture(
-    tree: TagTree | None, libraw: Mapping[str, Any], make_model: tuple[str, str] = ("", "")
-) -> tuple[Capture, tuple[str, ...]]:
-    """Return the capture data of a file, and the names of data that an output cannot keep.
+def read_capture(tree: TagTree | None, libraw: Mapping[str, Any], make_model: tuple[str, str] = ("", "")) -> Capture:
+    """Return the capture data of a file, without what only its maker notes hold.
 
     Parameters
     ----------
@@ -103,15 +93,12 @@ def read_capture(
     main = tree.main if tree is not None and tree.chain else Ifd({})
     exif = {number: main.tags[number] for number in EXIF_IN_IFD0 & main.tags.keys()}
     exif |= main.exif.tags if main.exif is not None else {}
-    dropped = tuple(name for number, name in DROPPED_EXIF.items() if name and number in exif)
-    if tree is None:  # such a file has all its data in the maker's own format
-        dropped = (DROPPED_EXIF[MAKER_NOTE],)
-    exif = {number: tag for number, tag in exif.items() if number not in DROPPED_EXIF.keys() | SKIPPED_TAGS}
+    exif = {number: tag for number, tag in exif.items() if number not in NOT_COPIED}
     fields = Ifd(exif)
     make, model = main.text(MAKE) or make_model[0], main.text(MODEL) or make_model[1]
     more = _fields_of_libraw(libraw, dated=bool(main.text(DATETIME)), rated=ISO in exif)
     exif = {tag.number: tag for tag in more} | exif
-    capture = Capture(
+    return Capture(
         make=make,
         model=model,
         unique_camera_model=main.text(UNIQUE_CAMERA_MODEL) or unique_camera_model(make, model),
@@ -125,7 +112,6 @@ def read_capture(
         if main.gps is not None
         else (),
     )
-    return capture, dropped
 
 
 def _fields_of_libraw(libraw: Mapping[str, Any], *, dated: bool, rated: bool) -> list[Tag]:

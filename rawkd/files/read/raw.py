@@ -16,6 +16,7 @@ from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import SOFTWARE
+from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.read.not_raw import KINDS_OF_SENSORS, why_not_raw
 from rawkd.files.sanity import check_frame, checked_levels
@@ -98,6 +99,7 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
         make_model = read_ciff_make_model(path) if tree is None else ("", "")
         photo = with_blacks_of_raf(_other_photo(decoded, tree, make_model), path)
     refuse_dual_iso(photo)
+    photo = with_maker_notes(photo, path, tree, decoded.header)
     return replace(photo, warnings=photo.warnings + decoded.warnings)
 
 
@@ -119,7 +121,6 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     else:
         color, color_warnings = read_color(tree, raw, Fallback(libraw_matrix(header)))
     profile, profile_warnings = dng_tags.noise_profile(tree, raw)
-    capture, dropped_exif = read_capture(tree, header)
     tags, dropped = kept_tags(tree, raw)
     all_tags = {**tree.main.tags, **raw.tags}
     defects, defect_warnings = bad_pixels(all_tags, frame, area)
@@ -132,7 +133,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
-        capture=capture,
+        capture=read_capture(tree, header),
         orientation=orientation if orientation in range(1, 9) else 1,
         pixel_aspect=dng_tags.pixel_aspect(raw),
         noise_profile=profile,
@@ -145,7 +146,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         + profile_warnings
         + defect_warnings
         + map_warnings,
-        dropped=dropped_exif + dropped,
+        dropped=dropped,
         defects=defects,
         scale_is_fixed=depends_on_stored_values(tags),
         gain_maps=maps,
@@ -164,7 +165,6 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
     levels = libraw_levels(decoded, pattern)
     check_frame(frame[area.slices], levels)
     color, warnings = libraw_color(header) if pattern.kind != "mono" else (ColorCalibration.none(), ())
-    capture, dropped = read_capture(tree, header, make_model)
     return RawPhoto(
         frame=frame,
         active_area=area,
@@ -172,12 +172,11 @@ def _other_photo(decoded: DecodedFrame, tree: TagTree | None, make_model: tuple[
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
-        capture=capture,
+        capture=read_capture(tree, header, make_model),
         orientation=ORIENTATION_OF_FLIP.get(header["flip"], 1),
         pixel_aspect=dng_tags.valid_aspect(float(header["pixel_aspect"])),
         tags=() if tree is None else captions(tree),
         warnings=warnings,
-        dropped=dropped,
     )
 
 

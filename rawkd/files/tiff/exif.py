@@ -19,10 +19,11 @@ from rawkd.files.tiff.ifd import (
     short,
     write_tiff,
 )
+from rawkd.files.tiff.maker_note import MAKER_NOTE
 from rawkd.files.tiff.tags import EXIF_IFD, GPS_IFD, tag_numbers
 from rawkd.photo import Capture, Tag
 
-MAKER_NOTE, INTEROPERABILITY = 37500, 40965
+INTEROPERABILITY = 40965
 EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH = 33434, 33437, 34855, 37386
 SENSITIVITY_TYPE, RECOMMENDED_EXPOSURE_INDEX, MAX_SHORT = 34864, 34866, 65535
 NEVER_ZERO = {EXPOSURE_TIME: 37377, F_NUMBER: 37378, FOCAL_LENGTH: FOCAL_LENGTH}
@@ -31,8 +32,8 @@ logarithmic scale. Such pairs are left out, since they hold no information. Lens
 so only the exposure time gives a warning (`exposure_warnings`)."""
 MAIN_NUMBERS = frozenset({270, 315, 33432})
 """ImageDescription, Artist, Copyright: written to the main directory, wherever the reader found them."""
-STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730, MAKER_NOTE})
-"""Fields that describe the raw picture, not the rendered one (components, size, colour space, CFA), and maker notes."""
+STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730})
+"""Fields that describe the raw picture, not the rendered one (components, size, colour space, CFA)."""
 EXIF_VERSION, GPS_VERSION = b"0232", bytes((2, 3, 0, 0))
 """Versions written if the source states none."""
 LONG_FIELD_BYTES = 2048
@@ -53,9 +54,9 @@ def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, 
 
     Parameters
     ----------
-    strip_location : leave out GPS, and maker notes, which may repeat the location.
+    strip_location : leave out GPS.
     """
-    dropped = {INTEROPERABILITY, *MAIN_NUMBERS} | ({MAKER_NOTE} if strip_location else set())
+    dropped = {INTEROPERABILITY, MAKER_NOTE, *MAIN_NUMBERS}  # maker notes break at another place
     dropped |= {number for tag in capture.exif if _is_unset(tag) for number in (tag.number, NEVER_ZERO[tag.number])}
     own = [tag for tag in capture.exif if tag.number not in dropped]
     iso = None if any(tag.number == ISO for tag in own) else capture.iso

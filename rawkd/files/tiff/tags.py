@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files.tiff.maker_note import MAKER_NOTE, MakerNote, read_note
 from rawkd.photo import Tag
 
 SIZE_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -47,6 +48,7 @@ class Ifd:
     ----------
     tags : fields by tag number; the first one if a number repeats. offset : its offset in the TIFF structure.
     sub : its SubIFDs (330). exif, gps : the directories that tags 34665 and 34853 point to.
+    maker_note : its maker notes (37500) and where they lie.
     """
 
     tags: Mapping[int, Tag]
@@ -54,6 +56,7 @@ class Ifd:
     sub: tuple[Ifd, ...] = ()
     exif: Ifd | None = None
     gps: Ifd | None = None
+    maker_note: MakerNote | None = None
 
     def numbers(self, number: int) -> tuple[float, ...]:
         """Return the values of a numeric tag, rationals as quotients; empty if missing, not numeric or not finite."""
@@ -165,10 +168,12 @@ class _TiffReader:
         (count,) = struct.unpack(self.order + "H", self._bytes_at(offset, 2))
         table = self._bytes_at(offset + 2, 12 * count + 4)
         tags: dict[int, Tag] = {}
+        note: MakerNote | None = None
         for start in range(0, min(12 * count, len(table) - 11), 12):
             tag = self._tag(table[start : start + 12])
             if tag is not None:
                 tags.setdefault(tag.number, tag)
+            note = note or self._maker_note(table[start : start + 12])
         if not tags:
             return None
         tail = table[12 * count :]
@@ -181,6 +186,7 @@ class _TiffReader:
             sub=tuple(found[0] for found in sub if found is not None),
             exif=exif[0][0] if exif and exif[0] else None,
             gps=gps[0][0] if gps and gps[0] else None,
+            maker_note=note,
         )
         return ifd, int(following)
 
@@ -205,7 +211,15 @@ class _TiffReader:
                 return None
         if number in BYTE_STREAMS and size > 1:
             return Tag(number, 7, length, data)
-        return Tag(number, kind, count, data if self.order == "<" else _swapped(data, kind))
+        return Tag(number, kind, count, data if self.order == "<" else swapped(data, kind))
+
+    def _maker_note(self, entry: bytes) -> MakerNote | None:
+        """Return the maker notes if the field has them."""
+        number, kind, count, at = struct.unpack(self.order + "HHII", entry)
+        length = SIZE_OF_TYPE.get(kind, 0) * count
+        if number != MAKER_NOTE or length <= 4:
+            return None
+        return read_note(self.stream, self.size, b"II" if self.order == "<" else b"MM", at, length)
 
 
 def _pointers(tags: Mapping[int, Tag], number: int) -> tuple[float, ...]:
@@ -214,7 +228,7 @@ def _pointers(tags: Mapping[int, Tag], number: int) -> tuple[float, ...]:
     return tag_numbers(tag)[:MAX_IFDS] if tag is not None and tag.type in (4, 13) else ()
 
 
-def _swapped(data: bytes, kind: int) -> bytes:
+def swapped(data: bytes, kind: int) -> bytes:
     """Convert big-endian values to little-endian."""
     code = {2: "H", 4: "I", 8: "Q"}.get({5: 4, 10: 4}.get(kind, SIZE_OF_TYPE[kind]))
     if code is None:

@@ -1,0 +1,1 @@
+"""What makers write for themselves: maker notes, which a DNG keeps as they are, and the lens, which they may know."""
