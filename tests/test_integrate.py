@@ -162,7 +162,7 @@ def test_installed_twice_then_removed(
 def test_every_shipped_file_is_installed_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: set[str] = set()
 
-    def noted(name: str, **_paths: str) -> bytes:
+    def noted(name: str, program: str = "", script: str = "") -> bytes:
         used.add(name)
         return b""
 

@@ -49,20 +49,20 @@ def program_path() -> str:
     return "rawkd"
 
 
-def filled(name: str, **paths: str) -> bytes:
+def filled(name: str, *, program: str | None = None, script: str | None = None) -> bytes:
     """Return the bytes of a shipped file with paths filled in, quoted as the language of the file asks for.
 
     Parameters
     ----------
     name : path below the shipped folder.
-    paths : `program`, and `script` for the .desktop file.
+    program : path of rawkd. script : path of the installed shell script, for the .desktop file.
     """
     source = shipped_folder() / name
     quote = _QUOTED.get(source.suffix, str)
     text = source.read_text(encoding="utf-8")
-    for token, key in ((PROGRAM, "program"), (SCRIPT, "script")):
-        if key in paths:
-            text = text.replace(token, quote(paths[key]))
+    for token, path in ((PROGRAM, program), (SCRIPT, script)):
+        if path is not None:
+            text = text.replace(token, quote(path))
     if source.suffix == ".cmd":
         text = text.replace("\n", "\r\n")
     return text.encode("utf-8", "surrogateescape")
