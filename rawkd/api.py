@@ -102,6 +102,7 @@ def write_dng(
     preview: bool = True,
     overwrite: bool = False,
     strip_location: bool = False,
+    strip_private: bool = False,
     software: str = SOFTWARE,
 ) -> tuple[str, ...]:
     """Write a photo as a DNG, its pixels as they are, and return warnings, one sentence each.
@@ -109,6 +110,7 @@ def write_dng(
     Parameters
     ----------
     preview : whether to render a preview, which file managers show. strip_location : whether to leave out GPS fields.
+    strip_private : whether to leave out serial numbers, the owner's name and maker notes.
     software : name and version of your program, for the Software tag.
 
     Raises
@@ -121,6 +123,7 @@ def write_dng(
         preview=render_preview(photo) if preview else None,
         overwrite=overwrite,
         strip_location=strip_location,
+        strip_private=strip_private,
         software=software,
     )
 

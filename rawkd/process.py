@@ -47,6 +47,7 @@ class ProcessOptions:
     exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
     crop : part to render, in pixels of the whole upright picture; None for all of it.
     overwrite : whether to replace an existing output. strip_location : whether to leave out GPS fields.
+    strip_private : whether to leave out serial numbers, the owner's name and maker notes.
     """
 
     denoise: DenoiseOptions = field(default_factory=DenoiseOptions)
@@ -56,6 +57,7 @@ class ProcessOptions:
     crop: Rect | None = None
     overwrite: bool = False
     strip_location: bool = False
+    strip_private: bool = False
     linear: bool = False
 
 
@@ -153,6 +155,7 @@ def _write_dng(
             linear=linear,
             overwrite=options.overwrite,
             strip_location=options.strip_location,
+            strip_private=options.strip_private,
             software=SOFTWARE,
             noise_profile=profile_left(restoration, options.denoise),
             xmp=xmp,
@@ -218,6 +221,7 @@ def _write_picture(
             jpeg_quality=options.jpeg_quality,
             overwrite=options.overwrite,
             strip_location=options.strip_location,
+            strip_private=options.strip_private,
             software=SOFTWARE,
             tags=photo.tags,
             xmp=xmp,

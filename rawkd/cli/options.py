@@ -138,6 +138,7 @@ class OutputChoices:
     exposure: float
     jpeg_quality: int
     strip_location: bool
+    strip_private: bool
     overwrite: bool
     linear: bool
     crop: tuple[int, int, int, int] | None = None
@@ -166,6 +167,7 @@ class OutputChoices:
             crop=None if crop is None else Rect(top=crop[1], left=crop[0], height=crop[3], width=crop[2]),
             overwrite=self.overwrite,
             strip_location=self.strip_location,
+            strip_private=self.strip_private,
             linear=self.linear,
         )
 
@@ -198,7 +200,12 @@ _OUTPUT = {
     "jpeg_quality": click.option(
         "--jpeg-quality", type=click.IntRange(1, 100), default=92, show_default=True, help="Set the quality of a JPEG."
     ),
-    "strip_location": click.option("--strip-location", is_flag=True, help="Leave GPS and place names out."),
+    "strip_location": click.option(
+        "--strip-location", is_flag=True, help="Leave out GPS, place names and maker notes, which may repeat them."
+    ),
+    "strip_private": click.option(
+        "--strip-private", is_flag=True, help="Leave out serial numbers, the owner's name and maker notes."
+    ),
     "overwrite": OVERWRITE,
 }
 _CROP = click.option(

@@ -21,6 +21,7 @@ from rawkd.files.tiff.tags import SUB_IFDS
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.dng_fields import main_fields, raw_fields
 from rawkd.files.write.linear_fields import linear_fields, linear_warnings
+from rawkd.files.write.private import without_private
 from rawkd.files.write.raw_storage import stored
 from rawkd.files.write.stored_frame import frame_to_store, frame_warnings
 from rawkd.files.write.xmp import packet_of, packet_with_treatment
@@ -39,6 +40,7 @@ def write_dng(
     linear: LinearPicture | None = None,
     overwrite: bool = False,
     strip_location: bool = False,
+    strip_private: bool = False,
     software: str,
     noise_profile: tuple[float, ...] = (),
     xmp: bytes | None = None,
@@ -57,6 +59,7 @@ def write_dng(
         readers turn it by the photo's orientation.
     linear : the demosaiced photo, written instead of its mosaic; None for the mosaic.
     strip_location : leave out GPS and fields that may repeat it (IPTC, maker notes, location properties of the XMP).
+    strip_private : leave out serial numbers, the owner's name and maker notes (`private`).
     software : name and version of the program, for the Software tag.
     noise_profile : (S, O) of one plane or of each plane, in signal units, for the NoiseProfile tag; empty for no tag.
     xmp : packet of a sidecar, written instead of the source's.
@@ -73,7 +76,10 @@ def write_dng(
     """
     source, photo = photo, frame_to_store(photo)
     with atomic_output(path, overwrite) as temporary:
-        packet, warnings = packet_with_treatment(packet_of(photo.tags, xmp, strip_location=strip_location), treatment)
+        if strip_private:
+            photo = without_private(photo)
+        packet = packet_of(photo.tags, xmp, strip_location=strip_location, strip_private=strip_private)
+        packet, warnings = packet_with_treatment(packet, treatment)
         removed = 0.0 if treatment is None else treatment.noise_reduction
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data

@@ -23,6 +23,7 @@ from rawkd.files.tiff.exif import exif_block, merged, rendered_root
 from rawkd.files.tiff.ifd import UNDEFINED, OutputIfd, integers, long, raw_bytes, short, write_tiff
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.icc import profile_of
+from rawkd.files.write.private import without_private_exif, without_private_tags, without_private_xmp
 from rawkd.files.write.xmp import captions_only, packet_of, without_location
 from rawkd.files.xmp.packet import XMP
 from rawkd.photo import Capture, Tag
@@ -55,6 +56,7 @@ def write_image(
     jpeg_quality: int = 92,
     overwrite: bool = False,
     strip_location: bool = False,
+    strip_private: bool = False,
     software: str,
     tags: tuple[Tag, ...] = (),
     xmp: bytes | None = None,
@@ -69,6 +71,7 @@ def write_image(
     capture : source of EXIF and, unless `strip_location`, of GPS. Fields that describe the raw picture are replaced.
     jpeg_quality : 1 to 100.
     strip_location : leave out GPS and fields that may repeat it.
+    strip_private : leave out serial numbers and the owner's name.
     software : name and version of the program, for the Software tag.
     tags : fields of the source; only user-written ones are kept: ratings, titles, keywords, XMP, IPTC.
     xmp : packet of a sidecar, used instead of the source's. Edits of the raw picture are removed from either
@@ -97,6 +100,9 @@ def write_image(
             f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels are too large for a JPEG. Write a .tif or .png."
         )
     packet, warnings = _packet(tags, xmp, strip_location, APP1_XMP_BYTES_MAX if file_format == "jpeg" else None)
+    if strip_private:
+        packet = without_private_xmp(packet)
+        capture, tags = without_private_exif(capture), without_private_tags(tags)
     wanted = RATINGS | (frozenset() if strip_location else TITLES)
     captions = [tag for tag in tags if tag.number in wanted]
     with atomic_output(path, overwrite) as temporary, temporary.open("wb") as stream:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
+from rawkd.files.write.private import without_private_xmp
 from rawkd.files.xmp.merge import with_treatment
 from rawkd.files.xmp.packet import PADDING, RDF, XMP, parsed
 from rawkd.files.xmp.treatment import Treatment
@@ -47,15 +48,17 @@ HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 TAIL = '<?xpacket end="w"?>'
 
 
-def packet_of(tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool) -> bytes:
+def packet_of(tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool, strip_private: bool = False) -> bytes:
     """Return the sidecar's packet, else that of the source's tags; empty if there is none.
 
     Parameters
     ----------
-    strip_location : remove the location; the result is empty if coordinates remain in a form that is not understood.
+    strip_location, strip_private : remove the location, or serial numbers and the owner's name; the result is empty if
+        any remain in a form that is not understood.
     """
     packet = sidecar if sidecar is not None else next((tag.data for tag in tags if tag.number == XMP), b"")
-    return without_location(packet) if strip_location else packet
+    packet = without_location(packet) if strip_location else packet
+    return without_private_xmp(packet) if strip_private else packet
 
 
 def packet_with_treatment(packet: bytes, treatment: Treatment | None) -> tuple[bytes, tuple[str, ...]]:
