@@ -104,10 +104,9 @@ class TransferPoints:
 
 def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
     """Return at most about `num_blocks` blocks of a frame, spread evenly over its active area."""
-    levels, mosaic = photo.levels, photo.mosaic
-    mosaic.pattern.require_bayer(f"{name}: calibration")
-    padding = Unification.of((0, 0), mosaic.pattern)
-    data = mosaic.data[padding.top :, padding.left :]
+    photo.pattern.require_bayer(f"{name}: calibration")
+    levels, padding = photo.levels, Unification.of((0, 0), photo.pattern)
+    data = photo.mosaic.data[padding.top :, padding.left :]
     side = 2 * SIDE
     rows, columns = data.shape[0] // side, data.shape[1] // side
     grid = data[: rows * side, : columns * side].reshape(rows, SIDE, 2, columns, SIDE, 2)
@@ -118,8 +117,8 @@ def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
         grid = grid[:, :, :, np.linspace(0, columns - 1, max(1, round(columns * thin))).astype(int)]
     blocks = grid.transpose(0, 3, 2, 5, 1, 4).reshape(-1, 4, SIDE, SIDE)
     half_dn = 0.5 / levels.range_dn
-    floor = levels.floor + half_dn
-    return FrameSample(name, np.ascontiguousarray(blocks), rows * SIDE, levels.saturation - half_dn, floor)
+    ends = levels.saturation - half_dn, levels.floor + half_dn
+    return FrameSample(name, np.ascontiguousarray(blocks), rows * SIDE, *ends)
 
 
 def find_bursts(frames: list[FrameSample]) -> list[list[FrameSample]]:
