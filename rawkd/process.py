@@ -57,8 +57,8 @@ class ProcessOptions:
     crop: Rect | None = None
     overwrite: bool = False
     strip_location: bool = False
-    strip_private: bool = False
     linear: bool = False
+    strip_private: bool = False
 
 
 def process_file(

@@ -22,6 +22,7 @@ from test_history import LIGHTROOM, TREATMENT
 from rawkd.errors import RawkdError
 from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.read.raw import read_raw
+from rawkd.files.tiff.maker_note import MakerNote, note_record, private_data
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
 from rawkd.process import ProcessOptions, process_file
@@ -68,6 +69,7 @@ KINDS: dict[str, Callable[[], RawPhoto]] = {
         )
     ),
     "fields of a source": lambda: photo_of(tags=(GREEN_SPLIT, SERIAL, Tag(50740, 1, 6, b"Adobe\0"))),
+    "maker notes": lambda: photo_of(tags=(private_data([note_record(MakerNote(b"notes", b"MM", 1000))]),)),
     "opcodes": lambda: photo_of(tags=(Tag(51009, 7, 4, bytes(4)), Tag(51008, 7, 4, bytes(4)))),
     "no capture data": lambda: photo_of(capture=replace(CAPTURE, exif=(), gps=(), iso=None, datetime=None)),
     "high ISO": lambda: photo_of(capture=replace(CAPTURE, exif=(), iso=204800)),
@@ -86,6 +88,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "denoised": {"treatment": TREATMENT, "xmp": LIGHTROOM, "noise_profile": (1e-3, 1e-6)},
     "three planes": {"treatment": TREATMENT, "noise_profile": (1e-3, 1e-6) * 3},
     "location left out": {"strip_location": True, "xmp": LIGHTROOM},
+    "private fields left out": {"strip_private": True, "xmp": LIGHTROOM},
     "XMP that is none": {"xmp": b"no XML", "treatment": TREATMENT},
 }
 

@@ -48,7 +48,9 @@ HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 TAIL = '<?xpacket end="w"?>'
 
 
-def packet_of(tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool, strip_private: bool = False) -> bytes:
+def packet_of(
+    tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool, strip_private: bool = False
+) -> bytes:
     """Return the sidecar's packet, else that of the source's tags; empty if there is none.
 
     Parameters
