@@ -141,16 +141,18 @@ def bias_permille(restored: Floats, reference: Floats) -> float:
 def noise_left(restored: Mosaic, reference: Mosaic) -> float:
     """Return the standard deviation of restored - reference in the flattest areas of the reference, signal units.
 
-    The areas are blocks of 16 x 16 mosaic pixels (8 x 8 per plane). The tenth of them with the smallest variance
-    relative to the level of the reference counts. The mean error of a block is bias and does not count. (Our choice.)
+    The areas are blocks of 8 x 8 pixels of each site of the cell: 16 x 16 mosaic pixels, or 48 x 48 of X-Trans. The
+    tenth of them with the smallest variance relative to the level of the reference counts. The mean error of a block is
+    bias and does not count. (Our choice.)
 
     Raises
     ------
     InputError: if shape or CFA phase differ, or there is no whole block.
     """
     clean = _plane_blocks(reference)
-    error = _plane_blocks(restored) - clean if restored.data.shape == reference.data.shape else np.empty((0, 4, 64))
-    if restored.pattern != reference.pattern or not len(error):
+    same = restored.data.shape == reference.data.shape and restored.pattern == reference.pattern
+    error = _plane_blocks(restored) - clean if same else clean[:0]
+    if not len(error):
         raise InputError(
             f"a mosaic of {restored.data.shape} {restored.pattern} cannot be compared with a reference of "
             f"{reference.data.shape} {reference.pattern}: both need the same shape and phase and whole areas"
@@ -162,14 +164,14 @@ def noise_left(restored: Mosaic, reference: Mosaic) -> float:
 
 
 def _plane_blocks(mosaic: Mosaic) -> DoubleArray:
-    """Return the samples of every whole block by plane, (n, 4, 64) float64; blocks start at a red pixel."""
-    mosaic.pattern.require_bayer("measuring the noise that is left")
-    padding = Unification.of((0, 0), mosaic.pattern)
-    data = mosaic.data[padding.top :, padding.left :]
-    side, half = FLAT_SIDE_PX, FLAT_SIDE_PX // 2
+    """Return the samples of every whole block by site, (n, sites, 64) float64; blocks start at a canonical cell."""
+    padding, cell = Unification.of((0, 0), mosaic.pattern), mosaic.pattern.side
+    data = mosaic.data[-padding.top % cell :, -padding.left % cell :]
+    half = FLAT_SIDE_PX // 2
+    side = half * cell
     rows, columns = data.shape[0] // side, data.shape[1] // side
-    cells = data[: rows * side, : columns * side].reshape(rows, half, 2, columns, half, 2)
-    return cells.transpose(0, 3, 2, 5, 1, 4).reshape(rows * columns, 4, half**2).astype(np.float64)
+    cells = data[: rows * side, : columns * side].reshape(rows, half, cell, columns, half, cell)
+    return cells.transpose(0, 3, 2, 5, 1, 4).reshape(rows * columns, cell**2, half**2).astype(np.float64)
 
 
 @dataclass

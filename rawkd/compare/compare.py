@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from rawkd.compare.crops import PREVIEW_PX, Crop, choose_crops
 from rawkd.compare.noise_plot import noise_chart
+from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.drawing import Drawing
 from rawkd.files.write.rendered import write_image
 from rawkd.photo import Capture, Mosaic, RawPhoto, Rect
 from rawkd.photo.region import sensor_rect
 from rawkd.process import SOFTWARE
-from rawkd.render.demosaic import Method
+from rawkd.render.demosaic import Method, method_for
 from rawkd.render.preview import render_preview
 from rawkd.render.view import render
 from rawkd.restore.mosaic import Progress, no_progress
@@ -104,9 +105,13 @@ def compare(path: Path, options: CompareOptions | None = None, progress: Progres
     ------
     UsageError: if a crop is not inside the picture. Other errors as in `rawkd.process.process_file`.
     """
-    options = options or CompareOptions()
+    with Decoder() as decoder:
+        return _compared(path, options or CompareOptions(), progress, decoder)
+
+
+def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: Decoder) -> Comparison:
     begin = time.perf_counter()
-    photo = read_raw(path)
+    photo = read_raw(path, decoder=decoder)
     read_s = time.perf_counter() - begin
     crop = photo.default_crop
     height, width = (crop.width, crop.height) if photo.orientation >= 5 else (crop.height, crop.width)
@@ -119,10 +124,10 @@ def compare(path: Path, options: CompareOptions | None = None, progress: Progres
     prepared = prepare(photo, options.denoise)
     noise_s = time.perf_counter() - begin
     begin = time.perf_counter()
-    shown = _rendered(photo, None, rects, options)
+    shown = _rendered(photo, None, rects, options, decoder)
     seconds = {"read": read_s, "noise": noise_s, "render": time.perf_counter() - begin}
     versions = [Version("original", shown, seconds=seconds)]
-    warnings: tuple[str, ...] = ()
+    _, warnings = method_for(photo.pattern.kind, options.demosaic)
     noise, context = prepared.noise, Context()
     overview, chart = shown[0], noise_chart(photo, noise)
     for number, model in enumerate(options.models):
@@ -131,7 +136,7 @@ def compare(path: Path, options: CompareOptions | None = None, progress: Progres
         restoration = restore(prepared, replace(options.denoise, model=model), context, share)
         seconds = {"denoise": time.perf_counter() - begin}
         begin = time.perf_counter()
-        shown = _rendered(restoration.photo, restoration.mosaic, rects, options)
+        shown = _rendered(restoration.photo, restoration.mosaic, rects, options, decoder)
         seconds["render"] = time.perf_counter() - begin
         versions.append(_version(restoration, shown, seconds))
         known = prepared.warnings + prepared.noise_warnings
@@ -178,10 +183,10 @@ def without_folders(text: str, photo: Path) -> str:
 
 
 def _rendered(
-    photo: RawPhoto, mosaic: Mosaic | None, rects: Sequence[Rect], options: CompareOptions
+    photo: RawPhoto, mosaic: Mosaic | None, rects: Sequence[Rect], options: CompareOptions, decoder: Decoder
 ) -> tuple[Picture, ...]:
-    """Render rectangles of the sensor, upright."""
-    return tuple(
+    """Render rectangles of the sensor, upright, (h, w, 3), also of a monochrome photo."""
+    pictures = (
         render(
             photo,
             mosaic=mosaic,
@@ -189,10 +194,12 @@ def _rendered(
             exposure_ev=options.exposure_ev,
             rect=rect,
             dtype=np.uint8,
+            markesteijn=decoder.demosaic,
             threads=options.denoise.threads,
         )
         for rect in rects
     )
+    return tuple(one if one.ndim == 3 else np.repeat(one[..., None], 3, axis=2) for one in pictures)
 
 
 def _version(restoration: Restoration, crops: tuple[Picture, ...], seconds: dict[str, float]) -> Version:

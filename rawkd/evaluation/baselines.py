@@ -91,6 +91,7 @@ class Baseline:
 
     def restore(self, case: Case) -> Mosaic:
         """Stabilise, denoise, invert, plane by plane."""
+        case.noisy.pattern.require_bayer(f"the method {self.name}")
         unified, unification = unify(case.noisy)
         planes = pack(unified).astype(np.float64)
         for plane, gain, read in zip(planes, case.noise.gain, case.noise.read_variance, strict=True):

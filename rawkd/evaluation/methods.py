@@ -11,7 +11,7 @@ from rawkd.evaluation.datasets.case import Case
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engines import Engines
 from rawkd.inference.students import choose_student, load_family
-from rawkd.photo import Mosaic
+from rawkd.photo import Kind, Mosaic
 from rawkd.restore.mosaic import restore_mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import engine_of
@@ -111,12 +111,12 @@ class Students:
         }
 
 
-def method_named(name: str, options: DenoiseOptions) -> Method:
+def method_named(name: str, options: DenoiseOptions, cfa: Kind = "bayer") -> Method:
     """`noisy`, a baseline (`bm3d`, `wavelet`, `nlm`), `built-in`, or a tier, family, model or folder of models.
 
     Parameters
     ----------
-    options : device, threads and ensemble of students.
+    options : device, threads and ensemble of students. cfa : kind of sensor of the cases.
 
     Raises
     ------
@@ -126,19 +126,23 @@ def method_named(name: str, options: DenoiseOptions) -> Method:
         return Noisy()
     if name in BASELINES:
         return Baseline(name)
-    cards = load_family(None if name == BUILT_IN else name)
+    cards = load_family(None if name == BUILT_IN else name, cfa)
     shown = Path(name).resolve().name if Path(name).is_dir() else name
     return Students(shown, cards, options)
 
 
-def methods_named(names: tuple[str, ...], options: DenoiseOptions) -> list[Method]:
+def methods_named(names: tuple[str, ...], options: DenoiseOptions, cfa: Kind = "bayer") -> list[Method]:
     """The methods of a run; the noisy input always comes first.
+
+    Parameters
+    ----------
+    cfa : kind of sensor of the cases.
 
     Raises
     ------
     UsageError: if two methods would have one name. Otherwise as `method_named`.
     """
-    methods: list[Method] = [Noisy(), *(method_named(name, options) for name in names if name != NOISY)]
+    methods: list[Method] = [Noisy(), *(method_named(name, options, cfa) for name in names if name != NOISY)]
     shown = [method.name for method in methods]
     if len(set(shown)) != len(shown):
         raise UsageError(f"two methods of one name ({', '.join(shown)}): name each once, and folders differently")

@@ -18,6 +18,7 @@ from rawkd.cli.option_values import PATH
 if TYPE_CHECKING:
     from rawkd.evaluation.datasets.case import Benchmark
     from rawkd.evaluation.datasets.photos import NoiseChoice
+    from rawkd.photo import Kind
 
 
 @click.group("bench")
@@ -129,7 +130,14 @@ def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
 @click.option(
     "--gains", metavar="A,...", help="Add noise of these gains (signal units).  [default: 5e-5,3e-4,1.5e-3,6e-3,2.5e-2]"
 )
-@click.option("--phases", metavar="P,...", help="Give the pictures these CFA phases in turn.  [default: all four]")
+@click.option(
+    "--cfa",
+    type=click.Choice(["bayer", "xtrans", "mono"]),
+    default="bayer",
+    show_default=True,
+    help="Sample the pictures like this kind of sensor.",
+)
+@click.option("--phases", metavar="P,...", help="Give the pictures these Bayer phases in turn.  [default: all four]")
 @click.option("--seed", type=click.IntRange(0), default=1000, show_default=True, help="Set the seed of the noise.")
 @click.option(
     "--side",
@@ -147,25 +155,28 @@ def synthetic_command(
     choice: NoiseChoice,
     folder: Path,
     gains: str | None,
+    cfa: Kind,
     phases: str | None,
     seed: int,
     side: int,
     tagged: str,
 ) -> int:
     """Score on clean pictures or raws, made noisy with fixed seeds."""
-    from rawkd.evaluation.datasets.synthetic import GAINS, PHASES, Synthetic, SyntheticOptions
+    from rawkd.evaluation.datasets.synthetic import GAINS, PHASES, PHASES_OF, Synthetic, SyntheticOptions
 
+    if phases is not None and cfa != "bayer":
+        raise click.UsageError(f"--phases and --cfa {cfa} contradict each other: leave one out")
     known = {phase.name: phase for phase in PHASES}
     try:
         numbers = GAINS if gains is None else tuple(float(part) for part in gains.split(","))
-        patterns = PHASES if phases is None else tuple(known[part.upper()] for part in phases.split(","))
+        patterns = PHASES_OF[cfa] if phases is None else tuple(known[part.upper()] for part in phases.split(","))
     except (ValueError, KeyError) as error:
         raise click.UsageError(f"--gains or --phases: {error}; give numbers or phases with commas between") from error
-    return _run(Synthetic(folder, SyntheticOptions(numbers, patterns, seed, side, tagged), choice), settings)
+    return _run(Synthetic(folder, SyntheticOptions(numbers, patterns, seed, side, tagged), choice), settings, cfa)
 
 
-def _run(benchmark: Benchmark, settings: Settings) -> int:
-    """Score, print, write."""
+def _run(benchmark: Benchmark, settings: Settings, cfa: Kind = "bayer") -> int:
+    """Score, print, write. cfa : kind of sensor of the pictures."""
     from rawkd.evaluation.methods import methods_named
     from rawkd.evaluation.report import prepare_folder, results_json, write_results
     from rawkd.evaluation.scoring import run
@@ -173,7 +184,7 @@ def _run(benchmark: Benchmark, settings: Settings) -> int:
 
     console = settings.console
     options = DenoiseOptions(ensemble=settings.ensemble, device=settings.device, threads=settings.threads)
-    methods = methods_named(settings.methods, options)
+    methods = methods_named(settings.methods, options, cfa)
     if settings.output is not None:
         prepare_folder(settings.output, overwrite=settings.overwrite, plots=settings.plots)
     with console.progress(benchmark.name) as progress:

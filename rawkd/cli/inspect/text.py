@@ -158,6 +158,8 @@ def _color(record: Record) -> Rows:
         ("as-shot neutral", _numbers(record["as_shot_neutral"])),
         ("camera from XYZ", "; ".join(_numbers(row) for row in record["camera_from_xyz"])),
     ]
+    if record["cfa"] == "monochrome":
+        rows = []
     if record["baseline_exposure"]:
         rows.append(("baseline exposure", f"{record['baseline_exposure']:+.2g} EV"))
     return rows

@@ -108,13 +108,14 @@ class Warned:
 
 
 RAW_RULES = {
-    "domain": "raw mosaic, every sample of the Bayer pattern",
+    "domain": "raw mosaic, every sample",
     "clip": "the result is clipped to 0..1, the reference is left as it is",
     "crop": "none",
     "psnr": "10 log10(1 / mean squared error), the arithmetic mean over all cases",
     "ssim": "on the mosaic: Gaussian window 11 x 11, sigma 1.5, data range 1 (scikit-image)",
     "bias": "mean of result - reference before clipping, in thousandths of the reference's mean",
-    "noise_left": "standard deviation of the error in the flattest tenth of 16 x 16 areas, thousandths of white",
+    "noise_left": "standard deviation of the error in the flattest tenth of 16 x 16 areas (X-Trans: 48 x 48), "
+    "thousandths of white",
 }
 """The rules of `raw_values`."""
 

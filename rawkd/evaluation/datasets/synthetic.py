@@ -22,13 +22,31 @@ from rawkd.evaluation.datasets.photos import NoiseChoice
 from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.read.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.read.raw import read_raw
-from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, DoubleArray, Levels, Mosaic, RawPhoto, Rect
+from rawkd.photo import (
+    BAYER_PHASES,
+    Capture,
+    CFAPattern,
+    ColorCalibration,
+    DoubleArray,
+    Kind,
+    Levels,
+    Mosaic,
+    RawPhoto,
+    Rect,
+)
 from rawkd.render.color import ProcessMetadata, camera_from_rgb
 from rawkd.sensor.cfa import offset_of, unpack
 from rawkd.sensor.noise import READ_PRIOR_OFFSET, READ_PRIOR_SLOPE
 from rawkd.training.data.clean import bin_mosaic
 from rawkd.training.data.unprocess import inverse_tone
 
+XTRANS_PHASES = tuple(dict.fromkeys(CFAPattern.XTRANS.shifted(top, left) for top in range(6) for left in range(6)))
+PHASES_OF: dict[Kind, tuple[CFAPattern, ...]] = {
+    "bayer": BAYER_PHASES,
+    "xtrans": XTRANS_PHASES,
+    "mono": (CFAPattern.MONO,),
+}
+"""All phases of each kind of sensor: 4 of Bayer, 18 of X-Trans."""
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 PHASES = BAYER_PHASES
 EXPOSURES = (0.25, 0.5, 0.9)
@@ -84,13 +102,13 @@ class Synthetic:
         self.total = len(self._paths) * len(options.gains)
         self.rules = (
             RAW_RULES
-            | SRGB_RULE
+            | (SRGB_RULE if options.phases[0].kind == "bayer" else {})
             | choice.rule
             | {
                 "crop": f"centre {options.side_px} x {options.side_px} pixels of every picture",
                 "result": "rounded to 14-bit integers as in the file: black 512, white 16383, clipped at DN 0",
                 "synthesis": f"gains {', '.join(f'{gain:g}' for gain in options.gains)}; phases "
-                f"{', '.join(map(str, options.phases))} in turn; exposures {EXPOSURES} in turn; "
+                f"{', '.join(dict.fromkeys(map(str, options.phases)))} in turn; exposures {EXPOSURES} in turn; "
                 f"seed {options.seed} + index of the picture; NoiseProfile on {options.tagged}",
             }
         )
@@ -123,15 +141,21 @@ class Synthetic:
                 )
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Yield raw and sRGB scores of the result, rounded as in a DNG."""
+        """Yield raw scores of the result, rounded as in a DNG, and of Bayer mosaics sRGB scores."""
         if case.reference is None or case.photo is None or case.color is None:
             return
         written = case.photo.with_mosaic(restored).mosaic
-        values = raw_values(written, case.reference) | srgb_values(written, case.reference, case.color)
+        values = raw_values(written, case.reference)
+        if written.pattern.kind == "bayer":
+            values |= srgb_values(written, case.reference, case.color)
         yield Score(case.name, values)
 
     def _clean(self, path: Path, pattern: CFAPattern) -> DoubleArray:
         """Return the mosaic of a raw file, binned 2 x 2 (a quarter of the noise variance), in the given CFA phase."""
+        if pattern.kind != "bayer":
+            raise InputError(
+                f"{path}: a raw file has no colours for {pattern} pixels. Give PNG, TIFF or JPEG pictures."
+            )
         rggb = np.clip(unpack(bin_mosaic(read_raw(path).mosaic)).astype(np.float64), 0, 1)
         top, left = offset_of(pattern)
         return _centre(rggb[top : rggb.shape[0] - top, left : rggb.shape[1] - left], self._options.side_px, path)
@@ -172,7 +196,13 @@ def _centre(picture: NDArray[Any], side_px: int, path: Path) -> NDArray[Any]:
 
 
 def mosaic_of(camera: DoubleArray, pattern: CFAPattern) -> DoubleArray:
-    """Sample a colour picture, (H, W, 3), through a CFA, (H, W)."""
+    """Sample a camera's picture, (H, W, 3), through a CFA, (H, W).
+
+    A monochrome pixel sees the mean of the white-balanced colours, at the gain of green (our choice, as in training).
+    """
+    if pattern.kind == "mono":
+        grey: DoubleArray = (camera / NEUTRAL).mean(axis=-1)
+        return grey
     out = np.empty(camera.shape[:2])
     for site, colour in enumerate(pattern.colours):
         place = (slice(site // pattern.side, None, pattern.side), slice(site % pattern.side, None, pattern.side))
@@ -199,8 +229,8 @@ def noisy_photo(
         active_area=area,
         default_crop=area,
         pattern=pattern,
-        levels=Levels(np.full((2, 2), float(BLACK_DN)), WHITE_DN, WHITE_DN, BITS),
-        color=ColorCalibration(CAMERA_FROM_XYZ, NEUTRAL),
+        levels=Levels(np.full((2, 2), float(BLACK_DN)), WHITE_DN, WHITE_DN, BITS, cell_side=pattern.side),
+        color=ColorCalibration.none() if pattern.kind == "mono" else ColorCalibration(CAMERA_FROM_XYZ, NEUTRAL),
         capture=Capture(),
-        noise_profile=(gain, read) * 3 if tagged else (),
+        noise_profile=(gain, read) * (1 if pattern.kind == "mono" else 3) if tagged else (),
     )
