@@ -30,7 +30,7 @@ from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, FloatArray, Mosaic, RawPhoto, Rect
 from rawkd.render.linear import linear_picture
 
-BORDER_PX = 16
+BORDER_PX, NOISE_DN = 16, 8
 AREA = Rect(7, 11, 600, 720)
 Develop = Callable[[Path, Path], list[str]]
 
@@ -91,7 +91,9 @@ def main() -> None:
 
         def write(name: str, photo: RawPhoto, *, linear: bool = False) -> Path:
             picture = linear_picture(photo, markesteijn=decoder.demosaic) if linear else None
-            photo = replace(photo, default_crop=whole)  # some programs ignore where it begins
+            # some programs ignore where the crop begins, and RawTherapee 5.9 cannot decode tiles without any noise
+            noise = np.random.default_rng(0).integers(0, NOISE_DN, photo.frame.shape)
+            photo = replace(photo, default_crop=whole, frame=(photo.frame + noise).astype(np.uint16))
             write_dng(folder / f"{name}.dng", photo, preview=None, linear=picture, software="benchmark")
             return folder / f"{name}.dng"
 

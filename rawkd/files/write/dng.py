@@ -83,7 +83,9 @@ def write_dng(
         removed = 0.0 if treatment is None else treatment.noise_reduction
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data
-            storage, block_tags, blocks = stored(samples, pool, compress=photo.pattern.kind != "mono")
+            storage, block_tags, blocks = stored(
+                samples, pool, is_mosaic=linear is None and photo.pattern.kind != "mono"
+            )
             digest = raw_bytes(NEW_RAW_IMAGE_DIGEST, raw_image_digest(samples, pool.map))
         if linear is None:
             raw = merged(storage, raw_fields(photo, noise_profile, removed))

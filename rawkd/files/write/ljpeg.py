@@ -2,8 +2,9 @@
 
 Source: ITU-T T.81, process 14 (SOF3), with predictor 1. A mosaic has two interleaved components (even and odd columns),
 so that every Bayer pixel is predicted from its own colour. Adobe's converter writes the same form, and rawspeed
-(darktable) reads no other; existing encoders use predictor 6 on one component. Linear pixels are three components. The
-arithmetic runs on whole tiles. Numpy releases the interpreter lock during it, so tiles can be encoded in threads.
+(darktable) reads no other; existing encoders use predictor 6 on one component. Monochrome pixels are one component,
+linear ones three. The arithmetic runs on whole tiles. Numpy releases the interpreter lock during it, so tiles can be
+encoded in threads.
 """
 
 from __future__ import annotations

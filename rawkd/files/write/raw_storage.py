@@ -1,4 +1,4 @@
-"""Store the pixels of a raw picture in a DNG: tiles of lossless JPEG, or one plain strip."""
+"""Store the pixels of a raw picture in a DNG: tiles of lossless JPEG, or one plain strip of a narrow picture."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PLAIN, JPEG = 1, 7
 
 
 def stored(
-    samples: FrameArray, pool: Executor, *, compress: bool = True
+    samples: FrameArray, pool: Executor, *, is_mosaic: bool
 ) -> tuple[tuple[Tag, ...], tuple[int, int], list[bytes]]:
     """Return the fields that describe the storage, the block tags, and the blocks: JPEG tiles or one plain strip.
 
     Parameters
     ----------
     samples : (H, W), or (H, W, 3) for a linear picture. pool : threads that encode.
-    compress : False for a monochrome picture: RawTherapee 5.9 reads no JPEG of one component, and LibRaw 0.20 scrambles
-        two. A narrow picture is not compressed either.
+    is_mosaic : whether neighbouring pixels have different colours, so that even and odd columns are two components.
+        LibRaw 0.20 scrambles two components of a monochrome picture.
     """
     height, width = samples.shape[:2]
     count = samples.shape[2] if samples.ndim == 3 else 1
@@ -40,7 +40,7 @@ def stored(
         short(277, [count]),
         short(284, [1]),
     )
-    if width < TILED_WIDTH_PX or not compress:
+    if width < TILED_WIDTH_PX:
         return (*shape, short(259, [PLAIN]), integers(278, [height])), STRIPS, [samples.astype("<u2").tobytes()]
     tile_height, tile_width = tile_shape(height, width)
     tops, lefts = range(0, height, tile_height), range(0, width, tile_width)
@@ -48,7 +48,7 @@ def stored(
 
     def encoded(place: Rect) -> bytes:
         tile = _tile(samples, place)
-        return encode_tile(tile) if tile.ndim == 2 else encode_components(tile)
+        return encode_tile(tile) if is_mosaic else encode_components(tile.reshape(*tile.shape[:2], count))
 
     blocks = list(pool.map(encoded, places))
     return (*shape, short(259, [JPEG]), integers(322, [tile_width]), integers(323, [tile_height])), TILES, blocks
