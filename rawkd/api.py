@@ -21,6 +21,7 @@ from rawkd.restore import pipeline
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration
+from rawkd.restore.treatment import profile_left, treatment_of
 
 Cancel = threading.Event | Callable[[], bool]
 """Set the event, or let the function return True, to stop the work."""
@@ -97,7 +98,7 @@ def denoise(
 
 def write_dng(
     path: str | os.PathLike[str],
-    photo: RawPhoto,
+    photo: RawPhoto | Restoration,
     *,
     preview: bool = True,
     overwrite: bool = False,
@@ -109,6 +110,7 @@ def write_dng(
 
     Parameters
     ----------
+    photo : a `Restoration` also states what was done: in the XMP history, NoiseReductionApplied and NoiseProfile.
     preview : whether to render a preview, which file managers show. strip_location : whether to leave out GPS fields.
     strip_private : whether to leave out serial numbers, the owner's name and maker notes.
     software : name and version of your program, for the Software tag.
@@ -117,14 +119,18 @@ def write_dng(
     ------
     OutputError: if the file exists and `overwrite` is false, or if it cannot be written. No partial file remains.
     """
+    restoration = photo if isinstance(photo, Restoration) else None
+    stored = photo.photo if isinstance(photo, Restoration) else photo
     return dng.write_dng(
         Path(path),
-        photo,
-        preview=render_preview(photo) if preview else None,
+        stored,
+        preview=render_preview(stored) if preview else None,
         overwrite=overwrite,
         strip_location=strip_location,
         strip_private=strip_private,
         software=software,
+        noise_profile=stored.noise_profile if restoration is None else profile_left(restoration),
+        treatment=None if restoration is None else treatment_of(restoration, software),
     )
 
 

@@ -157,9 +157,9 @@ def _write_dng(
             strip_location=options.strip_location,
             strip_private=options.strip_private,
             software=SOFTWARE,
-            noise_profile=profile_left(restoration, options.denoise),
+            noise_profile=profile_left(restoration),
             xmp=xmp,
-            treatment=treatment_of(restoration, options.denoise, SOFTWARE),
+            treatment=treatment_of(restoration, SOFTWARE),
             threads=options.denoise.threads,
         )
     return (photo.default_crop.width, photo.default_crop.height), warnings

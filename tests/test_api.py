@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import subprocess
 import sys
 import threading
@@ -145,6 +146,20 @@ def test_a_photo_is_denoised_with_progress_and_cancel(photo_path: Path) -> None:
     event.set()
     with pytest.raises(CancelledError):
         rawkd.denoise(photo, cancel=event)
+
+
+def test_a_written_restoration_states_what_was_done(photo_path: Path, tmp_path: Path) -> None:
+    restoration = rawkd.denoise(rawkd.read_raw(photo_path))
+    rawkd.write_dng(tmp_path / "api.dng", restoration)
+    rawkd.write_dng(tmp_path / "photo.dng", restoration.photo)
+    rawkd.denoise_file(photo_path, tmp_path / "file.dng")
+    stated = {name: _history(tmp_path / name) for name in ("api.dng", "photo.dng", "file.dng")}
+    assert stated["api.dng"] == stated["file.dng"] != []
+    assert stated["photo.dng"] == []
+
+
+def _history(path: Path) -> list[bytes]:
+    return re.findall(rb"stEvt:parameters[^>]*", path.read_bytes())
 
 
 def test_a_written_photo_is_read_again(photo_path: Path, tmp_path: Path) -> None:

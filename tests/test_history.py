@@ -355,14 +355,12 @@ def test_the_history_warns_when_another_program_wrote_the_file_since(tmp_path: P
 
 def test_defects_and_rows_alone_are_told(tmp_path: Path) -> None:
     photo = noisy_photo()
-    fixed = Restoration(photo, photo.mosaic, UNKNOWN_NOISE, None, None, None, (), 3)
-    done = treatment_of(fixed, DenoiseOptions(), "rawkd 1")
+    fixed = Restoration(photo, photo.mosaic, DenoiseOptions(), UNKNOWN_NOISE, None, None, None, (), 3)
+    done = treatment_of(fixed, "rawkd 1")
     assert done == Treatment("rawkd 1", defects=3)
     assert done.parameters() == "defects=3; rows=no"
-    assert treatment_of(replace(fixed, defects=0), DenoiseOptions(), "rawkd 1") is None
-    assert treatment_of(replace(fixed, defects=0, rows=True), DenoiseOptions(), "rawkd 1") == Treatment(
-        "rawkd 1", rows=True
-    )
+    assert treatment_of(replace(fixed, defects=0), "rawkd 1") is None
+    assert treatment_of(replace(fixed, defects=0, rows=True), "rawkd 1") == Treatment("rawkd 1", rows=True)
 
 
 def test_weights_in_several_files_have_one_identity(family: Path) -> None:

@@ -246,17 +246,16 @@ def test_noise_profile_of_what_is_left(blurring: Path) -> None:
     photo = noisy_photo()
     options = DenoiseOptions(model=blurring, noise=NOISE, strength=0.5, device="cpu")
     half = denoise(photo, options)
-    assert profile_left(half, options) == pytest.approx(tuple(0.25 * value for value in NOISE * 3))
-    assert profile_left(half, replace(options, strength=0.8)) == pytest.approx(
-        tuple(0.04 * value for value in NOISE * 3)
-    )
-    assert profile_left(half, replace(options, strength=0.95)) == ()
-    assert profile_left(half, replace(options, strength=1.0, luma=0.5)) == pytest.approx(
-        (0.25 * GAIN, 0.25 * READ_VARIANCE) * 3
-    )
-    assert profile_left(half, replace(options, strength=0.0)) == photo.noise_profile
-    guessed = replace(half, noise=replace(half.noise, source="iso"))
-    assert profile_left(guessed, options) == ()
+
+    def left(**changes: float) -> tuple[float, ...]:
+        return profile_left(replace(half, options=replace(options, **changes)))
+
+    assert left() == pytest.approx(tuple(0.25 * value for value in NOISE * 3))
+    assert left(strength=0.8) == pytest.approx(tuple(0.04 * value for value in NOISE * 3))
+    assert left(strength=0.95) == ()
+    assert left(strength=1.0, luma=0.5) == pytest.approx((0.25 * GAIN, 0.25 * READ_VARIANCE) * 3)
+    assert left(strength=0.0) == photo.noise_profile
+    assert profile_left(replace(half, noise=replace(half.noise, source="iso"))) == ()
 
 
 def test_a_photo_with_next_to_no_noise_stays_as_it_is(blurring: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Restoration:
     Attributes
     ----------
     photo : the same photo with restored pixels. mosaic : its active area before rounding to integers.
-    noise : the noise that was removed.
+    options : what it was restored with. noise : the noise that was removed.
     student : name of the network; None if no network ran. device, precision : where and how it ran, or None.
     warnings : one sentence each. defects : number of defective pixels that were replaced.
     rows : whether row offsets were removed.
@@ -80,6 +80,7 @@ class Restoration:
 
     photo: RawPhoto
     mosaic: Mosaic
+    options: DenoiseOptions
     noise: NoiseModel
     student: str | None
     device: str | None
@@ -166,7 +167,7 @@ def restore(
     """
     photo, noise, warnings = prepared.photo, prepared.noise, prepared.warnings + prepared.noise_warnings
     if options.keeps_everything:
-        return Restoration(photo, photo.mosaic, noise, None, None, None, warnings)
+        return Restoration(photo, photo.mosaic, options, noise, None, None, None, warnings)
     card, choice_warnings = choose_student(load_family(options.model, photo.pattern.kind), noise)
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
@@ -189,6 +190,7 @@ def restore(
     return Restoration(
         photo=restored,
         mosaic=result,
+        options=options,
         noise=noise,
         student=card.name,
         device=engine.device,
@@ -218,4 +220,4 @@ def _without_defects_only(
     rows = photo.row_offset_dn is not None
     if defects.total or rows:
         photo = photo.with_mosaic(fixed)
-    return Restoration(photo, fixed, noise, None, None, None, warnings, defects.total, rows)
+    return Restoration(photo, fixed, options, noise, None, None, None, warnings, defects.total, rows)

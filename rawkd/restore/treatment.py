@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from rawkd.files.xmp.treatment import Treatment
-from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Restoration
 
 LEAST_VARIANCE_LEFT = 0.01
 """Least remaining share of the noise variance for which a NoiseProfile is written (our choice)."""
 
 
-def treatment_of(restoration: Restoration, options: DenoiseOptions, software: str) -> Treatment | None:
+def treatment_of(restoration: Restoration, software: str) -> Treatment | None:
     """Return what was done to a photo, or None if its pixels are those of the source.
 
     Parameters
@@ -19,7 +18,7 @@ def treatment_of(restoration: Restoration, options: DenoiseOptions, software: st
     """
     if restoration.student is None and not restoration.defects and not restoration.rows:
         return None
-    noise = restoration.noise
+    noise, options = restoration.noise, restoration.options
     return Treatment(
         software,
         model=restoration.student,
@@ -37,7 +36,7 @@ def treatment_of(restoration: Restoration, options: DenoiseOptions, software: st
     )
 
 
-def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[float, ...]:
+def profile_left(restoration: Restoration) -> tuple[float, ...]:
     """Return the NoiseProfile (tag 51041) of the result: (S, O) pairs of R, G, B; empty to omit the tag.
 
     If a fraction s of the noise is removed, the standard deviation is 1 - s times the original, so S and O are
@@ -45,6 +44,7 @@ def profile_left(restoration: Restoration, options: DenoiseOptions) -> tuple[flo
     omitted below 1 % of the variance, since the residual of the network is not Poisson-Gaussian, and if the noise was
     only assumed from the ISO. Our choice.
     """
+    options = restoration.options
     if options.keeps_everything or restoration.student is None:
         return restoration.photo.noise_profile
     left = (1 - options.strength * min(options.luma, options.chroma)) ** 2
