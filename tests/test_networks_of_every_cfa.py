@@ -39,6 +39,7 @@ from rawkd.training.losses.terms import build_losses, developed  # noqa: E402
 from rawkd.training.recipes import RECIPES  # noqa: E402
 from rawkd.training.run.grow import grow  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
+from rawkd.training.run.speed import Speed  # noqa: E402
 from rawkd.training.saved.provenance import Provenance  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
@@ -402,3 +403,11 @@ def test_a_batch_takes_the_models_of_every_sensor(model: Path) -> None:
     assert {one.cfa for one in load_families(None)} == {"bayer"}
     with pytest.raises(ModelError, match="there is no tier, model or folder"):
         load_families("nothing of this name")
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans", "mono"])
+def test_speed_counts_pixels_of_the_mosaic(cfa: str) -> None:
+    recipe = RECIPES[{"bayer": "balanced-dense", "xtrans": "xtrans-balanced", "mono": "mono-balanced"}[cfa]]
+    network = build_network(recipe.network, recipe.network_config(0))
+    side = {"bayer": 2, "xtrans": 6, "mono": 2}[cfa] * recipe.crop_px
+    assert Speed.of(network, recipe, 1).megapixels == pytest.approx(recipe.batch * side**2 / 1e6)

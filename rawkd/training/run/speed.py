@@ -7,7 +7,6 @@ from typing import Any
 
 from rawkd.networks.count import macs_per_packed_px
 from rawkd.training.config import Recipe
-from rawkd.training.noise_recipe import AWGN
 
 PASSES = 3
 """Cost of a step in forward passes: one, plus a backward pass that counts as two (our choice)."""
@@ -29,10 +28,10 @@ class Speed:
     @classmethod
     def of(cls, network: Any, recipe: Recipe, world: int) -> Speed:
         """Return the work per step for `world` processes with one batch each."""
-        inputs = world * recipe.batch * recipe.crop_px**2
-        mosaic = 1 if recipe.noise.model == AWGN else 4
+        crops = world * recipe.batch
         macs = macs_per_packed_px(network, network.stride, recipe.config.get("channels", network.in_channels))
-        return cls(mosaic * inputs / PX_OF_A_MEGAPIXEL, 2 * PASSES * macs * inputs / 1e9)
+        flop = 2 * PASSES * macs * crops * recipe.crop_px**2
+        return cls(crops * recipe.crop_side_px**2 / PX_OF_A_MEGAPIXEL, flop / 1e9)
 
     def after(self, steps: int, seconds: float, steps_left: int) -> dict[str, float]:
         """Return speed and remaining time after `steps` steps in `seconds` seconds (see `loop.Progress`)."""
