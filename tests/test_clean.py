@@ -114,7 +114,7 @@ def test_memory_is_shared_by_both_sets(tmp_path: Path) -> None:
 def test_binning_averages_four_samples_of_one_colour(pattern: CFAPattern, height: int, width: int) -> None:
     data = np.random.default_rng(0).random((height, width), np.float32)
     planes = bin_mosaic(Mosaic(data, pattern))
-    top, left = {"RGGB": (0, 0), "GBRG": (1, 0), "GRBG": (0, 1), "BGGR": (1, 1)}[pattern]
+    top, left = {"RGGB": (0, 0), "GBRG": (1, 0), "GRBG": (0, 1), "BGGR": (1, 1)}[pattern.name]
     assert planes.shape == (4, (height - top) // 4, (width - left) // 4)
     for plane in range(4):
         row, column = divmod(plane, 2)

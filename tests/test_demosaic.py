@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from rawkd.errors import UsageError
 from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
-from rawkd.render.demosaic import METHODS, bilinear_sites, demosaic, interleave, malvar_sites, pad_edge, sites_to_pixels
+from rawkd.render.demosaic import bilinear_sites, demosaic, interleave, malvar_sites, pad_edge, sites_to_pixels
 
 OURS = ("bilinear", "malvar")
+OF_BAYER = (*OURS, "menon")
 
 
 def random_mosaic(pattern: CFAPattern, height: int, width: int, seed: int = 0) -> Mosaic:
@@ -19,7 +20,7 @@ def random_mosaic(pattern: CFAPattern, height: int, width: int, seed: int = 0) -
 
 
 @pytest.mark.parametrize("pattern", BAYER_PHASES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_BAYER)
 def test_agrees_with_colour_demosaicing_away_from_the_border(pattern: CFAPattern, method: str) -> None:
     import colour_demosaicing as oracle
 
@@ -59,7 +60,7 @@ def test_samples_are_kept_and_turning_commutes(
         np.testing.assert_allclose(demosaic(flipped, method), rgb[::-1], atol=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_BAYER)
 def test_grey_ramp_stays_grey_and_straight(method: str) -> None:
     ramp = np.add.outer(np.arange(40.0), 2 * np.arange(50.0)).astype(np.float32) / 200
     rgb = demosaic(Mosaic(ramp, CFAPattern.GBRG), method)

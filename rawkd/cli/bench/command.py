@@ -135,7 +135,7 @@ def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
     type=click.Choice(["bayer", "xtrans", "mono"]),
     default="bayer",
     show_default=True,
-    help="Sample the pictures like this kind of sensor.",
+    help="Make mosaics of this kind of sensor.",
 )
 @click.option("--phases", metavar="P,...", help="Give the pictures these Bayer phases in turn.  [default: all four]")
 @click.option("--seed", type=click.IntRange(0), default=1000, show_default=True, help="Set the seed of the noise.")

@@ -114,7 +114,7 @@ def find_pictures(
         [path for number, path in enumerate(paths) if number % hold_out_every], min_side_px, memory_limit - room
     )
     training.folders = held_out.folders = folders
-    skipped = [f"{path}: a raw file of a Bayer sensor, but this recipe needs finished pictures" for path in unfit]
+    skipped = [f"{path}: a raw file, but this recipe needs finished pictures" for path in unfit]
     skipped = training.skipped = held_out.skipped = skipped + held_out.skipped + training.skipped
     if not training.paths and not held_out.paths:
         raise InputError(
