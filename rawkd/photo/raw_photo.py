@@ -107,6 +107,7 @@ class RawPhoto:
     is_dng : whether the source is a DNG. Converters must then render an unchanged copy identically.
     dng_version : DNGVersion of the source, (1, 4, 0, 0) if it is not a DNG.
     warnings : what the reader had to replace or ignore, one sentence each.
+    was_denoised : whether the file says that its noise was removed; what is left is no noise of a sensor.
     dropped : names of data in the source that an output cannot keep ("maker notes").
     scale_is_fixed : whether a tag in `tags` refers to the stored integers, which must then keep their scale.
     has_new_samples : whether the pixels differ from the source's; some of `tags` may then no longer be valid.
@@ -131,6 +132,7 @@ class RawPhoto:
     is_dng: bool = False
     dng_version: tuple[int, int, int, int] = (1, 4, 0, 0)
     warnings: tuple[str, ...] = field(default=())
+    was_denoised: bool = False
     dropped: tuple[str, ...] = ()
     defects: PixelArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     row_offset_dn: DoubleArray | None = None

@@ -131,7 +131,7 @@ def prepare(
     if not options.keeps_everything:
         photo, row_warnings = level_rows(photo, remove=options.rows)
         photo = with_known_defects(photo, known_defects(photo.capture, options.calibration, context.calibrations))
-        warnings += row_warnings
+        warnings += () if photo.was_denoised else row_warnings
     if noise is not None:
         return Prepared(photo, noise, warnings)
     try:
@@ -140,7 +140,8 @@ def prepare(
         if options.calibration is not None or not options.keeps_everything:
             raise
         noise, noise_warnings = UNKNOWN_NOISE, ()
-    return Prepared(photo, noise, warnings, noise_warnings)
+    # a photo that was denoised has a warning of its own; how well its noise can be measured does not matter then
+    return Prepared(photo, noise, warnings, () if photo.was_denoised else noise_warnings)
 
 
 def _noise_of(photo: RawPhoto, options: DenoiseOptions, context: Context) -> tuple[NoiseModel, tuple[str, ...]]:

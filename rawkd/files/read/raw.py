@@ -25,7 +25,7 @@ from rawkd.files.tiff.fuji_ifd import with_blacks_of_raf
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
-from rawkd.files.xmp.history import denoised_before
+from rawkd.files.xmp.history import denoised_before, was_denoised
 from rawkd.files.xmp.packet import XMP
 from rawkd.photo import CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
 from rawkd.sensor.dual_iso import refuse_dual_iso
@@ -146,6 +146,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         + profile_warnings
         + defect_warnings
         + map_warnings,
+        was_denoised=was_denoised(tree.main.tags.get(XMP)),
         dropped=dropped,
         defects=defects,
         scale_is_fixed=depends_on_stored_values(tags),

@@ -23,6 +23,11 @@ class Past:
     treatments: tuple[Treatment, ...] = ()
     is_marked: bool = False
 
+    @property
+    def removed(self) -> Treatment | None:
+        """The last treatment by rawkd that removed noise."""
+        return next((one for one in reversed(self.treatments) if one.model is not None), None)
+
 
 def denoised_before(software: str, packet: Tag | None) -> tuple[str, ...]:
     """Return a warning if rawkd wrote a file, or its XMP says that noise was removed before.
@@ -32,7 +37,7 @@ def denoised_before(software: str, packet: Tag | None) -> tuple[str, ...]:
     software : text of the Software tag. packet : the XMP field, or None.
     """
     past = past_of(b"" if packet is None else packet.data)
-    removed = next((one for one in reversed(past.treatments) if one.model is not None), None)
+    removed = past.removed
     how = "" if removed is None else f" ({removed.model}, strength {removed.strength:g})"
     if software.startswith(OWN_SOFTWARE):
         what = "rawkd wrote this file" + how
@@ -43,6 +48,12 @@ def denoised_before(software: str, packet: Tag | None) -> tuple[str, ...]:
     else:
         return ()
     return (f"{what}. Denoising it again removes detail. Use the original photo instead.",)
+
+
+def was_denoised(packet: Tag | None) -> bool:
+    """Return whether the XMP field of a file says that noise was removed."""
+    past = past_of(b"" if packet is None else packet.data)
+    return past.is_marked or past.removed is not None
 
 
 def past_of(packet: bytes) -> Past:
