@@ -201,7 +201,7 @@ def test_storages_that_are_not_known_are_said_not_guessed(
     assert status_of(path) == "not checked"
     assert main(["verify", str(path)]) == 0
     printed = capsys.readouterr()
-    assert printed.out == "1 file: 0 match their digest, 1 cannot be checked\n"
+    assert printed.out == "1 file: 0 intact, 1 not checked\n"
     assert printed.err.startswith(f"warning: {path}: rawkd cannot check a raw picture with ")
 
 
@@ -280,7 +280,7 @@ def test_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert main(["verify", str(folder)]) == 8
     printed = capsys.readouterr()
-    assert printed.out == "5 files: 2 match their digest, 1 do not match, 2 state no digest\n"
+    assert printed.out == "5 files: 2 intact, 1 changed, 2 without a digest\n"
     (line,) = printed.err.splitlines()
     assert line == (
         f"error: {folder / '2026' / 'changed.dng'}: the raw picture does not match its digest: its pixels have changed."
@@ -357,7 +357,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_is_checked(tmp_path: Path) -
     finally:
         (folder / "2026").chmod(0o700)
     assert done.returncode == 1
-    assert done.stdout == "3 files: 1 match their digest, 1 state no digest, 1 cannot be read\n"
+    assert done.stdout == "3 files: 1 intact, 1 without a digest, 1 unreadable\n"
     assert f"{folder / '2026'}: this folder cannot be read (Permission denied). Check its permissions." in done.stderr
     assert "b.DNG: the file cannot be read (Permission denied)." in done.stderr
 

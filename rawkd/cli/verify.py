@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 CODES = {"intact": OK, "no digest": OK, "not checked": OK, "mismatch": DIGEST, "unreadable": INPUT}
 """Exit code of a file by the status of its check."""
-IN_WORDS = {
-    "intact": "match their digest",
-    "mismatch": "do not match",
-    "no digest": "state no digest",
-    "not checked": "cannot be checked",
-    "unreadable": "cannot be read",
+IN_SUMMARY = {
+    "intact": "intact",
+    "mismatch": "changed",
+    "no digest": "without a digest",
+    "not checked": "not checked",
+    "unreadable": "unreadable",
 }
 
 
@@ -113,7 +113,9 @@ def _record(check: Check) -> dict[str, object]:
 
 def _summary(counts: Counter[str], total: int) -> str:
     """Return one line: how many files there are of each status."""
-    parts = [f"{counts[status]} {words}" for status, words in IN_WORDS.items() if counts[status] or status == "intact"]
+    parts = [
+        f"{counts[status]} {words}" for status, words in IN_SUMMARY.items() if counts[status] or status == "intact"
+    ]
     return f"{total} {'file' if total == 1 else 'files'}: {', '.join(parts)}"
 
 

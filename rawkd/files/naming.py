@@ -93,7 +93,8 @@ def format_of(output: Path) -> str:
         return FORMAT_OF_SUFFIX[output.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"{output}: the suffix is not a known format. Give a name that ends in .dng, .tif, .png or .jpg."
+            f"{output}: the suffix is not a known format. Give a name that ends in .dng, .tif, .png or .jpg, or in /"
+            " for a folder."
         ) from None
 
 

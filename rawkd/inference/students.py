@@ -94,8 +94,8 @@ def _of_kind(cards: tuple[ModelCard, ...], cfa: Kind) -> tuple[ModelCard, ...]:
     if cards and not found:
         names, own = ", ".join(dict.fromkeys(card.family for card in cards)), NAMES_OF_KINDS[cfa]
         raise NoModelOfKindError(
-            f"no model for {own} photos is installed here: {names} cannot denoise them. Give the folder of {own} models"
-            " with --model."
+            f"{names} cannot denoise {own} photos. Give the folder of a model for {own} with --model; --strength 0"
+            " converts the photo without denoising it."
         )
     return found
 
