@@ -146,8 +146,6 @@ def _write_dng(
         linear = _linear(restoration, options, decoder) if is_linear else None
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
-        if photo.dropped:
-            warnings += (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.",)
         warnings += write_dng(
             output,
             photo,

@@ -158,6 +158,13 @@ def test_a_written_restoration_states_what_was_done(photo_path: Path, tmp_path: 
     assert stated["photo.dng"] == []
 
 
+def test_what_a_dng_does_not_keep_is_a_warning(tmp_path: Path) -> None:
+    photo = dataclasses.replace(noisy_photo(), dropped=("maker notes", "opcode list 1"))
+    assert rawkd.write_dng(tmp_path / "a.dng", photo, preview=False) == (
+        "not copied to the DNG: maker notes, opcode list 1. Keep the original file.",
+    )
+
+
 def _history(path: Path) -> list[bytes]:
     return re.findall(rb"stEvt:parameters[^>]*", path.read_bytes())
 

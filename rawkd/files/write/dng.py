@@ -80,6 +80,8 @@ def write_dng(
             photo = without_private(photo)
         packet = packet_of(photo.tags, xmp, strip_location=strip_location, strip_private=strip_private)
         packet, warnings = packet_with_treatment(packet, treatment)
+        if photo.dropped:
+            warnings = (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.", *warnings)
         removed = 0.0 if treatment is None else treatment.noise_reduction
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data
