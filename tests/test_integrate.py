@@ -15,7 +15,7 @@ from test_cli import without_root
 from rawkd.cli import main
 from rawkd.errors import OutputError, UsageError
 from rawkd.integrate import places, shipped
-from rawkd.integrate.changes import plan_install
+from rawkd.integrate.changes import plan_install, plan_removal
 from rawkd.integrate.parts import MARK, PARTS, parts_of
 
 VARIABLES = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA", "APPDATA")
@@ -202,7 +202,7 @@ def test_a_file_of_another_origin_stays(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"error: {script}: rawkd has not written this file, so it stays." in capsys.readouterr().err
     assert tree(tmp_path) == {"lua/rawkd.lua": b"-- mine\n"}
     assert main([*command, "--remove"]) == 0
-    assert capsys.readouterr().out == f"left {script}, which rawkd has not written\n"
+    assert capsys.readouterr().out == f"kept {script}: rawkd did not write it\n"
     assert tree(tmp_path) == {"lua/rawkd.lua": b"-- mine\n"}
     assert main([*command, "--overwrite"]) == 0
     assert f"replaced {script}\n" in capsys.readouterr().out
@@ -247,6 +247,25 @@ def test_a_read_only_place_is_said_before_anything_is_written(protected: str, tm
     assert ("not writable" if protected == "folder" else "write-protected") in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert set(tree(folder)) == {"luarc"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")
+def test_a_protected_luarc_keeps_the_plug_in_that_it_loads(tmp_path: Path) -> None:
+    command = ["integrate", "darktable", "--folder", str(tmp_path)]
+    (tmp_path / "luarc").write_text("-- mine\n")
+    assert main(command) == 0
+    installed = tree(tmp_path)
+    (tmp_path / "luarc").chmod(0o400)
+    done = without_root([*command, "--remove"])
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "write-protected" in done.stderr
+    assert tree(tmp_path) == installed
+
+
+def test_the_line_that_loads_the_plug_in_is_removed_before_its_file(tmp_path: Path) -> None:
+    assert main(["integrate", "darktable", "--folder", str(tmp_path)]) == 0
+    removed = [change.path.name for change in plan_removal(parts_of("darktable", tmp_path))]
+    assert removed == ["luarc", "rawkd.lua"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")

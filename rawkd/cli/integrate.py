@@ -23,7 +23,7 @@ DONE = {
     "shorten": "took a line out of {}",
     "remove": "removed {}",
     "unchanged": "{} is up to date",
-    "not ours": "left {}, which rawkd has not written",
+    "not ours": "kept {}: rawkd did not write it",
 }
 PLANNED = DONE | {
     "write": "would write {}",
@@ -31,7 +31,7 @@ PLANNED = DONE | {
     "extend": "would add a line to {}",
     "shorten": "would take a line out of {}",
     "remove": "would remove {}",
-    "not ours": "would leave {}, which rawkd has not written",
+    "not ours": "would keep {}: rawkd did not write it",
 }
 
 

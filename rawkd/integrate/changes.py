@@ -58,16 +58,16 @@ def plan_removal(parts: Parts) -> tuple[Change, ...]:
     ------
     OutputError: if a file cannot be read, or may not be removed.
     """
-    changes = []
+    # the line that loads the plug-in goes first: without its file it would be an error at every start of the program
+    changes = [] if parts.loader is None else _shortened(parts.loader[0])
     for path in parts.files:
         current = _bytes_of(path)
         if current is not None:
             changes.append(Change("remove" if MARK.encode() in current else "not ours", path))
-    if parts.loader is not None:
-        changes += _shortened(parts.loader[0])
     for change in changes:
         if change.what != "not ours":
             _check_writable(change.path)
+            refuse_existing(change.path, overwrite=True)
     return tuple(changes)
 
 
