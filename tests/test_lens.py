@@ -32,6 +32,7 @@ from test_maker_notes import crw
 from test_rendered import exif_of
 
 from rawkd.files.read.decode import Decoder
+from rawkd.files.read.maker.ciff import read_ciff
 from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.maker.lens import Lens, known_name, lens_fields, lens_of_libraw
 from rawkd.files.read.maker.note_fields import lens_of_canon, lens_of_note
@@ -197,5 +198,5 @@ def test_dng_lens_info_becomes_exif(tmp_path: Path, decoder: Decoder) -> None:
 def test_a_crw_states_its_focal_lengths(tmp_path: Path) -> None:
     path = tmp_path / "photo.crw"
     path.write_bytes(crw((0x102D, struct.pack("<26H", *[52] + [0] * 22, 681, 227, 32))))
-    exif = {tag.number: tag for tag in with_maker_notes(photo_of(), path, None, {}).capture.exif}
+    exif = {tag.number: tag for tag in with_maker_notes(photo_of(), path, None, read_ciff(path), {}).capture.exif}
     assert struct.unpack("<8I", exif[SPECIFICATION].data) == (227, 32, 681, 32, 0, 0, 0, 0)

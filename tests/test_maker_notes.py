@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import struct
@@ -18,13 +19,13 @@ from test_dng import photo_of, tree_of, write
 from test_metadata import box
 from test_tags import tiff
 
-from rawkd.files.read.containers import CANON_UUID, read_tag_tree
+from rawkd.files.read.containers import CANON_UUID, MAX_MRW_BLOCKS, read_mrw_blocks, read_tag_tree
 from rawkd.files.read.decode import Decoder
-from rawkd.files.read.maker.ciff import MAX_DEPTH, read_ciff
+from rawkd.files.read.maker.ciff import MAX_DEPTH, _Heaps, read_ciff
 from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.maker_note import MAX_NOTE_BYTES, MakerNote, note_record, private_data, record, record_names
-from rawkd.files.tiff.tags import read_tiff_bytes
+from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff_bytes
 from rawkd.photo import Tag
 
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
@@ -198,7 +199,7 @@ def test_blocks_of_a_minolta_raw(tmp_path: Path) -> None:
     content = b"".join(kind + struct.pack(">I", len(data)) + data for kind, data in blocks)
     path = tmp_path / "photo.mrw"
     path.write_bytes(b"\0MRM" + struct.pack(">I", len(content)) + content)
-    photo = with_maker_notes(photo_of(), path, read_tag_tree(path), {})
+    photo = with_maker_notes(photo_of(), path, read_tag_tree(path), None, {})
     assert photo.dropped == ()
     output = write(tmp_path, photo)
     assert record_names(tree_of(output).main.tags[PRIVATE_DATA]) == (b"MakN", b"MRW ")
@@ -227,7 +228,7 @@ def test_the_heap_of_a_crw_becomes_a_record(tmp_path: Path) -> None:
     settings = struct.pack("<26H", *[52] + [0] * 22, 681, 227, 32)
     path = tmp_path / "photo.crw"
     path.write_bytes(crw((0x102D, settings), (0x0810, b"the owner\0")))
-    photo = with_maker_notes(photo_of(), path, None, {})
+    photo = with_maker_notes(photo_of(), path, None, read_ciff(path), {})
     assert photo.dropped == ()
     output = write(tmp_path, photo)
     stated = decoded(path)
@@ -247,12 +248,60 @@ def test_a_crw_that_nests_without_end_is_read_to_a_depth(tmp_path: Path) -> None
     assert [one.number for one in ciff.records] == [0x080A] * MAX_DEPTH
 
 
+class CountedReads(io.BytesIO):
+    """A file that counts how often it is read."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        return super().read(size)
+
+
+def test_a_heap_that_contains_itself_is_read_once() -> None:
+    """Each of 100 entries leads back to the heap; without a limit that is 100 ** 3 heaps."""
+    size = 2 + 101 * 10 + 4
+    table = struct.pack("<HII", 0x2807, size, 0) * 100 + struct.pack("<H8s", 0x580E, b"abcdefgh")
+    stream = CountedReads(struct.pack("<H", 101) + table + bytes(4))
+    assert [one.data for one in _Heaps(stream, "<").records(0, size, MAX_DEPTH)] == [b"abcdefgh"]
+    assert stream.reads == 3  # the directory's place, its length and its entries
+
+
+def test_all_heaps_share_one_budget() -> None:
+    """Ten heaps of 300 entries without values, of which the first two use the budget up."""
+    beyond = struct.pack("<HII", 0x0810, 100_000, 0)
+    inner = struct.pack("<H", 300) + beyond * 300 + bytes(4)
+    stream = CountedReads(heap([(0x2807, inner)] * 10))
+    heaps = _Heaps(stream, "<")
+    assert list(heaps.records(0, len(stream.getvalue()), MAX_DEPTH)) == []
+    assert heaps.entries_left == 0
+    assert stream.reads == 3 * 3  # three reads for each of three heaps
+
+
+def test_a_minolta_raw_of_zeros_has_few_blocks(tmp_path: Path) -> None:
+    """Zeros read as blocks without name or content, far more than the 65535 that a record can count."""
+    path = tmp_path / "photo.mrw"
+    path.write_bytes(b"\0MRM" + struct.pack(">I", 1 << 20) + bytes(1 << 20))
+    assert len(read_mrw_blocks(path)) == MAX_MRW_BLOCKS
+    photo = replace(photo_of(), tags=())
+    note = MakerNote(MINOLTA.note(0), b"MM", 1000)
+    tree = TagTree((Ifd({}, exif=Ifd({}, maker_note=note)),))
+    (tag,) = with_maker_notes(photo, path, tree, None, {}).tags
+    assert record_names(tag) == (b"MakN", b"MRW ")
+
+
+def test_blocks_of_a_minolta_raw_end_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "photo.mrw"
+    path.write_bytes(b"\0MRM" + struct.pack(">I", 1 << 20) + b"\0PRD" + struct.pack(">I", 4) + b"abcd")
+    assert read_mrw_blocks(path) == ((b"\0PRD", b"abcd"),)
+
+
 def test_a_cut_crw_is_no_error(tmp_path: Path) -> None:
     whole = crw((0x102D, bytes(52)))
     path = tmp_path / "photo.crw"
     for cut in range(14, len(whole), 7):
         path.write_bytes(whole[:cut])
-        assert with_maker_notes(photo_of(), path, None, {}).dropped in ((), ("maker notes",))
+        assert with_maker_notes(photo_of(), path, None, read_ciff(path), {}).dropped in ((), ("maker notes",))
 
 
 def test_real_crws_keep_their_notes(data: Path, decoder: Decoder) -> None:

@@ -26,6 +26,8 @@ PANASONIC_MAGICS, JPEG_FROM_RAW = (b"U\0", b"\0U"), 46
 LENS_NUMBERS = range(42034, 42038)
 NOT_COPIED_BLOCKS = frozenset({b"\0TTW", b"\0PAD"})
 """Blocks of a MRW: EXIF, which an output has anyway, and padding."""
+MAX_MRW_BLOCKS = 64
+"""More blocks are taken for damage. Minolta's format names five kinds (our choice)."""
 
 
 def read_tag_tree(path: Path) -> TagTree | None:
@@ -157,10 +159,13 @@ def _mrw_blobs(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
 
 def _mrw_blocks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield name and size of each block in the header of a MRW; the stream then stands at the block's content."""
+    file_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(4)
     (length,) = _unpack(">I", stream.read(4))
-    at, end = 8, 8 + min(length, MAX_BLOB_BYTES)
-    while at + 8 <= end:
+    at, end = 8, min(8 + min(length, MAX_BLOB_BYTES), file_bytes)
+    for _ in range(MAX_MRW_BLOCKS):
+        if at + 8 > end:
+            return
         stream.seek(at)
         kind, size = _unpack(">4sI", stream.read(8))
         yield kind, min(size, MAX_BLOB_BYTES)

@@ -11,11 +11,12 @@ import numpy as np
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
-from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
+from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import SOFTWARE
+from rawkd.files.read.maker.ciff import read_ciff
 from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.read.not_raw import KINDS_OF_SENSORS, why_not_raw
@@ -93,13 +94,14 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
         raise
     except InputError as error:
         raise InputError(why_not_raw(head) or str(error)) from error
+    ciff = read_ciff(path) if tree is None else None
     if tree is not None and raw is not None:
         photo = _dng_photo(decoded, tree, raw)
     else:
-        make_model = read_ciff_make_model(path) if tree is None else ("", "")
+        make_model = ("", "") if ciff is None else ciff.make_model()
         photo = with_blacks_of_raf(_other_photo(decoded, tree, make_model), path)
     refuse_dual_iso(photo)
-    photo = with_maker_notes(photo, path, tree, decoded.header)
+    photo = with_maker_notes(photo, path, tree, ciff, decoded.header)
     return replace(photo, warnings=photo.warnings + decoded.warnings)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +20,7 @@ PICTURES = frozenset({0x2005, 0x2007, 0x2008})
 """Raw data, the camera's JPEG and the thumbnail."""
 MAX_DEPTH = 4
 MAX_ENTRIES = 512
+"""Entries of all directories of one file together; more are not read. A Canon PowerShot G2 writes 40 (our choice)."""
 MAX_HEAP_BYTES = 8 << 20
 """Records of one file together; more is taken for damage. Cameras write some 20 KB (our choice)."""
 
@@ -76,38 +77,65 @@ def read_ciff(path: Path) -> Ciff | None:
         size = stream.seek(0, io.SEEK_END)
         records: list[CiffRecord] = []
         left = MAX_HEAP_BYTES
-        for one in _records(stream, order, start, size, MAX_DEPTH):
+        for one in _Heaps(stream, order).records(start, size, MAX_DEPTH):
             left -= len(one.data) + 6
-            if left < 0 or len(records) >= MAX_ENTRIES:
+            if left < 0:
                 break
             records.append(one)
     return Ciff(head[:2], tuple(records))
 
 
-def _records(stream: BinaryIO, order: str, start: int, end: int, depth: int) -> Iterator[CiffRecord]:
-    """Yield the values of a heap and of the heaps inside it."""
-    if not 0 <= start < end - 4 or depth == 0:
-        return
-    stream.seek(end - 4)
-    (directory,) = struct.unpack(order + "I", stream.read(4))
-    stream.seek(start + directory)
-    head = stream.read(2)
-    if len(head) < 2:
-        return
-    (count,) = struct.unpack(order + "H", head)
-    table = stream.read(10 * min(count, MAX_ENTRIES))
-    for at in range(0, len(table) - 9, 10):
-        tag, length, offset = struct.unpack(order + "HII", table[at : at + 10])
-        if tag & IN_DIRECTORY:
-            yield CiffRecord(tag, table[at + 2 : at + 10])
-            continue
-        if start + offset + length > end:
-            continue
-        if tag & KIND in HEAPS:
-            yield from _records(stream, order, start + offset, start + offset + length, depth - 1)
-        elif tag & NUMBER not in PICTURES and length <= MAX_HEAP_BYTES:
-            stream.seek(start + offset)
-            yield CiffRecord(tag, stream.read(length))
+@dataclass
+class _Heaps:
+    """Reads the values of nested heaps, of each heap once, because a damaged heap may contain itself.
+
+    Attributes
+    ----------
+    stream : the file. order : byte order of `struct`. visited : start and end of the heaps that were read.
+    entries_left : number of directory entries that may still be read.
+    """
+
+    stream: BinaryIO
+    order: str
+    visited: set[tuple[int, int]] = field(default_factory=set)
+    entries_left: int = MAX_ENTRIES
+
+    def records(self, start: int, end: int, depth: int) -> Iterator[CiffRecord]:
+        """Yield the values of a heap and of the heaps inside it."""
+        if depth == 0 or (start, end) in self.visited:
+            return
+        self.visited.add((start, end))
+        for tag, entry in self._directory(start, end):
+            if tag & IN_DIRECTORY:
+                yield CiffRecord(tag, entry)
+                continue
+            length, offset = struct.unpack(self.order + "II", entry)
+            if start + offset + length > end:
+                continue
+            if tag & KIND in HEAPS:
+                yield from self.records(start + offset, start + offset + length, depth - 1)
+            elif tag & NUMBER not in PICTURES and length <= MAX_HEAP_BYTES:
+                self.stream.seek(start + offset)
+                yield CiffRecord(tag, self.stream.read(length))
+
+    def _directory(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the entries of a heap's directory, each as its tag and the 8 bytes of length and offset, or value."""
+        if not 0 <= start < end - 4:
+            return
+        self.stream.seek(end - 4)
+        (directory,) = struct.unpack(self.order + "I", self.stream.read(4))
+        self.stream.seek(start + directory)
+        head = self.stream.read(2)
+        if len(head) < 2:
+            return
+        (count,) = struct.unpack(self.order + "H", head)
+        table = self.stream.read(10 * min(count, MAX_ENTRIES))
+        for at in range(0, len(table) - 9, 10):
+            if self.entries_left == 0:
+                return
+            self.entries_left -= 1
+            (tag,) = struct.unpack(self.order + "H", table[at : at + 2])
+            yield tag, table[at + 2 : at + 10]
 
 
 def _ascii(data: bytes) -> str:

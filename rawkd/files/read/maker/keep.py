@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.files.read.containers import read_mrw_blocks
-from rawkd.files.read.maker.ciff import CAMERA_SETTINGS, Ciff, read_ciff
+from rawkd.files.read.maker.ciff import CAMERA_SETTINGS, Ciff
 from rawkd.files.read.maker.lens import LENS_MODEL, LENS_SPECIFICATION, Lens, lens_fields, lens_of_libraw
 from rawkd.files.read.maker.note_fields import lens_of_canon, lens_of_note
 from rawkd.files.tiff.ifd import BYTE
@@ -31,14 +31,16 @@ OF_PHASE_ONE = (b"IIII", b"MMMM")
 """Beginning of the notes of Phase One and Leaf, whatever the make says."""
 
 
-def with_maker_notes(photo: RawPhoto, path: Path, tree: TagTree | None, header: Mapping[str, Any]) -> RawPhoto:
+def with_maker_notes(
+    photo: RawPhoto, path: Path, tree: TagTree | None, ciff: Ciff | None, header: Mapping[str, Any]
+) -> RawPhoto:
     """Return the photo with its maker notes as private data, and with the lens in its EXIF fields.
 
     A source's own private data stay. Notes that cannot be kept are named in `dropped`.
 
     Parameters
     ----------
-    path, tree : the file and its directories. header : of LibRaw (`DecodedFrame.header`).
+    path, tree, ciff : the file, its directories, and the values of a CRW. header : of LibRaw (`DecodedFrame.header`).
 
     Raises
     ------
@@ -46,7 +48,6 @@ def with_maker_notes(photo: RawPhoto, path: Path, tree: TagTree | None, header: 
     """
     main = tree.main if tree is not None and tree.chain else Ifd({})
     note = _note(main)
-    ciff = read_ciff(path) if tree is None else None
     lenses = [lens_of_libraw(header)]
     if note is not None:
         lenses.insert(0, lens_of_note(note, photo.capture.make))
