@@ -9,11 +9,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+from scenes_of_every_cfa import scene_photo
 from small_photos import noisy_photo
 
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import CFAPattern, Mosaic
+from rawkd.photo import CFAPattern, Mosaic, Rect
 from rawkd.process import ProcessOptions, process_file
+from rawkd.render.preview import render_preview
 from rawkd.restore.options import DenoiseOptions
 
 
@@ -37,3 +39,28 @@ def test_preview_and_raw_lie_alike(tmp_path: Path, orientation: int) -> None:
     h, w = grey.shape[0] // 8, grey.shape[1] // 8
     corners = [grey[:h, :w].mean(), grey[:h, -w:].mean(), grey[-h:, :w].mean(), grey[-h:, -w:].mean()]
     assert int(np.argmax(corners)) == 0
+
+
+@pytest.mark.parametrize("pattern", [CFAPattern.GBRG, CFAPattern.XTRANS.shifted(1, 4), CFAPattern.MONO], ids=str)
+@pytest.mark.parametrize("short", [1, 2, 3, 5])
+@pytest.mark.parametrize("is_tall", [False, True])
+def test_a_crop_thinner_than_a_pixel_of_the_preview(pattern: CFAPattern, short: int, is_tall: bool) -> None:
+    """A step along the crop, which all pixels of the preview show but those in the middle."""
+    long, max_px = 480, 50
+    unit = 3 if pattern.kind == "xtrans" else 2
+    signal = np.full((20, long + 20), 0.1, np.float32)
+    signal[:, 10 + long // 2 :] = 0.4
+    crop = Rect(7, 10, short, long)
+    if is_tall:
+        signal, crop = np.ascontiguousarray(signal.T), Rect(10, 7, long, short)
+    photo = scene_photo(pattern, Rect(0, 0, *signal.shape))
+    shown = render_preview(replace(photo, default_crop=crop), max_px, mosaic=Mosaic(signal, pattern)).astype(int)
+    if is_tall:
+        shown = shown.swapaxes(0, 1)
+    side = unit * (long // (unit * (max_px + 1)) + 1)
+    assert side > short
+    assert shown.shape == (1, long // side, 3)
+    half = shown.shape[1] // 2
+    for flat in (shown[0, : half - 1], shown[0, half + 1 :]):
+        assert np.ptp(flat, axis=0).max() <= 1  # of 8 bits: means of equal values differ by rounding
+    assert (shown[0, -1] - shown[0, 0]).min() > 20

@@ -22,7 +22,7 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
     -------
     (height, width, 3) uint8, the longer side at most `max_px` (>= 1); grey for a monochrome sensor. Each pixel is the
     mean of n x n squares of 2 pixels (X-Trans: 3), with the smallest n that fits. Those at the end that do not fill a
-    pixel are left out.
+    pixel are left out; a crop with fewer than n rows or columns of squares fills one pixel with those it has.
     """
     if max_px < 1:
         raise UsageError(f"preview size {max_px}: give 1 pixel or more.")
@@ -30,21 +30,22 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
     development = Development.of(photo, 0.0, True, np.dtype(np.uint8))
     unit = UNIT_PX[cell.kind]
     n = max(crop.height, crop.width) // (unit * (max_px + 1)) + 1
-    side = unit * n
-    height, width = max(1, crop.height // side), max(1, crop.width // side)
+    down, across = (min(n, max(1, length // unit)) for length in (crop.height, crop.width))
+    height, width = max(1, crop.height // (unit * down)), max(1, crop.width // (unit * across))
     upright = np.empty((height, width, 3), np.uint8)
     step = max(1, 64 // n)
     for top in range(0, height, step):
         rows = min(step, height - top)
-        strip = Rect(crop.top + side * top, crop.left, min(side * rows, crop.height), min(side * width, crop.width))
+        size = min(unit * down * rows, crop.height), min(unit * across * width, crop.width)
+        strip = Rect(crop.top + unit * down * top, crop.left, *size)
         planes, gains, inner = planes_in(photo, mosaic, strip, 0)
         units = _units(development.balance(planes, gains), cell)
         first_row, first_column = inner.top // unit, inner.left // unit
-        units = units[:, first_row : first_row + n * rows, first_column : first_column + n * width]
+        units = units[:, first_row : first_row + down * rows, first_column : first_column + across * width]
         bins = np.zeros((len(units), rows, width), np.float32)
-        for row, column in np.ndindex(n, n):
-            bins += units[:, row::n, column::n]
-        bins *= np.float32(1 / n**2)
+        for row, column in np.ndindex(down, across):
+            bins += units[:, row::down, column::across]
+        bins *= np.float32(1 / (down * across))
         upright[top : top + rows] = _encoded(bins, development, cell)
     return np.ascontiguousarray(orient(upright, photo.orientation))
 
