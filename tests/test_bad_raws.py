@@ -264,6 +264,8 @@ def test_a_decoder_that_finds_damage_refuses_the_file(
         "print('{\"shape\": [64', end='', flush=True)",
         "print('{\"shape\": [64, 64]}', flush=True)",
         "print('mad', flush=True)",
+        "print('5', flush=True)",
+        "print('[1]', flush=True)",
     ],
 )
 def test_a_decoder_that_crashes_costs_its_file_only(

@@ -68,5 +68,10 @@ def test_unfrozen_children_are_scripts_of_the_interpreter() -> None:
     assert child_process.child_command(CHILD) == [sys.executable, "-P", str(CHILD)]
 
 
+def test_a_child_without_a_pipe_is_named() -> None:
+    with pytest.raises(RawkdError, match="the reader of settings's process has no pipe"):
+        child_process.pipe_of(None, "the reader of settings")
+
+
 def test_the_entry_point_repeats_the_option() -> None:
     assert f'CHILD_OPTION = "{child_process.CHILD_OPTION}"' in ENTRY.read_text(encoding="utf-8")

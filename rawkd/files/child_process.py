@@ -27,10 +27,19 @@ def child_command(script: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-P", str(script), *arguments]
 
 
-def pipe_of(stream: IO[bytes] | None) -> IO[bytes]:
-    """Return the pipe of a child process that was started with one."""
+def pipe_of(stream: IO[bytes] | None, name: str) -> IO[bytes]:
+    """Return the pipe of a child process that was started with one.
+
+    Parameters
+    ----------
+    name : of the child, for the message.
+
+    Raises
+    ------
+    RawkdError: if there is no pipe.
+    """
     if stream is None:
-        raise RawkdError("the raw decoder's process has no pipe. Try again.")
+        raise RawkdError(f"{name}'s process has no pipe. Try again.")
     return stream
 
 
@@ -48,13 +57,15 @@ def json_line(answers: IO[bytes]) -> dict[str, Any]:
 
     Raises
     ------
-    EOFError: if the child process has ended.
+    EOFError: if the child process has ended, or the line is anything else.
     """
     line = answers.readline()
     if not line.endswith(b"\n"):
         raise EOFError
     try:
-        header: dict[str, Any] = json.loads(line)
+        header = json.loads(line)
     except ValueError as error:
         raise EOFError from error  # a crash may end in garbage
-    return header
+    if isinstance(header, dict):
+        return header
+    raise EOFError

@@ -28,6 +28,7 @@ from rawkd.files.tiff.plain_dng import plain_dng
 from rawkd.photo import CFAPattern, FrameArray
 
 CHILD = Path(__file__).with_name("decode_child.py")
+NAME = "the raw decoder"
 START_TIMEOUT_S = 60.0
 """Time limit for the child process to import LibRaw; it takes half a second from a warm disk (our choice)."""
 MOST_MESSAGE = 200
@@ -172,7 +173,7 @@ class Decoder:
         return self._child
 
     def _ask(self, child: subprocess.Popen[bytes], request: _Request) -> DecodedFrame:
-        requests, answers = pipe_of(child.stdin), pipe_of(child.stdout)
+        requests, answers = pipe_of(child.stdin, NAME), pipe_of(child.stdout, NAME)
         requests.write(json.dumps(request.values).encode() + b"\n" + request.data)
         requests.flush()
         header = json_line(answers)
@@ -204,14 +205,14 @@ def _start() -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise RawkdError(f"the raw decoder's process cannot be started ({error}). Free memory and retry.") from error
-    widen(pipe_of(child.stdout))
+    widen(pipe_of(child.stdout, NAME))
     return child
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
     with _killed_after(START_TIMEOUT_S, child) as expired:
         try:
-            hello = json_line(pipe_of(child.stdout))
+            hello = json_line(pipe_of(child.stdout, NAME))
         except EOFError:
             late = f"it was not ready after {START_TIMEOUT_S:g} s"
             hello = {"ready": False, "text": late if expired.is_set() else "it ended at once"}
