@@ -109,6 +109,14 @@ def test_raised_mean_against_drawn_noise(gain: float, read_variance: float, floo
     assert 0.5 < slope[0] <= 1
 
 
+@pytest.mark.parametrize("gain", [1e-13, 1e-310])
+def test_a_tiny_gain_needs_no_table_of_its_electrons(gain: float) -> None:
+    """At 1e-13, the numbers of electrons fill 5 TiB. Without shot noise the raised mean at 0 is sigma * 0.0833."""
+    table = RaisedMean.of(gain, 1e-2, -0.1)
+    raised, _ = table.at(np.array([0.0], np.float32))
+    assert raised[0] == pytest.approx(0.1 * 0.083315, rel=1e-3)
+
+
 @pytest.mark.parametrize("gain", [2.5e-2, 1e-5])
 def test_slope_is_the_derivative_of_the_mean(gain: float) -> None:
     """By differences of neighbours in the table; its step is small beside the deviation of the noise."""

@@ -49,15 +49,15 @@ class RaisedMean:
         gain, read_variance : noise parameters, signal units. floor : signal of the smallest integer, below 0.
         """
         sigma = sqrt(max(read_variance, MIN_VARIANCE))
-        electrons = np.arange(max(int((FAR_SIGMAS * sigma + floor) / gain), 0) + 1)
+        far = max(FAR_SIGMAS * sigma + floor, 0.0)
         below = np.linspace(floor, 0, POINTS, endpoint=False)
         dark = below, *_gaussian(below, floor, 0.0, sigma)
-        if len(electrons) > MOST_ELECTRONS:
-            top = gain * len(electrons)
+        if far / gain >= MOST_ELECTRONS:
+            top = far - far % gain + gain
             level = np.linspace(0, top + FAR_SIGMAS * sqrt(gain * top), POINTS)
             lit = level, *_gaussian(level, floor, gain, sigma)
         else:
-            lit = _summed(electrons, gain, floor, sigma)
+            lit = _summed(np.arange(int(far / gain) + 1), gain, floor, sigma)
         return cls(*(np.concatenate(pair) for pair in zip(dark, lit, strict=True)))
 
     def at(self, level: FloatArray) -> tuple[DoubleArray, DoubleArray]:
