@@ -19,7 +19,7 @@ class InputError(RawkdError):
 
 
 class UnsupportedRawError(InputError):
-    """The file is intact but of a kind that rawkd cannot denoise (X-Trans, linear, four colours, ...)."""
+    """The file is intact but of a kind that rawkd cannot denoise (linear, four colours, JPEG XL, ...)."""
 
 
 class NoiseError(RawkdError):

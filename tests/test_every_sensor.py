@@ -9,6 +9,8 @@ import pytest
 
 from rawkd.batch.series import pool_noise
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
+from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import prepare
 from rawkd.sensor.blind.estimate import estimate_noise
 from rawkd.sensor.cfa import lattices_of
 from rawkd.sensor.choose_noise import noise_model_of
@@ -185,6 +187,21 @@ def test_a_series_pools_every_class(pattern: CFAPattern) -> None:
     pooled, used = pool_noise(models)
     assert used == 2
     np.testing.assert_allclose(pooled.gain, [1.1e-3] * count)
+
+
+@PATTERNS
+def test_given_noise_of_bayer_is_prepared_for_the_sensor(pattern: CFAPattern) -> None:
+    photo = photo_of(np.full((60, 60), 600, np.uint16), pattern)
+    noise = prepare(photo, DenoiseOptions(), noise=NoiseModel(np.array(GAIN), np.array(READ), "blind")).noise
+    np.testing.assert_array_equal(noise.gain, [GAIN] * len(pattern.classes))
+
+
+@PATTERNS
+def test_the_planes_of_an_estimate_are_those_of_the_sensor(pattern: CFAPattern) -> None:
+    mosaic = Mosaic(noisy(np.full((240, 240), 0.1)), pattern)
+    estimate = estimate_noise(mosaic, saturation=1.0)
+    assert estimate.read_of_planes.shape == (len(pattern.classes),)
+    assert len(estimate.model("blind").gain) == len(pattern.classes)
 
 
 def test_an_xtrans_frame_is_no_dual_iso_frame() -> None:

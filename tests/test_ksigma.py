@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawkd.errors import NoiseError
+from rawkd.photo import CFAPattern
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel
 from rawkd.sensor.profile import CameraProfile
@@ -103,3 +105,10 @@ def test_mean_and_variance_disagree_for_a_wrong_gain() -> None:
 def test_each_plane_has_its_own_line() -> None:
     ksigma = KSigma.between(NoiseModel(np.array([1e-3, 2e-3, 2e-3, 4e-3]), np.zeros(4), "given"), Anchor(2e-3, 0.0))
     np.testing.assert_allclose(ksigma.apply(np.ones((4, 1, 1), np.float32))[:, 0, 0], [2, 1, 1, 0.5])
+
+
+@pytest.mark.parametrize(("classes", "cell"), [(4, CFAPattern.XTRANS), (1, CFAPattern.RGGB), (4, CFAPattern.MONO)])
+def test_noise_of_another_cfa_is_refused(classes: int, cell: CFAPattern) -> None:
+    ksigma = KSigma.between(NoiseModel(np.full(classes, 1e-3), np.zeros(classes), "given"), Anchor(2e-3, 0.0))
+    with pytest.raises(NoiseError, match=f"{classes} classes do not fit a sensor with {len(cell.classes)}"):
+        ksigma.spread(cell)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scenes_of_every_cfa import scene_photo
 
 from rawkd.batch.series import PooledNoise, Series, load_pool, pool_noise, sampling_order, save_pool
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Task
 from rawkd.errors import NoiseError
-from rawkd.files.read.identify import Identity
+from rawkd.files.read.identify import Identity, identify
+from rawkd.files.write.dng import write_dng
+from rawkd.photo import CFAPattern
 from rawkd.sensor.noise import NoiseModel
 
 SERIES = Series("Canon", "Canon EOS 6D", 6400.0, 14)
@@ -85,6 +89,26 @@ def test_unknown_is_never_equal() -> None:
     assert Series.of(Identity("", "", 100.0, 14)) is None
     assert Series.of(Identity("Canon", "6D", 100.0, 0)) == Series("Canon", "6D", 100.0, 0)
     assert str(SERIES) == "Canon EOS 6D, ISO 6400, 14 bits"
+
+
+@pytest.mark.parametrize("others", [CFAPattern.MONO, CFAPattern.XTRANS], ids=["mono", "xtrans"])
+def test_dngs_of_another_cfa_are_another_series(tmp_path: Path, others: CFAPattern) -> None:
+    """One camera gives both if its DNGs were made by different programs, or its CFA was taken off."""
+    found = []
+    for pattern in (CFAPattern.RGGB, others):
+        write_dng(tmp_path / f"{pattern.kind}.dng", scene_photo(pattern), preview=None, software="test")
+        identity = identify(tmp_path / f"{pattern.kind}.dng")
+        found.append(Series.of(replace(identity, model="One", iso=100.0)))
+    assert found[0] != found[1]
+    assert str(found[0]) != str(found[1])
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_estimates_of_another_cfa_are_left_out(classes: int) -> None:
+    other = NoiseModel(np.full(classes, 1e-3), np.full(classes, 2e-6), "blind", 0.9)
+    for models in ([other, model(1e-3), model(1e-3)], [model(1e-3), model(1e-3), other]):
+        noise, used = pool_noise(models)
+        assert (len(noise.gain), used) == (4, 2)
 
 
 def test_samples_are_spread_and_do_not_depend_on_the_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One noise model for a series: photos of one camera, ISO and bit depth differ in content, not in noise.
+"""One noise model for a series: photos of one camera, ISO, bit depth and CFA differ in content, not in noise.
 
 Up to `SAMPLES` photos of a series are measured and their estimates pooled, so that all photos of the series get the
 same student and strength. The names alone choose the photos, so the pool does not depend on the order of work. It is
@@ -40,23 +40,25 @@ GUESSED = "iso"
 
 @dataclass(frozen=True)
 class Series:
-    """Camera, ISO and bit depth that the photos of a series share."""
+    """Camera, ISO, bit depth and `Identity.cfa` that the photos of a series share."""
 
     make: str
     model: str
     iso: float
     bits: int
+    cfa: str = ""
 
     @classmethod
     def of(cls, identity: Identity) -> Series | None:
         """The series of a photo; None if its ISO or camera is unknown, since unknown is never equal."""
         if identity.iso is None or not (identity.make or identity.model):
             return None
-        return cls(identity.make, identity.model, identity.iso, identity.bits)
+        return cls(identity.make, identity.model, identity.iso, identity.bits, identity.cfa)
 
     def __str__(self) -> str:
         name = self.model if self.model.startswith(self.make) else f"{self.make} {self.model}".strip()
-        return f"{name}, ISO {self.iso:g}" + (f", {self.bits} bits" if self.bits else "")
+        bits, cfa = f", {self.bits} bits" if self.bits else "", f", {self.cfa}" if self.cfa else ""
+        return f"{name}, ISO {self.iso:g}{bits}{cfa}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,8 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
 
     It is the mean, weighted by confidence, of the variance lines within a factor of 1.5 of the weighted median at a
     middle grey. The median is the lower one, since texture only adds variance; guesses count only if there is nothing
-    else (our choice). The result does not depend on the order of `models`, to the last bit.
+    else (our choice). Estimates of another kind of CFA than most have are
+    left out. The result does not depend on the order of `models`, to the last bit.
 
     Raises
     ------
@@ -112,7 +115,10 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     """
     if not models:
         raise NoiseError("the noise of no photo of the series can be measured: give it with --noise A,B")
-    known = [model for model in models if model.source != GUESSED] or list(models)
+    counts = Counter(len(model.gain) for model in models)
+    count = max(counts, key=lambda each: (counts[each], each))
+    alike = [model for model in models if len(model.gain) == count]
+    known = [model for model in alike if model.source != GUESSED] or alike
     weights = [max(model.confidence, LEAST_WEIGHT) for model in known]
     levels = [model.green_gain * MIDDLE_SIGNAL + model.green_read_variance for model in known]
     middle = _lower_median(levels, weights)
@@ -126,9 +132,8 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     def mean(values: Sequence[float]) -> float:
         return math.fsum(weight * value for (_, weight), value in zip(near, values, strict=True)) / total
 
-    classes = range(len(near[0][0].gain))
-    gain = np.array([mean([float(model.gain[each]) for model, _ in near]) for each in classes])
-    read = np.array([mean([float(model.read_variance[each]) for model, _ in near]) for each in classes])
+    gain = np.array([mean([float(model.gain[each]) for model, _ in near]) for each in range(count)])
+    read = np.array([mean([float(model.read_variance[each]) for model, _ in near]) for each in range(count)])
     counted = Counter(model.source for model, _ in near)
     source = min(counted, key=lambda name: (-counted[name], name))
     if source != GUESSED:

@@ -133,7 +133,7 @@ def prepare(
         photo = with_known_defects(photo, known_defects(photo.capture, options.calibration, context.calibrations))
         warnings += () if photo.was_denoised else row_warnings
     if noise is not None:
-        return Prepared(photo, noise, warnings)
+        return Prepared(photo, noise.for_cfa(photo.pattern), warnings)
     try:
         noise, noise_warnings = _noise_of(photo, options, context)
     except NoiseError:

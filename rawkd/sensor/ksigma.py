@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rawkd.errors import NoiseError
 from rawkd.photo import CFAPattern, DoubleArray
 from rawkd.sensor.noise import NoiseModel
 
@@ -45,7 +46,16 @@ class KSigma:
         return cls(anchor.gain / a, (b / a**2 - anchor.read_variance / anchor.gain**2) * anchor.gain)
 
     def spread(self, cell: CFAPattern) -> KSigma:
-        """Return the transform of each plane of a packed mosaic, (side^2,), from that of each noise class."""
+        """Return the transform of each plane of a packed mosaic, (side^2,), from that of each noise class.
+
+        Raises
+        ------
+        NoiseError: if the transform has not the classes of the mosaic.
+        """
+        if self.scale.shape != (len(cell.classes),):
+            raise NoiseError(
+                f"noise parameters of {self.scale.size} classes do not fit a sensor with {len(cell.classes)}"
+            )
         classes = cell.class_of_site.ravel()
         return KSigma(self.scale[classes], self.offset[classes])
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rawkd.errors import InputError
 from rawkd.files.read.containers import read_ciff_make_model, read_tag_tree
+from rawkd.files.read.dng_kind import is_dng, raw_ifd_of
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.tiff.dng_tags import BITS, PHOTOMETRIC, PHOTOMETRIC_CFA
+from rawkd.files.tiff.dng_tags import BITS, CFA_REPEAT_DIM, PHOTOMETRIC, PHOTOMETRIC_CFA
 from rawkd.files.tiff.tags import TagTree
 from rawkd.files.xmp.treatment import OWN_SOFTWARE
 
@@ -24,6 +25,7 @@ class Identity:
     ----------
     make, model : as the camera writes them. iso : None if only maker notes have it.
     bits : bits per raw pixel, 0 if no tag states it. software : the program that wrote the file.
+    cfa : xtrans | mono if the file is a DNG of that kind, else "". Only DNGs of one camera can be of several kinds.
     """
 
     make: str = ""
@@ -31,6 +33,7 @@ class Identity:
     iso: float | None = None
     bits: int = 0
     software: str = ""
+    cfa: str = ""
 
     @property
     def is_own_output(self) -> bool:
@@ -54,7 +57,20 @@ def identify(path: Path) -> Identity:
     capture = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
     if tree is None:
         return Identity(capture.make, capture.model)
-    return Identity(capture.make, capture.model, capture.iso, _bits(tree), tree.main.text(SOFTWARE))
+    return Identity(capture.make, capture.model, capture.iso, _bits(tree), tree.main.text(SOFTWARE), _cfa(tree))
+
+
+def _cfa(tree: TagTree) -> str:
+    """Return the kind of the CFA that a DNG states; empty for Bayer, and for other files."""
+    if not is_dng(tree):
+        return ""
+    try:
+        raw = raw_ifd_of(tree)
+    except InputError:
+        return ""
+    if raw.number(PHOTOMETRIC) != PHOTOMETRIC_CFA:
+        return "mono"
+    return "xtrans" if tuple(raw.numbers(CFA_REPEAT_DIM)) == (6, 6) else ""
 
 
 def _bits(tree: TagTree) -> int:

@@ -138,7 +138,7 @@ def estimate_noise(
         shadow_error=line.shadow_error,
         read_known=line.read_known,
         half_scale_ratio=ratio,
-        read_of_planes=np.ones(4)
+        read_of_planes=np.ones(len(mosaic.pattern.classes))
         if masked_read_variance is None
         else masked_read_variance / masked_read_variance.mean(),
         correlation=correlation,
