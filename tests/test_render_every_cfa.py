@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import tifffile
 from PIL import Image, ImageCms
 from scenes_of_every_cfa import colours_of_scene, scene_photo
 
-from rawkd.errors import RawkdError, UsageError
+from rawkd.errors import MemoryLimitError, RawkdError, UsageError
 from rawkd.files.read.decode import Decoder
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.icc import grey_profile
@@ -108,7 +109,25 @@ def test_libraw_failing_is_no_fault_of_the_file(decoder: Decoder) -> None:
     with pytest.raises(RawkdError) as caught:
         decoder.demosaic(np.zeros((100, 100), np.uint16), XTRANS, 1)  # smaller than LibRaw takes
     assert type(caught.value) is RawkdError
+    assert str(caught.value) == "LibRaw cannot demosaic the photo. Write a DNG, and report the photo."
     assert decoder.demosaic(np.full((512, 512), 999, np.uint16), XTRANS, 1)[8:-8, 8:-8].min() == 999  # it goes on
+
+
+@pytest.mark.parametrize("error", ["MemoryError", "LibRawUnsufficientMemoryError", "LibRawTooBigError"])
+def test_too_little_memory_to_demosaic_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    script = tmp_path / "full.py"
+    answer = json.dumps({"error": error, "text": ""})
+    script.write_text(
+        "import json, sys\n"
+        "print('{\"ready\": true}', flush=True)\n"
+        "sys.stdin.buffer.read(json.loads(sys.stdin.buffer.readline())['demosaic_bytes'])\n"
+        f"print({answer!r}, flush=True)\n"
+    )
+    monkeypatch.setattr("rawkd.files.read.decode.CHILD", script)
+    with Decoder() as running, pytest.raises(MemoryLimitError, match=r"^the demosaiced picture does not fit into mem"):
+        running.demosaic(np.zeros((512, 512), np.uint16), XTRANS, 1)
 
 
 @pytest.mark.parametrize("max_px", [64, 150])

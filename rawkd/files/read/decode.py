@@ -22,7 +22,7 @@ import numpy as np
 
 from rawkd.errors import InputError, MemoryLimitError, RawkdError
 from rawkd.files.child_process import child_command, json_line, pipe_of, widen
-from rawkd.files.read.not_raw import refusal, unsupported
+from rawkd.files.read.not_raw import OUT_OF_MEMORY, refusal, unsupported
 from rawkd.files.sanity import COPY_AGAIN
 from rawkd.files.tiff.plain_dng import plain_dng
 from rawkd.photo import CFAPattern, FrameArray
@@ -69,6 +69,13 @@ class _Request:
     too_large: str = ""
     late: str = ""
     crash: str = ""
+    failed: str = ""
+
+    def refused(self, answer: dict[str, Any]) -> RawkdError:
+        """Return the error for an answer that names one; without a sentence of ours, it concerns the file."""
+        if not self.failed:
+            return refusal(answer)
+        return MemoryLimitError(self.too_large) if answer["error"] in OUT_OF_MEMORY else RawkdError(self.failed)
 
 
 class Decoder:
@@ -123,6 +130,7 @@ class Decoder:
 
         Raises
         ------
+        MemoryLimitError: if the memory does not suffice.
         RawkdError: if LibRaw fails or the child process cannot be started.
         """
         dng = plain_dng(frame, pattern)
@@ -133,6 +141,7 @@ class Decoder:
             too_large="the demosaiced picture does not fit into memory. Close other programs.",
             late=f"demosaicing took longer than {timeout_s:.0f} s. Close other programs, or write a DNG.",
             crash="demosaicing crashed. Write a DNG, and report the photo.",
+            failed="LibRaw cannot demosaic the photo. Write a DNG, and report the photo.",
         )
         try:
             return self._answered(request, timeout_s).frame
@@ -178,7 +187,7 @@ class Decoder:
         requests.flush()
         header = json_line(answers)
         if "error" in header:
-            raise refusal(header)
+            raise request.refused(header)
         if "shape" not in header:
             raise unsupported(header)
         try:

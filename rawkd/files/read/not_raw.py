@@ -19,6 +19,8 @@ NOT_RAW = (
     (b"FOVb", "a Foveon raw (X3F)"),
 )
 """First bytes of such files, and their names."""
+OUT_OF_MEMORY = ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError")
+"""Errors of the decoder that mean that a frame did not fit into memory."""
 
 
 def why_not_raw(head: bytes) -> str | None:
@@ -57,7 +59,7 @@ def refusal(header: dict[str, Any]) -> InputError:
         return UnknownFormatError(
             "this is not a raw file that LibRaw can read, or it is damaged. Give the camera's own raw file."
         )
-    if kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
+    if kind in OUT_OF_MEMORY:
         return InputError(f"the file is damaged: it claims more pixels than fit into memory. {COPY_AGAIN}")
     return InputError(f"the raw data are truncated or damaged. {COPY_AGAIN}")
 
