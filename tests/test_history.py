@@ -25,6 +25,7 @@ from rawkd.files.tiff.tags import TagTree, read_tiff
 from rawkd.files.write.dng import write_dng
 from rawkd.files.xmp.history import Past, past_of
 from rawkd.files.xmp.merge import with_treatment
+from rawkd.files.xmp.packet import parsed
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.inference.card_file import read_card
 from rawkd.photo import Tag
@@ -72,6 +73,9 @@ PACKETS = {
     "bag": rdf(
         f'<rdf:Description xmlns:m="{MM}"><m:History><rdf:Bag><rdf:li/></rdf:Bag></m:History></rdf:Description>'
     ),
+    "alternatives": rdf(
+        f'<rdf:Description xmlns:m="{MM}"><m:History><rdf:Alt><rdf:li/></rdf:Alt></m:History></rdf:Description>'
+    ),
     "two descriptions": rdf(
         '<rdf:Description rdf:about=""/>'
         f'<rdf:Description rdf:about="" xmlns:m="{MM}"><m:History><rdf:Seq/></m:History></rdf:Description>'
@@ -105,6 +109,8 @@ def test_every_byte_of_the_packet_stays(name: str) -> None:
     packet = PACKETS[name]
     merged = with_treatment(packet, TREATMENT)
     assert past_of(merged) == Past((TREATMENT,), is_marked=True)
+    histories = list(parsed(merged).iter(f"{{{MM}}}History"))
+    assert all(len(history) <= 1 for history in histories)  # a property has one value
     twice = with_treatment(merged, replace(TREATMENT, software="rawkd 2"))
     assert [one.software for one in past_of(twice).treatments] == ["rawkd 1.2.3", "rawkd 2"]
     if packet.strip(b"\0"):
@@ -152,6 +158,16 @@ def test_the_marker_of_darktable_says_that_noise_was_removed() -> None:
 
 
 BROKEN = {
+    "history of one entry": rdf(
+        f'<rdf:Description xmlns:m="{MM}" xmlns:e="{EVT}"><m:History><rdf:Description e:action="saved"/></m:History>'
+        "</rdf:Description>"
+    ),
+    "history elsewhere": rdf(f'<rdf:Description xmlns:m="{MM}"><m:History rdf:resource="urn:x"/></rdf:Description>'),
+    "history of properties": rdf(
+        f'<rdf:Description xmlns:m="{MM}" xmlns:e="{EVT}"><m:History rdf:parseType="Resource">'
+        "<e:action>saved</e:action></m:History></rdf:Description>"
+    ),
+    "history as text": rdf(f'<rdf:Description xmlns:m="{MM}" m:History="saved"/>'),
     "no xml": b"no XML at all <rdf:RDF",
     "cut off": LIGHTROOM[:600],
     "no rdf": b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>',
@@ -165,7 +181,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_no_xmp_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"XML|rdf:RDF|document type|decode"):
+    with pytest.raises(ValueError, match=r"XML|rdf:RDF|document type|decode|no list of entries"):
         with_treatment(BROKEN[name], TREATMENT)
     assert past_of(BROKEN[name]) == Past()
 

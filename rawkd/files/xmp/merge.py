@@ -28,6 +28,9 @@ EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
     f'<rdf:RDF xmlns:rdf="{RDF}">\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
 ).encode()
+LISTS = frozenset(f"{RDF} {kind}" for kind in ("Seq", "Bag", "Alt"))
+NO_LIST = frozenset(f"{RDF} {name}" for name in ("resource", "nodeID", "parseType", "datatype"))
+"""Attributes of a property whose value is no list."""
 START_TAG = re.compile(rb"""<([^\s/>]+)(?:[^"'>]|"[^"]*"|'[^']*')*?(/?)>""")
 """Name of an element, and the slash of one without content."""
 
@@ -41,7 +44,8 @@ def with_treatment(packet: bytes, treatment: Treatment) -> bytes:
 
     Raises
     ------
-    ValueError: if the packet is not XML with an rdf:RDF element, or declares a document type.
+    ValueError: if the packet is not XML with an rdf:RDF element, declares a document type, or has a history that is no
+        list of entries.
     """
     packet, wide = narrowed(packet if packet.strip(PADDING) else EMPTY)
     merged = _merged(packet, treatment, "utf-8" if wide else None)
@@ -115,7 +119,8 @@ class _Places:
 
     Attributes
     ----------
-    rdf : rdf:RDF. history : xmpMM:History. seq : its rdf:Seq (or rdf:Bag). about : rdf:about of the descriptions.
+    rdf : rdf:RDF. history : xmpMM:History. seq : its list of entries, rdf:Seq, rdf:Bag or rdf:Alt.
+    about : rdf:about of the descriptions.
     has_marker : whether darktable:neural_restore is there, whatever its value.
     """
 
@@ -139,6 +144,8 @@ def _places(text: bytes, encoding: str | None) -> _Places:
 
     def begin(name: str, attributes: dict[str, str]) -> None:
         parents = [parent for parent, _ in found.path]
+        if _is_strange_history(name, parents, attributes):
+            raise ValueError("its history is no list of entries")
         place = _place_of(found, name, parents, parser.CurrentByteIndex)
         if parents[-1:] == [f"{RDF} RDF"]:
             found.about = found.about or attributes.get(f"{RDF} about", "")
@@ -163,6 +170,15 @@ def _places(text: bytes, encoding: str | None) -> _Places:
     return found
 
 
+def _is_strange_history(name: str, parents: list[str], attributes: Mapping[str, str]) -> bool:
+    """Return whether an element is a history without a list, or what a history holds in place of a list."""
+    if f"{MEDIA_MANAGEMENT} History" in attributes:
+        return parents[-1:] == [f"{RDF} RDF"]
+    if name == f"{MEDIA_MANAGEMENT} History":
+        return parents[-2:-1] == [f"{RDF} RDF"] and not NO_LIST.isdisjoint(attributes)
+    return parents[-3::2] == [f"{RDF} RDF", f"{MEDIA_MANAGEMENT} History"] and name not in LISTS
+
+
 def _place_of(found: _Places, name: str, parents: list[str], start: int) -> _Element | None:
     """Return a new place if this element is the first of a kind that entries are added to."""
     is_in_history = parents[-3::2] == [f"{RDF} RDF", f"{MEDIA_MANAGEMENT} History"]
@@ -172,7 +188,7 @@ def _place_of(found: _Places, name: str, parents: list[str], start: int) -> _Ele
     if name == f"{MEDIA_MANAGEMENT} History" and parents[-2:-1] == [f"{RDF} RDF"] and found.history is None:
         found.history = _Element(start)
         return found.history
-    if name in (f"{RDF} Seq", f"{RDF} Bag") and is_in_history and found.seq is None:
+    if name in LISTS and is_in_history and found.seq is None:
         found.seq = _Element(start)
         return found.seq
     return None
