@@ -86,8 +86,16 @@ def test_a_frame_at_a_multiple_of_the_cell_is_kept_whole(tmp_path: Path) -> None
 @pytest.mark.parametrize("pattern", [XTRANS, CFAPattern.MONO], ids=str)
 def test_fields_that_count_from_the_frame_do_not_survive_its_cut(tmp_path: Path, pattern: CFAPattern) -> None:
     defects = Tag(51008, 7, 4, bytes(4))
-    fields = raw_ifd(write(tmp_path, replace(scene_photo(pattern, ODD), tags=(MASKED_AREA, defects))))
-    assert not {50830, 51008} & fields.tags.keys()
+    photo = replace(scene_photo(pattern, ODD), tags=(MASKED_AREA, defects))
+    (said,) = write_dng(tmp_path / "out.dng", photo, preview=None, software="another program")
+    assert said.startswith("not copied to the DNG: masked areas, opcode list 1. They refer to the whole frame")
+    assert not {50830, 51008} & raw_ifd(tmp_path / "out.dng").tags.keys()
+
+
+@pytest.mark.parametrize("pattern", [XTRANS, CFAPattern.RGGB], ids=str)
+def test_a_whole_frame_keeps_its_fields_without_a_warning(tmp_path: Path, pattern: CFAPattern) -> None:
+    photo = replace(scene_photo(pattern), tags=(MASKED_AREA,))
+    assert write_dng(tmp_path / "out.dng", photo, preview=None, software="another program") == ()
 
 
 def test_blacks_of_36_sites(tmp_path: Path) -> None:

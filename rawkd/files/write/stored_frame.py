@@ -13,8 +13,8 @@ import numpy as np
 
 from rawkd.photo import RawPhoto, Rect
 
-OF_THE_FRAME = frozenset({50830, 51008, 52536})
-"""Fields that count from the frame's origin: masked areas, opcode list 1, masked sub-area."""
+OF_THE_FRAME = {50830: "masked areas", 51008: "opcode list 1", 52536: "the masked sub-area"}
+"""Fields that count from the frame's origin."""
 RAWTHERAPEE_CROPS = frozenset(
     {"X-T1", "X-T2", "X-T3", "X-T4", "X-T20", "X-T30", "X-PRO2", "X-PRO3", "X100F", "X100V", "X-H1", "X-E3", "X-E4"}
     | {"X-S10"}
@@ -26,7 +26,8 @@ def frame_to_store(photo: RawPhoto) -> RawPhoto:
     """Return the photo with the frame to write: itself for Bayer.
 
     X-Trans keeps its margins but for the first rows and columns, up to 5, so that the active area begins at a multiple
-    of 6. Monochrome is cut to its active area. Fields that count from the origin of a cut frame are left out.
+    of 6. Monochrome is cut to its active area. Fields that count from the origin of a cut frame are left out;
+    `frame_warnings` names them.
     """
     area = photo.active_area
     if photo.pattern.kind == "mono":
@@ -51,14 +52,26 @@ def _without_fields_of_frame(photo: RawPhoto) -> RawPhoto:
 
 
 def frame_warnings(source: RawPhoto, stored: RawPhoto) -> tuple[str, ...]:
-    """Return a warning if RawTherapee will show wrong colours: it cuts an X-Trans frame without its margins again."""
+    """Return warnings about the fields that a cut frame lost, and about wrong colours in RawTherapee.
+
+    RawTherapee cuts an X-Trans frame without its margins again.
+    """
+    kept = {tag.number for tag in stored.tags}
+    lost = [OF_THE_FRAME[tag.number] for tag in source.tags if tag.number in OF_THE_FRAME and tag.number not in kept]
+    warnings: tuple[str, ...] = ()
+    if lost:
+        warnings = (
+            f"not copied to the DNG: {', '.join(lost)}. They refer to the whole frame, whose margins are cut. Keep the"
+            " original file.",
+        )
     camera = source.capture
     in_table = camera.make.upper().startswith("FUJI") and camera.model.strip().upper() in RAWTHERAPEE_CROPS
     has_margins = stored.frame.shape == source.frame.shape and stored.active_area.top + stored.active_area.left > 0
     if source.pattern.kind != "xtrans" or not in_table or has_margins:
-        return ()
+        return warnings
     name = camera.model.strip()
     return (
+        *warnings,
         f"RawTherapee 5.9 may show wrong colours: it crops photos of the {name} itself, and this one lacks the camera's"
         " margins. Denoise the camera's own RAF file, or use another editor.",
     )
