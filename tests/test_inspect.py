@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from tiny_models import blur, make_model
 from rawkd.cli import main
 from rawkd.cli.inspect.text import _noise
 from rawkd.files.read.camera_settings import CameraSettings
+from rawkd.files.read.maker.lens import LENS_MODEL
+from rawkd.files.tiff.ifd import ascii_text
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import Capture
 from rawkd.report import camera_name
@@ -53,6 +56,24 @@ def record_of(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> d
     assert main(["inspect", str(photo), "--model", str(family), "--json"]) == 0
     record: dict[str, object] = json.loads(capfd.readouterr().out)
     return record
+
+
+@pytest.mark.parametrize(("stated", "expected"), [("AF-S 18-70mm", "AF-S 18-70mm"), ("", "18-70 mm f/3.5-4.5")])
+def test_the_lens_is_the_one_that_a_dng_gets(
+    stated: str,
+    expected: str,
+    tmp_path: Path,
+    family: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What exifread decodes counts only where rawkd finds no name."""
+    raw = noisy_photo()
+    fields = (ascii_text(LENS_MODEL, stated),) if stated else ()
+    path = tmp_path / "photo.dng"
+    write_dng(path, replace(raw, capture=replace(raw.capture, exif=fields)), preview=None, software="test")
+    monkeypatch.setattr("rawkd.cli.inspect.facts.read_settings", lambda _path: CameraSettings("18-70 mm f/3.5-4.5"))
+    assert record_of(path, family, capfd)["lens"] == expected
 
 
 def test_groups_and_units(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rawkd.files.read.camera_settings import CameraSettings, read_settings
 from rawkd.files.read.decode import Decoder
+from rawkd.files.read.maker.lens import lens_name
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.dng_tags import NOISE_REDUCTION_APPLIED
 from rawkd.files.tiff.tags import tag_numbers
@@ -71,7 +72,7 @@ def _camera(path: Path, photo: RawPhoto, settings: CameraSettings) -> Record:
     return {
         "input": str(path),
         "camera": camera_name(capture),
-        "lens": settings.lens or None,
+        "lens": lens_name(photo.capture.exif) or settings.lens or None,
         "shutter_count": settings.shutter_count,
         "iso": capture.iso,
         "real_iso": settings.real_iso,

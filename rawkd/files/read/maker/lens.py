@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -50,6 +50,11 @@ def known_name(text: str) -> str:
     if UNKNOWN.fullmatch(name) or not name.isprintable() or "\ufffd" in name or len(name) > MAX_NAME:
         return ""
     return name
+
+
+def lens_name(exif: Iterable[Tag]) -> str:
+    """Return the name of the lens in EXIF fields; empty if it is unknown."""
+    return known_name(_text(next((tag for tag in exif if tag.number == LENS_MODEL), None)))
 
 
 def lens_fields(exif: Mapping[int, Tag], main: Mapping[int, Tag], *others: Lens) -> dict[int, Tag]:
