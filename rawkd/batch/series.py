@@ -106,8 +106,8 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
 
     It is the mean, weighted by confidence, of the variance lines within a factor of 1.5 of the weighted median at a
     middle grey. The median is the lower one, since texture only adds variance; guesses count only if there is nothing
-    else (our choice). Estimates of another kind of CFA than most have are
-    left out. The result does not depend on the order of `models`, to the last bit.
+    else (our choice). Estimates of another kind of CFA than most have are left out. The result does not depend on the
+    order of `models`, to the last bit.
 
     Raises
     ------

@@ -66,7 +66,7 @@ def _values(stream: BinaryIO, order: str, start: int, directory: int, number: in
 
 
 def with_blacks_of_raf(photo: RawPhoto, path: Path) -> RawPhoto:
-    """Return the photo with the black level of each site of its X-Trans cell, if its file states such that differ.
+    """Return the photo with one black level for each site of its X-Trans cell, if its file states unequal levels.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""What makers write for themselves: maker notes, which a DNG keeps as they are, and the lens, which they may know."""
+"""Read maker notes: a DNG keeps them unchanged, and rawkd takes the name of the lens from them."""
