@@ -47,12 +47,12 @@ def dng_of(
     more: tuple[Any, ...] = (),
     stated: bytes | None = None,
 ) -> Path:
-    """A DNG of `samples` in strips of full width, or in tiles where `block` is narrower; edges of tiles are padded."""
+    """A DNG of `samples` in strips of full width, or in tiles if `block` has another width; their edges are padded."""
     height, width = samples.shape[:2]
     rows, columns = block or (height, width)
     planes = 1 if samples.ndim == 2 else samples.shape[2]
     padded = samples
-    if columns < width:
+    if columns != width:
         beyond = ((0, -height % rows), (0, -width % columns), (0, 0))
         padded = np.pad(samples, beyond[: samples.ndim], "edge")
     blocks = [
@@ -60,7 +60,7 @@ def dng_of(
         for top in range(0, height, rows)
         for left in range(0, width, columns)
     ]
-    size = [integers(322, [columns]), integers(323, [rows])] if columns < width else [integers(278, [rows])]
+    size = [integers(322, [columns]), integers(323, [rows])] if columns != width else [integers(278, [rows])]
     tags = [
         long(254, [0]), integers(256, [width]), integers(257, [height]), short(258, [bits] * planes),
         short(259, [compression]), short(262, [32803 if planes == 1 else 34892]), short(277, [planes]),
@@ -68,7 +68,7 @@ def dng_of(
         *size, *more,
     ]  # fmt: skip
     with path.open("wb") as stream:
-        write_tiff(stream, OutputIfd(tags, {}, blocks, TILES if columns < width else STRIPS))
+        write_tiff(stream, OutputIfd(tags, {}, blocks, TILES if columns != width else STRIPS))
     return path
 
 
@@ -257,6 +257,64 @@ def test_damaged_fields(tmp_path: Path, tag: int, value: int | None, expected: s
     assert check.status == "unreadable"
     assert expected in check.sentence
     assert str(path) in check.sentence
+
+
+def resized(data: bytes, **sizes: int) -> bytes:
+    """The file with sizes in pixels changed, as LONG."""
+    numbers = {"width": 256, "height": 257, "rows_per_strip": 278, "tile_width": 322, "tile_height": 323}
+    for name, value in sizes.items():
+        entry = next(at for at in range(10, len(data), 12) if data[at : at + 2] == struct.pack("<H", numbers[name]))
+        data = data[:entry] + struct.pack("<HHII", numbers[name], 4, 1, value) + data[entry + 12 :]
+    return data
+
+
+@pytest.mark.parametrize("side", [4294967295, 65500, 20000])
+def test_more_pixels_than_the_file_can_hold(tmp_path: Path, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One strip of 6 KiB: beyond what numpy can address, beyond the limit, and below it."""
+    path = dng_of(tmp_path / "a.dng", DEEP, np.ndarray.tobytes, compression=1)
+    path.write_bytes(resized(path.read_bytes(), width=side, height=side, rows_per_strip=side))
+    monkeypatch.setattr(np, "empty", lambda *given, **_: pytest.fail(f"asked for an array of {given}"))
+    with ThreadPoolExecutor(1) as pool:
+        check = check_digest(path, pool)
+    assert check.status == "unreadable"
+    assert f"the file is damaged: it states {side} x {side} pixels" in check.sentence
+
+
+@pytest.mark.parametrize(("side", "expected"), [(65500, "it states 65500 x 65500 pixels"), (20000, "the wrong size")])
+def test_a_tile_larger_than_its_bytes_can_hold(
+    tmp_path: Path, side: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The JPEG's header agrees with the tile: beyond the limit of pixels, and below it."""
+
+    def encode(tile: np.ndarray) -> bytes:
+        jpeg = bytearray(imagecodecs.ljpeg_encode(tile))
+        frame = jpeg.index(b"\xff\xc3")
+        jpeg[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+        return bytes(jpeg)
+
+    path = dng_of(tmp_path / "a.dng", DEEP, encode, block=(64, 64))
+    path.write_bytes(resized(path.read_bytes(), tile_width=side, tile_height=side))
+    monkeypatch.setattr(imagecodecs, "jpeg8_decode", lambda _: pytest.fail("decoded"))
+    with ThreadPoolExecutor(1) as pool:
+        check = check_digest(path, pool)
+    assert check.status == "unreadable"
+    assert expected in check.sentence
+
+
+@pytest.mark.parametrize(("module", "name"), [(np, "empty"), (imagecodecs, "jpeg8_decode")])
+def test_too_little_memory_costs_one_file_and_is_no_damage(
+    tmp_path: Path, module: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dng_of(tmp_path / "a.dng", DEEP, in_two_components)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, name, refuse)
+    with ThreadPoolExecutor(1) as pool:
+        check = check_digest(path, pool)
+    assert check.status == "unreadable"
+    assert check.sentence == f"{path}: the raw picture does not fit into memory. Close other programs."
 
 
 def archive(folder: Path) -> Path:

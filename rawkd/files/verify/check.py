@@ -26,7 +26,8 @@ class Check:
     Attributes
     ----------
     status : "intact": the pixels match the digest. "mismatch": they do not. "no digest": the file states none.
-        "not checked": it states one, but rawkd cannot decode such pixels. "unreadable": no DNG, or damaged.
+        "not checked": it states one, but rawkd cannot decode such pixels. "unreadable": no DNG, damaged, or too
+        large for the memory.
     sentence : file, what is wrong and what to do; empty if it is intact.
     stated, computed : the digests, hexadecimal; None if not known.
     """
@@ -59,8 +60,10 @@ def check_digest(path: Path, pool: Executor) -> Check:
         return Check(path, "unreadable" if stated is None else "not checked", f"{path}: {error}", stated)
     except InputError as error:
         return Check(path, "unreadable", f"{path}: {error}", stated)
-    except OSError as error:
-        reason = f"the file cannot be read ({error.strerror or error}). Check the disk and the file's permissions."
+    except (OSError, MemoryError) as error:
+        reason = "the raw picture does not fit into memory. Close other programs."
+        if isinstance(error, OSError):
+            reason = f"the file cannot be read ({error.strerror or error}). Check the disk and the file's permissions."
         return Check(path, "unreadable", f"{path}: {reason}", stated)
     if computed == stated:
         return Check(path, "intact", "", stated, computed)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError, UnsupportedRawError
+from rawkd.files.read.decode_child import MAX_PIXELS
 from rawkd.files.sanity import COPY_AGAIN
 from rawkd.files.tiff.dng_tags import BITS, COMPRESSION, SAMPLE_FORMAT, SAMPLES_PER_PIXEL, size_of
 from rawkd.files.tiff.ifd import STRIPS, TILES
@@ -35,6 +36,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 LONGEST_HEADER = 1 << 16
 MOST_PADDING = 4
 """Most samples of a JPEG as a multiple of those of its tile, so that a damaged header cannot ask for all memory."""
+LEAST_BITS = 1
+"""Fewest bits of a sample: that of one Huffman code of lossless JPEG (T.81, annex H)."""
 DAMAGED = "the file is damaged: {}. " + COPY_AGAIN
 
 
@@ -83,16 +86,13 @@ def stored_samples(stream: BinaryIO, raw: Ifd, run: Map = map) -> Samples:
     Raises
     ------
     UnsupportedRawError: if the samples are stored in a way that is not known here.
-    InputError: if the file is damaged. OSError: if it cannot be read.
+    InputError: if the file is damaged. OSError: if it cannot be read. MemoryError: if the picture does not fit.
     """
     storage = _storage(stream, raw)
     size = stream.seek(0, io.SEEK_END)
     if any(min(at, count) < 0 or at + count > size for at, count in zip(storage.offsets, storage.counts, strict=True)):
         raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
-    try:
-        picture = np.empty((storage.height, storage.width, storage.samples), storage.dtype)
-    except MemoryError:
-        raise InputError(DAMAGED.format(f"it states {storage.width} x {storage.height} pixels")) from None
+    picture = np.empty((storage.height, storage.width, storage.samples), storage.dtype)
     lock = threading.Lock()
 
     def decode(index: int) -> None:
@@ -135,6 +135,11 @@ def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
     expected = -(-height // storage.block[0]) * -(-width // storage.block[1])
     if not len(storage.offsets) == len(storage.counts) == expected:
         raise InputError(DAMAGED.format(f"it has {len(storage.offsets)} strips or tiles instead of {expected}"))
+    for rows, columns in ((height, width), storage.block):
+        if rows * columns > MAX_PIXELS:
+            raise InputError(DAMAGED.format(f"it states {columns} x {rows} pixels"))
+    if height * width * samples * LEAST_BITS > 8 * sum(storage.counts):
+        raise InputError(DAMAGED.format(f"it states {width} x {height} pixels, but is too short for them"))
     return storage
 
 
@@ -203,7 +208,7 @@ def _from_jpeg(data: bytes, count: int) -> Samples:
     kind, stated = _frame_of(data)
     if kind in FRAMES - {LOSSLESS}:
         raise UnsupportedRawError("rawkd cannot check a raw picture with lossy JPEG")
-    if kind != LOSSLESS or not count <= stated <= MOST_PADDING * count:
+    if kind != LOSSLESS or not count <= stated <= min(MOST_PADDING * count, 8 * len(data) // LEAST_BITS):
         raise InputError(DAMAGED.format("a strip or tile of its raw picture has the wrong size"))
     try:
         samples: Samples = imagecodecs.jpeg8_decode(data)
