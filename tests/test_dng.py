@@ -336,9 +336,11 @@ def test_location_goes_on_request(tmp_path: Path) -> None:
     assert main.tags[50735] == SERIAL
     assert b"GPS" not in path.read_bytes()
     assert b'crs:Exposure2012="+0.50"><crs:Contrast2012>+5</crs:Contrast2012>' in main.tags[700].data
-    unknown_form = b"<rdf:RDF><other:Note>gps 48.13 11.57</other:Note></rdf:RDF>"
-    for xmp in (unknown_form, DRONE.decode().encode("utf-16")):
-        assert 700 not in tree_of(write(tmp_path, photo, xmp=xmp, strip_location=True)).main.tags
+    note = b"<rdf:RDF><other:Note>a walk with gps</other:Note></rdf:RDF>"
+    assert tree_of(write(tmp_path, photo, xmp=note, strip_location=True)).main.tags[700].data == note
+    wide = tree_of(write(tmp_path, photo, xmp=DRONE.decode().encode("utf-16"), strip_location=True)).main.tags[700].data
+    narrow = tree_of(write(tmp_path, photo, xmp=DRONE, strip_location=True)).main.tags[700].data
+    assert wide == narrow.decode().encode("utf-16")
 
 
 DRONE = b"""<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"

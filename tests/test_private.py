@@ -16,6 +16,7 @@ from rawkd.cli.app import main
 from rawkd.files.tiff.maker_note import DNG_PRIVATE_DATA, MakerNote, note_record, private_data
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.private import PRIVATE, without_private_xmp
+from rawkd.files.write.xmp import without_location
 from rawkd.photo import Tag
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.options import DenoiseOptions
@@ -70,10 +71,62 @@ def test_a_picture_without_private_fields(tmp_path: Path, name: str, strip: bool
     assert b'xmp:Rating="4"' in xmp_of(path)
 
 
-def test_an_xmp_that_hides_them_is_left_out() -> None:
-    assert without_private_xmp(PACKET.decode().encode("utf-16")) == b""
-    assert without_private_xmp(b"<a><b>SerialNumber 5</b></a>") == b""
-    assert without_private_xmp(b'<a xmp:Rating="4"/>') == b'<a xmp:Rating="4"/>'
+STRIPPED = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:aux="http://ns.adobe.com/exif/1.0/aux/" xmlns:exifEX="http://cipa.jp/exif/1.0/"
+ xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:d="http://www.dji.com/drone-dji/1.0/" xmlns:exif="e" xmlns:ext="x"
+ xmp:Rating="4" aux:Lens="a lens">
+
+<aux:LensID>61</aux:LensID>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_only_private_properties_leave_the_packet(encoding: str) -> None:
+    packet = PACKET.decode().encode(encoding) + bytes(8)
+    assert without_private_xmp(packet) == (STRIPPED.decode().encode(encoding) + bytes(8), ())
+
+
+@pytest.mark.parametrize(
+    ("packet", "kept"),
+    [
+        (b'<a xmp:Rating="4"/>', b'<a xmp:Rating="4"/>'),
+        (b"<a b='x c:serial=\"5\"'><!-- <a:serial>5</a:serial> --></a>", b"<a b='x c:serial=\"5\"'></a>"),
+        (b'<a xmlns:serial="x"><SerialNumber xmlns="y"/><b/></a>', b'<a xmlns:serial="x"><b/></a>'),
+        (b"<a><a:serial><a:serial><c/></a:serial></a:serial ><b/></a>", b"<a><b/></a>"),
+        (b"<a><b><a:serial/></b></a>", b"<a><b></b></a>"),
+        (b"<a><![CDATA[<a:serial>]]></a>", b"<a><![CDATA[<a:serial>]]></a>"),
+    ],
+)
+def test_names_are_those_of_properties(packet: bytes, kept: bytes) -> None:
+    assert without_private_xmp(packet) == (kept, ())
+
+
+@pytest.mark.parametrize("text", ["makernotes", "SerialNumber 5", "my gps walk", "State: latitude"])
+def test_keywords_are_no_names(text: str) -> None:
+    """A caption or keyword that reads like the name of a property does not discard the packet."""
+    packet = f'<a xmlns:b="urn:b" b:c="{text}"><b>{text}</b></a>'.encode()
+    assert without_private_xmp(packet) == (packet, ())
+    assert without_location(packet) == (packet, ())
+
+
+@pytest.mark.parametrize(
+    "packet", [b"<a:serial>5", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", "<a".encode("utf-16-le") + b"\x00\xd8"]
+)
+@pytest.mark.parametrize("option", ["strip_location", "strip_private"])
+def test_an_xmp_that_cannot_be_read_is_left_out_with_a_warning(tmp_path: Path, option: str, packet: bytes) -> None:
+    warnings = write_dng(tmp_path / "a.dng", photo_of(), preview=None, software="test", xmp=packet, **{option: True})
+    assert 700 not in tree_of(tmp_path / "a.dng").main.tags
+    (warning,) = warnings
+    assert warning.startswith("the XMP of the photo was left out: ")
+
+
+@pytest.mark.parametrize("tag", [b"<a:serial>", b"<a:gps>", b'<a b="'])
+def test_unclosed_tags_are_refused_at_once(tag: bytes) -> None:
+    """2 MB of them: a search for each end would take more than 10 ** 11 steps."""
+    for strip in (without_private_xmp, without_location):
+        packet, (warning,) = strip(tag * 200_000)
+        assert packet == b""
+        assert warning.startswith("the XMP of the photo was left out")
 
 
 @pytest.mark.parametrize("option", ["strip_location", "strip_private"])

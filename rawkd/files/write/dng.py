@@ -78,8 +78,9 @@ def write_dng(
     with atomic_output(path, overwrite) as temporary:
         if strip_private:
             photo = without_private(photo)
-        packet = packet_of(photo.tags, xmp, strip_location=strip_location, strip_private=strip_private)
+        packet, left_out = packet_of(photo.tags, xmp, strip_location=strip_location, strip_private=strip_private)
         packet, warnings = packet_with_treatment(packet, treatment)
+        warnings = left_out + warnings
         if photo.dropped:
             warnings = (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.", *warnings)
         removed = 0.0 if treatment is None else treatment.noise_reduction

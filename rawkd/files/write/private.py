@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from rawkd.files.tiff.maker_note import DNG_PRIVATE_DATA, MAKER_NOTE
+from rawkd.files.xmp.remove import without_properties
 from rawkd.photo import Capture, RawPhoto, Tag
 
 IMAGE_UNIQUE_ID, OWNER_NAME, BODY_SERIAL, LENS_SERIAL = 42016, 42032, 42033, 42037
@@ -22,12 +23,8 @@ PRIVATE = frozenset(
     | {CAMERA_SERIAL, DNG_PRIVATE_DATA, MAKER_NOTE, MAKER_NOTE_SAFETY}
 )
 """EXIF and DNG fields: id of the picture, owner, serial numbers of body and lens; maker notes, which repeat them."""
-PROPERTY = rb"""[\w-]+:\w*(?i:serial|ownername|imageuniqueid|imageguid|makernote)\w*"""
-IN_XMP = re.compile(
-    rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)""" % {b"name": PROPERTY},
-    re.S,
-)
-LEFT = re.compile(rb"serial_?number|ownername|imageuniqueid|imageguid|makernote", re.IGNORECASE)
+IN_XMP = re.compile("serial|ownername|imageuniqueid|imageguid|makernote", re.IGNORECASE)
+"""Part of the name of each private XMP property."""
 
 
 def without_private(photo: RawPhoto) -> RawPhoto:
@@ -45,7 +42,6 @@ def without_private_tags(tags: Iterable[Tag]) -> tuple[Tag, ...]:
     return tuple(tag for tag in tags if tag.number not in PRIVATE)
 
 
-def without_private_xmp(packet: bytes) -> bytes:
-    """Return the packet without private properties; empty if some are left in a form that is not understood."""
-    packet = IN_XMP.sub(b"", packet)
-    return b"" if LEFT.search(packet.replace(b"\0", b"")) else packet
+def without_private_xmp(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return the packet without private properties, and a warning if it cannot be read and is left out."""
+    return without_properties(packet, IN_XMP, "private data")

@@ -101,7 +101,8 @@ def write_image(
         )
     packet, warnings = _packet(tags, xmp, strip_location, APP1_XMP_BYTES_MAX if file_format == "jpeg" else None)
     if strip_private:
-        packet = without_private_xmp(packet)
+        packet, more = without_private_xmp(packet)
+        warnings += more
         capture, tags = without_private_exif(capture), without_private_tags(tags)
     wanted = RATINGS | (frozenset() if strip_location else TITLES)
     captions = [tag for tag in tags if tag.number in wanted]
@@ -128,14 +129,15 @@ def _packet(
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return the XMP packet of the picture, empty if there is none, and a warning if it cannot be kept."""
     try:
-        packet = captions_only(packet_of(tags, xmp, strip_location=False))
+        packet, warnings = packet_of(tags, xmp, strip_location=False)
+        packet = captions_only(packet)
     except ValueError as error:
         return b"", (f"the photo's XMP was not embedded: {error}",)
     if strip_location:
-        packet = without_location(packet)
+        packet, warnings = without_location(packet)
     if limit_bytes is not None and len(packet) > limit_bytes:
         return b"", ("the photo's XMP was not embedded: a JPEG holds at most 64 KiB. Write a TIFF or PNG to keep it.",)
-    return packet, ()
+    return packet, warnings
 
 
 def _write_tiff(

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from rawkd.files.write.private import without_private_xmp
 from rawkd.files.xmp.merge import with_treatment
 from rawkd.files.xmp.packet import PADDING, RDF, XMP, parsed
+from rawkd.files.xmp.remove import without_properties
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import Tag
 
@@ -36,31 +37,30 @@ KEPT: dict[str, tuple[str, frozenset[str]]] = {
 }
 """Prefix -> namespace and its properties that stay valid for a rendered picture; an empty set means all of them."""
 DROPPED = frozenset({"{http://purl.org/dc/elements/1.1/}format"})
-LOCATION_PROPERTY = rb"""[\w-]+:(?:\w*(?i:gps|latitude|longt?itude)\w*|City|State|Country\w*|Location\w*)"""
+LOCATION = re.compile(r"(?i:gps|latitude|longt?itude)|^(?:City$|State$|Country|Location)")
 """Names of XMP properties that give a location: coordinates of EXIF and drones, place names of Photoshop and IPTC."""
-LOCATION_IN_XMP = re.compile(
-    rb"""\s+%(name)b\s*=\s*(?:"[^"]*"|'[^']*')|<(%(name)b)(?=[\s/>])[^>]*?(?:/>|>.*?</\1\s*>)"""
-    % {b"name": LOCATION_PROPERTY},
-    re.S,
-)
-COORDINATES = re.compile(rb"gps|latitude|longt?itude", re.I)
 HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 TAIL = '<?xpacket end="w"?>'
 
 
 def packet_of(
     tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool, strip_private: bool = False
-) -> bytes:
-    """Return the sidecar's packet, else that of the source's tags; empty if there is none.
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the sidecar's packet, else that of the source's tags, empty if there is none; and warnings.
 
     Parameters
     ----------
-    strip_location, strip_private : remove the location, or serial numbers and the owner's name; the result is empty if
-        any remain in a form that is not understood.
+    strip_location, strip_private : remove the location, or serial numbers and the owner's name. A packet from which
+        they cannot be removed is left out, with a warning.
     """
     packet = sidecar if sidecar is not None else next((tag.data for tag in tags if tag.number == XMP), b"")
-    packet = without_location(packet) if strip_location else packet
-    return without_private_xmp(packet) if strip_private else packet
+    warnings: tuple[str, ...] = ()
+    if strip_location:
+        packet, warnings = without_location(packet)
+    if strip_private:
+        packet, more = without_private_xmp(packet)
+        warnings += more
+    return packet, warnings
 
 
 def packet_with_treatment(packet: bytes, treatment: Treatment | None) -> tuple[bytes, tuple[str, ...]]:
@@ -79,10 +79,9 @@ def packet_with_treatment(packet: bytes, treatment: Treatment | None) -> tuple[b
         )
 
 
-def without_location(packet: bytes) -> bytes:
-    """Return the packet without coordinates and place names; empty if coordinates remain."""
-    packet = LOCATION_IN_XMP.sub(b"", packet)
-    return b"" if COORDINATES.search(packet.replace(b"\0", b"")) else packet  # left in another form, or in UTF-16
+def without_location(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return the packet without coordinates and place names, and a warning if it cannot be read and is left out."""
+    return without_properties(packet, LOCATION, "the location")
 
 
 def captions_only(packet: bytes) -> bytes:
