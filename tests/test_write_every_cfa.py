@@ -17,8 +17,9 @@ from test_linear import by_dcraw_emu, by_rawpy
 
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
+from rawkd.files.tiff.opcodes import Opcode, write_opcodes
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import CFAPattern, FloatArray, RawPhoto, Rect, Tag
+from rawkd.photo import CFAPattern, FloatArray, LinearPicture, RawPhoto, Rect, Tag
 from rawkd.process import ProcessOptions, process_file
 from rawkd.render.linear import linear_picture
 from rawkd.restore.options import DenoiseOptions
@@ -90,6 +91,15 @@ def test_fields_that_count_from_the_frame_do_not_survive_its_cut(tmp_path: Path,
     (said,) = write_dng(tmp_path / "out.dng", photo, preview=None, software="another program")
     assert said.startswith("not copied to the DNG: masked areas, opcode list 1. They refer to the whole frame")
     assert not {50830, 51008} & raw_ifd(tmp_path / "out.dng").tags.keys()
+
+
+@pytest.mark.parametrize("area", [ODD, None], ids=["cut", "whole"])
+def test_a_linear_dng_of_a_cut_frame_names_its_opcodes(tmp_path: Path, area: Rect | None) -> None:
+    polynomial = write_opcodes((Opcode(8, 0x01030000, 0, b""),))
+    photo = replace(scene_photo(XTRANS, area), tags=(Tag(51008, 7, len(polynomial), polynomial),))
+    linear = LinearPicture(np.zeros((*photo.mosaic.data.shape, 3), np.uint16), 65535)
+    (said,) = write_dng(tmp_path / "out.dng", photo, preview=None, linear=linear, software="another program")
+    assert said.startswith("not applied to the linear DNG: a tone polynomial (MapPolynomial)")
 
 
 @pytest.mark.parametrize("pattern", [XTRANS, CFAPattern.RGGB], ids=str)

@@ -95,7 +95,7 @@ def write_dng(
             warnings += frame_warnings(source, photo)
         else:
             raw = merged(storage, linear_fields(photo, linear.white_dn, removed))
-            warnings += linear_warnings(photo)
+            warnings += linear_warnings(source)
         fields = main_fields(
             photo, software=software, packet=packet, noise_reduction=removed, strip_location=strip_location
         )
