@@ -12,8 +12,8 @@ from synthetic_dng import ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL,
 from rawkd.cli.exit_codes import INPUT, exit_code_of
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.decode import DecodedFrame, Decoder
+from rawkd.files.read.maker.fuji_ifd import black_levels_of_raf, with_blacks_of_raf
 from rawkd.files.read.raw import _pattern_of, libraw_levels, read_raw
-from rawkd.files.tiff.fuji_ifd import black_levels_of_raf, with_blacks_of_raf
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
 
 NO_CFA = {33421: None, 33422: None, 50721: None, 50728: None, 50778: None}

@@ -17,12 +17,12 @@ from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.read.maker.ciff import read_ciff
+from rawkd.files.read.maker.fuji_ifd import with_blacks_of_raf
 from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.read.not_raw import KINDS_OF_SENSORS, why_not_raw
 from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
-from rawkd.files.tiff.fuji_ifd import with_blacks_of_raf
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
