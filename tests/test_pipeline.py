@@ -28,10 +28,11 @@ from rawkd.render.orientation import orient
 from rawkd.render.view import render
 from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import denoise
+from rawkd.restore.pipeline import Prepared, denoise, restore
 from rawkd.restore.region import part_with_context
 from rawkd.restore.treatment import profile_left
 from rawkd.sensor.ksigma import KSigma
+from rawkd.sensor.noise import NoiseModel
 
 NOISE = (GAIN, READ_VARIANCE)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF></rdf:RDF></x:xmpmeta>'
@@ -405,3 +406,10 @@ def test_sidecars(tmp_path: Path) -> None:
     packet, warnings = read_sidecar(photo)
     assert packet is None
     assert warnings == ("a.CR2.xmp contains no XMP and was not embedded",)
+
+
+def test_nothing_is_said_about_noise_that_stays(blurring: Path) -> None:
+    prepared = Prepared(noisy_photo(), NoiseModel(np.full(4, GAIN), np.full(4, READ_VARIANCE), "blind"), ("a",), ("b",))
+    options = DenoiseOptions(model=blurring, device="cpu")
+    assert restore(prepared, replace(options, strength=0)).warnings == ("a",)
+    assert restore(prepared, options).warnings[:2] == ("a", "b")

@@ -166,9 +166,10 @@ def restore(
     ------
     ModelError: if no student fits or the device is missing.
     """
-    photo, noise, warnings = prepared.photo, prepared.noise, prepared.warnings + prepared.noise_warnings
+    photo, noise, warnings = prepared.photo, prepared.noise, prepared.warnings
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, options, noise, None, None, None, warnings)
+    warnings += prepared.noise_warnings
     card, choice_warnings = choose_student(load_family(options.model, photo.pattern.kind), noise)
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
