@@ -1,11 +1,18 @@
-"""Where the test data of the neighbouring folder lies, and how a test says that it is missing."""
+"""What tests share: the folders of real data, which skip where they are missing, and a running decoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from synthetic_dng import write_dng
+
+from rawkd.files.read.decode import Decoder
+from rawkd.files.read.raw import read_raw
+from rawkd.photo import RawPhoto
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -60,3 +67,20 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    """A decoder process that the tests of a module share."""
+    with Decoder() as running:
+        yield running
+
+
+@pytest.fixture
+def read(tmp_path: Path, decoder: Decoder) -> Callable[..., RawPhoto]:
+    """Write a frame as a DNG, with the options of `synthetic_dng.write_dng`, and read it."""
+
+    def reader(frame: np.ndarray, **options: Any) -> RawPhoto:
+        return read_raw(write_dng(tmp_path / "made.dng", frame, **options), decoder=decoder)
+
+    return reader

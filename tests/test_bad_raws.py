@@ -39,12 +39,6 @@ BAD = sorted(path for folder in ("damaged", "refuse") for path in (DATA / folder
 MUTATIONS = 200
 
 
-@pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as running:
-        yield running
-
-
 def refusal_of(path: Path, decoder: Decoder | None = None) -> InputError:
     with pytest.raises(InputError) as caught:
         read_raw(path, decoder=decoder, timeout_s=30)

@@ -27,12 +27,6 @@ KELVIN_OF = {A: 2856.0, D65: 6504.0, D50: 5003.0}
 TWO = {50721: (SRATIONAL, WARM), 50722: (SRATIONAL, COOL), 50778: (SHORT, A), 50779: (SHORT, D65)}
 
 
-@pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as running:
-        yield running
-
-
 @pytest.fixture
 def read(tmp_path: Path, decoder: Decoder):
     def reader(tags: dict, frame: np.ndarray | None = None) -> RawPhoto:

@@ -29,12 +29,6 @@ NEUTRAL = np.array([0.5, 1.0, 0.6])
 VERSION = 0x01030000
 
 
-@pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as running:
-        yield running
-
-
 def map_data(
     gains: np.ndarray,
     rect: tuple[int, int, int, int],

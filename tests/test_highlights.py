@@ -31,12 +31,6 @@ NEUTRAL = np.array([[0.5, 1.0], [1.0, 0.6]])
 GAIN, READ = 2e-4, 4e-7
 
 
-@pytest.fixture(scope="module")
-def decoder() -> Any:
-    with Decoder() as running:
-        yield running
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,12 +163,6 @@ def test_what_libraw_says() -> None:
     )
     assert lens_of_libraw({"lens": {"model": "", "min_focal_mm": 0.0, "max_focal_mm": 0.0}}) == Lens()
     assert lens_of_libraw({}) == Lens()
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder() as one:
-        yield one
 
 
 def test_the_lens_reaches_every_output(tmp_path: Path, decoder: Decoder) -> None:

@@ -7,7 +7,6 @@ import json
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,12 +40,6 @@ def decoded(path: Path) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(done.stdout)[0] if done.stdout.strip() else {}
     return {name: value for name, value in found.items() if name != "SourceFile"}
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder() as one:
-        yield one
 
 
 @pytest.fixture(params=MAKERS, ids=lambda maker: maker.make.split()[0])

@@ -14,7 +14,7 @@ from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import libraw_levels, read_raw
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.tags import Ifd
-from rawkd.photo import BAYER_PHASES, CFAPattern, RawPhoto, Rect, Tag
+from rawkd.photo import BAYER_PHASES, CFAPattern, Rect, Tag
 
 REAL = {
     "blackmagic-pocket-gbrg.dng": ("GBRG", (1112, 1952), 256, 51080),
@@ -28,20 +28,6 @@ REAL = {
     "kodak-dc50.kdc": ("GRBG", (512, 768), 0, 16383),
 }
 """Phase, size of the active area, black and white of every file of the data folder."""
-
-
-@pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as running:
-        yield running
-
-
-@pytest.fixture
-def read(tmp_path: Path, decoder: Decoder):
-    def reader(frame: np.ndarray, **options) -> RawPhoto:
-        return read_raw(write_dng(tmp_path / "made.dng", frame, **options), decoder=decoder)
-
-    return reader
 
 
 def mosaic_of_planes(pattern: str, values: dict[str, int], height: int, width: int) -> np.ndarray:

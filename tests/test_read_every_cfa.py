@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_dng import ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, flat_frame, write_dng
+from synthetic_dng import ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, flat_frame
 
 from rawkd.cli.exit_codes import INPUT, exit_code_of
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.read.decode import DecodedFrame, Decoder
+from rawkd.files.read.decode import DecodedFrame
 from rawkd.files.read.maker.fuji_ifd import black_levels_of_raf, with_blacks_of_raf
 from rawkd.files.read.raw import _pattern_of, libraw_levels, read_raw
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
@@ -23,20 +23,6 @@ PHASES = tuple(dict.fromkeys(CFAPattern.XTRANS.shifted(r, c) for r in range(6) f
 
 def xtrans_tags(pattern: CFAPattern) -> dict:
     return {33421: (SHORT, (6, 6)), 33422: (BYTE, tuple("RGB".index(letter) for letter in pattern.colours))}
-
-
-@pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as running:
-        yield running
-
-
-@pytest.fixture
-def read(tmp_path: Path, decoder: Decoder):
-    def reader(frame: np.ndarray, **options) -> RawPhoto:
-        return read_raw(write_dng(tmp_path / "made.dng", frame, **options), decoder=decoder)
-
-    return reader
 
 
 @pytest.mark.parametrize("pattern", PHASES, ids=range(18))

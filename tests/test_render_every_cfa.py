@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,12 +29,6 @@ from rawkd.restore.options import DenoiseOptions
 
 XTRANS, MONO, RGGB = CFAPattern.XTRANS, CFAPattern.MONO, CFAPattern.RGGB
 NOTHING = DenoiseOptions(strength=0)
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder() as running:
-        yield running
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (1, 4), (5, 2)])

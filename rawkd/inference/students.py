@@ -55,7 +55,7 @@ def one_family(cards: Iterable[ModelCard], cfa: Kind | None = None) -> tuple[Mod
 
     Parameters
     ----------
-    cfa : kind of the photo's sensor, of which the family must be; None for any.
+    cfa : kind of sensor that the models must be for; None for any.
 
     Raises
     ------
