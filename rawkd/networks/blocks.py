@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -199,6 +201,12 @@ def with_variance(planes: Tensor, gain: float | Tensor, read_variance: float | T
     return torch.cat((planes, torch.clamp(planes, min=0) * gain + read_variance), 1)
 
 
+def class_means(planes: Tensor, classes: Sequence[int]) -> Tensor:
+    """Return the mean of the planes of each class, (n, number of classes, h, w), of (n, planes, h, w)."""
+    members = ([plane for plane, other in enumerate(classes) if other == one] for one in range(max(classes) + 1))
+    return torch.cat([planes[:, some].mean(1, keepdim=True) for some in members], 1)
+
+
 class NoiseUnits(nn.Module):
     """Converts an anchored mosaic to units of its own noise and back.
 
@@ -215,12 +223,26 @@ class NoiseUnits(nn.Module):
     """Side of the window of cells. The local mean averages twice over it; it slides, so that no grid shows."""
 
     def __init__(
-        self, gain: float, read_variance: float, guide_limit: float | None = None, local_px: int = local_px
+        self,
+        gain: float,
+        read_variance: float,
+        guide_limit: float | None = None,
+        local_px: int = local_px,
+        classes: Sequence[int] | None = None,
     ) -> None:
-        """Create the conversion for an anchor; `guide_limit` clips the guide's structure (`FANetConfig`)."""
+        """Create the conversion for an anchor.
+
+        Parameters
+        ----------
+        guide_limit : limit of the guide's structure (`FANetConfig`).
+        classes : noise class of every plane, 0 and up. The planes of a class then share their local mean. None: each
+            plane has its own. The network cannot see what a local mean keeps of the noise: with 36 planes of X-Trans,
+            each averaged by itself, that is 1/54 of the variance.
+        """
         super().__init__()
         self.gain, self.guide_limit, self.local_px = gain, guide_limit, local_px
         self.offset = read_variance / gain**2
+        self.classes = tuple(classes) if classes else None
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return structure (n, c, h, w), guide (n, 2c, h, w) and f (n, c, h, w) of (n, c, h, w) anchored values.
@@ -232,7 +254,11 @@ class NoiseUnits(nn.Module):
         positive = torch.clamp(electrons, min=0)
         stabilised = 2 * torch.sqrt(positive + ANSCOMBE) + (electrons - positive) * ANSCOMBE**-0.5
         cells = F.avg_pool2d(stabilised, self.local_px) if self.local_px > 1 else stabilised
+        if self.classes:
+            cells = class_means(cells, self.classes)
         cells = averaged(averaged(cells, self.window_cells), self.window_cells)
+        if self.classes:
+            cells = cells[:, self.classes]
         structure = stabilised - (spread(cells, self.local_px) if self.local_px > 1 else cells)
         guide = structure * 0.25
         if self.guide_limit is not None:

@@ -88,8 +88,7 @@ class FANet(nn.Module):
         self.config = config
         widths, levels = config.widths, range(len(config.widths))
         planes = self.in_channels = config.planes
-        local_px = NoiseUnits.local_px if planes == 4 else 1
-        self.noise_units = NoiseUnits(*config.anchor, config.guide_limit, local_px) if config.anchor else None
+        self.noise_units = _noise_units(config)
         if config.patch:
             self.stem = nn.Conv2d(planes, widths[0], 4, stride=2, padding=1)
             self.head = nn.Conv2d(widths[0], 4 * planes, 3, padding=1)
@@ -180,6 +179,15 @@ class FANet(nn.Module):
             features = _through(self.decoder[level], features, guides[level])  # type: ignore[arg-type]
         output: Tensor = self.head(F.pixel_unshuffle(features, 2) if self.config.halves else features)
         return F.pixel_shuffle(output, 2) if self.config.patch else output
+
+
+def _noise_units(config: FANetConfig) -> NoiseUnits | None:
+    if config.anchor is None:
+        return None
+    if config.planes == 4:
+        return NoiseUnits(*config.anchor, config.guide_limit)
+    classes = CFAPattern.XTRANS.class_of_site.ravel().tolist()
+    return NoiseUnits(*config.anchor, config.guide_limit, local_px=1, classes=classes)
 
 
 def guide_channels(config: FANetConfig) -> int:
