@@ -7,6 +7,7 @@ on another processor's rounding.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,13 @@ from rawkd.errors import ModelError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.halo import measure_halo
 from rawkd.inference.openvino_engine import OpenVINOEngine
-from rawkd.inference.self_ensemble import self_ensemble
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.students import load_cards, load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK, load_weights
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.restore.local_mean import keep_local_mean
-from rawkd.sensor.cfa import unpack
+from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
 from rawkd.training.data.leaves import dead_leaves
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
@@ -58,27 +58,38 @@ LOOK = Look(np.eye(3), 2.0, 1.7, 1.25)
 MAC_BUDGET, PARAMETER_BUDGET = 2.6688, 239_304
 
 
-def restored_by(card: ModelCard, noisy: FloatArray, camera: Camera, num: int = 1) -> FloatArray:
-    """The pipeline's arithmetic on an RGGB mosaic with known noise."""
+def restored_by(card: ModelCard, noisy: FloatArray, camera: Camera) -> FloatArray:
+    """The pipeline's arithmetic on a canonical mosaic of the model's kind of sensor with known noise."""
     engine = OpenVINOEngine(card, threads=2, precision="f32")
-    noise = camera.noise_model()
-    ksigma = KSigma.between(noise, card.anchor)
-    clean = self_ensemble(lambda rggb: denoise_tiled(engine, rggb, ksigma, card), noisy, num)
-    return keep_local_mean(noisy, clean, noise, floor=-512 / 15871, saturation=1.0)
+    noise = camera.noise_model(card.cell)
+    clean = denoise_tiled(engine, noisy, KSigma.between(noise, card.anchor), card)
+    return keep_local_mean(noisy, clean, noise, floor=-512 / 15871, saturation=1.0, cell=card.cell)
 
 
-def noisy_mosaic(clean: FloatArray, camera: Camera, seed: int) -> FloatArray:
-    """(H, W) RGGB with a camera's noise."""
-    from rawkd.sensor.cfa import pack
-
-    return unpack(add_noise(pack(clean), camera, np.random.default_rng(seed)))
+def noisy_mosaic(clean: FloatArray, card: ModelCard, camera: Camera, seed: int) -> FloatArray:
+    """(H, W) of the model's kind of sensor with a camera's noise."""
+    return unpack(add_noise(pack(clean, card.cell.side), camera, np.random.default_rng(seed)))
 
 
-@pytest.fixture(scope="module")
-def scene() -> FloatArray:
+def whole_cells(mosaic: FloatArray, card: ModelCard) -> FloatArray:
+    """The mosaic without the rows and columns of incomplete cells."""
+    side = card.cell.side
+    return mosaic[: mosaic.shape[0] // side * side, : mosaic.shape[1] // side * side]
+
+
+@cache
+def scene_of(cell: CFAPattern) -> FloatArray:
     """Three dead-leaves scenes side by side at three exposures, (256, 768) signal: no photograph, no training data."""
     rng = np.random.default_rng(2026)
-    return np.concatenate([camera_mosaic(dead_leaves(256, rng), LOOK) * f for f in (0.25, 0.5, 0.9)], axis=1)
+    width = 256 // cell.side * cell.side
+    scenes = (camera_mosaic(dead_leaves(256, rng), LOOK, cell)[:width, :width] * f for f in (0.25, 0.5, 0.9))
+    return np.concatenate(list(scenes), axis=1)
+
+
+def grid(size: int, card: ModelCard) -> tuple[FloatArray, FloatArray]:
+    """y and x of a square of at most `size` pixels, of whole cells."""
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    return whole_cells(y, card), whole_cells(x, card)
 
 
 def psnr_db(restored: FloatArray, clean: FloatArray) -> float:
@@ -110,8 +121,10 @@ class TestModel:
         weights = {name: torch.from_numpy(values) for name, values in load_weights(card).items()}
         network.load_state_dict(weights, strict=True)
         assert num_parameters(network) == card.params
-        assert macs_per_mp(network, card.stride) == pytest.approx(card.macs_per_mp)
-        noise = np.random.default_rng(3).normal(0.2, 0.02, (1, 4, 64, 96)).astype(np.float32)
+        assert macs_per_mp(network, card.stride, card.channels, cell_px=card.cell.side**2) == pytest.approx(
+            card.macs_per_mp
+        )
+        noise = np.random.default_rng(3).normal(0.2, 0.02, (1, card.channels, 64, 96)).astype(np.float32)
         with torch.no_grad():
             by_torch = network.eval()(torch.from_numpy(noise)).numpy()
         by_openvino = OpenVINOEngine(card, precision="f32").run(noise)
@@ -134,12 +147,14 @@ class TestModel:
 
     def test_the_halo_is_as_measured(self, card: ModelCard) -> None:
         run = OpenVINOEngine(card, precision="f32").run
-        assert abs(measure_halo(run, card.stride, 256, card.anchor) - card.halo) <= 1  # of another processor's rounding
+        halo = measure_halo(run, card.stride, 256, card.anchor, card.channels)
+        assert abs(halo - card.halo) <= 1  # of another processor's rounding
 
-    def test_psnr_floor(self, card: ModelCard, scene: FloatArray) -> None:
+    def test_psnr_floor(self, card: ModelCard) -> None:
+        scene = scene_of(card.cell)
         for gain in card.metrics:
             camera = camera_at(float(gain))
-            noisy = noisy_mosaic(scene, camera, seed=7)
+            noisy = noisy_mosaic(scene, card, camera, seed=7)
             gained = psnr_db(restored_by(card, noisy, camera), scene) - psnr_db(noisy, scene)
             assert gained > FLOORS_DB[card.name][gain], f"gain {gain}: {gained:.2f} dB above noisy"
 
@@ -148,25 +163,25 @@ class TestModel:
         camera = camera_at(1.1 * card.subrange.low)
         assert 3 * np.sqrt(camera.total_read_variance) < 512 / 15871, "black must lie three deviations above DN 0"
         for level in (0.002, 0.02, 0.2, 0.8):
-            clean = np.full((1024, 1280), level, np.float32)
-            noisy = noisy_mosaic(clean, camera, seed=11)
+            clean = whole_cells(np.full((1024, 1280), level, np.float32), card)
+            noisy = noisy_mosaic(clean, card, camera, seed=11)
             restored = restored_by(card, noisy, camera)
             bias = float(np.mean(restored - noisy, dtype=np.float64))
             assert abs(bias) < max(0.003 * level, 0.1 / 15871), f"level {level}: bias {bias:.2e}"
             # columns and rows of a flat field average to the same everywhere, tile borders (at 1024 - halo) included
             deviation = np.sqrt(camera.gain * level + camera.total_read_variance)
             for axis in (0, 1):
-                profile = restored.mean(axis=axis).reshape(-1, 2).mean(axis=1)[BORDER_PX:-BORDER_PX]
+                profile = restored.mean(axis=axis).reshape(-1, card.cell.side).mean(axis=1)[BORDER_PX:-BORDER_PX]
                 steps = np.abs(np.diff(profile))
                 assert steps.max() < 8 * np.median(steps) + 1e-3 * deviation
 
     def test_no_ring_of_noise_beside_a_lamp(self, card: ModelCard) -> None:
         """A blown disc on a dark wall: the wall's noise goes beside it nearly as well as far away."""
         camera = camera_at(float(np.sqrt(card.subrange.low * card.subrange.high)))
-        y, x = np.mgrid[0:512, 0:512]
+        y, x = grid(512, card)
         distance = np.hypot(x - 256, y - 256) - 60
         clean = np.where(distance < 0, 1.0, 0.03).astype(np.float32)
-        noisy = noisy_mosaic(clean, camera, seed=13)
+        noisy = noisy_mosaic(clean, card, camera, seed=13)
         error = restored_by(card, noisy, camera) - clean
         left = float(np.sqrt(np.mean(error[(distance >= 6) & (distance < 15)] ** 2)))
         assert left < RING_CEILING[card.name] * np.sqrt(camera.gain * 0.03 + camera.total_read_variance)
@@ -175,15 +190,16 @@ class TestModel:
     def test_fine_slanted_lines_are_not_taken_for_noise(self, card: ModelCard, period_px: float) -> None:
         """Lines at 45 degrees, five deviations of the noise high: their amplitude after denoising, before it 1."""
         camera = camera_at(float(np.sqrt(card.subrange.low * card.subrange.high)))
-        y, x = np.mgrid[0:256, 0:256]
+        y, x = grid(256, card)
         height = min(5 * np.sqrt(camera.gain * 0.18 + camera.total_read_variance), 0.16)
         lines = (height * np.sin(2 * np.pi * (x + y) / period_px / np.sqrt(2))).astype(np.float32)
-        left = restored_by(card, noisy_mosaic(0.18 + lines, camera, seed=5), camera) - 0.18
+        left = restored_by(card, noisy_mosaic(0.18 + lines, card, camera, seed=5), camera) - 0.18
         inside = np.s_[32:-32, 32:-32]
         kept = float(np.sum(left[inside] * lines[inside]) / np.sum(lines[inside] ** 2))
         assert kept > LINES_FLOOR[card.name]
 
-    def test_clean_in_clean_out(self, card: ModelCard, scene: FloatArray) -> None:
+    def test_clean_in_clean_out(self, card: ModelCard) -> None:
+        scene = scene_of(card.cell)
         gain = min(card.subrange.low, 1e-5)
         camera = Camera(gain, 1e-10)
         if card.subrange.low > 1e-5:
