@@ -45,7 +45,7 @@ class LocalWorkers:
     def each(
         self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Exception]]:
-        """Items and results in the order in which they finish."""
+        """Items and results in the order in which they finish; no result is kept once it was yielded."""
 
         def take_up(item: Item) -> Result:
             if self._begun is not None:
@@ -54,8 +54,10 @@ class LocalWorkers:
 
         futures: dict[Future[Result], Item] = {self._pool.submit(take_up, item): item for item in items}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.exception() or future.result()  # type: ignore[misc]
+            for future in as_completed(list(futures)):
+                item = futures.pop(future)
+                yield item, future.exception() or future.result()  # type: ignore[misc]
+                del future  # else it holds its result until the next photo is done
         except BaseException:
             self._worker.stopped.set()
             raise
