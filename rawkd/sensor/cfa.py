@@ -120,7 +120,7 @@ def _sources(length: int, before: int, after: int, phase: int, cell: CFAPattern)
     places = np.arange(-before, length + after)
     if length == 1 and len(mirror_axes(cell)) == cell.side:
         return np.zeros_like(places)
-    axes = [row for row in range(length) if (row + phase) % cell.side in mirror_axes(cell)]
+    axes = np.flatnonzero(np.isin((np.arange(length) + phase) % cell.side, tuple(mirror_axes(cell))))
     if len(axes) < 2:
         raise InputError(f"{length} pixels a side are fewer than the {cell.side} of the cell of {cell.name} mosaics")
     while ((places < 0) | (places >= length)).any():
