@@ -22,6 +22,7 @@ from rawkd.inference import engines as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
+from rawkd.inference.gpu import ways
 from rawkd.inference.openvino_engine import SHAPES, OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
 from rawkd.inference.weights import WEIGHTS, sha256_of
@@ -201,10 +202,10 @@ def test_the_devices_are_known_without_heavy_imports() -> None:
 import sys
 from rawkd.inference.engines import DEVICES
 print(*DEVICES)
-print(*[name for name in ("torch", "openvino", "scipy", "rawpy") if name in sys.modules])
+print(*[name for name in ("torch", "openvino", "onnxruntime", "scipy", "rawpy") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["auto cpu cuda mps", ""]
+    assert done.stdout.splitlines() == ["auto cpu gpu cuda mps", ""]
 
 
 def test_bf16_keeps_the_residual_sum_in_f32(card: ModelCard) -> None:
@@ -302,25 +303,25 @@ def test_a_user_without_a_home_has_no_cache(card: ModelCard, monkeypatch: pytest
 
 
 def test_devices_and_inputs_that_do_not_exist(card: ModelCard) -> None:
-    with pytest.raises(UsageError, match="choose one of auto, cpu, cuda, mps"):
+    with pytest.raises(UsageError, match="choose one of auto, cpu, gpu, cuda, mps"):
         load_engine(card, device="npu")
     with pytest.raises(ModelError, match=r"needs planes\+variance"):
         load_engine(replace(card, input="planes+variance"), device="cpu")
 
 
 def test_auto_imports_torch_only_in_sight_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "find_spec", lambda _: None)
+    monkeypatch.setattr(ways, "find_spec", lambda _: None)
     assert gpu_in_sight() is None
-    monkeypatch.setattr(engine_module, "find_spec", lambda _: True)
+    monkeypatch.setattr(ways, "find_spec", lambda _: True)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
     assert gpu_in_sight() == "cuda"
     monkeypatch.setattr(Path, "exists", lambda _: False)
     assert gpu_in_sight() is None
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(engine_module.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(ways.platform, "machine", lambda: "arm64")
     assert gpu_in_sight() == "mps"
-    monkeypatch.setattr(engine_module.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(ways.platform, "machine", lambda: "x86_64")
     assert gpu_in_sight() is None
 
 
@@ -351,7 +352,7 @@ def test_a_gpu_may_fail_in_any_way(card: ModelCard, monkeypatch: pytest.MonkeyPa
 
 
 def test_cuda_without_torch_names_the_extra(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "find_spec", lambda _: None)
+    monkeypatch.setattr(ways, "find_spec", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install 'rawkd\[torch\]'"):
         load_engine(card, device="cuda")
 
@@ -368,7 +369,7 @@ engine, _ = load_engine(read_card(Path(sys.argv[1])))
 engine.run(np.zeros((1, 4, 8, 8), np.float32))
 spawned = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen")
 heard = [name for name in events if name in spawned or name in ("socket.connect", "socket.getaddrinfo")]
-loaded = [name for name in ("torch", "openvino_telemetry", "openvino.tools.ovc") if name in sys.modules]
+loaded = [name for name in ("torch", "onnxruntime", "openvino_telemetry", "openvino.tools.ovc") if name in sys.modules]
 print(json.dumps([heard, loaded]))
 """
 

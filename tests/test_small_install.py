@@ -27,6 +27,7 @@ EXTRAS_ONLY = (
     "tifffile",
     "torch",
     "onnx",
+    "onnxruntime",
     "h5py",
     "skimage",
     "dask",

@@ -12,9 +12,9 @@ class Engine(Protocol):
 
     Attributes
     ----------
-    device : cpu | cuda | mps. precision : f32 | bf16 | fp16, of the arithmetic; inputs and outputs are float32.
+    device : cpu | gpu | cuda | mps. precision : f32 | bf16 | fp16, of the arithmetic; inputs and outputs are float32.
     streams : number of threads that may call `run` at once.
-    identity : device, driver and versions in one line; a self-test is valid for one identity.
+    identity : device and versions in one line; on a CPU, a self-test is valid for one identity.
     """
 
     device: str

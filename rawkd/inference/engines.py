@@ -1,37 +1,31 @@
 """Choose the device that runs a network, load the network, and keep it for the next photo.
 
-`cpu` is OpenVINO; `cuda` and `mps` are torch, an optional extra. `auto` never imports torch (two seconds) unless torch
-is installed and the machine shows a GPU: an NVIDIA device file or driver library, or an Apple processor.
+`cpu` is OpenVINO. GPUs are reached by several libraries (`gpu.ways`). `auto` imports none of them (torch takes two
+seconds) unless it is installed and the machine shows a GPU: an NVIDIA device file or driver library, or an Apple
+processor.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
+from typing import TypeVar
 
-from rawkd.errors import ModelError, RawkdError, UsageError
+from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.devices import DEVICES
 from rawkd.inference.engine import Engine
-from rawkd.inference.selftest import self_test
+from rawkd.inference.gpu.compiled import first_line
+from rawkd.inference.gpu.ways import Way, gpu_in_sight, ways_to
+from rawkd.inference.selftest import check_golden, self_test
 
 __all__ = ["DEVICES", "Engines", "gpu_in_sight", "load_engine"]
 
+Result = TypeVar("Result")
 
-def gpu_in_sight() -> str | None:
-    """The GPU device that this machine seems to have, or None; imports nothing and takes microseconds."""
-    if find_spec("torch") is None:
-        return None
-    if sys.platform == "darwin":
-        return "mps" if platform.machine() == "arm64" else None
-    drivers = ["/dev/nvidiactl", "/dev/dxg"]
-    if sys.platform == "win32":
-        drivers = [str(Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32" / "nvcuda.dll")]
-    return "cuda" if any(Path(driver).exists() for driver in drivers) else None
+ON_CPU = ": use --device cpu"
+"""Advice at the end of many messages."""
 
 
 def load_engine(
@@ -53,6 +47,7 @@ class Engines:
         self._lock = Lock()
         self._loaded: dict[tuple[object, ...], Engine] = {}
         self._unusable: dict[tuple[object, ...], str] = {}
+        self._gpu_failure: str | None = None
 
     def load(
         self,
@@ -65,11 +60,12 @@ class Engines:
     ) -> tuple[Engine, tuple[str, ...]]:
         """The model on a device, after its self-test there, and warnings; one engine for each device and precision.
 
-        With `auto`, a GPU that fails for any reason is a warning and the CPU does the work.
+        With `auto`, a GPU that fails for any reason is a warning and the CPU does the work; so is one of any name that
+        failed in the middle of a photo (`run`).
 
         Parameters
         ----------
-        device : auto | cpu | cuda | mps. threads : CPU threads; None leaves it to OpenVINO.
+        device : auto | cpu | gpu | cuda | mps. threads : CPU threads; None leaves it to OpenVINO.
         precision : f32 | bf16 | fp16, to measure what one costs; None takes what the card allows.
         gain : of the photos to denoise; what the card allows depends on it. None for all gains.
 
@@ -86,6 +82,9 @@ class Engines:
         with self._lock:
             if gpu is None:
                 return self._on_cpu(card, threads, precision, gain), ()
+            if self._gpu_failure is not None:
+                fallback = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
+                return fallback, (f"the GPU is not used, since it failed before: {self._gpu_failure}",)
             if device != "auto":
                 return self._on_named_gpu(card, gpu, precision, gain), ()
             asked = (*_identity(card), gpu, precision)
@@ -95,6 +94,37 @@ class Engines:
                 except Exception as error:
                     self._unusable[asked] = str(error)
             return self._on_cpu(card, threads, precision, gain), (f"the GPU is not used: {self._unusable[asked]}",)
+
+    def run(
+        self,
+        work: Callable[[Engine], Result],
+        engine: Engine,
+        card: ModelCard,
+        *,
+        threads: int | None = None,
+        precision: str | None = None,
+        gain: float | None = None,
+    ) -> tuple[Result, Engine, tuple[str, ...]]:
+        """The result of `work` with an engine that `load` returned, the engine that did it, and warnings.
+
+        If a GPU fails in the middle, the CPU does the work again from the start, and all that is loaded later. So no
+        result mixes two devices, and no photo of a batch is lost.
+
+        Raises
+        ------
+        ModelError, MemoryLimitError: if the CPU fails. All else that `work` raises.
+        """
+        try:
+            return work(engine), engine, ()
+        except (ModelError, MemoryLimitError) as error:
+            if engine.device == "cpu":
+                raise
+            failure = str(error)
+        with self._lock:
+            self._gpu_failure = failure
+            self._loaded = {key: kept for key, kept in self._loaded.items() if kept.device == "cpu"}
+            engine = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
+        return work(engine), engine, (f"the GPU failed, so the CPU did the whole photo: {failure}",)
 
     def _on_cpu(self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None) -> Engine:
         from rawkd.inference.openvino_engine import OpenVINOEngine, precision_of
@@ -116,17 +146,60 @@ class Engines:
             raise ModelError(f"{device} cannot be used ({error}): use --device cpu, or update its driver") from error
 
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
-        if find_spec("torch") is None:
-            raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]', or use --device cpu")
-        from rawkd.inference.torch_engine import load_torch_engine, precision_of
+        """Return the engine of the first way to the device that works."""
+        ways = [way for way in ways_to(device) if way.is_installed]
+        if not ways:
+            others = " or rawkd[onnx]" if device == "cuda" else ""
+            raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]'{others}, or use --device cpu")
+        failures: list[tuple[Way, Exception]] = []
+        for way in ways:
+            try:
+                return self._by(way, card, precision, gain)
+            except Exception as error:
+                failures.append((way, error))
+        if len(failures) == 1 or all(isinstance(error, UsageError) for _, error in failures):
+            raise failures[0][1]
+        raise ModelError(f"no GPU works as {device} here ({'; '.join(map(_reason, failures))}): use --device cpu")
 
-        precision = precision_of(card, device, precision, gain)
-        key = (*_identity(card), device, precision)
+    def _by(self, way: Way, card: ModelCard, precision: str | None, gain: float | None) -> Engine:
+        """Return the engine of one way. Its self-test runs each time: no library tells the version of the driver."""
+        precision, start = _plan(way, card, precision, gain)
+        key = (*_identity(card), way, precision)
         if key not in self._loaded:
-            engine = load_torch_engine(card, device, precision)
-            self_test(card, engine)
+            engine = start()
+            check_golden(card, engine)
             self._loaded[key] = engine
         return self._loaded[key]
+
+
+def _plan(way: Way, card: ModelCard, precision: str | None, gain: float | None) -> tuple[str, Callable[[], Engine]]:
+    """Return the precision that a way to a GPU computes in, and what starts an engine there."""
+    if way.library == "torch":
+        from rawkd.inference import torch_engine
+
+        precision = torch_engine.precision_of(card, way.device, precision, gain)
+        return precision, partial(torch_engine.load_torch_engine, card, way.device, precision)
+    if way.library == "onnxruntime":
+        from rawkd.inference.gpu import onnx_engine
+
+        precision = onnx_engine.precision_of(precision)
+        return precision, partial(onnx_engine.load_onnx_engine, card, way.provider, way.device)
+    from rawkd.inference.gpu import openvino_gpu
+
+    precision = openvino_gpu.precision_of(card, precision, gain)
+    return precision, partial(openvino_gpu.load_openvino_gpu_engine, card, precision)
+
+
+def _reason(failure: tuple[Way, Exception]) -> str:
+    """Return why a way to a GPU failed, without the advice to use the CPU; errors of libraries do not name the way."""
+    way, error = failure
+    text = str(error) if isinstance(error, RawkdError) else f"{way.name}: {first_line(error)}"
+    return text.removesuffix(ON_CPU).removesuffix(f", or{ON_CPU.removeprefix(':')}")
+
+
+def _on_any_cpu(precision: str | None) -> str | None:
+    """Return the precision for a CPU that stands in for a GPU: float32 if that was asked for, else what it allows."""
+    return "f32" if precision == "f32" else None
 
 
 def _identity(card: ModelCard) -> tuple[object, ...]:

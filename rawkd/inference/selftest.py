@@ -1,6 +1,8 @@
 """The self-test: compares a network's output on this device with the output at export.
 
-It runs once for each machine, driver and model, because drivers and graph compilers sometimes compute networks wrongly.
+Drivers and graph compilers sometimes compute networks wrongly. On a CPU the self-test runs once for each machine,
+version of OpenVINO and model; on a GPU each time a network is loaded, because libraries do not tell the version of the
+driver.
 The input comes from the raw bits of a generator, which numpy keeps stable, so it is the same on every machine.
 """
 
@@ -105,7 +107,7 @@ def check_golden(card: ModelCard, engine: Engine) -> float:
 
 
 def self_test(card: ModelCard, engine: Engine) -> None:
-    """Run `check_golden`, unless this machine, driver, precision and model passed it before.
+    """Run `check_golden`, unless this machine, engine, precision and model passed it before.
 
     If the cache cannot be read or written, the test is repeated each time.
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from rawkd.errors import MemoryLimitError, ModelError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.gpu.compiled import checked
 from rawkd.inference.weights import load_weights
 from rawkd.photo import FloatArray
 
@@ -46,7 +47,8 @@ class TorchEngine:
 
         Raises
         ------
-        MemoryLimitError: if the device's memory does not hold a tile. ModelError: if the device fails otherwise.
+        MemoryLimitError: if the device's memory does not hold a tile.
+        ModelError: if the device fails otherwise, or returns values that are not finite.
         """
         reduced = DTYPES.get(self.precision)
         try:
@@ -62,7 +64,7 @@ class TorchEngine:
             raise MemoryLimitError(f"a tile does not fit into the memory of {self.device}: use --device cpu") from error
         except RuntimeError as error:
             raise ModelError(f"the network fails on {self.identity} ({error}): use --device cpu") from error
-        return np.ascontiguousarray(y)
+        return checked(np.ascontiguousarray(y), planes.shape, self.identity)
 
 
 def precision_of(card: ModelCard, device: str, precision: str | None = None, gain: float | None = None) -> str:

@@ -173,21 +173,28 @@ def restore(
     card, choice_warnings = choose_student(load_family(options.model, photo.pattern.kind), noise)
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
-    engine, device_warnings = engine_of(card, noise, options, (context or Context()).engines)
+    engines = (context or Context()).engines
+    engine, device_warnings = engine_of(card, noise, options, engines)
     fine = photo.in_finer_integers(FINE_BITS)
     fixed, defects = without_defects(fine, noise, search=options.defects == "auto")
-    result = restore_mosaic(
-        fixed,
-        noise,
-        card,
-        engine,
-        options,
-        progress,
-        floor=fine.levels.floor,
-        saturation=fine.levels.site_saturation,
-        neutral=photo.color.as_shot_neutral,
+
+    def denoised(engine: Engine) -> Mosaic:
+        return restore_mosaic(
+            fixed,
+            noise,
+            card,
+            engine,
+            options,
+            progress,
+            floor=fine.levels.floor,
+            saturation=fine.levels.site_saturation,
+            neutral=photo.color.as_shot_neutral,
+        )
+
+    result, engine, failures = engines.run(
+        denoised, engine, card, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
-    warnings += choice_warnings + device_warnings + defects.warnings()
+    warnings += choice_warnings + device_warnings + failures + defects.warnings()
     restored = fine.with_mosaic(result)
     return Restoration(
         photo=restored,
