@@ -7,7 +7,8 @@ with --learnt N, N of the training pictures instead, to see whether a gain holds
 
 Each picture is cropped at its centre at full size, and from twice the side and halved; unprocessed with seed 99; made
 noisy at the five gains of docs/accuracy.md that the run's subrange holds, or at --gain; and restored by the run's
-averaged weights with the true noise parameters. Prints the mean PSNR in dB of the mosaic clipped to 0..1. Validation
+averaged weights with the true noise parameters, on mosaics of the run's kind of sensor (X-Trans takes the 480 pixels in
+the middle of 512, a multiple of its strides). Prints the mean PSNR in dB of the mosaic clipped to 0..1. Validation
 during training averages over small crops, most of them smooth; here the error of a picture is that of its details.
 """
 
@@ -23,10 +24,10 @@ import torch
 from rawkd.files.read.pictures import read_picture
 from rawkd.metrics import psnr
 from rawkd.networks import build_network
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.cfa import pack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.config import recipe_from_json
+from rawkd.training.config import Recipe, recipe_from_json
 from rawkd.training.data.clean import find_pictures
 from rawkd.training.data.clean_crops import linear_half_size
 from rawkd.training.data.synthesize import add_noise, camera_at
@@ -37,8 +38,8 @@ GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 SIZES = {"full": 1, "half": 2}
 
 
-def clean_planes(folder: Path, side: int, learnt: int) -> dict[str, list[FloatArray]]:
-    """Signal (4, side / 2, side / 2) of the centres of held-out pictures, or of `learnt` training pictures, by size."""
+def clean_planes(folder: Path, side: int, learnt: int, cell: CFAPattern) -> dict[str, list[FloatArray]]:
+    """Packed signal of the centres of held-out pictures, or of `learnt` training pictures, by size."""
     training, held_out = find_pictures([folder], side)
     paths = training.paths[:: max(1, len(training.paths) // learnt)][:learnt] if learnt else held_out.paths
     rng = np.random.default_rng(99)
@@ -51,14 +52,19 @@ def clean_planes(folder: Path, side: int, learnt: int) -> dict[str, list[FloatAr
             top, left = ((length - edge) // 2 for length in picture.shape[:2])
             window = picture[top : top + edge, left : left + edge]
             linear = linearise(window) if factor == 1 else linear_half_size(window)
-            found[size].append(pack(camera_mosaic(linear, look)))
+            if cell.side == 6:
+                height, width = (length // 96 * 96 for length in linear.shape[:2])
+                top, left = (linear.shape[0] - height) // 2, (linear.shape[1] - width) // 2
+                linear = linear[top : top + height, left : left + width]
+            found[size].append(pack(camera_mosaic(linear, look, cell), cell.side))
     return found
 
 
-def mean_psnr(network: Any, anchor: Any, planes: list[FloatArray], gain: float) -> float:
+def mean_psnr(network: Any, recipe: Recipe, index: int, planes: list[FloatArray], gain: float) -> float:
     """Mean PSNR in dB of pictures made noisy at a gain; the noise is the same for every run."""
     rng, camera, scores = np.random.default_rng(5), camera_at(gain), []
-    ksigma = KSigma.between(camera.noise_model(), anchor)
+    cell = recipe.cell
+    ksigma = KSigma.between(camera.noise_model(cell), recipe.anchor(index)).spread(cell)
     for clean in planes:
         anchored = torch.from_numpy(ksigma.apply(add_noise(clean, camera, rng))[None])
         with torch.no_grad():
@@ -77,7 +83,6 @@ def main() -> None:
     parser.add_argument("--learnt", type=int, default=0, metavar="N", help="pictures that were trained on instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clean = clean_planes(options.pictures, options.side, options.learnt)
     for run in options.runs:
         state = load_checkpoint(run)
         if state is None:
@@ -86,8 +91,9 @@ def main() -> None:
         network = build_network(recipe.network, recipe.network_config(index))
         network.load_state_dict(state.average)
         network.eval()
+        clean = clean_planes(options.pictures, options.side, options.learnt, recipe.cell)
         cells = [
-            f"{gain:g} {size} {mean_psnr(network, recipe.anchor(index), planes, gain):.3f}"
+            f"{gain:g} {size} {mean_psnr(network, recipe, index, planes, gain):.3f}"
             for gain in options.gain or [gain for gain in GAINS if gain in recipe.subrange(index)]
             for size, planes in clean.items()
         ]
