@@ -2,18 +2,22 @@
 
 Row noise is measured in the masked pixels beside each row, which see no light and share its readout. It is scaled by
 how far the picture shows the same offsets: on real sensors fully, by half, or not at all. Without usable masked pixels,
-row noise is measured in the picture but cannot be removed. In the picture, a row is compared with the mean of the rows
-one cell above and one below it, which have the same colours. Our choice.
+row noise is measured in the picture but cannot be removed.
+
+In the picture, rows are compared that hold the same colours and lie as close as the cell allows: neighbours of
+monochrome and X-Trans sensors, every second row of Bayer. Four of them cancel brightness that runs over the rows as a
+line or a parabola. Edges and texture remain, so only dark blocks with little detail along their rows count, in which
+row noise cannot be seen. Our choice.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rawkd.photo import DoubleArray, FloatArray, Levels, RawPhoto
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Levels, RawPhoto
 from rawkd.sensor.masked import masked_strip
 from rawkd.sensor.noise import SIGMA_OF_MAD
 
@@ -24,14 +28,12 @@ SURE_SIGMAS = 4.0
 OUTLIER_SIGMAS = 5.0
 """Deviation to which masked samples are clipped, so that hot pixels do not shift their row."""
 LEAST_ROWS = 64
-BLOCKS, BLOCK_PX = 16, 32
-"""Number of column blocks measured in the picture, and their width."""
-DARK_PART = 0.25
-"""Share of the picture that is measured: the darkest quarter."""
-STEP_VARIANCE = 1.5
-"""Variance of a step (a row minus the mean of two others) over the variance of a single row."""
+BLOCKS, BLOCK_PX = 32, 32
+"""Largest number of column blocks measured in the picture, and their width (X-Trans: 30, whole cells)."""
+DARK_PART, PLAIN_PART = 0.5, 0.5
+"""Share of the picture that counts as dark, and share of it, with the least detail, that is measured."""
 CUT_OFF_SIGMAS = 3.0
-"""Deviation to which steps are clipped, so that edges in the picture do not count as row noise."""
+"""Deviation to which differences of rows are clipped, so that edges in the picture do not count as row noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +89,17 @@ def measure_rows(photo: RawPhoto) -> RowNoise | None:
         return None
     black = _black_of_rows(photo.levels, area.height)[:, None]
     side = photo.pattern.side
-    lefts = np.linspace(0, area.width - BLOCK_PX, min(BLOCKS, area.width // BLOCK_PX)).astype(int)
-    columns = (lefts[:, None] + np.arange(BLOCK_PX)).ravel()
+    width = BLOCK_PX // side * side
+    cells = np.linspace(0, (area.width - width) // side, min(BLOCKS, area.width // width)).astype(int)
+    columns = (side * cells[:, None] + np.arange(width)).ravel()
     sample = photo.frame[area.slices][:, columns].astype(np.float32) - black.astype(np.float32)
-    blocks = sample.reshape(area.height, len(lefts), BLOCK_PX)
+    blocks = sample.reshape(area.height, len(cells), width)
     strip = masked_strip(photo)
     if strip is not None:
         found = _of_masked(strip - black, _steps(blocks.mean(axis=2), side), side)
         if found is not None:
             return found
-    return _of_picture(blocks, side)
+    return _of_picture(blocks, photo.pattern)
 
 
 def _black_of_rows(levels: Levels, height: int) -> DoubleArray:
@@ -149,28 +152,89 @@ def _part_in_picture(masked: DoubleArray, picture: DoubleArray) -> float:
     return min(slope, 1.0) if slope > SURE_SIGMAS * error else 0.0
 
 
-def _of_picture(blocks: FloatArray, side: int) -> RowNoise | None:
+class _Quad(NamedTuple):
+    """Four rows of the same colours: the first, and offsets to the one before it and to the next two."""
+
+    row: int
+    before: int
+    next: int
+    after: int
+
+    @property
+    def weight(self) -> float:
+        """Weight of the outer pair, with which a line or a parabola over the rows cancels."""
+        return self.next / (self.after - self.before)
+
+
+def quads_of(cell: CFAPattern) -> list[_Quad]:
+    """Return the rows of a cell whose next row of the same colours is nearest, each with the rows to compare it to."""
+    colours = [sorted(cell.colours[cell.side * row : cell.side * (row + 1)]) for row in range(cell.side)]
+    quads = []
+    for row in range(cell.side):
+        offsets = range(-cell.side, 2 * cell.side + 1)
+        same = [offset for offset in offsets if offset and colours[(row + offset) % cell.side] == colours[row]]
+        following = [offset for offset in same if offset > 0]
+        quads.append(_Quad(row, max(offset for offset in same if offset < 0), following[0], following[1]))
+    nearest = min(quad.next for quad in quads)
+    return [quad for quad in quads if quad.next == nearest]
+
+
+def _compared(blocks: FloatArray, cell: CFAPattern, quad: _Quad) -> tuple[FloatArray, ...]:
+    """Return what the rows of one quad show in each block, four arrays of (rows, blocks).
+
+    Returns
+    -------
+    The difference of the two middle rows less `weight` times that of the outer ones; the brightness around the quad;
+    the detail along the quad's rows; the variance of its single pixels. The last two are measured on different pixels,
+    and none of the last three contains the row noise of the quad.
+    """
+    height, _, width = blocks.shape
+    rows = np.arange(quad.row, height, cell.side)
+    rows = rows[(rows + quad.before >= 1) & (rows + quad.after + 1 < height)]
+    means = blocks.mean(axis=2)
+    _, before, following, after = quad
+    steps = means[rows] - means[rows + following] - quad.weight * (means[rows + before] - means[rows + after])
+    around = (means[rows + before - 1] + means[rows + after + 1]) / 2
+    pixels = range(cell.side)
+    gaps = [next(gap for gap in range(1, cell.side + 1) if _alike(cell, quad.row, at, gap)) for at in pixels]
+    gap = min(gaps)
+    lefts = np.array([at for at in range(width - gap) if _alike(cell, quad.row, at, gap)])
+    apart = np.square(blocks[:, :, lefts + gap] - blocks[:, :, lefts]) / 2
+    halves = (half.mean(axis=2) for half in np.array_split(apart, 2, axis=2))
+    detail, pixels = (
+        (half[rows] + half[rows + following] + half[rows + before] + half[rows + after]) / 4 for half in halves
+    )
+    return steps, around, detail, pixels
+
+
+def _alike(cell: CFAPattern, row: int, column: int, gap: int) -> bool:
+    """Whether two pixels of a row, `gap` columns apart, have the same colour."""
+    return cell.colour_at(row, column) == cell.colour_at(row, column + gap)
+
+
+def _of_picture(blocks: FloatArray, cell: CFAPattern) -> RowNoise | None:
     """Return the row noise of the picture, (H, blocks, columns); None if it cannot be measured.
 
     The row variance is the covariance of dark blocks far apart, which share row noise but neither noise nor scene.
     """
-    rows = blocks.mean(axis=2)
-    # dark rows are chosen by the rows in between, which no step contains: otherwise the choice would bias the steps
-    half = side // 2
-    around = (rows[half : -side - half] + rows[side + half : -half]) / 2
-    dark = around <= np.quantile(around, DARK_PART)
-    steps = _steps(rows, side)
-    limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(steps[dark])))
-    apart = (blocks[side:-side, :, side:] - blocks[side:-side, :, :-side])[dark]
-    pixel_variance = float(np.median(np.square(apart).mean(axis=1))) / 2
+    quads = quads_of(cell)
+    of_quads = (_compared(blocks, cell, quad) for quad in quads)
+    steps, around, detail, pixels = (np.concatenate(parts) for parts in zip(*of_quads, strict=True))
+    used = (around <= np.quantile(around, DARK_PART)) & (detail > 0)
+    if not used.any():
+        return None
+    used &= detail <= np.quantile(detail[used], PLAIN_PART)
+    limit = CUT_OFF_SIGMAS * SIGMA_OF_MAD * float(np.median(np.abs(steps[used])))
+    pixel_variance = float(np.median(pixels[used]))
     lags = range(max(blocks.shape[1] // 4, 1), blocks.shape[1])
-    pairs = sum(int((dark[:, lag:] & dark[:, :-lag]).sum()) for lag in lags)
+    pairs = sum(int((used[:, lag:] & used[:, :-lag]).sum()) for lag in lags)
     if limit == 0 or pixel_variance == 0 or pairs == 0:
         return None
-    steps = np.where(dark, np.clip(steps, -limit, limit), 0)
+    steps = np.where(used, np.clip(steps, -limit, limit), 0)
     products = sum(float((steps[:, lag:] * steps[:, :-lag]).sum()) for lag in lags)
-    row_variance = products / pairs / STEP_VARIANCE
-    chance = float(np.square(steps[dark]).mean()) / np.sqrt(pairs) / STEP_VARIANCE
+    of_one_row = 2 * (1 + quads[0].weight ** 2)  # variance of a step over that of a row
+    row_variance = products / pairs / of_one_row
+    chance = float(np.square(steps[used]).mean()) / np.sqrt(pairs) / of_one_row
     return RowNoise(_root(row_variance), _root(pixel_variance), bool(row_variance > SURE_SIGMAS * chance), "picture")
 
 
