@@ -224,7 +224,9 @@ def test_without_onnx_runtime_the_extra_is_named(card: ModelCard, monkeypatch: p
     with pytest.raises(ModelError, match=r"install the extra rawkd\[onnx\]"):
         load_onnx_engine(card, CPU, "gpu")
     monkeypatch.setattr(ways, "find_spec", lambda _: None)
-    with pytest.raises(ModelError, match=r"pip install 'rawkd\[torch\]' or rawkd\[onnx\], or use --device cpu"):
+    with pytest.raises(
+        ModelError, match=r"cuda needs torch: pip install 'rawkd\[torch\]' or rawkd\[onnx\], or use --device cpu"
+    ):
         load_engine(card, device="cuda")
 
 
@@ -339,7 +341,7 @@ class TestWays:
         with pytest.raises(ModelError) as caught:
             Engines().load(card, device="gpu")
         assert str(caught.value).startswith(
-            "no GPU works as gpu here (first: libgpu.so: not found; unet computes wrongly"
+            "no GPU is found for --device gpu (first: libgpu.so: not found; unet computes wrongly"
         )
         assert str(caught.value).count("use --device cpu") == 1
 
@@ -350,9 +352,37 @@ class TestWays:
         photo = write_photo(tmp_path / "photo.dng")
         assert main(["denoise", str(photo), "--model", str(family), "--device", "gpu"]) == 5
         (line,) = (line for line in capfd.readouterr().err.splitlines() if "GPU" in line)
-        assert "no GPU works as gpu here" in line
-        assert line.endswith("use --device cpu")
+        assert "no GPU is found for --device gpu" in line
+        assert line.endswith("): see docs/install.md, or use --device cpu")
         assert [path.name for path in tmp_path.glob("*.dng")] == ["photo.dng"]
+
+    def test_libraries_that_are_not_installed_are_named(self, card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The owner of an NVIDIA GPU must learn that a library is missing, although OpenVINO is there."""
+        no_gpu_here()
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setattr(ways, "find_spec", lambda name: name == "openvino" or None)
+        expected = (
+            r"finds no Intel GPU .*; torch is not installed; onnxruntime is not installed\): see docs/install\.md"
+        )
+        with pytest.raises(ModelError, match=expected):
+            load_engine(card, device="gpu")
+
+    def test_a_named_device_that_failed_is_not_tried_for_every_photo(
+        self, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tries: list[str] = []
+
+        def plan(way: Way, *_: object) -> None:
+            tries.append(way.name)
+            raise MemoryLimitError("its memory is full")
+
+        monkeypatch.setattr(engine_module, "_plan", plan)
+        monkeypatch.setattr(engine_module, "ways_to", lambda _: (FAKE,))
+        engines = Engines()
+        for _ in range(2):
+            with pytest.raises(MemoryLimitError, match="its memory is full"):
+                engines.load(card, device="gpu")
+        assert tries == [FAKE.name]
 
     def test_a_gpu_gives_what_the_cpu_gives(self, card: ModelCard) -> None:
         try:

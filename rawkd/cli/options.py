@@ -95,7 +95,8 @@ def device_option(default: str = "auto") -> Decorator:
         type=click.Choice(DEVICES),
         default=default,
         show_default=True,
-        help="Choose the device that runs the network.",
+        help="Choose the device that runs the network. gpu: the first GPU that works. auto: an NVIDIA or Apple GPU, "
+        "else the CPU.",
     )
 
 

@@ -46,7 +46,7 @@ class Engines:
     def __init__(self) -> None:
         self._lock = Lock()
         self._loaded: dict[tuple[object, ...], Engine] = {}
-        self._unusable: dict[tuple[object, ...], str] = {}
+        self._unusable: dict[tuple[object, ...], tuple[type[Exception], str]] = {}
         self._gpu_failure: str | None = None
 
     def load(
@@ -85,15 +85,18 @@ class Engines:
             if self._gpu_failure is not None:
                 fallback = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
                 return fallback, (f"the GPU is not used, since it failed before: {self._gpu_failure}",)
-            if device != "auto":
-                return self._on_named_gpu(card, gpu, precision, gain), ()
             asked = (*_identity(card), gpu, precision)
             if asked not in self._unusable:
                 try:
                     return self._on_gpu(card, gpu, precision, gain), ()
                 except Exception as error:
-                    self._unusable[asked] = str(error)
-            return self._on_cpu(card, threads, precision, gain), (f"the GPU is not used: {self._unusable[asked]}",)
+                    self._unusable[asked] = (type(error), str(error))
+            kind, text = self._unusable[asked]
+            if device == "auto":
+                return self._on_cpu(card, threads, precision, gain), (f"the GPU is not used: {text}",)
+            if issubclass(kind, RawkdError):
+                raise kind(text)
+            raise ModelError(f"{device} cannot be used ({text}): use --device cpu, or update its driver")
 
     def run(
         self,
@@ -137,29 +140,25 @@ class Engines:
             self._loaded[key] = engine
         return self._loaded[key]
 
-    def _on_named_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
-        try:
-            return self._on_gpu(card, device, precision, gain)
-        except RawkdError:
-            raise
-        except Exception as error:
-            raise ModelError(f"{device} cannot be used ({error}): use --device cpu, or update its driver") from error
-
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
         """Return the engine of the first way to the device that works."""
-        ways = [way for way in ways_to(device) if way.is_installed]
-        if not ways:
+        ways = ways_to(device)
+        missing = dict.fromkeys(way.library for way in ways if not way.is_installed)
+        if len(missing) == len({way.library for way in ways}):
             others = " or rawkd[onnx]" if device == "cuda" else ""
             raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]'{others}, or use --device cpu")
         failures: list[tuple[Way, Exception]] = []
         for way in ways:
-            try:
-                return self._by(way, card, precision, gain)
-            except Exception as error:
-                failures.append((way, error))
-        if len(failures) == 1 or all(isinstance(error, UsageError) for _, error in failures):
-            raise failures[0][1]
-        raise ModelError(f"no GPU works as {device} here ({'; '.join(map(_reason, failures))}): use --device cpu")
+            if way.library not in missing:
+                try:
+                    return self._by(way, card, precision, gain)
+                except Exception as error:
+                    failures.append((way, error))
+        first = failures[0][1]
+        if all(isinstance(error, UsageError) for _, error in failures) or (len(failures) == 1 and not missing):
+            raise first
+        reasons = "; ".join([*map(_reason, failures), *(f"{library} is not installed" for library in missing)])
+        raise ModelError(f"no GPU is found for --device {device} ({reasons}): see docs/install.md, or use --device cpu")
 
     def _by(self, way: Way, card: ModelCard, precision: str | None, gain: float | None) -> Engine:
         """Return the engine of one way. Its self-test runs each time: no library tells the version of the driver."""
