@@ -11,6 +11,7 @@ from rawkd.batch.series import pool_noise
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import prepare
+from rawkd.sensor.blind.blocks import sampled_planes
 from rawkd.sensor.blind.estimate import estimate_noise
 from rawkd.sensor.cfa import lattices_of
 from rawkd.sensor.choose_noise import noise_model_of
@@ -72,6 +73,17 @@ def test_every_lattice_has_one_colour(pattern: CFAPattern) -> None:
         for site in [plane[r, c]]
     }
     assert len(places) == (2 * pitch) ** 2  # every pixel of two by two lattice cells once
+
+
+@pytest.mark.parametrize("pattern", dict.fromkeys(CFAPattern.XTRANS.shifted(r, c) for r in range(6) for c in range(6)))
+def test_planes_of_blocks_have_one_colour_in_every_phase(pattern: CFAPattern) -> None:
+    """A mosaic of flat colours with noise of 0.001: planes that mix two colours would deviate by 0.05 and more."""
+    clean = np.array([0.2, 0.5, 0.3])[colours((96, 102), pattern)]
+    noise = np.random.default_rng(0).normal(0, 1e-3, clean.shape)
+    planes = sampled_planes(Mosaic((clean + noise).astype(np.float32), pattern), saturation=1.0, num_blocks=100)
+    assert len(planes) >= 9
+    assert planes.std(axis=2).max() < 2e-3
+    np.testing.assert_allclose(planes.mean(axis=(0, 2)), [0.5] * 5 + [0.2] * 2 + [0.3] * 2, atol=1e-3)
 
 
 @PATTERNS

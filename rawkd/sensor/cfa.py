@@ -138,6 +138,12 @@ def unify(mosaic: Mosaic) -> tuple[FloatArray, Unification]:
     return np.ascontiguousarray(unification.apply(mosaic.data)), unification
 
 
+def from_first_cell(mosaic: Mosaic) -> FloatArray:
+    """Return the pixels of a mosaic from its first canonical cell on, (H', W')."""
+    top, left = offset_of(mosaic.pattern)
+    return mosaic.data[-top % mosaic.pattern.side :, -left % mosaic.pattern.side :]
+
+
 def pack(mosaic: Any, side: int = 2) -> Any:
     """Convert a canonical mosaic, (..., side h, side w), to a copy as planes, (..., side^2, h, w); numpy or torch.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import DoubleArray, FloatArray, Mosaic
-from rawkd.sensor.cfa import Unification, lattices_of
+from rawkd.sensor.cfa import from_first_cell, lattices_of
 
 SIDE = 8
 """Side of a block in packed pixels."""
@@ -86,8 +86,7 @@ def sampled_planes(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale:
 
 def _sample_blocks(mosaic: Mosaic, num_blocks: int, side: int) -> FloatArray:
     """Return the pixels of the chosen blocks, (n, side, 1, side); each block begins with a canonical cell."""
-    padding = Unification.of((0, 0), mosaic.pattern)
-    data = mosaic.data[padding.top :, padding.left :]
+    data = from_first_cell(mosaic)
     rows, columns = data.shape[0] // side, data.shape[1] // side
     if rows == 0 or columns == 0:
         return np.empty((0, side, 1, side), np.float32)
