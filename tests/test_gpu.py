@@ -161,6 +161,16 @@ class TestOnnxRuntime:
         shipped = read_card(models_directory() / name)
         assert check_golden(shipped, load_onnx_engine(shipped, CPU, "gpu")) < 1e-3
 
+    def test_weights_become_constants(self) -> None:
+        """Core ML and DirectML convert only constants, and an initializer that is also an input is none."""
+        import onnx
+
+        shipped = read_card(models_directory() / "teacher-fanet")
+        weights = load_weights(shipped)
+        graph = onnx.load_from_string(with_weights(verified_bytes(shipped, NETWORK), weights)).graph
+        assert [entry.name for entry in graph.input] == ["planes"]
+        assert {entry.name for entry in graph.initializer} == set(weights)
+
     def test_a_missing_weight_is_named(self) -> None:
         shipped = read_card(models_directory() / "teacher-fanet")
         weights = load_weights(shipped)
