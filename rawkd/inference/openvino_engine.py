@@ -13,7 +13,7 @@ import numpy as np
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
-from rawkd.inference.openvino_graph import fill, split_before_convolutions
+from rawkd.inference.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
@@ -164,6 +164,7 @@ class OpenVINOEngine:
             model = self._core.read_model(self._network)
             fill(import_openvino(), model, self._weights)
             model.reshape(list(shape))
+            simplify(import_openvino(), model)
             parts = [(model, "f32")]
             if self.precision == "bf16":
                 front, rest = split_before_convolutions(import_openvino(), model)
