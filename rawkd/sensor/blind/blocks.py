@@ -4,11 +4,14 @@ A block of 16 x 16 mosaic pixels is four 8 x 8 blocks, one per colour plane; a b
 nine (`cfa.lattices_of`). White noise has the same variance in every coefficient of the orthonormal DCT, so the mean
 energy of a band needs no correction. A brightness gradient lies in the coefficients of zero row or column frequency.
 `NOISE` leaves these out, and `LUMA` uses only the higher ones.
+
+The planes of a monochrome block see the same scene. So its noise is measured on one plane only, their diagonal detail:
+the noise is the same there, and texture is least.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,22 +37,25 @@ class BlockStatistics:
     Attributes
     ----------
     level : (n, planes) float64, mean signal of the planes: R, Gr, Gb, B of Bayer.
-    energy : (n, planes) float64, mean squared coefficient over `NOISE` in each plane: noise variance plus fine texture.
+    energy : (n, planes) float64, mean squared coefficient over `NOISE` in each plane: noise variance plus fine texture;
+        of the diagonal detail of a monochrome block, over all coefficients.
     luma_energy : (n,) float64, mean squared coefficient over `LUMA` of the planes' mean: the sum of their noise
         variances over the squared number of planes, plus coarser texture.
+    count : number of coefficients behind each energy.
     """
 
     level: DoubleArray
     energy: DoubleArray
     luma_energy: DoubleArray
+    count: int = int(NOISE.sum())
 
     def where(self, keep: NDArray[np.bool_]) -> BlockStatistics:
         """Return the blocks for which `keep`, (n,), is true."""
-        return BlockStatistics(self.level[keep], self.energy[keep], self.luma_energy[keep])
+        return replace(self, level=self.level[keep], energy=self.energy[keep], luma_energy=self.luma_energy[keep])
 
     def over(self, noise_share: float, luma_share: float) -> BlockStatistics:
         """Return the energies over the shares of the variance that the bands hold, if noise is not white."""
-        return BlockStatistics(self.level, self.energy / noise_share, self.luma_energy / luma_share)
+        return replace(self, energy=self.energy / noise_share, luma_energy=self.luma_energy / luma_share)
 
 
 def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale: int = 1) -> BlockStatistics:
@@ -64,13 +70,15 @@ def block_statistics(mosaic: Mosaic, *, saturation: float, num_blocks: int, scal
     """
     planes = sampled_planes(mosaic, saturation=saturation, num_blocks=num_blocks, scale=scale)
     basis = dct_basis()
-    noise = planes @ basis[:, NOISE]
+    level = planes.mean(axis=2, dtype=np.float64)
     luma = planes.mean(axis=1) @ basis[:, LUMA]
-    return BlockStatistics(
-        level=planes.mean(axis=2, dtype=np.float64),
-        energy=np.square(noise).mean(axis=2, dtype=np.float64) * scale**2,
-        luma_energy=np.square(luma).mean(axis=1, dtype=np.float64) * scale**2,
-    )
+    luma_energy = np.square(luma).mean(axis=1, dtype=np.float64) * scale**2
+    if mosaic.pattern.kind == "mono":
+        detail = np.square(planes[:, 0] - planes[:, 1] - planes[:, 2] + planes[:, 3]) / 4
+        energy = detail.mean(axis=1, dtype=np.float64)[:, None] * scale**2
+        return BlockStatistics(level.mean(axis=1)[:, None], energy, 4 * luma_energy, SIDE**2)
+    noise = planes @ basis[:, NOISE]
+    return BlockStatistics(level, np.square(noise).mean(axis=2, dtype=np.float64) * scale**2, luma_energy)
 
 
 def sampled_planes(mosaic: Mosaic, *, saturation: float, num_blocks: int, scale: int = 1) -> FloatArray:

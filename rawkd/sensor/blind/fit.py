@@ -20,7 +20,7 @@ import numpy as np
 
 from rawkd.errors import NoiseError
 from rawkd.photo import DoubleArray
-from rawkd.sensor.blind.blocks import LUMA, NOISE, BlockStatistics
+from rawkd.sensor.blind.blocks import LUMA, BlockStatistics
 from rawkd.sensor.blind.clipping import unclipped
 from rawkd.sensor.blind.first_line import first_line
 from rawkd.sensor.blind.least_squares import inverse, non_negative
@@ -117,7 +117,7 @@ class _Samples:
     ----------
     level, variance : (k,) signal and variance, corrected for clipping. excess : (k,) texture energy of the luma bands.
     level_of_all : median level of the picture. level_of_shadows : its 5 % quantile.
-    flat_share : share of the picture's blocks that are flat.
+    flat_share : share of the picture's blocks that are flat. relative_error : of the variance of a sample.
     """
 
     level: DoubleArray
@@ -126,6 +126,7 @@ class _Samples:
     level_of_all: float
     level_of_shadows: float
     flat_share: float
+    relative_error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +187,7 @@ def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: fl
         level_of_all=float(np.median(level)),
         level_of_shadows=float(np.quantile(level, SHADOWS)),
         flat_share=float(flat.mean()),
+        relative_error=math.sqrt(2 / blocks.count),
     )
 
 
@@ -193,7 +195,7 @@ def _solve(samples: _Samples, guess: _Guess, least_read: float, prior: ReadPrior
     """Solve weighted non-negative least squares with the priors as rows; samples far above the line are dropped."""
     model = guess.gain * samples.level + guess.read + guess.contrast * samples.level**2
     model += np.maximum(guess.excess * samples.excess, 0)
-    sigma = np.sqrt(2 / NOISE.sum())
+    sigma = samples.relative_error
     ratio = samples.variance / model
     use = ratio <= max(1 + 3 * sigma, 1.3 * float(np.quantile(ratio, 0.3)))
     level, excess = samples.level[use], samples.excess[use]
