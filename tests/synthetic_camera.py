@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import Capture, CFAPattern, Levels, RawPhoto, Rect, Tag
+from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect, Tag
 
 GAIN_LAW = 6.7e-7, 9.7e-6
 READ_LAW = 7.7e-13, 7.1e-10, 1.25e-7
@@ -42,30 +42,50 @@ def black() -> np.ndarray:
 
 @dataclass
 class Camera:
-    """Takes frames; the light drifts by `drift` from frame to frame, rows share noise of `row_sd`."""
+    """Takes frames; the light drifts by `drift` from frame to frame, rows share noise of `row_sd`.
+
+    `gain_factors` are those of the noise classes of `pattern`; one for all.
+    """
 
     drift: float = 0.0
     row_sd: float = 0.0
     black_offset_dn: float = 0.0
     model: str = "Lab One"
     seed: int = 0
+    pattern: CFAPattern = CFAPattern.GRBG
+    gain_factors: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
 
     def take(self, scene: np.ndarray, iso: float, *, label: float | None = None, exposure_s: float = 0.01) -> RawPhoto:
         """A frame of the scene at an ISO, labelled with it or with another one."""
-        gain, read = true_gain(iso), np.polyval(READ_LAW, iso)
+        gain, read = true_gain(iso) * self._factors(), np.polyval(READ_LAW, iso)
         light = scene * (1 + self.drift * self.rng.uniform(-1, 1))
         noisy = gain * self.rng.poisson(light / gain) + self.rng.normal(0, np.sqrt(read), SHAPE)
         noisy += self.rng.normal(0, self.row_sd, (SHAPE[0], 1)) + self.black_offset_dn / RANGE_DN
-        levels = Levels(np.array([[float(BLACK_DN)]]), BLACK_DN + RANGE_DN, BLACK_DN + RANGE_DN, 14)
+        white, side = BLACK_DN + RANGE_DN, self.pattern.side
+        levels = Levels(np.array([[float(BLACK_DN)]]), white, white, 14, cell_side=side)
         frame = np.minimum(levels.to_dn(noisy.astype(np.float32)), BLACK_DN + RANGE_DN)
         shown = iso if label is None else label
         exposure = np.array([round(exposure_s * 1e6), 1_000_000], "<u4").tobytes()
         exif = (Tag(33434, 5, 1, exposure), Tag(34855, 3, 1, int(shown).to_bytes(2, "little")))
         capture = Capture("Rawkd", self.model, f"Rawkd {self.model}", shown, exposure_s, exif=exif)
-        return replace(_template(), frame=frame.astype(np.uint16), levels=levels, capture=capture)
+        color = ColorCalibration.none() if self.pattern.kind == "mono" else _template().color
+        return replace(
+            _template(),
+            frame=frame.astype(np.uint16),
+            pattern=self.pattern,
+            levels=levels,
+            color=color,
+            capture=capture,
+        )
+
+    def _factors(self) -> np.ndarray:
+        """The gain of every pixel over that of the ISO, (256, 512)."""
+        side = self.pattern.side
+        cell = np.broadcast_to(self.gain_factors, len(self.pattern.classes))[self.pattern.class_of_site]
+        return np.tile(cell, (SHAPE[0] // side + 1, SHAPE[1] // side + 1))[: SHAPE[0], : SHAPE[1]]
 
     def burst(self, scene: np.ndarray, iso: float, count: int, *, exposure_s: float = 0.01) -> list[RawPhoto]:
         return [self.take(scene, iso, exposure_s=exposure_s) for _ in range(count)]

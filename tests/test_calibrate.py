@@ -27,10 +27,12 @@ from synthetic_camera import (
 )
 
 from rawkd.calibration.calibrate import IsoNoise, noise_of_iso, odd_iso, read_law
-from rawkd.calibration.frames import Calibration, calibrate, install_path
+from rawkd.calibration.calibration_file import Calibration, install_path
+from rawkd.calibration.frame_sample import sample_frame
+from rawkd.calibration.frames import calibrate
 from rawkd.calibration.plot import calibration_chart
-from rawkd.calibration.transfer import find_bursts, odd_frames, sample_frame, transfer_points
-from rawkd.calibration.transfer_line import PlanePoints, fit_transfer_line
+from rawkd.calibration.transfer import find_bursts, odd_frames, transfer_points
+from rawkd.calibration.transfer_line import ClassPoints, fit_transfer_line
 from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError, OutputError
 from rawkd.photo import RawPhoto, Rect
@@ -83,7 +85,7 @@ def test_a_quiet_sensor_and_as_many_dark_blocks_as_bright_ones(num_dark: int) ->
     level = np.concatenate([np.zeros(num_dark), np.linspace(0.025, 0.7, 484)])
     variance = (1e-3 * level + 5e-7) * rng.chisquare(225, level.shape) / 225
     every, burst = np.ones_like(level), (level > 0).astype(int)
-    points = PlanePoints(level, variance, 0 * every, 225 * every, 512 * every, burst, np.full(2, 1e-12))
+    points = ClassPoints(level, variance, 0 * every, 225 * every, 512 * every, burst, np.full(2, 1e-12))
     line = fit_transfer_line(points)
     error_gain, error_read = np.sqrt(np.diag(line.covariance))
     assert line.keep.mean() > 0.99
@@ -116,7 +118,7 @@ def test_drift_does_not_shift_the_variance(later: float) -> None:
     camera, scene = Camera(seed=13), np.full_like(wedge(), 0.4)
     points = transfer_points(samples([camera.take(scene, 100), camera.take(scene * later, 100)]))
     expected = true_gain(100) * points.level.mean() + true_read_variance(100)
-    assert points.variance.mean() == pytest.approx(expected, rel=4 * np.sqrt(2 / (points.variance.size * points.dof)))
+    assert points.variance.mean() == pytest.approx(expected, rel=4 * np.sqrt(2 / (points.variance.size * points.dof[0])))
     assert points.level.mean() == pytest.approx(0.4 * (1 + later) / 2, rel=1e-3)
 
 

@@ -15,13 +15,13 @@ from rawkd.calibration.transfer import TransferPoints
 from rawkd.calibration.transfer_line import (
     MIN_POINTS,
     OUTLIER_SIGMAS,
-    PlanePoints,
+    ClassPoints,
     fit_straight,
     fit_transfer_line,
     weighted_fit,
 )
 from rawkd.errors import NoiseError
-from rawkd.photo import DoubleArray
+from rawkd.photo import CFAPattern, DoubleArray
 from rawkd.sensor.blind.least_squares import non_negative
 from rawkd.sensor.profile import CameraProfile
 
@@ -45,11 +45,13 @@ class IsoNoise:
 
     Attributes
     ----------
-    gain, read_variance : (4,) for R, Gr, Gb, B. gain_error, read_error : (4,) their standard errors.
+    gain, read_variance : (classes,) one for each noise class of the CFA.
+    gain_error, read_error : (classes,) their standard errors.
     chi_square : chi-square of the used blocks around their lines per degree of freedom; 1 for a perfect fit.
     level, variance, sigma : (m,) level, variance and its standard error of the used green blocks.
     num_frames, row_variance, clipped_share : see `TransferPoints`.
     kept_share : share of the unclipped blocks that is used.
+    cell : canonical pattern of the sensor.
     """
 
     iso: float
@@ -65,6 +67,16 @@ class IsoNoise:
     row_variance: float
     clipped_share: float
     kept_share: float
+    cell: CFAPattern = CFAPattern.RGGB
+
+    @property
+    def greens(self) -> tuple[int, ...]:
+        """Indices of the noise classes of green: Gr and Gb, G, or the only class of a monochrome sensor."""
+        return tuple(np.flatnonzero(self.cell.colour_of_class == 1).tolist())
+
+    def green_error(self, errors: DoubleArray) -> float:
+        """Return the standard error of the mean of the greens."""
+        return float(np.linalg.norm(errors[list(self.greens)])) / len(self.greens)
 
 
 def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
@@ -82,8 +94,9 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
             f"ISO {iso:g}: only {count} blocks are neither over- nor underexposed (clipped: {clipped:.0%}). Take frames"
             " with less or more light."
         )
-    planes = [PlanePoints.of(bursts, plane) for plane in range(4)]
-    lines = [fit_transfer_line(points) for points in planes]
+    cell = bursts[0].cell
+    classes = [ClassPoints.of(bursts, one) for one in range(len(cell.classes))]
+    lines = [fit_transfer_line(points) for points in classes]
     kept = float(np.mean([line.keep.mean() for line in lines]))
     bend = float(np.mean([line.bend for line in lines]))
     bend_error = float(np.sqrt(np.mean([line.bend_error**2 for line in lines]) / len(lines)))
@@ -95,9 +108,9 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
         )
     errors = np.array([np.sqrt(np.diag(line.covariance)) for line in lines])
     gain = np.array([line.gain for line in lines])
-    green = slice(1, 3)
+    green = np.flatnonzero(cell.colour_of_class == 1)
     if not (gain > 0).all() or (errors[green, 0] > LARGEST_GAIN_ERROR * gain[green]).any():
-        low, high = np.quantile(planes[1].level, [0.02, 0.98])
+        low, high = np.quantile(classes[green[0]].level, [0.02, 0.98])
         raise NoiseError(
             f"ISO {iso:g}: gain and read variance cannot be separated, because all levels lie between {low:.3f} and"
             f" {high:.3f} of white. Add frames with other exposures, or dark frames with the lens cap on."
@@ -110,13 +123,14 @@ def noise_of_iso(iso: float, bursts: Sequence[TransferPoints]) -> IsoNoise:
         gain_error=errors[:, 0],
         read_error=errors[:, 1],
         chi_square=float(np.mean([line.chi_square for line in lines])),
-        level=np.concatenate([planes[plane].level[lines[plane].keep] for plane in (1, 2)]),
-        variance=np.concatenate([planes[plane].variance[lines[plane].keep] for plane in (1, 2)]),
-        sigma=np.concatenate([lines[plane].sigma[lines[plane].keep] for plane in (1, 2)]),
+        level=np.concatenate([classes[one].level[lines[one].keep] for one in green]),
+        variance=np.concatenate([classes[one].variance[lines[one].keep] for one in green]),
+        sigma=np.concatenate([lines[one].sigma[lines[one].keep] for one in green]),
         num_frames=sum(points.num_frames for points in bursts),
         row_variance=float(np.average([points.row_variance for points in bursts], weights=weights)),
         clipped_share=clipped,
         kept_share=kept,
+        cell=cell,
     )
 
 
@@ -130,10 +144,10 @@ def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
     found: tuple[float, float, str] | None = None
     for one in measured:
         others = [other for other in measured if other is not one]
-        (slope, offset), _ = gain_law(others, (1, 2))
+        (slope, offset), _ = gain_law(others, one.greens)
         rest = max(abs(_green(other) / (slope * other.iso + offset) - 1) for other in others)
         miss = _green(one) / (slope * one.iso + offset) - 1
-        error = float(np.hypot(one.gain_error[1], one.gain_error[2]) / 2 / _green(one))
+        error = one.green_error(one.gain_error) / _green(one)
         if abs(miss) > max(ODD_GAIN, ODD_SIGMAS * error, 3 * rest) and (found is None or abs(miss) > found[0]):
             likely = (_green(one) - offset) / slope
             message = f"its gain is that of ISO {likely:.0f}: the frames are probably labelled with a wrong ISO"
@@ -142,17 +156,17 @@ def odd_iso(measured: Sequence[IsoNoise]) -> tuple[float, str] | None:
 
 
 def _green(noise: IsoNoise) -> float:
-    return float(noise.gain[1:3].mean())
+    return float(noise.gain[list(noise.greens)].mean())
 
 
-def gain_law(measured: Sequence[IsoNoise], planes: tuple[int, ...]) -> tuple[tuple[float, float], DoubleArray]:
-    """Fit gain = g1 * ISO + g0 to some planes together; return (g1, g0) and their covariance.
+def gain_law(measured: Sequence[IsoNoise], classes: tuple[int, ...]) -> tuple[tuple[float, float], DoubleArray]:
+    """Fit gain = g1 * ISO + g0 to some noise classes together; return (g1, g0) and their covariance.
 
     With a single ISO, g0 is 0.
     """
-    iso = np.array([one.iso for one in measured for _ in planes])
-    gain = np.array([one.gain[plane] for one in measured for plane in planes])
-    error = np.array([one.gain_error[plane] for one in measured for plane in planes])
+    iso = np.array([one.iso for one in measured for _ in classes])
+    gain = np.array([one.gain[each] for one in measured for each in classes])
+    error = np.array([one.gain_error[each] for one in measured for each in classes])
     sigma = np.hypot(error, GAIN_IMPERFECTION * gain)
     if len(measured) == 1:
         (slope,), covariance = weighted_fit(iso[:, None], gain, sigma)
@@ -160,15 +174,15 @@ def gain_law(measured: Sequence[IsoNoise], planes: tuple[int, ...]) -> tuple[tup
     return fit_straight(iso, gain, sigma)
 
 
-def read_law(measured: Sequence[IsoNoise], plane: int) -> DoubleArray:
-    """Fit read variance = r2 * ISO^2 + r1 * ISO + r0 to one plane; return (r2, r1, r0), (3,).
+def read_law(measured: Sequence[IsoNoise], each: int) -> DoubleArray:
+    """Fit read variance = r2 * ISO^2 + r1 * ISO + r0 to the noise class `each`; return (r2, r1, r0), (3,).
 
     The fit is never negative between the lowest and the highest ISO. r1 is zero with fewer than three ISOs, or if the
     full fit would be negative. With a single ISO, r1 and r0 are zero.
     """
     iso = np.array([one.iso for one in measured])
-    read = np.array([one.read_variance[plane] for one in measured])
-    error = np.array([one.read_error[plane] for one in measured])
+    read = np.array([one.read_variance[each] for one in measured])
+    error = np.array([one.read_error[each] for one in measured])
     sigma = np.maximum(np.hypot(error, READ_IMPERFECTION * read), 1e-16)
     if len(measured) == 1:
         return np.array([max(read[0], 0) / iso[0] ** 2, 0, 0])
@@ -187,9 +201,9 @@ def read_misses(profile: CameraProfile, measured: Sequence[IsoNoise]) -> list[st
     """Return a warning for each ISO whose measured read variance differs too much from the fit."""
     warnings = []
     for one in measured:
-        found = float(one.read_variance[1:3].mean())
+        found = float(one.read_variance[list(one.greens)].mean())
         law = profile.noise_at(one.iso).green_read_variance
-        error = float(np.hypot(one.read_error[1], one.read_error[2]) / 2)
+        error = one.green_error(one.read_error)
         if abs(found - law) > max(READ_MISS * found, 4 * error):
             warnings.append(
                 f"ISO {one.iso:g}: the measured read variance {found:.3g} differs from the fit, {law:.3g}, as with a"

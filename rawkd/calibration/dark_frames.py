@@ -17,8 +17,8 @@ from rawkd.sensor.noise import SIGMA_OF_MAD
 DARK_SIGMAS = 6.0
 """Noise standard deviations by which an outlier differs; by chance, one pixel in 500 million does."""
 LEAST_FRAMES = 2
-SIDE_PX = 32
-"""Side of the blocks of a plane whose median is the dark level around a pixel."""
+SIDE_PX = 64
+"""Side of the area whose median, over the pixels at one site of the cell, is the dark level around a pixel."""
 MOST_BAD = 0.01
 """Largest share of defective pixels in a frame; with more, no map is made."""
 
@@ -58,30 +58,31 @@ def outstanding(photo: RawPhoto) -> PixelArray:
     """Return rows and columns, in the whole frame, of the outliers of a dark frame, (n, 2)."""
     area, data = photo.active_area, photo.mosaic.data
     found = []
-    for row in (0, 1):
-        for column in (0, 1):
-            plane = data[row::2, column::2]
-            height = np.abs(plane - _surroundings(plane))
+    period = photo.pattern.side
+    for row in range(period):
+        for column in range(period):
+            plane = data[row::period, column::period]
+            height = np.abs(plane - _surroundings(plane, SIDE_PX // period))
             # most pixels are sound, so the median deviation is that of the noise
             sigma = max(SIGMA_OF_MAD * float(np.median(height)), 0.5 / photo.levels.range_dn)
             places = np.argwhere(height > DARK_SIGMAS * sigma)
-            found.append(2 * places + (row + area.top, column + area.left))
+            found.append(period * places + (row + area.top, column + area.left))
     return np.concatenate(found)
 
 
-def _surroundings(plane: FloatArray) -> FloatArray:
+def _surroundings(plane: FloatArray, side: int) -> FloatArray:
     """Return the median of each sample's block, (h, w); the last blocks overlap so that all have the same size."""
-    tops, lefts = (_starts(size) for size in plane.shape)
+    tops, lefts = (_starts(size, side) for size in plane.shape)
     level = np.empty_like(plane)
     for top in tops:
         for left in lefts:
-            block = (slice(top, top + SIDE_PX), slice(left, left + SIDE_PX))
+            block = (slice(top, top + side), slice(left, left + side))
             level[block] = np.median(plane[block])
     return level
 
 
-def _starts(size: int) -> list[int]:
-    return [min(start, max(size - SIDE_PX, 0)) for start in range(0, size, SIDE_PX)]
+def _starts(size: int, side: int) -> list[int]:
+    return [min(start, max(size - side, 0)) for start in range(0, size, side)]
 
 
 def _repeated(frames: list[PixelArray]) -> PixelArray:

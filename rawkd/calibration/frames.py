@@ -1,8 +1,7 @@
-"""Calibrate a camera from frames on disk: read them, sort them into bursts, measure, fit, and write the file."""
+"""Calibrate a camera from frames on disk: read them, sort them into bursts, measure, and fit."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,30 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from rawkd.calibration.calibrate import IsoNoise, gain_law, noise_of_iso, odd_iso, read_law, read_misses
+from rawkd.calibration.calibration_file import Calibration
 from rawkd.calibration.dark_frames import DarkFrames
-from rawkd.calibration.transfer import (
-    FrameSample,
-    TransferPoints,
-    find_bursts,
-    is_dark,
-    odd_frames,
-    sample_frame,
-    transfer_points,
-)
-from rawkd.errors import InputError, NoiseError, OutputError
+from rawkd.calibration.frame_sample import FrameSample, is_dark, sample_frame
+from rawkd.calibration.transfer import TransferPoints, find_bursts, odd_frames, transfer_points
+from rawkd.errors import InputError, NoiseError
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
-from rawkd.files.write.atomic import atomic_output
-from rawkd.photo import Capture, RawPhoto
-from rawkd.process import SOFTWARE
+from rawkd.photo import Capture, CFAPattern, RawPhoto
 from rawkd.report import camera_name
-from rawkd.restore.installed_calibration import profile_folder, profile_name
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.sensor.masked import masked_offset_dn
-from rawkd.sensor.profile import CameraProfile, profile_record
+from rawkd.sensor.profile import CameraProfile
 
 NUM_BLOCKS = 2048
-"""Largest number of blocks per frame: 2 megapixels, 8 MiB in memory."""
+"""Largest number of blocks of 1024 pixels per frame: 2 megapixels, 8 MiB in memory."""
 BLOCKS_OF_ALL = 65536
 """Approximate largest number of blocks of all frames together: 256 MiB."""
 MUCH_CLIPPED = 0.5
@@ -42,49 +32,12 @@ Setting = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
-    """A camera's noise and the measurements behind it.
-
-    Attributes
-    ----------
-    measured : noise at each used ISO, in rising order.
-    black_offset_dn : mean of the dark frames (or masked pixels) minus the stated black level, DN, by ISO.
-    range_dn : DN of one unit of signal.
-    remarks : what was left out, with the reason, and warnings.
-    """
-
-    profile: CameraProfile
-    measured: tuple[IsoNoise, ...]
-    black_offset_dn: dict[float, float]
-    range_dn: float
-    remarks: tuple[str, ...]
-
-    def record(self) -> dict[str, object]:
-        """Return the content of the calibration file: what `rawkd.sensor.profile` reads, plus the measurements."""
-        measured = [
-            {
-                "iso": one.iso,
-                "frames": one.num_frames,
-                "gain": one.gain.tolist(),
-                "gain_error": one.gain_error.tolist(),
-                "read_variance": one.read_variance.tolist(),
-                "read_variance_error": one.read_error.tolist(),
-                "row_variance": one.row_variance,
-                "chi_square": one.chi_square,
-                "black_offset_dn": self.black_offset_dn.get(one.iso),
-            }
-            for one in self.measured
-        ]
-        record = profile_record(self.profile)
-        return record | {"measured": measured, "remarks": list(self.remarks), "software": SOFTWARE}
-
-
-@dataclass(frozen=True, eq=False)
 class _Frames:
     """Frame samples by ISO and exposure setting, black offsets of masked pixels, and defects, of one camera."""
 
     make: str
     model: str
+    cell: CFAPattern
     range_dn: float
     by_iso: dict[float, dict[Setting, list[FrameSample]]]
     masked_dn: dict[float, list[float]]
@@ -133,36 +86,6 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
     return Calibration(profile, tuple(measured), black, frames.range_dn, tuple(remarks))
 
 
-def write_calibration(calibration: Calibration, path: Path, *, overwrite: bool = False) -> None:
-    """Write the calibration file.
-
-    Raises
-    ------
-    OutputError: if it exists and `overwrite` is not set, or it cannot be written.
-    """
-    lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in calibration.record().items())
-    text = "{\n" + ",\n".join(lines) + "\n}\n"
-    with atomic_output(path, overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def install_path(profile: CameraProfile) -> Path:
-    """Return the path at which `rawkd denoise` finds a camera's calibration file; create its folder.
-
-    Raises
-    ------
-    InputError: if the frames do not name their camera. OutputError: if the folder cannot be created.
-    """
-    if not profile.model.strip():
-        raise InputError("the frames do not name their camera, so nothing can be installed. Use --out FILE.json.")
-    folder = profile_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Use --out FILE.json.") from error
-    return folder / profile_name(profile.make, profile.model)
-
-
 def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
     """Read the blocks of every readable frame; add a remark for each of the others."""
     count = min(NUM_BLOCKS, BLOCKS_OF_ALL // len(paths) + 1)
@@ -178,12 +101,18 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
                 continue
             capture = photo.capture
             if found is None:
-                found = _Frames(capture.make, capture.model, photo.levels.range_dn, {}, {}, DarkFrames(), remarks)
+                cell = photo.pattern.canonical
+                found = _Frames(capture.make, capture.model, cell, photo.levels.range_dn, {}, {}, DarkFrames(), remarks)
                 first = path.name
             elif (capture.make, capture.model) != (found.make, found.model):
                 raise InputError(
                     f"{path.name} is from {camera_name(capture) or 'an unknown camera'}, {first} from another camera"
                     f" ({camera_name(Capture(make=found.make, model=found.model))}). Calibrate one camera at a time."
+                )
+            if photo.pattern.canonical != found.cell:
+                raise InputError(
+                    f"{path.name} is a {photo.pattern.name} mosaic, {first} a {found.cell.name} one. Calibrate one"
+                    " sensor at a time."
                 )
             _file(found, photo, path.name, count)
             progress(number / len(paths))
@@ -236,14 +165,14 @@ def _measure(group: list[FrameSample], iso: float, remarks: list[str]) -> list[T
 
 
 def _fit(frames: _Frames, measured: Sequence[IsoNoise]) -> CameraProfile:
-    """Fit gain and read variance of all planes over ISO, and add the defects found in dark frames."""
+    """Fit gain and read variance of all noise classes over ISO, and add the defects found in dark frames."""
     defects, warnings = frames.dark.maps()
     frames.remarks.extend(warnings)
     return CameraProfile(
         make=frames.make,
         model=frames.model,
         iso_range=(measured[0].iso, measured[-1].iso),
-        gain=np.array([gain_law(measured, (plane,))[0] for plane in range(4)]),
-        read_variance=np.array([read_law(measured, plane) for plane in range(4)]),
+        gain=np.array([gain_law(measured, (one,))[0] for one in range(len(frames.cell.classes))]),
+        read_variance=np.array([read_law(measured, one) for one in range(len(frames.cell.classes))]),
         defects=defects,
     )

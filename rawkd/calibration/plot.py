@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rawkd.calibration.calibrate import IsoNoise
-from rawkd.calibration.frames import Calibration
+from rawkd.calibration.calibration_file import Calibration
 from rawkd.files.write.chart import COLOURS, Axis, Series, chart, span
 from rawkd.files.write.drawing import Drawing, below
 from rawkd.photo import Capture, DoubleArray
@@ -16,12 +16,16 @@ GROUPS = 24
 
 
 def calibration_chart(calibration: Calibration) -> Drawing:
-    """Draw variance against level of the greens, residuals, and gain and read variance against ISO, stacked."""
+    """Draw variance against level of the greens, residuals, and gain and read variance against ISO, stacked.
+
+    A monochrome sensor has one class of pixels, which is drawn instead of the greens.
+    """
     profile = calibration.profile
+    mono = calibration.measured[0].cell.kind == "mono"
     groups = [_grouped(one) for one in calibration.measured]
     level, variance = (np.concatenate([group[k] for group in groups]) for k in (0, 1))
     x = Axis("signal (0 black, 1 white)", *span(np.maximum(level, 1e-4), log=True), log=True)
-    y = Axis("variance of the greens", *span(variance, log=True), log=True)
+    y = Axis("variance" if mono else "variance of the greens", *span(variance, log=True), log=True)
     line = np.geomspace(x.low, x.high, 80)
     points: list[Series] = []
     residuals: list[Series] = []
@@ -42,18 +46,22 @@ def calibration_chart(calibration: Calibration) -> Drawing:
 
 
 def _laws(calibration: Calibration) -> tuple[Drawing, Drawing]:
-    """Draw gain and read variance of R, mean green and B against the ISO."""
+    """Draw gain and read variance of R, mean green and B, or of all pixels of a monochrome sensor, against the ISO."""
     iso = np.array([one.iso for one in calibration.measured])
     x = Axis("ISO", *span(iso, log=True), log=True)
     line = np.geomspace(x.low, x.high, 80)
     laws = [calibration.profile.noise_at(value) for value in line.tolist()]
+    colours = calibration.measured[0].cell.colour_of_class
     drawings = []
     for name, label in (("gain", "gain"), ("read_variance", "read variance")):
         series = []
-        for planes, colour, title in (((0,), COLOURS[0], "R"), ((1, 2), COLOURS[1], "G"), ((3,), COLOURS[2], "B")):
-            found = np.array([getattr(one, name)[list(planes)].mean() for one in calibration.measured])
-            series.append(Series(title, iso, found, colour, size=6))
-            series.append(Series("", line, np.array([getattr(law, name)[planes[0]] for law in laws]), colour, "line"))
+        for colour in sorted(set(colours.tolist())):
+            classes = np.flatnonzero(colours == colour)
+            found = np.array([getattr(one, name)[classes].mean() for one in calibration.measured])
+            title = "RGB"[colour] if len(colours) > 1 else ""
+            of_line = np.array([getattr(law, name)[classes[0]] for law in laws])
+            series.append(Series(title, iso, found, COLOURS[colour], size=6))
+            series.append(Series("", line, of_line, COLOURS[colour], "line"))
         y = Axis(label, *span(np.concatenate([one.y for one in series]), log=True), log=True)
         title = "gain = g1 ISO + g0" if name == "gain" else "read variance = r2 ISO^2 + r1 ISO + r0"
         drawings.append(chart(f"{label.capitalize()} against ISO: {title}", x, y, series, height=300))

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.photo import DoubleArray, FloatArray, RawPhoto
-from rawkd.sensor.cfa import Unification
+from rawkd.calibration.frame_sample import (
+    FrameSample,
+    is_dark,
+    of_classes,
+    planes_of_classes,
+    rows_of_classes,
+    without_lines,
+)
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 
-SIDE = 16
-"""Side of a block in packed pixels."""
 LARGEST_DRIFT = 0.05
 """Largest relative brightness change within a burst; a frame with a larger change belongs to another burst."""
 SAME_SCENE = 0.01
@@ -27,32 +32,6 @@ MOVED_BLOCK, MOVED_SHARE = 1.6, 0.03
 """Something moved in a frame if more than this share of its blocks have more than 1.6 times the usual noise energy."""
 CLIP_SIGMAS = 5.0
 
-DARK = 0.5
-"""Ratio of signal to single-pixel noise below which a frame counts as dark."""
-
-
-@dataclass(frozen=True, eq=False)
-class FrameSample:
-    """Blocks of one frame.
-
-    Attributes
-    ----------
-    name : file name. blocks : (n, 4, 16, 16) float32 signal of R, Gr, Gb, B, at the same positions in every frame.
-    num_rows : number of rows of each plane that contain blocks.
-    saturation, floor : signal at or above which, and at or below which, a sample is clipped.
-    """
-
-    name: str
-    blocks: FloatArray
-    num_rows: int
-    saturation: float
-    floor: float
-
-    @property
-    def levels(self) -> DoubleArray:
-        """Mean signal of the blocks, (n, 4)."""
-        return np.asarray(self.blocks.mean(axis=(2, 3), dtype=np.float64))
-
 
 @dataclass(frozen=True, eq=False)
 class TransferPoints:
@@ -60,7 +39,9 @@ class TransferPoints:
 
     Attributes
     ----------
-    level, variance : (n, 4) float64 of the unclipped blocks, signal and squared signal, without row and column noise.
+    cell : canonical pattern of the frames. block_px : side of a block in pixels of a plane.
+    level, variance : (n, classes) float64 of the unclipped blocks, signal and squared signal, without row and column
+        noise.
     num_frames : number of frames in the burst.
     row_variance, row_weight : variance of row noise, squared signal, by chance negative if there is none; and its
         inverse error variance, up to a factor common to all bursts.
@@ -68,6 +49,8 @@ class TransferPoints:
     clipped_share : share of the blocks left out because of clipping. dark : whether the frames are dark.
     """
 
+    cell: CFAPattern
+    block_px: int
     level: DoubleArray
     variance: DoubleArray
     num_frames: int
@@ -79,46 +62,28 @@ class TransferPoints:
 
     @property
     def level_variance(self) -> DoubleArray:
-        """Error variance of each level, (n, 4): white noise and row noise left in the mean of all samples."""
+        """Error variance of each level, (n, classes): white noise and row noise left in the mean of all samples."""
         if self.dark:  # the level is the mean of the whole burst
             return np.zeros_like(self.variance)
-        rows = max(self.row_variance, 0) / SIDE / self.num_frames
+        rows = max(self.row_variance, 0) / self.block_px / self.num_frames / rows_of_classes(self.cell)
         return self.variance / self.num_samples + rows
 
     @property
-    def offset_variance(self) -> float:
-        """Error variance of an offset common to all levels of the burst."""
+    def offset_variance(self) -> DoubleArray:
+        """Error variance of an offset common to all levels of a class in the burst, (classes,)."""
         white = float(self.variance.mean()) / max(self.level.shape[0], 1) / self.num_samples
-        return float(white + max(self.row_variance, 0) / self.num_rows / self.num_frames)
+        rows = max(self.row_variance, 0) / self.num_rows / self.num_frames / rows_of_classes(self.cell)
+        return np.asarray(white + rows)
 
     @property
-    def dof(self) -> int:
-        """Degrees of freedom of each variance."""
-        return (self.num_frames - 1) * (SIDE - 1) ** 2
+    def dof(self) -> DoubleArray:
+        """Degrees of freedom of each variance, (classes,)."""
+        return (self.num_frames - 1) * (self.block_px - 1) ** 2 * planes_of_classes(self.cell)
 
     @property
-    def num_samples(self) -> int:
-        """Number of samples behind each variance."""
-        return self.num_frames * SIDE**2
-
-
-def sample_frame(photo: RawPhoto, name: str, num_blocks: int) -> FrameSample:
-    """Return at most about `num_blocks` blocks of a frame, spread evenly over its active area."""
-    photo.pattern.require_bayer(f"{name}: calibration")
-    levels, padding = photo.levels, Unification.of((0, 0), photo.pattern)
-    data = photo.mosaic.data[padding.top :, padding.left :]
-    side = 2 * SIDE
-    rows, columns = data.shape[0] // side, data.shape[1] // side
-    grid = data[: rows * side, : columns * side].reshape(rows, SIDE, 2, columns, SIDE, 2)
-    thin = min(1.0, float(np.sqrt(num_blocks / max(rows * columns, 1))))
-    if rows and columns:
-        chosen = np.linspace(0, rows - 1, max(1, round(rows * thin))).astype(int)
-        rows, grid = len(chosen), grid[chosen]
-        grid = grid[:, :, :, np.linspace(0, columns - 1, max(1, round(columns * thin))).astype(int)]
-    blocks = grid.transpose(0, 3, 2, 5, 1, 4).reshape(-1, 4, SIDE, SIDE)
-    half_dn = 0.5 / levels.range_dn
-    ends = levels.saturation - half_dn, levels.floor + half_dn
-    return FrameSample(name, np.ascontiguousarray(blocks), rows * SIDE, *ends)
+    def num_samples(self) -> DoubleArray:
+        """Number of samples behind each variance, (classes,)."""
+        return self.num_frames * self.block_px**2 * planes_of_classes(self.cell)
 
 
 def find_bursts(frames: list[FrameSample]) -> list[list[FrameSample]]:
@@ -147,18 +112,22 @@ def odd_frames(burst: list[FrameSample]) -> tuple[list[FrameSample], dict[str, s
 
 def transfer_points(burst: list[FrameSample]) -> TransferPoints:
     """Measure level, temporal variance and row noise of a burst of two or more frames."""
-    deviations, level = _deviations(burst)
-    variance = np.square(_white(deviations)).sum(axis=(0, 3, 4), dtype=np.float64)
-    variance /= (len(burst) - 1) * (SIDE - 1) ** 2
+    deviations, level_of_planes = _deviations(burst)
+    cell, side = burst[0].cell, deviations.shape[-1]
+    of_planes = np.square(without_lines(deviations)).sum(axis=(0, 3, 4), dtype=np.float64)
+    of_planes /= (len(burst) - 1) * (side - 1) ** 2
+    level, variance = of_classes(level_of_planes, cell), of_classes(of_planes, cell)
     rows = deviations.mean(axis=4, dtype=np.float64)
-    steps = np.square(np.diff(rows, axis=3)).sum(axis=(0, 3)) / (2 * (SIDE - 1) * (len(burst) - 1))
+    steps = np.square(np.diff(rows, axis=3)).sum(axis=(0, 3)) / (2 * (side - 1) * (len(burst) - 1))
     keep = ~_clipped(burst, level, variance)
     dark = bool(is_dark(burst[0]).all())
     if dark:
         level = np.broadcast_to(level.mean(axis=0), level.shape)  # without light, blocks differ by row noise only
     weights = 1 / np.maximum(variance[keep], np.finfo(np.float32).tiny) ** 2
-    shared = (steps - variance / SIDE)[keep]
+    shared = of_classes(steps - of_planes / side, cell)[keep]
     return TransferPoints(
+        cell=cell,
+        block_px=side,
         level=level[keep],
         variance=variance[keep],
         num_frames=len(burst),
@@ -175,7 +144,7 @@ def _same_scene(one: FrameSample, other: FrameSample) -> bool:
     if one.blocks.shape != other.blocks.shape:
         return False
     first, second = one.levels, other.levels
-    noise = float(np.median(_white(other.blocks - one.blocks).std(axis=(2, 3)))) / SIDE
+    noise = float(np.median(without_lines(other.blocks - one.blocks).std(axis=(2, 3)))) / one.blocks.shape[-1]
     light = first.mean(axis=0)
     change = second.mean(axis=0) - light
     if (np.abs(change) > LARGEST_DRIFT * np.abs(light) + 5 * noise).any():
@@ -184,20 +153,14 @@ def _same_scene(one: FrameSample, other: FrameSample) -> bool:
     return bool(np.median(left - SAME_SCENE * np.abs(first)) < 3 * noise)
 
 
-def is_dark(frame: FrameSample) -> NDArray[np.bool_]:
-    """Return for each plane whether its mean signal is below half its noise, (4,), as with the lens cap on."""
-    spread = np.sqrt(np.square(_white(frame.blocks)).mean(axis=(0, 2, 3)))
-    return np.asarray(np.abs(frame.levels.mean(axis=0)) < DARK * spread)
-
-
 def _brightness(reference: FrameSample, frame: FrameSample) -> DoubleArray:
-    """Return the brightness of each plane relative to the reference, (4,); 1 for a dark plane."""
+    """Return the brightness of each plane relative to the reference, (planes,); 1 for a dark plane."""
     dark, light = is_dark(reference), reference.levels.mean(axis=0)
     return np.where(dark, 1.0, frame.levels.mean(axis=0) / np.where(dark, 1.0, light))
 
 
 def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
-    """Return frames minus their brightness-matched mean, (N, n, 4, 16, 16), and the mean levels, (n, 4).
+    """Return frames minus their brightness-matched mean, (N, n, planes, side, side), and the mean levels, (n, planes).
 
     The mean is scaled to the brightness of each frame and subtracted. The frames are not scaled, since that would scale
     their noise. A single frame as the reference instead of the mean would bias the variances linearly in the drift.
@@ -212,14 +175,8 @@ def _deviations(burst: list[FrameSample]) -> tuple[FloatArray, DoubleArray]:
     return stack, levels.mean(axis=0)
 
 
-def _white(blocks: FloatArray) -> FloatArray:
-    """Return the blocks without their row and column means."""
-    rows, columns = blocks.mean(axis=-1, keepdims=True), blocks.mean(axis=-2, keepdims=True)
-    return np.asarray(blocks - rows - columns + rows.mean(axis=-2, keepdims=True))
-
-
 def _clipped(burst: list[FrameSample], level: DoubleArray, variance: DoubleArray) -> NDArray[np.bool_]:
-    """Return for each block whether one of its planes is close to clipping, (n,).
+    """Return for each block whether one of its classes is close to clipping, (n,).
 
     Uses the level and the noise, and the share of saturated samples only if it is above 0.2 %. Dropping blocks because
     of single noisy samples would lower the variance of the remaining ones.
@@ -227,14 +184,15 @@ def _clipped(burst: list[FrameSample], level: DoubleArray, variance: DoubleArray
     reach = CLIP_SIGMAS * np.sqrt(variance)
     high = level + reach >= min(frame.saturation for frame in burst)
     low = level - reach <= max(frame.floor for frame in burst)
-    ends = np.mean([(frame.blocks >= frame.saturation).mean(axis=(2, 3)) for frame in burst], axis=0) > 0.002
+    blown = np.mean([(frame.blocks >= frame.saturation).mean(axis=(2, 3)) for frame in burst], axis=0)
+    ends = of_classes(blown, burst[0].cell) > 0.002
     return np.asarray((high | low | ends).any(axis=1))
 
 
 def _worst(burst: list[FrameSample]) -> tuple[int, str] | None:
     """Return the index of the frame that differs most from its burst and the reason, or None if all agree."""
     deviations, _ = _deviations(burst)
-    energy = np.square(_white(deviations)).sum(axis=(2, 3, 4), dtype=np.float64)
+    energy = np.square(without_lines(deviations)).sum(axis=(2, 3, 4), dtype=np.float64)
     ratio = energy / np.maximum(np.median(energy, axis=0), np.finfo(np.float32).tiny)
     usual = np.median(ratio, axis=1)
     moved = (ratio > MOVED_BLOCK * usual[:, None]).mean(axis=1)

@@ -20,8 +20,8 @@ OUTLIER_SIGMAS = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class PlanePoints:
-    """Photon transfer points of one plane in all bursts.
+class ClassPoints:
+    """Photon transfer points of one noise class in all bursts.
 
     Attributes
     ----------
@@ -39,17 +39,17 @@ class PlanePoints:
     offset_variance: DoubleArray
 
     @classmethod
-    def of(cls, bursts: Sequence[TransferPoints], plane: int) -> PlanePoints:
-        """Collect the points of one plane, 0..3, from all bursts."""
+    def of(cls, bursts: Sequence[TransferPoints], one: int) -> ClassPoints:
+        """Collect the points of the noise class with index `one` from all bursts."""
         count = [len(points.level) for points in bursts]
         return cls(
-            level=np.concatenate([points.level[:, plane] for points in bursts]),
-            variance=np.concatenate([points.variance[:, plane] for points in bursts]),
-            blur=np.concatenate([points.level_variance[:, plane] for points in bursts]),
-            dof=np.repeat([float(points.dof) for points in bursts], count),
-            num_samples=np.repeat([float(points.num_samples) for points in bursts], count),
+            level=np.concatenate([points.level[:, one] for points in bursts]),
+            variance=np.concatenate([points.variance[:, one] for points in bursts]),
+            blur=np.concatenate([points.level_variance[:, one] for points in bursts]),
+            dof=np.repeat([float(points.dof[one]) for points in bursts], count),
+            num_samples=np.repeat([float(points.num_samples[one]) for points in bursts], count),
             burst=np.repeat(np.arange(len(bursts)), count),
-            offset_variance=np.array([points.offset_variance for points in bursts]),
+            offset_variance=np.array([points.offset_variance[one] for points in bursts]),
         )
 
     def columns(self, gain: float) -> tuple[DoubleArray, DoubleArray]:
@@ -81,7 +81,7 @@ class TransferLine:
     bend_error: float
 
 
-def fit_transfer_line(points: PlanePoints) -> TransferLine:
+def fit_transfer_line(points: ClassPoints) -> TransferLine:
     """Fit variance = gain * (level - offset) + read, weighted by the errors that the line itself predicts.
 
     A sample variance has the error variance sigma^4 * 2 / dof + kappa / n, where kappa = gain^3 * level is the fourth

@@ -15,7 +15,7 @@ from rawkd.cli.options import OVERWRITE, console_options
 from rawkd.cli.without_effect import warn_of_options_without_effect
 
 if TYPE_CHECKING:
-    from rawkd.calibration.frames import Calibration
+    from rawkd.calibration.calibration_file import Calibration
 
 
 @click.command("calibrate")
@@ -66,7 +66,8 @@ def _calibrate(
     frames: tuple[Path, ...], out: Path | None, plots: tuple[Path, ...], console: Console, *, overwrite: bool
 ) -> None:
     """Measure, write, and print the names of written files."""
-    from rawkd.calibration.frames import calibrate, install_path, write_calibration
+    from rawkd.calibration.calibration_file import install_path, write_calibration
+    from rawkd.calibration.frames import calibrate
     from rawkd.calibration.plot import calibration_chart
     from rawkd.files.naming import refuse_to_overwrite
     from rawkd.files.write.drawing import refuse_plot, write_drawing
@@ -90,12 +91,15 @@ def _calibrate(
 
 
 def _summary(calibration: Calibration) -> list[str]:
-    """Return a line an ISO, and one a map of defects."""
-    lines = [
-        f"ISO {one.iso:g}: gain {one.gain[1]:.4g} +- {one.gain_error[1]:.1g}, read variance {one.read_variance[1]:.4g}"
-        f" +- {one.read_error[1]:.1g}, {one.num_frames} frames, {one.kept_share:.0%} of the blocks on the line"
-        for one in calibration.measured
-    ]
+    """Return a line for each ISO, and one for each map of defects."""
+    lines = []
+    for one in calibration.measured:
+        green = one.greens[0]
+        lines.append(
+            f"ISO {one.iso:g}: gain {one.gain[green]:.4g} +- {one.gain_error[green]:.1g}, read variance"
+            f" {one.read_variance[green]:.4g} +- {one.read_error[green]:.1g}, {one.num_frames} frames,"
+            f" {one.kept_share:.0%} of the blocks on the line"
+        )
     return lines + [
         f"frames of {one.width} x {one.height}: {len(one.pixels)} defective pixels found in dark frames"
         for one in calibration.profile.defects

@@ -1,4 +1,4 @@
-"""Read and describe calibration files: gain and read variance of a camera as functions of ISO, per plane.
+"""Read and describe calibration files: gain and read variance of a camera as functions of ISO, per noise class.
 
 A JSON object (our choice; the forms of gain and variance are those of PMRID, ECCV 2020, and of Android's noise model):
 
@@ -6,8 +6,9 @@ A JSON object (our choice; the forms of gain and variance are those of PMRID, EC
      "planes": {"R": {"gain": [g1, g0], "read_variance": [r2, r1, r0]}, "Gr": {...}, "Gb": {...}, "B": {...}},
      "defects": [{"width": 5568, "height": 3708, "pixels": [[row, column], ...]}]}
 
-with gain = g1 * ISO + g0 and read_variance = r2 * ISO^2 + r1 * ISO + r0 in signal units. `defects` is optional. It has
-one entry per frame size (masked pixels included); rows and columns count from 0 at the corner of the frame.
+X-Trans has the planes R, G and B, a monochrome sensor has W. Everywhere gain = g1 * ISO + g0 and read_variance =
+r2 * ISO^2 + r1 * ISO + r0 in signal units. `defects` is optional. It has one entry per frame size (masked pixels
+included); rows and columns count from 0 at the corner of the frame.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import numpy as np
 
 from rawkd.errors import InputError, NoiseError
 from rawkd.photo import DoubleArray
+from rawkd.photo.cfa import CLASSES
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
 
 FORMAT, VERSION = "rawkd-camera-noise", 1
-PLANES = ("R", "Gr", "Gb", "B")
+PLANES = CLASSES["bayer"]
+_CLASSES_BY_COUNT = {len(names): names for names in CLASSES.values()}
 ADVICE = "Give a file that `rawkd calibrate` wrote."
 
 
@@ -37,8 +40,9 @@ class CameraProfile:
     ----------
     make, model : as the camera writes them.
     iso_range : lowest and highest measured ISO.
-    gain : (4, 2) float64, coefficients of ISO and 1 for R, Gr, Gb, B, signal units.
-    read_variance : (4, 3) float64, coefficients of ISO^2, ISO and 1, squared signal units.
+    gain : (classes, 2) float64, coefficients of ISO and 1 for R, Gr, Gb, B of Bayer, R, G, B of X-Trans, or the one
+        class of a monochrome sensor; signal units.
+    read_variance : (classes, 3) float64, coefficients of ISO^2, ISO and 1, squared signal units.
     defects : maps of defective pixels, one per frame size.
     """
 
@@ -104,7 +108,7 @@ def profile_record(profile: CameraProfile) -> dict[str, object]:
     """Return the content of the calibration file of a profile as JSON values; `read_profile` reads it back."""
     planes = {
         name: {"gain": profile.gain[k].tolist(), "read_variance": profile.read_variance[k].tolist()}
-        for k, name in enumerate(PLANES)
+        for k, name in enumerate(_CLASSES_BY_COUNT[len(profile.gain)])
     }
     return {
         "format": FORMAT,
@@ -120,9 +124,14 @@ def profile_record(profile: CameraProfile) -> dict[str, object]:
 
 
 def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
-    """Return the coefficients of the four planes, (4, count); ValueError if the shape is wrong or one is not finite."""
-    values = np.array([planes[plane][name] for plane in PLANES], np.float64)
-    if values.shape != (len(PLANES), count) or not np.isfinite(values).all():
+    """Return the coefficients of the noise classes, (classes, count).
+
+    The names of the planes tell the kind of sensor; Bayer if they fit none. ValueError if the shape is wrong or a
+    coefficient is not finite.
+    """
+    names = next((known for known in CLASSES.values() if set(known) <= set(planes)), PLANES)
+    values = np.array([planes[plane][name] for plane in names], np.float64)
+    if values.shape != (len(names), count) or not np.isfinite(values).all():
         raise ValueError(name)
     return values
 
