@@ -38,7 +38,7 @@ from rawkd.batch.settings import BatchOptions  # noqa: E402
 from rawkd.batch.store import LocalStore  # noqa: E402
 from rawkd.batch.task import Task  # noqa: E402
 from rawkd.batch.work import WorkerContext  # noqa: E402
-from rawkd.batch.workers import LocalWorkers  # noqa: E402
+from rawkd.batch.workers import LocalWorkers, Workers  # noqa: E402
 from rawkd.cores import available_cores  # noqa: E402
 from rawkd.files.read.raw import read_raw  # noqa: E402
 from rawkd.files.write.dng import write_dng  # noqa: E402
@@ -83,8 +83,8 @@ def write_shoot(folder: Path, photos: int, megapixels: float) -> Path:
     return first
 
 
-def batch_pace(shoot: Path, jobs: int, options: DenoiseOptions) -> Pace:
-    """The pace of a batch of the photos in a folder, while all its workers are busy."""
+def batch_pace(shoot: Path, jobs: int, options: DenoiseOptions, workers: Workers | None = None) -> Pace:
+    """The pace of a batch of the photos in a folder, while all its workers are busy: threads if none are given."""
     names = sorted(path.name for path in shoot.glob("*.dng"))
     ends: list[tuple[float, float]] = []
 
@@ -93,7 +93,7 @@ def batch_pace(shoot: Path, jobs: int, options: DenoiseOptions) -> Pace:
             sys.exit(outcome.failure.sentence)
         ends.append((time.perf_counter(), cpu_seconds()))
 
-    workers = LocalWorkers(jobs)
+    workers = workers or LocalWorkers(jobs)
     with tempfile.TemporaryDirectory(dir=shoot.parent) as out:
         came, went = LocalStore(str(shoot)), LocalStore(out)
         Batch(BatchOptions(ProcessOptions(options)), workers).run(

@@ -1,10 +1,11 @@
 """Predict how a batch grows with the cores, from measurements on one and two cores.
 
-    python benchmarks/many_cores.py [--photos 24] [--megapixels 2] [--rounds 3] [--model NAME|DIR]
+    python benchmarks/many_cores.py [--photos 24] [--megapixels 2] [--rounds 3] [--model NAME|DIR] [--dask]
 
 Runs the batch of `batch_throughput.py` in processes that are bound to cores (Linux only):
 
 - one process on one core, one process on two cores (threads share the engines), two processes on a core each;
+- with `--dask`: two workers of a Dask cluster on loopback, one thread each, in the same precision as the others;
 - the serial part: a thread wakes every millisecond while one photo at a time is denoised on one thread, with a core to
   spare. If it has to wait, another thread holds Python's interpreter lock. The threads of a process cannot do that part
   of the work side by side. Waiting that an idle process measures too, for the processor, is subtracted. Locks shorter
@@ -67,6 +68,25 @@ def serial_seconds(shoot: Path, model: str | None) -> float:
     return max(found[0] - waiting, 0) / (1 - waiting) * pace.seconds
 
 
+def dask_seconds(shoot: Path, model: str | None) -> float:
+    """Seconds a photo of two workers of a Dask cluster."""
+    from batch_throughput import batch_pace
+    from distributed import LocalCluster
+
+    from rawkd.batch.cluster import ClusterWorkers
+    from rawkd.batch.settings import BatchOptions
+    from rawkd.process import ProcessOptions
+    from rawkd.restore.options import DenoiseOptions
+
+    options = DenoiseOptions(model=model, threads=1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=folder) as cluster,
+    ):
+        workers = ClusterWorkers(cluster.scheduler_address, BatchOptions(ProcessOptions(options)))
+        return batch_pace(shoot, 2, options, workers).seconds
+
+
 def work(shoot: Path, cores: set[int], jobs: int, model: str | None) -> dict[str, float]:
     """What a worker process measures: jobs 0 asks for the serial part."""
     os.sched_setaffinity(0, cores)  # before OpenVINO counts them
@@ -99,6 +119,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--megapixels", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dask", action="store_true")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--cores", help=argparse.SUPPRESS)
     parser.add_argument("--jobs", type=int, help=argparse.SUPPRESS)
@@ -109,7 +130,7 @@ def main() -> None:
     from batch_throughput import write_shoot
 
     words = ["--model", given.model] if given.model else []
-    one, two, pool, serial, cpu = [], [], [], [], []
+    one, two, pool, serial, cpu, dask = [], [], [], [], [], []
     a, b = map(str, sorted(os.sched_getaffinity(0))[:2])
     with tempfile.TemporaryDirectory() as name:
         shoot = Path(name, "in")
@@ -121,12 +142,15 @@ def main() -> None:
             two += [answer["seconds"] for answer in measured(shoot, [(f"{a},{b}", 3)], words)]
             pool.append(1 / sum(1 / answer["seconds"] for answer in measured(shoot, [(a, 2), (b, 2)], words)))
             serial += [answer["serial"] for answer in measured(shoot, [(f"{a},{b}", 0)], words)]
+            dask += [dask_seconds(shoot, given.model)] if given.dask else []
     first, held = min(one), min(serial)
     foretold = held + (first - held) / 2
     print(f"load of the machine           {os.getloadavg()[0]:.1f}; best of {given.rounds}, seconds a photo")
     print(f"one process, one core         {first:.3f}, {min(cpu):.3f} core-seconds (equal if nothing else ran)")
     print(f"one process, two cores        {min(two):.3f}, {first / min(two):.2f} times as fast")
     print(f"two processes, a core each    {min(pool):.3f}, {first / min(pool):.2f} times as fast")
+    if dask:
+        print(f"two Dask workers              {min(dask):.3f}, {first / min(dask):.2f} times as fast")
     print(f"serial part (lock held)       {held:.3f}, {held / first:.0%} of one core")
     print(f"model for two cores           {foretold:.3f}, {min(two) / foretold - 1:+.0%} measured")
     print(f"serial part of the two paces  {2 * min(two) - first:.3f}")

@@ -513,6 +513,26 @@ def test_an_engine_is_loaded_once(run: Run, tmp_path: Path, monkeypatch: pytest.
     assert sorted(loaded) == ["tiny-high", "tiny-low"]
 
 
+def test_photos_of_a_camera_follow_each_other(tmp_path: Path, family: Path) -> None:
+    """Two cameras whose photos alternate by name; one worker takes the photos of each camera in one go, by name."""
+    source, target = LocalStore(str(tmp_path / "in")), LocalStore(str(tmp_path / "out"))
+    tasks = [Task(source, f"{index}.dng", target, f"{index}.dng") for index in range(6)]
+    todo = {task: Identity(make="ab"[index % 2], model="m") for index, task in enumerate(tasks)}
+    taken: list[str] = []
+
+    class Recorder:
+        def each(self, _function: Any, items: Any) -> Iterator[Any]:
+            taken.extend(item.task.name for item in items)
+            yield from ()
+
+        def close(self) -> None:
+            pass
+
+    denoise = DenoiseOptions(model=family)
+    list(Batch(BatchOptions(ProcessOptions(denoise), per_photo_noise=True), Recorder())._work(todo))
+    assert taken == ["0.dng", "2.dng", "4.dng", "1.dng", "3.dng", "5.dng"]
+
+
 def test_one_batch_at_a_time(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_shoot(tmp_path / "in", 1)
     own = tmp_path / "out" / ".rawkd"

@@ -128,7 +128,9 @@ class Batch:
         for outcome in self._pool(series):
             unreadable.add(outcome.task)
             yield outcome
-        assignments = [self._assigned(task, series.get(task)) for task in todo if task not in unreadable]
+        # one camera after another: its photos have few sizes, and a network is compiled for each size
+        order = sorted(todo, key=lambda task: (todo[task].make, todo[task].model))
+        assignments = [self._assigned(task, series.get(task)) for task in order if task not in unreadable]
         for assignment, staged in self.workers.each(denoise, assignments):
             yield self._published(assignment, staged)
 
