@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import imagecodecs
@@ -12,13 +13,18 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from scenes_of_every_cfa import colours_of_scene, scene_photo
+from tiny_models import even_blur, make_model
 
 from rawkd.cli import main
-from rawkd.evaluation.datasets.synthetic import NEUTRAL, PHASES_OF, mosaic_of
+from rawkd.evaluation.datasets.photos import NoiseChoice
+from rawkd.evaluation.datasets.synthetic import NEUTRAL, PHASES_OF, Synthetic, SyntheticOptions, mosaic_of
+from rawkd.evaluation.developed import SrgbScores
+from rawkd.evaluation.methods import Noisy
+from rawkd.evaluation.scoring import run
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.metrics import noise_left
-from rawkd.photo import CFAPattern, Mosaic, Rect
+from rawkd.photo import CFAPattern, Kind, Mosaic, Rect
 
 KINDS = {"xtrans": CFAPattern.XTRANS.shifted(1, 4), "mono": CFAPattern.MONO}
 
@@ -76,19 +82,108 @@ def test_without_a_model_nothing_is_written(shoot: Path, kind: str, capsys: pyte
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_bench_synthetic(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
     encoded = np.rint(255 * colours_of_scene(128, 192)).astype(np.uint8)
-    (pictures / "a.png").write_bytes(imagecodecs.png_encode(encoded))
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(imagecodecs.png_encode(encoded))
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bench_synthetic(pictures: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", "synthetic", str(pictures), "--cfa", kind, "--gains", "1e-3", "--method", "noisy", "--json"]
     assert main(command) == 0
-    result = json.loads(capsys.readouterr().out)
-    text = json.dumps(result)
-    assert "psnr_db" in text
-    assert "srgb_psnr_db" not in text
+    (row,) = json.loads(capsys.readouterr().out)["summary"]
+    assert 20 < row["mean"]["srgb_psnr_db"] < row["mean"]["psnr_db"]  # gamma raises the noise of the shadows
     assert main([*command, "--phases", "RGGB"]) == 2
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "bayer"])
+def test_scores_in_srgb_compare_developed_pictures(pictures: Path, kind: Kind) -> None:
+    """Signal 0.05 too low everywhere: linear, so the developed error is the gamma curve's step, equal in all channels.
+
+    A grey scene has one brightness in every pixel, whichever way it is demosaiced.
+    """
+    option = SyntheticOptions(gains=(1e-3,), phases=PHASES_OF[kind][:1])
+    benchmark = Synthetic(pictures, option, NoiseChoice(given=(1e-3, 1e-6)))
+    case = next(iter(benchmark.cases()))
+    neutral = np.array([*NEUTRAL, 1.0])[["RGBW".index(colour) for colour in case.noisy.pattern.colours]]
+    side = case.noisy.pattern.side
+    grey = np.tile(neutral.reshape(side, side), (20, 20)).astype(np.float32) * 0.5
+    photo = replace(
+        case.photo, frame=np.zeros(grey.shape, np.uint16), active_area=Rect(0, 0, *grey.shape),
+        default_crop=Rect(0, 0, *grey.shape),
+    )  # fmt: skip
+    bright, dark = Mosaic(grey, case.noisy.pattern), Mosaic(0.8 * grey, case.noisy.pattern)
+    flat = replace(case, noisy=bright, reference=bright, photo=photo)
+    step = 0.5 ** (1 / 2.2) - 0.4 ** (1 / 2.2)
+    found = SrgbScores().of(dark, flat)
+    # LibRaw's integers: 1 / 63487 of white, at most doubled by the colour matrix and by gamma at 0.4
+    assert found["srgb_psnr_db"] == pytest.approx(-20 * np.log10(step), abs=0.02)
+    assert SrgbScores().of(bright, flat)["srgb_psnr_db"] == np.inf
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "bayer"])
+def test_pairs_are_developed_by_their_cfa(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A grey card at a signal of 0.5 and at 0.4: the error is the step of the gamma curve in every channel."""
+    pattern = {**KINDS, "bayer": CFAPattern.GBRG}[kind]
+    photo = scene_photo(pattern, Rect(6, 6, 150, 200))
+    neutral = [*photo.color.as_shot_neutral, 1.0]
+    for name, level in (("clean", 0.5), ("noisy", 0.4)):
+        (tmp_path / name).mkdir()
+        frame = photo.frame.copy()
+        signal = [level * neutral["RGBW".index(colour)] for colour in pattern.colours]
+        dn = photo.levels.mean_black_dn + np.array(signal) * photo.levels.range_dn
+        cells = np.tile(np.rint(dn).reshape(pattern.side, pattern.side), (100, 100)).astype(np.uint16)
+        frame[photo.active_area.slices] = cells[: photo.active_area.height, : photo.active_area.width]
+        write_dng(tmp_path / name / "a.dng", replace(photo, frame=frame), preview=None, software="another program")
+    assert main(["bench", "pairs", str(tmp_path), "-m", "noisy", "--noise", "1e-3,1e-6", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["summary"]
+    step = 0.5 ** (1 / 2.2) - 0.4 ** (1 / 2.2)
+    # Rounding to integers: half a DN of 10000 and more, and as much of the development
+    assert row["mean"]["srgb_psnr_db"] == pytest.approx(-20 * np.log10(step), abs=0.05)
+
+
+class Same(Noisy):
+    """A method that returns its input."""
+
+    name = "same"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "bayer"])
+def test_true_noise_stands_beside_the_blind_one(pictures: Path, kind: Kind) -> None:
+    """Each method has a record with the true parameters, which a NoiseProfile states; the noisy input has one only."""
+    results = {}
+    for tagged, source in (("none", "auto"), ("all", "profile"), ("half", "auto")):
+        options = SyntheticOptions((1e-3,), PHASES_OF[kind], tagged=tagged, true_noise=True)
+        results[tagged] = run(Synthetic(pictures, options, NoiseChoice(source)), [Noisy(), Same()]).records
+    for records in results.values():
+        assert [record.method for record in records] == 2 * ["noisy", "same", "same, true noise"]
+        assert {(record.noise_source, record.noise_gain) for record in records[2::3]} == {("true", 1e-3)}
+    sources = {tagged: [record.noise_source for record in records[1::3]] for tagged, records in results.items()}
+    assert sources["none"] == ["blind", "blind"]
+    assert sources["all"] == ["profile", "profile"]
+    assert sources["half"][0].startswith("profile")
+    assert sources["half"][1] == "blind"
+    for blind, profile, known in zip(results["none"][1::3], results["all"][1::3], results["none"][2::3], strict=True):
+        assert blind.noise_gain != known.noise_gain
+        assert profile.noise_gain == known.noise_gain
+        # The tag leaves out the rounding to integers, 1/12 of a DN^2.
+        assert known.noise_read_variance - profile.noise_read_variance == pytest.approx(1 / 12 / 15871**2)
+
+
+@pytest.mark.parametrize("flag", [[], ["--true-noise"]])
+def test_the_command_shows_true_noise_on_request(
+    pictures: Path, tmp_path: Path, flag: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_model(tmp_path / "models" / "blur", even_blur, subrange=[1e-5, 1e-1], tile=64)
+    command = ["bench", "synthetic", str(pictures), "--gains", "1e-3", "--json", "-m", str(tmp_path / "models"), *flag]
+    assert main(command) == 0
+    methods = [row["method"] for row in json.loads(capsys.readouterr().out)["summary"]]
+    assert methods == ["noisy", "models"] + ["models, true noise"] * len(flag)
 
 
 def test_phases_of_the_benchmark() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rawkd.errors import InputError, ModelError
 from rawkd.evaluation.datasets.case import Benchmark, Case, Values, Warned
-from rawkd.evaluation.methods import Method
+from rawkd.evaluation.methods import NOISY, Method
 from rawkd.metrics import BiasCurve
 from rawkd.photo import Mosaic
+
+TRUE_NOISE = ", true noise"
+"""Added to the name of a method in records made with the true noise parameters (`Case.true_noise`)."""
 
 Listen = Callable[[int, int, str], None]
 """Called with the number of cases done, the total (0 if unknown) and the name of the next case."""
@@ -73,7 +76,10 @@ def run(
             listen(done, min(benchmark.total, limit or benchmark.total), case.name)
         warned.add(case.warnings)
         for method in methods:
-            _score(benchmark, method, case, results, warned)
+            _score(benchmark, method, case, results, warned, method.name)
+            if case.true_noise is not None and method.name != NOISY:
+                known = replace(case, noise=case.true_noise, true_noise=None)
+                _score(benchmark, method, known, results, warned, f"{method.name}{TRUE_NOISE}")
         done += 1
         if done == limit:
             break
@@ -86,19 +92,19 @@ def run(
     return results
 
 
-def _score(benchmark: Benchmark, method: Method, case: Case, results: Results, warned: Warned) -> None:
-    """One method on one case."""
+def _score(benchmark: Benchmark, method: Method, case: Case, results: Results, warned: Warned, name: str) -> None:
+    """One method on one case; its records have the name `name`."""
     warned.add(tuple(f"{method.name}: {text}" for text in method.prepare(case)))
     start = time.perf_counter()
     restored = method.restore(case)
     seconds = time.perf_counter() - start
     _check(method, case, restored)
     megapixels = case.noisy.data.size / 1e6
-    for score in benchmark.score(case, method.name, restored):
+    for score in benchmark.score(case, name, restored):
         record = Record(
             case=score.name,
             group=case.group,
-            method=method.name,
+            method=name,
             gain=case.gain,
             noise_gain=case.noise.green_gain,
             noise_read_variance=case.noise.green_read_variance,
@@ -109,7 +115,7 @@ def _score(benchmark: Benchmark, method: Method, case: Case, results: Results, w
         )
         results.records.append(record)
     if case.reference is not None:
-        results.curves.setdefault(method.name, BiasCurve()).add(restored.data, case.reference.data)
+        results.curves.setdefault(name, BiasCurve()).add(restored.data, case.reference.data)
 
 
 def _check(method: Method, case: Case, restored: Mosaic) -> None:

@@ -148,6 +148,7 @@ def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
 )
 @click.option("--tagged", type=click.Choice(["half", "all", "none"]), default="half", show_default=True,
               help="Choose which pictures have a NoiseProfile.")  # fmt: skip
+@click.option("--true-noise", is_flag=True, help="Also score every method with the true noise parameters.")
 @noise_options
 @common
 def synthetic_command(
@@ -160,6 +161,7 @@ def synthetic_command(
     seed: int,
     side: int,
     tagged: str,
+    true_noise: bool,
 ) -> int:
     """Score on clean pictures or raws, made noisy with fixed seeds."""
     from rawkd.evaluation.datasets.synthetic import GAINS, PHASES, PHASES_OF, Synthetic, SyntheticOptions
@@ -172,7 +174,8 @@ def synthetic_command(
         patterns = PHASES_OF[cfa] if phases is None else tuple(known[part.upper()] for part in phases.split(","))
     except (ValueError, KeyError) as error:
         raise click.UsageError(f"--gains or --phases: {error}; give numbers or phases with commas between") from error
-    return _run(Synthetic(folder, SyntheticOptions(numbers, patterns, seed, side, tagged), choice), settings, cfa)
+    options = SyntheticOptions(numbers, patterns, seed, side, tagged, true_noise)
+    return _run(Synthetic(folder, options, choice), settings, cfa)
 
 
 def _run(benchmark: Benchmark, settings: Settings, cfa: Kind = "bayer") -> int:

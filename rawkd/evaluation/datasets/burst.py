@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from rawkd.errors import InputError
-from rawkd.evaluation.datasets.case import RAW_RULES, SRGB_RULE, Case, Score, raw_values, srgb_values
+from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.photos import NoiseChoice, photo_case, raws_in, read_all
+from rawkd.evaluation.developed import SRGB_RULE, SrgbScores
 from rawkd.photo import Mosaic, RawPhoto
 
 LEAST_FRAMES = 3
@@ -27,6 +28,7 @@ class Burst:
     def __init__(self, folder: Path, choice: NoiseChoice) -> None:
         self._bursts = find_bursts(folder)
         self._choice = choice
+        self._srgb = SrgbScores()
         self.total = len(self._bursts)
         self.rules = (
             RAW_RULES
@@ -55,9 +57,8 @@ class Burst:
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
         """Yield raw and sRGB scores."""
-        if case.reference is not None and case.color is not None:
-            values = raw_values(restored, case.reference) | srgb_values(restored, case.reference, case.color)
-            yield Score(case.name, values)
+        if case.reference is not None:
+            yield Score(case.name, raw_values(restored, case.reference) | self._srgb.of(restored, case))
 
 
 def find_bursts(folder: Path) -> dict[str, list[Path]]:

@@ -9,11 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from rawkd.errors import InputError
-from rawkd.metrics import bias_permille, gmsd, noise_left, psnr, ssim
-from rawkd.photo import FloatArray, Mosaic, RawPhoto
-from rawkd.render.color import LUMA, ProcessMetadata
-from rawkd.render.isp import process
-from rawkd.sensor.cfa import pack, unify
+from rawkd.metrics import bias_permille, noise_left, psnr, ssim
+from rawkd.photo import Mosaic, RawPhoto
+from rawkd.render.color import ProcessMetadata
 from rawkd.sensor.noise import NoiseModel
 
 Values = dict[str, float]
@@ -33,6 +31,7 @@ class Case:
     gain : gain to plot results by: the true one if known, else the one of `noise`.
     color : colour data for scores in sRGB; None if the set has none.
     photo : the raw file of the picture, if there is one.
+    true_noise : parameters of the noise that was added, if methods shall be scored with these too; else None.
     warnings : one sentence each.
     """
 
@@ -46,6 +45,7 @@ class Case:
     gain: float = 0.0
     color: ProcessMetadata | None = None
     photo: RawPhoto | None = None
+    true_noise: NoiseModel | None = None
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -119,12 +119,6 @@ RAW_RULES = {
 }
 """The rules of `raw_values`."""
 
-SRGB_RULE = {
-    "srgb": "white balance, clip, bilinear demosaicing, camera to sRGB, clip, gamma 2.2 (Brooks et al. 2019, without "
-    "tone curve), both sides alike; PSNR over all channels, SSIM as above, mean of the channels; GMSD of their luma"
-}
-"""The rule of `srgb_values`."""
-
 
 def raw_values(restored: Mosaic, reference: Mosaic) -> Values:
     """Return PSNR, SSIM, bias and residual noise on the mosaic, by `RAW_RULES`."""
@@ -135,26 +129,3 @@ def raw_values(restored: Mosaic, reference: Mosaic) -> Values:
         "bias_permille": bias_permille(restored.data, reference.data),
         "noise_left_permille": 1000 * noise_left(restored, reference),
     }
-
-
-def srgb_values(restored: Mosaic, reference: Mosaic, color: ProcessMetadata) -> Values:
-    """Return PSNR, SSIM and GMSD after the minimal ISP, by `SRGB_RULE`."""
-    after, truth = (_develop(mosaic, color) for mosaic in (restored, reference))
-    return {
-        "srgb_psnr_db": psnr(after, truth),
-        "srgb_ssim": ssim(after, truth, channel_axis=0),
-        "srgb_gmsd": gmsd(_luma(after), _luma(truth)),
-    }
-
-
-def _luma(rgb: FloatArray) -> FloatArray:
-    """Return the luma of (3, H, W) by the weights of Rec. 601, as the authors of GMSD do, (H, W)."""
-    grey: FloatArray = np.tensordot(np.array(LUMA, np.float32), rgb, 1)
-    return grey
-
-
-def _develop(mosaic: Mosaic, color: ProcessMetadata) -> FloatArray:
-    """Render a mosaic to sRGB by `SRGB_RULE`, (3, H, W) in 0..1."""
-    unified, unification = unify(mosaic)
-    pixels = process(pack(unified), color)
-    return np.stack([unification.undo(channel) for channel in pixels])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rawkd.errors import InputError
-from rawkd.evaluation.datasets.case import RAW_RULES, SRGB_RULE, Case, Score, raw_values, srgb_values
+from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.photos import NoiseChoice, by_stem, photo_case, raws_in, read_all
+from rawkd.evaluation.developed import SRGB_RULE, SrgbScores
 from rawkd.photo import Mosaic
 
 SUFFIXES = "-noisy", "-clean"
@@ -26,6 +27,7 @@ class Pairs:
     def __init__(self, folder: Path, choice: NoiseChoice) -> None:
         self._pairs = find_pairs(folder)
         self._choice = choice
+        self._srgb = SrgbScores()
         self.total = len(self._pairs)
         self.rules = RAW_RULES | SRGB_RULE | choice.rule | {"saturation": "that of each noisy file"}
 
@@ -39,9 +41,8 @@ class Pairs:
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
         """Yield raw and sRGB scores; both sides use the colour data of the noisy file."""
-        if case.reference is not None and case.color is not None:
-            values = raw_values(restored, case.reference) | srgb_values(restored, case.reference, case.color)
-            yield Score(case.name, values)
+        if case.reference is not None:
+            yield Score(case.name, raw_values(restored, case.reference) | self._srgb.of(restored, case))
 
 
 def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:

@@ -9,7 +9,7 @@ choice.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError, UsageError
-from rawkd.evaluation.datasets.case import RAW_RULES, SRGB_RULE, Case, Score, raw_values, srgb_values
+from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.photos import NoiseChoice
+from rawkd.evaluation.developed import SRGB_RULE, SrgbScores
 from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.read.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.read.raw import read_raw
@@ -36,7 +37,7 @@ from rawkd.photo import (
 )
 from rawkd.render.color import ProcessMetadata, camera_from_rgb
 from rawkd.sensor.cfa import offset_of, unpack
-from rawkd.sensor.noise import READ_PRIOR_OFFSET, READ_PRIOR_SLOPE
+from rawkd.sensor.noise import READ_PRIOR_OFFSET, READ_PRIOR_SLOPE, NoiseModel
 from rawkd.training.data.clean import bin_mosaic
 from rawkd.training.data.unprocess import inverse_tone
 
@@ -71,6 +72,7 @@ class SyntheticOptions:
     seed : seed of the first picture; each further picture adds 1.
     side_px : largest height and width; larger pictures are cropped to their centre.
     tagged : half | all | none: which pictures have a NoiseProfile (half: every second, from the first).
+    true_noise : whether methods are also scored with the parameters of the noise that was added.
     """
 
     gains: tuple[float, ...] = GAINS
@@ -78,6 +80,7 @@ class SyntheticOptions:
     seed: int = SEED
     side_px: int = SIDE_PX
     tagged: str = "half"
+    true_noise: bool = False
 
     def __post_init__(self) -> None:
         if not self.gains or not all(0 < gain < 1 for gain in self.gains):
@@ -99,10 +102,11 @@ class Synthetic:
         self._paths = clean_pictures(folder)
         self._options = options
         self._choice = choice
+        self._srgb = SrgbScores()
         self.total = len(self._paths) * len(options.gains)
         self.rules = (
             RAW_RULES
-            | (SRGB_RULE if options.phases[0].kind == "bayer" else {})
+            | SRGB_RULE
             | choice.rule
             | {
                 "crop": f"centre {options.side_px} x {options.side_px} pixels of every picture",
@@ -124,7 +128,10 @@ class Synthetic:
                 clean = mosaic_of(camera, pattern)
             reference = Mosaic(clean.astype(np.float32), pattern)
             for gain in self._options.gains:
-                photo = noisy_photo(clean, pattern, gain, rng, tagged=self._options.has_tag(index))
+                photo = noisy_photo(clean, pattern, gain, rng, tagged=True)
+                truth = true_noise(photo) if self._options.true_noise else None
+                if not self._options.has_tag(index):
+                    photo = replace(photo, noise_profile=())
                 noise, warnings = self._choice.of(photo)
                 yield Case(
                     name=f"{path.name} gain {gain:g}",
@@ -137,18 +144,16 @@ class Synthetic:
                     gain=gain,
                     color=ProcessMetadata.of(photo.color),
                     photo=photo,
+                    true_noise=truth,
                     warnings=warnings,
                 )
 
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
-        """Yield raw scores of the result, rounded as in a DNG, and of Bayer mosaics sRGB scores."""
-        if case.reference is None or case.photo is None or case.color is None:
+        """Yield raw and sRGB scores of the result, rounded as in a DNG."""
+        if case.reference is None or case.photo is None:
             return
         written = case.photo.with_mosaic(restored).mosaic
-        values = raw_values(written, case.reference)
-        if written.pattern.kind == "bayer":
-            values |= srgb_values(written, case.reference, case.color)
-        yield Score(case.name, values)
+        yield Score(case.name, raw_values(written, case.reference) | self._srgb.of(written, case))
 
     def _clean(self, path: Path, pattern: CFAPattern) -> DoubleArray:
         """Return the mosaic of a raw file, binned 2 x 2 (a quarter of the noise variance), in the given CFA phase."""
@@ -234,3 +239,10 @@ def noisy_photo(
         capture=Capture(),
         noise_profile=(gain, read) * (1 if pattern.kind == "mono" else 3) if tagged else (),
     )
+
+
+def true_noise(photo: RawPhoto) -> NoiseModel:
+    """Return the noise of a photo of `noisy_photo` that has a NoiseProfile, with that of rounding to integers."""
+    gain, read = photo.noise_profile[:2]
+    read_variance = np.full(len(photo.pattern.classes), read + 1 / 12 / photo.levels.range_dn**2)
+    return NoiseModel(np.array(gain), read_variance, "true")
