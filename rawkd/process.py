@@ -23,6 +23,7 @@ from rawkd.render.preview import render_preview
 from rawkd.render.view import render
 from rawkd.render.xtrans import Markesteijn
 from rawkd.report import Clock, Report, camera_name
+from rawkd.restore.ahead import import_ahead, load_ahead
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration, prepare, restore
@@ -85,7 +86,7 @@ def process_file(
     ------
     RawkdError: if the photo, a model or the output is invalid; no partial output remains.
     """
-    options = options or ProcessOptions()
+    options, context = options or ProcessOptions(), context or Context()
     file_format = format_of(output)
     if file_format == "dng" and options.crop is not None:
         raise UsageError(f"{output}: rawkd cannot write a crop as DNG. Give a name that ends in .tif, .png or .jpg.")
@@ -95,8 +96,11 @@ def process_file(
         check_method(options.demosaic)
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock = Clock()
+    import_ahead(options.denoise)
     with clock.step("read"):
         photo = read_raw(path, decoder=decoder)
+    if options.crop is None:
+        load_ahead(photo, options.denoise, context.engines, noise)
     progress(0.0)
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise)

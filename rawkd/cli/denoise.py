@@ -57,15 +57,17 @@ def denoise_command(
     """
     from rawkd.files.naming import format_of, make_folder, plan_outputs
     from rawkd.files.read.decode import Decoder
-    from rawkd.restore.pipeline import Context
 
     options = result.process_options(choices.options())
     outputs = plan_outputs(photos, output, result.file_format, cropped=result.crop is not None)
     result.refuse_contradictions(format_of(outputs[0]))
     warn_of_options_without_effect(console, format_of(outputs[0]))
     make_folder(output)
-    context = Context()
     with Decoder() as decoder:
+        decoder.start()  # before the slow import
+        from rawkd.restore.pipeline import Context
+
+        context = Context()
         codes = [
             _denoise_one(photo, target, options, (decoder, context), console, as_json=as_json)
             for photo, target in zip(photos, outputs, strict=True)

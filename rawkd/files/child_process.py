@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -69,3 +72,20 @@ def json_line(answers: IO[bytes]) -> dict[str, Any]:
     if isinstance(header, dict):
         return header
     raise EOFError
+
+
+@contextmanager
+def killed_after(timeout_s: float, child: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """Kill the child if the with-block takes longer than the limit; the event is then set."""
+    expired = threading.Event()
+
+    def stop() -> None:
+        expired.set()
+        child.kill()
+
+    timer = threading.Timer(timeout_s, stop)
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()

@@ -89,7 +89,7 @@ class OpenVINOEngine:
     def __init__(
         self, card: ModelCard, *, threads: int | None = None, precision: str | None = None, gain: float | None = None
     ) -> None:
-        """Read the network; the first call of `run` compiles it.
+        """Read the network; `compile` or the first call of `run` compiles it.
 
         Parameters
         ----------
@@ -143,6 +143,15 @@ class OpenVINOEngine:
                 "card: export it again."
             )
         return restored
+
+    def compile(self, shape: tuple[int, ...]) -> None:
+        """Compile the network for a shape, (n, 4, h, w), so that the first call of `run` need not.
+
+        Raises
+        ------
+        ModelError: if the network does not compile for the shape.
+        """
+        self._compiled(shape)
 
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         """Idle infer requests for a shape, one for each stream; the last used shapes stay compiled.

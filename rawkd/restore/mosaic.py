@@ -10,12 +10,12 @@ import numpy as np
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.self_ensemble import self_ensemble
-from rawkd.inference.tiling import denoise_tiled
-from rawkd.photo import DoubleArray, FloatArray, Mosaic
+from rawkd.inference.tiling import TileGrid, denoise_tiled
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
 from rawkd.restore.blend import blend
 from rawkd.restore.local_mean import keep_local_mean
 from rawkd.restore.options import DenoiseOptions
-from rawkd.sensor.cfa import unify
+from rawkd.sensor.cfa import Unification, unify
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 
@@ -75,6 +75,18 @@ def restore_mosaic(
         chroma=options.chroma,
         neutral=neutral,
     )
+
+
+def tile_shape(shape: tuple[int, int], pattern: CFAPattern, card: ModelCard) -> tuple[int, int, int, int]:
+    """Return the shape of the tiles that a student sees of an (H, W) mosaic, (1, channels, h, w) packed pixels.
+
+    Those of a self-ensemble may differ where a symmetry shifts the CFA phase.
+    """
+    padding = Unification.of(shape, pattern)
+    height, width = shape[0] + padding.top + padding.bottom, shape[1] + padding.left + padding.right
+    side = padding.cell.side
+    grid = TileGrid.of(height // side, width // side, card)
+    return 1, card.channels, grid.rows.size, grid.columns.size
 
 
 class _Rounds:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from rawkd.errors import InputError, MemoryLimitError, RawkdError
-from rawkd.files.child_process import child_command, json_line, pipe_of, widen
+from rawkd.files.child_process import child_command, json_line, killed_after, pipe_of, widen
 from rawkd.files.read.not_raw import OUT_OF_MEMORY, refusal, unsupported
 from rawkd.files.sanity import COPY_AGAIN
 from rawkd.files.tiff.plain_dng import plain_dng
@@ -83,6 +81,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +93,18 @@ class Decoder:
 
     def close(self) -> None:
         """End the child process."""
-        child, self._child = self._child, None
+        child, self._child, self._is_ready = self._child, None, False
         if child is not None:
             child.kill()
             child.communicate()
+
+    def start(self) -> None:
+        """Start the child process ahead, so that it loads LibRaw while the caller does something else.
+
+        The first request does so otherwise, and reports why the process cannot be started.
+        """
+        with suppress(RawkdError):
+            self._child = self._child or _start()
 
     def decode(self, path: Path, timeout_s: float) -> DecodedFrame:
         """Decode one file.
@@ -149,7 +156,7 @@ class Decoder:
             raise RawkdError(str(error)) from error
 
     def _answered(self, request: _Request, timeout_s: float) -> DecodedFrame:
-        used = self._child is not None
+        used = self._is_ready
         try:
             return self._exchanged(request, timeout_s)
         except _DecoderCrashError:
@@ -165,7 +172,7 @@ class Decoder:
 
     def _exchanged(self, request: _Request, timeout_s: float) -> DecodedFrame:
         child = self._started()
-        with _killed_after(timeout_s, child) as expired:
+        with killed_after(timeout_s, child) as expired:
             try:
                 return self._ask(child, request)
             except (EOFError, OSError):
@@ -178,7 +185,9 @@ class Decoder:
         if self._child is None or self._child.poll() is not None:
             self.close()
             self._child = _start()
+        if not self._is_ready:
             _wait_until_ready(self._child)
+            self._is_ready = True
         return self._child
 
     def _ask(self, child: subprocess.Popen[bytes], request: _Request) -> DecodedFrame:
@@ -219,7 +228,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
-    with _killed_after(START_TIMEOUT_S, child) as expired:
+    with killed_after(START_TIMEOUT_S, child) as expired:
         try:
             hello = json_line(pipe_of(child.stdout, NAME))
         except EOFError:
@@ -227,23 +236,6 @@ def _wait_until_ready(child: subprocess.Popen[bytes]) -> None:
             hello = {"ready": False, "text": late if expired.is_set() else "it ended at once"}
     if not hello.get("ready"):
         raise RawkdError(f"the raw decoder cannot be started ({hello.get('text')}). Fix that, or reinstall rawkd.")
-
-
-@contextmanager
-def _killed_after(timeout_s: float, child: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
-    """Kill the child if the with-block takes longer than the limit; the event is then set."""
-    expired = threading.Event()
-
-    def stop() -> None:
-        expired.set()
-        child.kill()
-
-    timer = threading.Timer(timeout_s, stop)
-    timer.start()
-    try:
-        yield expired
-    finally:
-        timer.cancel()
 
 
 class _DecoderCrashError(InputError):
