@@ -73,12 +73,13 @@ def outstanding(photo: RawPhoto) -> PixelArray:
 def _surroundings(plane: FloatArray, side: int) -> FloatArray:
     """Return the median of each sample's block, (h, w); the last blocks overlap so that all have the same size."""
     tops, lefts = (_starts(size, side) for size in plane.shape)
-    level = np.empty_like(plane)
-    for top in tops:
-        for left in lefts:
-            block = (slice(top, top + side), slice(left, left + side))
-            level[block] = np.median(plane[block])
-    return level
+    windows = np.lib.stride_tricks.sliding_window_view(plane, [min(side, size) for size in plane.shape])
+    medians = np.stack([np.median(windows[top, lefts], axis=(1, 2)) for top in tops])
+    rows, columns = (
+        np.searchsorted(starts, np.arange(size), side="right") - 1
+        for starts, size in zip((tops, lefts), plane.shape, strict=True)
+    )
+    return np.asarray(medians[rows][:, columns])
 
 
 def _starts(size: int, side: int) -> list[int]:
