@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from types import ModuleType
@@ -10,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
@@ -116,6 +122,8 @@ class OpenVINOEngine:
         }
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._key = [_version(), self.identity, sorted(capabilities), self._options, card.files]
         self._network = verified_bytes(card, NETWORK)
         self._path = card.directory / NETWORK
         self._weights = load_weights(card) if shard_names(card) else {}
@@ -170,18 +178,8 @@ class OpenVINOEngine:
 
     def _compile(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         try:
-            model = self._core.read_model(self._network)
-            fill(import_openvino(), model, self._weights)
-            model.reshape(list(shape))
-            simplify(import_openvino(), model)
-            parts = [(model, "f32")]
-            if self.precision == "bf16":
-                front, rest = split_before_convolutions(import_openvino(), model)
-                parts = [(front, "f32"), (rest, "bf16")]
-            compiled = [
-                self._core.compile_model(part, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": precision})
-                for part, precision in parts
-            ]
+            key = json.dumps([*self._key, shape])
+            compiled = self._loaded(key) or self._newly_compiled(key, shape)
         except KeyError as error:
             raise ModelError(
                 f"{self._path} needs the tensor {error.args[0]}, which the weights lack. Install the model again."
@@ -192,6 +190,41 @@ class OpenVINOEngine:
         for _ in range(self.streams):
             idle.put([part.create_infer_request() for part in compiled])
         return idle
+
+    def _loaded(self, key: str) -> list[Any] | None:
+        """The parts of the graph that an earlier run compiled, or None."""
+        parts = disk_cache.load(key)
+        if parts is None or len(parts) != len(self._precisions):
+            return None
+        with suppress(RuntimeError):
+            return [
+                self._core.import_model(part, "CPU", self._options_for(precision))
+                for part, precision in zip(parts, self._precisions, strict=True)
+            ]
+        return None
+
+    def _newly_compiled(self, key: str, shape: tuple[int, ...]) -> list[Any]:
+        """The parts of the graph, compiled for a shape and kept for later runs."""
+        openvino = import_openvino()
+        model = self._core.read_model(self._network)
+        fill(openvino, model, self._weights)
+        model.reshape(list(shape))
+        simplify(openvino, model)
+        parts = [model] if self.precision == "f32" else split_before_convolutions(openvino, model)
+        compiled = [
+            self._core.compile_model(part, "CPU", self._options_for(precision))
+            for part, precision in zip(parts, self._precisions, strict=True)
+        ]
+        with suppress(RuntimeError):
+            disk_cache.keep(key, [part.export_model().getvalue() for part in compiled])
+        return compiled
+
+    @property
+    def _precisions(self) -> tuple[str, ...]:
+        return ("f32",) if self.precision == "f32" else ("f32", "bf16")
+
+    def _options_for(self, precision: str) -> dict[str, Any]:
+        return {**self._options, "INFERENCE_PRECISION_HINT": precision}
 
 
 def _through(requests: list[Any], planes: FloatArray) -> FloatArray:
@@ -208,3 +241,10 @@ def _first_line(error: Exception) -> str:
     """The last line of the message that is not empty: OpenVINO puts source positions first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+@cache
+def _version() -> str:
+    """What changes with rawkd's version, and with the code that rewrites graphs before they are compiled."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))  # none in the frozen app
+    return f"{__version__} {sha256(b''.join(source.read_bytes() for source in sources)).hexdigest()}"
