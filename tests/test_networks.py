@@ -29,10 +29,11 @@ from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
 from rawkd.networks.haar import ConvIWT, DWTConv, dwt, iwt  # noqa: E402
 from rawkd.networks.unet import UPIUNet, UPIUNetConfig  # noqa: E402
 from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig  # noqa: E402
+from rawkd.photo import CFAPattern  # noqa: E402
 from rawkd.sensor.cfa import pack, unpack  # noqa: E402
 from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
-from rawkd.training.recipes import FAST, RECIPES  # noqa: E402
+from rawkd.training.recipes import FAST, RECIPES, recipe_named  # noqa: E402
 
 PLAIN = replace(FANET_239K, align_hidden=0)
 NO_SKIP = replace(FANET_239K, shrink=0)
@@ -337,3 +338,24 @@ def test_subtracting_nothing_changes_nothing_and_the_noise_itself_leaves_the_lev
     torch.testing.assert_close(nothing, planes, rtol=1e-5, atol=1e-6)
     level = torch.full((1, 4, 16, 16), 0.3)
     torch.testing.assert_close(units.subtract(stabilised, stabilised - units(level)[2]), level, rtol=1e-5, atol=1e-6)
+
+
+def test_planes_of_a_group_share_their_local_mean() -> None:
+    """What a plane's mean differs from that of its group stays visible to the network; alone, each plane loses it."""
+    gain, read = 2e-3, 2e-6
+    levels = torch.tensor([0.2, 0.21, 0.19, 0.3])[None, :, None, None].expand(1, 4, 48, 48)
+    alone, _, stabilised = NoiseUnits(gain, read)(levels)
+    shared, _, _ = NoiseUnits(gain, read, window_cells=9, groups=(0, 0, 0, 1))(levels)
+    mean = stabilised[:, :3].mean(1, keepdim=True)
+    assert alone.abs().max() < 1e-3
+    torch.testing.assert_close(shared[:, :3], stabilised[:, :3] - mean, rtol=0, atol=1e-3)
+    assert shared[:, 3].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["xtrans-balanced", "best-dense", "mono-fast"])
+def test_recipes_group_the_planes_of_a_colour(name: str) -> None:
+    recipe = recipe_named(name)
+    letters = CFAPattern.of_kind(recipe.cfa).colours
+    groups = recipe.config["mean_groups"]
+    assert len(groups) == len(letters)
+    assert len(set(zip(groups, letters, strict=True))) == len(set(groups)) == len(set(letters))

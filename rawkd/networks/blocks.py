@@ -201,9 +201,9 @@ def with_variance(planes: Tensor, gain: float | Tensor, read_variance: float | T
     return torch.cat((planes, torch.clamp(planes, min=0) * gain + read_variance), 1)
 
 
-def class_means(planes: Tensor, classes: Sequence[int]) -> Tensor:
-    """Return the mean of the planes of each class, (n, number of classes, h, w), of (n, planes, h, w)."""
-    members = ([plane for plane, other in enumerate(classes) if other == one] for one in range(max(classes) + 1))
+def group_means(planes: Tensor, groups: Sequence[int]) -> Tensor:
+    """Return the mean of the planes of each group, (n, number of groups, h, w), of (n, planes, h, w)."""
+    members = ([plane for plane, other in enumerate(groups) if other == one] for one in range(max(groups) + 1))
     return torch.cat([planes[:, some].mean(1, keepdim=True) for some in members], 1)
 
 
@@ -228,21 +228,22 @@ class NoiseUnits(nn.Module):
         read_variance: float,
         guide_limit: float | None = None,
         local_px: int = local_px,
-        classes: Sequence[int] | None = None,
+        window_cells: int = window_cells,
+        groups: Sequence[int] = (),
     ) -> None:
         """Create the conversion for an anchor.
 
+        The network cannot see what a local mean keeps of the noise: with 36 planes of X-Trans, each averaged by itself,
+        that is 1/54 of the variance. Wider windows and groups of planes keep less.
+
         Parameters
         ----------
-        guide_limit : limit of the guide's structure (`FANetConfig`).
-        classes : noise class of every plane, 0 and up. The planes of a class then share their local mean. None: each
-            plane has its own. The network cannot see what a local mean keeps of the noise: with 36 planes of X-Trans,
-            each averaged by itself, that is 1/54 of the variance.
+        guide_limit, groups : limit of the guide's structure, and group of every plane (`FANetConfig`).
         """
         super().__init__()
         self.gain, self.guide_limit, self.local_px = gain, guide_limit, local_px
         self.offset = read_variance / gain**2
-        self.classes = tuple(classes) if classes else None
+        self.window_cells, self.groups = window_cells, tuple(groups)
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return structure (n, c, h, w), guide (n, 2c, h, w) and f (n, c, h, w) of (n, c, h, w) anchored values.
@@ -254,11 +255,11 @@ class NoiseUnits(nn.Module):
         positive = torch.clamp(electrons, min=0)
         stabilised = 2 * torch.sqrt(positive + ANSCOMBE) + (electrons - positive) * ANSCOMBE**-0.5
         cells = F.avg_pool2d(stabilised, self.local_px) if self.local_px > 1 else stabilised
-        if self.classes:
-            cells = class_means(cells, self.classes)
+        if self.groups:
+            cells = group_means(cells, self.groups)
         cells = averaged(averaged(cells, self.window_cells), self.window_cells)
-        if self.classes:
-            cells = cells[:, self.classes]
+        if self.groups:
+            cells = cells[:, self.groups]
         structure = stabilised - (spread(cells, self.local_px) if self.local_px > 1 else cells)
         guide = structure * 0.25
         if self.guide_limit is not None:

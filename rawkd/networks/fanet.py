@@ -42,6 +42,8 @@ class FANetConfig:
     planes : number of planes of its mosaics: 4, or 36 of X-Trans (6x6 pixels a position).
     halves : whether level 0 works on the half cells of X-Trans, 3x3 pixels a position (1x1 stem with pixel shuffle, and
         back). False: level 0 is the packed mosaic.
+    mean_window : side of the window of local means, in cells (`NoiseUnits`).
+    mean_groups : group of every plane, 0 and up; the planes of a group share their local mean. (): each has its own.
     """
 
     widths: tuple[int, ...]
@@ -57,6 +59,8 @@ class FANetConfig:
     anchor: tuple[float, float] | None = None
     planes: int = 4
     halves: bool = False
+    mean_window: int = 5
+    mean_groups: tuple[int, ...] = ()
 
 
 GATED_BLOCKS: dict[str, type[nn.Module]] = {"gated": GatedBlock, "dense-gated": DenseGatedBlock}
@@ -184,10 +188,8 @@ class FANet(nn.Module):
 def _noise_units(config: FANetConfig) -> NoiseUnits | None:
     if config.anchor is None:
         return None
-    if config.planes == 4:
-        return NoiseUnits(*config.anchor, config.guide_limit)
-    classes = CFAPattern.XTRANS.class_of_site.ravel().tolist()
-    return NoiseUnits(*config.anchor, config.guide_limit, local_px=1, classes=classes)
+    local_px = NoiseUnits.local_px if config.planes == 4 else 1
+    return NoiseUnits(*config.anchor, config.guide_limit, local_px, config.mean_window, config.mean_groups)
 
 
 def guide_channels(config: FANetConfig) -> int:

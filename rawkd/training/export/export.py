@@ -35,8 +35,8 @@ from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.saved.provenance import Provenance, stages_of
 
 README = "README.md"
-TILE_PX = {2: 512, 6: 256}
-"""Largest tile in packed pixels, by the side of the cell: 1024 and 1536 pixels of mosaic."""
+TILE_PX = {2: 768, 6: 256}
+"""Largest tile in packed pixels, by the side of the cell: 1536 pixels of mosaic (docs/performance.md)."""
 HALO_PX = 256
 """Side of the picture for the first measurement of the halo, packed pixels."""
 LIMITS_OF_NOISE = {
