@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -185,3 +188,53 @@ def test_a_child_that_ended_while_it_waited_is_started_again(tmp_path: Path) -> 
         decoder._child.kill()
         decoder._child.wait()
         assert decoder.decode(tmp_path / "photo.dng", 60).frame.size
+
+
+STAGES = {
+    "read": "rawkd.process.read_raw",
+    "noise": "rawkd.process.prepare",
+    "tiles": "rawkd.restore.mosaic.denoise_tiled",
+    "render": "rawkd.process.render_preview",
+    "encode": "rawkd.files.write.dng.raw_image_digest",
+    "compile ahead": "rawkd.inference.openvino_engine.OpenVINOEngine._compile",
+    "keep the compiled": "rawkd.disk_cache.keep",
+}
+"""Functions in which the interrupt arrives; the last two run in the background."""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_interrupt_at_any_stage_leaves_nothing(stage: str, models: Path, tmp_path: Path) -> None:
+    """The signal is sent when the function has returned, once, and half a second is left to it."""
+    source, folder, cache = tmp_path / "photo.dng", tmp_path / "out", tmp_path / "cache"
+    write_dng(source, noisy_photo(*SIZE), preview=None, software="test")
+    folder.mkdir()
+    module, _, name = STAGES[stage].rpartition(".")
+    program = (
+        "import os, pkgutil, signal, sys, time\n"
+        "import rawkd.process, rawkd.inference.openvino_engine\n"
+        "from rawkd.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits none\n"
+        f"owner = pkgutil.resolve_name({module!r})\n"
+        f"original = getattr(owner, {name!r})\n"
+        "def interrupted(*rest, **named):\n"
+        "    result = original(*rest, **named)\n"
+        f"    setattr(owner, {name!r}, original)  # once\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(0.5)\n"
+        "    return result\n"
+        f"setattr(owner, {name!r}, interrupted)\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    options = ["--model", str(models), "--noise", f"{GAIN},{READ_VARIANCE}", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "denoise", str(source), "-o", str(folder / "photo.dng"), *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip() == "interrupted; no partial file was left behind"
+    assert list(folder.iterdir()) == []
+    assert not list(cache.rglob("*.part")) + list(cache.rglob("*.tmp"))
