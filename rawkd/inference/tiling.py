@@ -116,8 +116,9 @@ class TileGrid:
     def of(cls, height: int, width: int, card: ModelCard) -> TileGrid:
         """Return the grid for a picture of `height` x `width` packed pixels and a model's halo, tile and stride.
 
-        Exact tiles need not be square: they have the shape that reads the fewest pixels among those with at most as
-        many pixels as a square of the card's tile (our choice).
+        Exact tiles need not be square: they have the shape that costs least among those with at most as many pixels as
+        a square of the card's tile. An odd number of tiles costs as much as one more, because one of two cores waits
+        for the last (our choice). It does not depend on the machine, so that the result does not.
         """
         if not card.exact_tiles:
             overlap = card.tile // 2 // card.stride * card.stride
@@ -129,12 +130,18 @@ class TileGrid:
             for high, wide in shapes
             if wide > overlap
         )
-        return min(grids, key=lambda grid: (grid.pixels, len(grid)))
+        return min(grids, key=lambda grid: (grid.cost, len(grid)))
 
     @property
     def pixels(self) -> int:
         """Number of pixels that the network computes."""
         return len(self) * self.rows.size * self.columns.size
+
+    @property
+    def cost(self) -> int:
+        """`pixels`, and those of one more tile if more than one run and their number is odd."""
+        count = len(self)
+        return self.pixels + (self.pixels // count if count > 1 and count % 2 else 0)
 
     def __len__(self) -> int:
         return len(self.rows.origins) * len(self.columns.origins)
