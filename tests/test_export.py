@@ -27,6 +27,7 @@ from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.export import export as exporting  # noqa: E402
 from rawkd.training.export.export import export  # noqa: E402
+from rawkd.training.export.limits import limits_of  # noqa: E402
 from rawkd.training.export.readme import readme_of  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
@@ -99,6 +100,16 @@ def test_the_card_is_complete(model: Path) -> None:
     readme = (model / "README.md").read_text()
     assert f"{card.params:,} parameters" in readme
     assert sorted(path.name for path in model.iterdir()) == sorted([WEIGHTS, NETWORK, "card.json", "README.md"])
+
+
+def test_limits_follow_from_what_was_trained_on() -> None:
+    told = " ".join(limits_of(TINY))
+    assert "lamp" in told
+    assert "smoothed" in told
+    told = " ".join(limits_of(replace(TINY, lamps=0.05, noise=replace(TINY.noise, smoothed=0.1))))
+    assert "lamp" not in told
+    assert "smoothed" not in told
+    assert "row noise" in told
 
 
 def test_the_readme_names_the_teacher_of_a_run(model: Path) -> None:

@@ -28,6 +28,7 @@ from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.data.clean import CleanSet
+from rawkd.training.export.limits import limits_of
 from rawkd.training.export.measures import MEASURE_SEED, bf16_cost, measure
 from rawkd.training.export.readme import readme_of
 from rawkd.training.export.shards import halve, shards
@@ -39,20 +40,6 @@ TILE_PX = {2: 768, 6: 256}
 """Largest tile in packed pixels, by the side of the cell: 1536 pixels of mosaic (docs/performance.md)."""
 HALO_PX = 256
 """Side of the picture for the first measurement of the halo, packed pixels."""
-LIMITS_OF_NOISE = {
-    "poisson-gaussian": (
-        "trained on synthetic Poisson-Gaussian noise: does not remove row noise, banding or other patterns"
-    ),
-    "eld": "trained on synthetic noise of extreme low light (ELD): does not remove patterns that ELD does not model",
-}
-LIMITS = (
-    "within about ten pixels of a lamp in a dark scene, much of the noise stays",
-    "not made for noise that the camera has already smoothed (lossy raw formats, in-camera noise reduction)",
-)
-PICTURE_LIMITS = (
-    "trained only on additive white Gaussian noise of known strength, for comparison with published tables",
-    "developed photographs do not have such noise, and the model cannot denoise raw files",
-)
 
 
 def export(
@@ -128,7 +115,7 @@ def export(
             seeds={"training": recipe.seed, "measures": MEASURE_SEED},
             metrics={},
             bf16_cost_db=None,
-            limits=(LIMITS_OF_NOISE[recipe.noise.model], *LIMITS) if recipe.input == "planes" else PICTURE_LIMITS,
+            limits=limits_of(recipe),
             created=provenance.created,
             directory=folder,
             cfa=recipe.cfa,
