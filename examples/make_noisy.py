@@ -29,6 +29,8 @@ from rawkd.training.data.synthesize import add_noise, camera_at
 BLACK_DN, WHITE_DN = 512, 16383
 
 
+SENSITIVITY = (34855, *range(34864, 34870))
+"""EXIF tags that state the ISO. The picture has more noise than the camera has at that ISO."""
 CELLS = {"bayer": CFAPattern.RGGB, "xtrans": CFAPattern.XTRANS, "mono": CFAPattern.MONO}
 
 
@@ -47,6 +49,7 @@ def made_noisy(photo: RawPhoto, gain: float, seed: int = 1, cfa: str = "bayer") 
         model=f"{photo.capture.model} made noisy",
         unique_camera_model="rawkd example, made noisy",
         iso=None,
+        exif=tuple(tag for tag in photo.capture.exif if tag.number not in SENSITIVITY),
     )
     color = ColorCalibration.none() if cfa == "mono" else photo.color
     blank = replace(
