@@ -24,7 +24,7 @@ from rawkd.files.write.dng import write_dng
 from rawkd.inference import students as card_module
 from rawkd.inference.card_file import card_json, read_card
 from rawkd.inference.gpu.ways import Way
-from rawkd.inference.students import DEFAULT_TIER, TIERS, choose_student, load_cards, load_family
+from rawkd.inference.students import DEFAULT_TIER, TIERS, choose_student, load_cards, load_family, tier_warnings
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK
 from rawkd.process import ProcessOptions
@@ -107,6 +107,22 @@ def test_one_constant_is_the_default(shipped: Path, monkeypatch: pytest.MonkeyPa
     for default, found in (("fast", ["quick-0", "quick-1"]), ("balanced", ["middle-0"]), ("best", ["teacher-large"])):
         monkeypatch.setattr(card_module, "DEFAULT_TIER", default)
         assert names(None) == names(shipped) == names(str(shipped)) == found
+
+
+def test_a_kind_of_sensor_without_a_tier_takes_the_next_faster_one(
+    three_tiers: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shipped"
+    shutil.copytree(three_tiers, folder)
+    write_card(folder / "x-0", {**card_document("x"), "cfa": "xtrans", "tier": "balanced"})
+    monkeypatch.setattr(card_module, "models_directory", lambda: folder)
+    (card,) = load_family("best", "xtrans")
+    assert card.name == "x"
+    assert tier_warnings("best", card) == ("there is no best model for X-Trans photos, so the balanced one was used",)
+    assert tier_warnings("balanced", card) == tier_warnings(None, card) == tier_warnings(folder, card) == ()
+    with pytest.raises(ModelError, match="quick cannot denoise X-Trans photos"):
+        load_family("fast", "xtrans")  # never a slower one than asked for
+    assert names("best") == ["teacher-large"]
 
 
 @pytest.mark.usefixtures("only_fast")

@@ -103,7 +103,8 @@ def _of_kind(cards: tuple[ModelCard, ...], cfa: Kind) -> tuple[ModelCard, ...]:
 def load_family(name_or_directory: str | Path | None, cfa: Kind = "bayer") -> tuple[ModelCard, ...]:
     """Return the models of a tier, of a family or model by its name, of a folder, or (None) of the default tier.
 
-    A name is looked up as a tier first, then among the shipped families and models, then as a folder.
+    A name is looked up as a tier first, then among the shipped families and models, then as a folder. For a kind of
+    sensor that has no model of the tier, the next faster tier is returned (`tier_warnings` says so).
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def load_family(name_or_directory: str | Path | None, cfa: Kind = "bayer") -> tu
     shipped = load_cards(None) if next(models_directory().glob(f"*/{CARD}"), None) else ()
     for field in ("tier", "family", "name"):
         if matches := [card for card in shipped if getattr(card, field) == name_or_directory]:
-            return one_family(matches, cfa)
+            return one_family(_faster_tier(shipped, name_or_directory, cfa) if field == "tier" else matches, cfa)
     tiers = ", ".join(tier for tier in TIERS if any(card.tier == tier for card in shipped)) or "none"
     if name_or_directory in TIERS:
         raise ModelError(
@@ -132,6 +133,21 @@ def load_family(name_or_directory: str | Path | None, cfa: Kind = "bayer") -> tu
         f"{name_or_directory}: there is no tier, model or folder of this name. Choose a tier ({tiers}), or list all"
         " models with: rawkd models"
     )
+
+
+def _faster_tier(shipped: tuple[ModelCard, ...], tier: str, cfa: Kind) -> list[ModelCard]:
+    """Return the models of a tier for a kind of sensor, or of the next faster tier that has some, else of the tier."""
+    for name in reversed(TIERS[: TIERS.index(tier) + 1]):
+        if found := [card for card in shipped if card.tier == name and card.cfa == cfa]:
+            return found
+    return [card for card in shipped if card.tier == tier]
+
+
+def tier_warnings(asked: str | Path | None, card: ModelCard) -> tuple[str, ...]:
+    """Return a warning if a tier was asked for and the network is of another one."""
+    if asked not in TIERS or card.tier == asked:
+        return ()
+    return (f"there is no {asked} model for {NAMES_OF_KINDS[card.cfa]} photos, so the {card.tier} one was used",)
 
 
 def load_families(name_or_directory: str | Path | None) -> tuple[ModelCard, ...]:

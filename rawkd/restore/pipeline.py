@@ -9,7 +9,7 @@ from rawkd.errors import NoiseError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.engines import Engines
-from rawkd.inference.students import choose_student, load_family
+from rawkd.inference.students import choose_student, load_family, tier_warnings
 from rawkd.photo import Mosaic, RawPhoto, Rect
 from rawkd.restore.installed_calibration import installed_profile, known_defects
 from rawkd.restore.mosaic import Progress, no_progress, restore_mosaic
@@ -194,7 +194,7 @@ def restore(
     result, engine, failures = engines.run(
         denoised, engine, card, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
-    warnings += choice_warnings + device_warnings + failures + defects.warnings()
+    warnings += tier_warnings(options.model, card) + choice_warnings + device_warnings + failures + defects.warnings()
     restored = fine.with_mosaic(result)
     return Restoration(
         photo=restored,
