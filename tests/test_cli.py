@@ -318,7 +318,7 @@ def test_inspect(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -
 def test_models(family: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--model", str(family)]) == 0
     title, *rows = capfd.readouterr().out.splitlines()
-    assert [row.split()[:2] for row in rows] == [["-", "tiny-low"], ["-", "tiny-high"]]
+    assert [row.split()[:3] for row in rows] == [["-", "bayer", "tiny-low"], ["-", "bayer", "tiny-high"]]
     ends = [title.index(name) + len(name) for name in ("gain or sigma", "params", "GMAC/MP", "(noisy)")]
     for row in rows:  # numbers end where the title of their column ends
         assert all(row[end - 1] != " " and row[end : end + 1] in ("", " ") for end in ends), row

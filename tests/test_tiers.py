@@ -242,8 +242,9 @@ def test_a_cluster_is_sent_the_tier_that_was_named() -> None:
 def test_models_are_listed_with_their_tier(shipped: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--model", str(shipped)]) == 0
     rows = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert [row[:2] for row in rows[1:]] == [
-        ["fast", "quick-0"], ["fast", "quick-1"], ["balanced", "middle-0"], ["best", "teacher-large"]
+    assert [row[:3] for row in rows[1:]] == [
+        ["fast", "bayer", "quick-0"], ["fast", "bayer", "quick-1"], ["balanced", "bayer", "middle-0"],
+        ["best", "bayer", "teacher-large"],
     ]  # fmt: skip
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 200
 """Columns of the table where stdout is no terminal: enough that nothing is cut off."""
-ALL_COLUMNS = 102
-"""Columns of a terminal from which the gains are shown."""
-GAINS = "gain or sigma"
-LEFT = ("tier", "name", "full-frame noise")
+ALL_COLUMNS = 113
+"""Columns of a terminal from which gains and parameters are shown."""
+WIDE_ONLY = ("gain or sigma", "params")
+LEFT = ("tier", "sensor", "name", "full-frame noise")
 
 
 @click.command("models")
@@ -34,7 +34,7 @@ LEFT = ("tier", "name", "full-frame noise")
 @json_option("one JSON object a model")
 @click.option("-v", "--verbose", is_flag=True, help="Also print licence, data, limits and measured quality.")
 def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
-    """List the installed models: tier, name, range of noise, size, cost and quality.
+    """List the installed models: tier, sensor, name, range of noise, size, cost and quality.
 
     PSNR (dB) is the mean over the gains at which a model was measured: compare models of the same range only. The noise
     range is given as ISO of a full-frame camera.
@@ -55,45 +55,49 @@ def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
 
 
 def _print_table(cards: Sequence[ModelCard]) -> None:
-    """Print one row a model, the quickest tier first; without rules where stdout is no terminal.
+    """Print one row a model, by kind of sensor, the quickest tier first; without rules where stdout is no terminal.
 
-    A terminal too narrow for all columns lacks the gains, which `-v` and `--json` show as well.
+    A terminal too narrow for all columns lacks gains and parameters, which `--json` shows as well.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from rawkd.inference.card import DEFAULT_TIER, TIERS
+    from rawkd.photo import NAMES_OF_KINDS
 
     on_terminal = sys.stdout.isatty()
     out = Console(file=sys.stdout, width=None if on_terminal else PLAIN_WIDTH, highlight=False)
     is_narrow = out.width < ALL_COLUMNS
     table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for title in ("tier", "name", "full-frame noise", GAINS, "params", "GMAC/MP", "PSNR (noisy)"):
-        if title != GAINS or not is_narrow:
+    for title in ("tier", "sensor", "name", "full-frame noise", *WIDE_ONLY, "GMAC/MP", "PSNR (noisy)"):
+        if title not in WIDE_ONLY or not is_narrow:
             table.add_column(title, no_wrap=True, justify="left" if title in LEFT else "right")
     if on_terminal:
         table.caption = f"Without --model, rawkd uses the tier {DEFAULT_TIER}."
         table.caption_justify = "left"
+    kinds = list(NAMES_OF_KINDS)
     order = {tier: number for number, tier in enumerate(TIERS)}
-    for card in sorted(
-        cards, key=lambda card: (order.get(card.tier or "", len(TIERS)), card.family, card.subrange.low)
-    ):
-        table.add_row(*_cells(card, with_gains=not is_narrow))
+
+    def place(card: ModelCard) -> tuple[int, int, str, float]:
+        return kinds.index(card.cfa), order.get(card.tier or "", len(TIERS)), card.family, card.subrange.low
+
+    for card in sorted(cards, key=place):
+        table.add_row(*_cells(card, all_columns=not is_narrow))
     out.print(table)
 
 
-def _cells(card: ModelCard, *, with_gains: bool) -> tuple[str, ...]:
+def _cells(card: ModelCard, *, all_columns: bool) -> tuple[str, ...]:
     """The row of a model."""
     low, high = card.subrange.low, card.subrange.high
     gains = f"sigma {low:g} .. {high:g}" if card.is_for_pictures else f"{low:.2g} .. {high:.2g}"
     cost = card.macs_per_mp.get("1e6")
     return (
         card.tier or "-",
+        "-" if card.is_for_pictures else card.cfa,
         card.name,
         f"{card.input} pictures" if card.is_for_pictures else _in_words(low, high),
-        *([gains] if with_gains else []),
-        f"{card.params / 1e6:.2f} M",
+        *([gains, f"{card.params / 1e6:.2f} M"] if all_columns else []),
         "-" if cost is None else f"{cost:.2f}",
         _quality(card),
     )
