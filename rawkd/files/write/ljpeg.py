@@ -25,6 +25,14 @@ COUNT_FLOOR = 2048
 frequency of 1 in 2584."""
 RESERVED = 17
 """Symbol for the code that consists only of ones, which JPEG forbids."""
+JOINED = 4
+"""Number of neighbouring differences whose bits are joined first."""
+NO_DIFFERENCE = 65536
+"""Stands for no difference where their number is no multiple of `JOINED`; it has no bits."""
+SIZE_BITS, WORD = np.uint64(5), np.uint64(64)
+"""Bits that hold the size of a bit string, at most 31; bits in a word of the output."""
+_EXTRA_SIZES = np.append(np.arange(16), 0)
+"""Number of extra bits by category."""
 
 
 def encode_tile(tile: FrameArray) -> bytes:
@@ -37,7 +45,7 @@ def encode_tile(tile: FrameArray) -> bytes:
 
 
 def encode_components(tile: FrameArray) -> bytes:
-    """Return the lossless JPEG of (H, W, components) uint16 with any values; their number is even.
+    """Return the lossless JPEG of (H, W, components) uint16 with any values.
 
     The JPEG frame is H x W with 1 to 4 components of 16 bits.
     """
@@ -46,27 +54,44 @@ def encode_components(tile: FrameArray) -> bytes:
     np.subtract(tile[:, 1:], tile[:, :-1], out=differences[:, 1:])
     np.subtract(tile[1:, 0], tile[:-1, 0], out=differences[1:, 0])
     np.subtract(tile[0, 0], np.uint16(0x8000), out=differences[0, 0])
-    flat = differences.reshape(-1)
-    categories, extra_sizes, extras = _magnitudes()
-    counts = np.bincount(categories[flat], minlength=17)
-    codes, lengths = _huffman(counts)
-    bits = (codes[categories] << extra_sizes) | extras
-    sizes = lengths[categories] + extra_sizes
-    scan = _stuffed(_packed(bits[flat], sizes[flat]))
+    groups = -(-differences.size // JOINED)
+    flat = np.full(groups * JOINED, NO_DIFFERENCE)
+    flat[: differences.size] = differences.reshape(-1)
+    runs, categories_of_runs = _runs()
+    counts = np.add.reduceat(np.bincount(flat, minlength=NO_DIFFERENCE + 1), runs)
+    codes, lengths = _huffman(np.bincount(categories_of_runs, counts)[:17].astype(np.int64))
+    strings = _strings(codes, lengths).take(np.ascontiguousarray(flat.reshape(groups, JOINED).T))
+    scan = _concatenated(strings).tobytes().replace(b"\xff", b"\xff\x00")  # T.81 B.1.1.5
     return b"".join((_headers(height, width, components, lengths), scan, b"\xff\xd9"))
 
 
 @cache
-def _magnitudes() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return, for every difference modulo 65536, its category (T.81 table H.2) and the count and value of extra bits.
+def _magnitudes() -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    """Return, for every difference modulo 65536, its category (T.81 table H.2) and the value of its extra bits.
 
-    32768, the only difference in category 16, has no extra bits.
+    A category has as many extra bits as its number says, but 32768, the only difference in category 16, has none. The
+    last entry stands for no difference.
     """
     signed = np.arange(65536).astype(np.uint16).astype(np.int16).astype(np.int64)
-    categories = np.frexp(np.abs(signed))[1].astype(np.uint8)
-    extra_sizes = np.where(categories == 16, 0, categories).astype(np.uint8)
-    extras = np.where(signed < 0, signed - 1, signed) & ((1 << extra_sizes.astype(np.int64)) - 1)
-    return categories, extra_sizes, extras.astype(np.uint32)
+    categories = np.frexp(np.abs(signed))[1].astype(np.intp)
+    extras = np.where(signed < 0, signed - 1, signed) & ((1 << _EXTRA_SIZES[categories]) - 1)
+    return np.append(categories, 17), np.append(extras, 0).astype(np.uint64)
+
+
+@cache
+def _runs() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where runs of differences of the same category begin, and the categories of the runs."""
+    categories, _ = _magnitudes()
+    runs = np.flatnonzero(np.diff(categories, prepend=-1))
+    return runs, categories[runs]
+
+
+def _strings(codes: NDArray[np.uint32], lengths: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the code and the extra bits of every difference, above `SIZE_BITS` bits with their number."""
+    categories, extras = _magnitudes()
+    code = np.append(codes.astype(np.int64) << _EXTRA_SIZES, 0).astype(np.uint64)
+    size = np.append(lengths + _EXTRA_SIZES, 0).astype(np.uint64)
+    return ((code << SIZE_BITS) | size).take(categories) | (extras << SIZE_BITS)
 
 
 def _huffman(counts: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
@@ -108,33 +133,42 @@ def _headers(height: int, width: int, components: int, lengths: NDArray[np.uint8
     return b"\xff\xd8" + b"".join(struct.pack(">BBH", 0xFF, mark, len(body) + 2) + body for mark, body in parts)
 
 
-def _packed(bits: NDArray[np.uint32], sizes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Concatenate the bit strings, most significant bit first; the last byte is padded with ones.
+def _concatenated(strings: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Concatenate bit strings, most significant bit first; the last byte is padded with ones.
 
-    Bit strings are joined in pairs of at most 62 bits (twice 16 bits of code and 15 extra bits). A pair therefore
-    starts in every 64-bit word of the output, and one reduction over the words assembles it.
+    Strings are joined to groups of at most 64 bits: pairs (twice 16 bits of code and 15 extra bits), or where all of
+    them are that short, four. So a group starts in every 64-bit word of the output. As groups share no bits, the sums
+    of those that start in a word, differences of one running sum, assemble it.
+
+    Parameters
+    ----------
+    strings : (`JOINED`, n) as returned by `_strings`; changed.
     """
-    pairs = bits[0::2].astype(np.uint64)
-    pairs <<= sizes[1::2]
-    pairs |= bits[1::2]
-    pair_sizes = (sizes[0::2] + sizes[1::2]).astype(np.int64)
-    ends = np.cumsum(pair_sizes)
-    starts = ends - pair_sizes
-    words = starts >> 6
-    shifts = (starts & 63).astype(np.uint64)
-    pairs <<= (64 - pair_sizes).astype(np.uint64)
-    firsts = np.concatenate(([0], np.flatnonzero(words[1:] != words[:-1]) + 1))
-    out = np.bitwise_or.reduceat(pairs >> shifts, firsts)
-    lasts = np.concatenate((firsts[1:], [len(words)])) - 1
-    spill = np.where(shifts[lasts] > 0, pairs[lasts] << ((64 - shifts[lasts]) & np.uint64(63)), np.uint64(0))
-    out = np.concatenate((out, [np.uint64(0)]))
-    out[1:] |= spill
-    total = int(ends[-1])
+    sizes = strings & np.uint64((1 << int(SIZE_BITS)) - 1)
+    strings >>= SIZE_BITS
+    pairs = _joined(strings, sizes)
+    fours = _joined(*pairs)
+    strings, sizes = (each.T.reshape(-1) for each in (fours if fours[1].max() <= WORD else pairs))
+    starts = np.cumsum(sizes)
+    total = int(starts[-1])
+    starts -= sizes
+    shifts = starts & (WORD - np.uint64(1))
+    starts //= WORD
+    lasts = np.append(np.flatnonzero(starts[1:] != starts[:-1]), len(starts) - 1)
+    strings <<= WORD - sizes
+    out = np.zeros(len(lasts) + 1, np.uint64)
+    out[1:] = strings[lasts] << (WORD - shifts[lasts])  # of the last group, what reaches into the next word
+    strings >>= shifts
+    sums = np.cumsum(strings)[lasts]  # modulo 2^64
+    out[:-1] += sums
+    out[1:-1] -= sums[:-1]
     stream = out.astype(">u8").view(np.uint8)[: -(-total // 8)]
     stream[-1] |= (1 << (-total % 8)) - 1
     return stream
 
 
-def _stuffed(stream: NDArray[np.uint8]) -> bytes:
-    """Insert a zero after every 0xFF, as T.81 B.1.1.5 requires."""
-    return np.insert(stream, np.flatnonzero(stream == 0xFF) + 1, 0).tobytes()
+def _joined(strings: NDArray[np.uint64], sizes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Join each string of an even row with that of the row below; return the strings and their numbers of bits."""
+    joined = strings[0::2] << sizes[1::2]
+    joined |= strings[1::2]
+    return joined, sizes[0::2] + sizes[1::2]
