@@ -50,7 +50,7 @@ from held_out import clean_planes
 from night_scenes import ALL_FALSE_FRAMES, BINS, FALSE_FRAMES, RINGS, false_points, rings, stars, wrong_pixels
 from trained_network import TrainedNetwork
 
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.training.data.synthesize import camera_at
 
 NIGHT = replace(camera_at(2e-4), read_variance=3.4e-7)
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--lowest", action="store_true")
     options = parser.parse_args()
-    pictures = clean_planes(options.pictures, 512, 0)["half"] if options.pictures else []
+    pictures = clean_planes(options.pictures, 512, 0, CFAPattern.RGGB)["half"] if options.pictures else []
     for name in options.networks:
         network = TrainedNetwork(name)
         print(name)
