@@ -19,7 +19,7 @@ from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make
 
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engines as engine_module
-from rawkd.inference import selftest
+from rawkd.inference import openvino_engine, selftest
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
 from rawkd.inference.gpu import ways
@@ -286,6 +286,18 @@ def test_the_self_test_runs_once_per_model(
         with pytest.raises(ModelError, match="computes wrongly"):
             load_engine(wrong, device="cpu")
     assert len(tested) == 5
+
+
+def test_another_version_of_rawkd_repeats_the_self_test(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version may rewrite the network in another way before the same engine compiles it."""
+    tested: list[str] = []
+    original = check_golden
+    monkeypatch.setattr(selftest, "check_golden", lambda c, e: tested.append(e.identity) or original(c, e))
+    for version, number in (("1", 1), ("1", 1), ("2", 2), ("2", 2), ("1", 2)):
+        monkeypatch.setattr(openvino_engine, "_version", lambda version=version: version)
+        load_engine(card, device="cpu", threads=1)
+        assert len(tested) == number
+    assert len(set(tested)) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(card: ModelCard, cache: Path) -> None:

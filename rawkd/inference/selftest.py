@@ -1,8 +1,8 @@
 """The self-test: compares a network's output on this device with the output at export.
 
 Drivers and graph compilers sometimes compute networks wrongly. On a CPU the self-test runs once for each machine,
-version of OpenVINO and model; on a GPU each time a network is loaded, because libraries do not tell the version of the
-driver.
+version of OpenVINO, version of rawkd and model; on a GPU each time a network is loaded, because libraries do not tell
+the version of the driver.
 The input comes from the raw bits of a generator, which numpy keeps stable, so it is the same on every machine.
 """
 
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from rawkd.errors import ModelError
+from rawkd.inference import openvino_engine
 from rawkd.inference.card import Golden, ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.weights import sha256_of
@@ -107,7 +108,9 @@ def check_golden(card: ModelCard, engine: Engine) -> float:
 
 
 def self_test(card: ModelCard, engine: Engine) -> None:
-    """Run `check_golden`, unless this machine, engine, precision and model passed it before.
+    """Run `check_golden`, unless this machine, engine, precision and model passed it before with this version of rawkd.
+
+    The version counts because rawkd rewrites a network before the engine compiles it (`inference.graph`).
 
     If the cache cannot be read or written, the test is repeated each time.
 
@@ -116,7 +119,8 @@ def self_test(card: ModelCard, engine: Engine) -> None:
     ModelError: as `check_golden`.
     """
     model = json.dumps([card.files, asdict(card.golden)], sort_keys=True)
-    key = sha256_of("\n".join([platform.node(), engine.identity, engine.precision, model]).encode())
+    facts = [openvino_engine._version(), platform.node(), engine.identity, engine.precision, model]
+    key = sha256_of("\n".join(facts).encode())
     folder = cache_folder()
     if folder is None:
         check_golden(card, engine)
