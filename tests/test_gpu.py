@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +27,11 @@ from rawkd.inference.card_file import read_card
 from rawkd.inference.engine import Engine
 from rawkd.inference.engines import Engines, load_engine
 from rawkd.inference.gpu import onnx_engine, openvino_gpu, ways
-from rawkd.inference.gpu.compiled import SHAPES, CompiledEngine, checked
+from rawkd.inference.gpu.compiled import SHAPES, CompiledEngine, checked, reason_of
 from rawkd.inference.gpu.onnx_engine import load_onnx_engine, with_weights
 from rawkd.inference.gpu.openvino_gpu import load_openvino_gpu_engine
 from rawkd.inference.gpu.ways import CUDA, WAYS, Way, gpu_in_sight, ways_to
+from rawkd.inference.graph.cells import CONVOLUTIONS
 from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.weights import NETWORK, load_weights, models_directory, verified_bytes
@@ -255,10 +257,23 @@ class TestIntelGPU:
         shipped = read_card(models_directory() / "teacher-fanet")
         assert check_golden(shipped, load_openvino_gpu_engine(shipped, "f32", "CPU")) < 1e-3
 
-    def test_16_bits_begin_at_the_first_convolution(self) -> None:
-        """The CPU takes the hint f16 as it likes; the graph in two parts must still be the network."""
+    def test_16_bits_begin_at_the_first_convolution(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The CPU takes the hint f16 as it likes, so the test looks at the parts and their hints."""
         shipped = read_card(models_directory() / "fanet-fast-0")
+        parts: list[tuple[bool, object]] = []
+
+        class Core(import_openvino().Core):
+            def compile_model(self, model: Any, device: str, options: dict[str, object]) -> Any:
+                kinds = {operation.get_type_name() for operation in model.get_ops()}
+                parts.append((bool(kinds & set(CONVOLUTIONS)), options["INFERENCE_PRECISION_HINT"]))
+                return super().compile_model(model, device, options)
+
+        monkeypatch.setattr(import_openvino(), "Core", Core)
         assert check_golden(shipped, load_openvino_gpu_engine(shipped, "fp16", "CPU")) < 0.05
+        assert parts == [(False, "f32"), (True, "f16")]
+        parts.clear()
+        check_golden(shipped, load_openvino_gpu_engine(shipped, "f32", "CPU"))
+        assert parts == [(True, "f32")]
 
     def test_precision_is_what_the_card_allows(self, card: ModelCard) -> None:
         assert openvino_gpu.precision_of(card) == "f32"
@@ -300,6 +315,29 @@ def test_errors_of_libraries_become_one_sentence() -> None:
     engine = CompiledEngine("gpu", "f32", "a library", compile_for)
     with pytest.raises(ModelError, match=r"^the network fails on a library \(the driver\): use --device cpu$"):
         engine.run(np.zeros((1, 4, 2, 2), np.float32))
+
+
+def test_of_an_error_of_openvino_only_the_reason_is_told() -> None:
+    """Its messages begin with lines about its own source: one for each layer that the error went through."""
+    openvino = import_openvino()
+    core, planes = openvino.Core(), openvino.opset13.parameter([1, 4, 8, 8], np.float32)
+    model = openvino.Model([openvino.opset13.relu(planes)], [planes])
+
+    def compile_for(_shape: tuple[int, ...]) -> Callable[[FloatArray], FloatArray]:
+        return core.compile_model(model, "NOPE")
+
+    with pytest.raises(ModelError, match=r'^the network fails on it \(Device with "NOPE" name is not registered'):
+        CompiledEngine("gpu", "f32", "it", compile_for).run(np.zeros((1, 4, 8, 8), np.float32))
+    with pytest.raises(RuntimeError, match=r"(?s)^Exception from .*\nCheck '.*\n.*incompatible") as caught:
+        core.compile_model(model, "CPU")(np.zeros((1, 5, 8, 8), np.float32))
+    assert reason_of(caught.value).startswith("Can't set the input tensor with index: 0")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"), [("", "ValueError"), (" \n", "ValueError"), ("Exception from a.cpp:1:", None)]
+)
+def test_an_error_without_a_reason_is_told_as_it_is(message: str, reason: str | None) -> None:
+    assert reason_of(ValueError(message)) == (reason or message)
 
 
 class TestWays:

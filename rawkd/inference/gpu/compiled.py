@@ -15,6 +15,8 @@ Run = Callable[[FloatArray], FloatArray]
 
 SHAPES = 4
 """Most tile shapes that stay compiled (our choice): upright and transposed tiles of photos of two sizes."""
+POSITIONS = ("Exception from ", "Check '", "While validating node ")
+"""Beginnings of the lines in which OpenVINO names its own source; the reason follows."""
 
 
 class CompiledEngine:
@@ -53,7 +55,7 @@ class CompiledEngine:
         except RawkdError:
             raise
         except Exception as error:  # each library has exceptions of its own
-            raise ModelError(f"the network fails on {self.identity} ({first_line(error)}): use --device cpu") from error
+            raise ModelError(f"the network fails on {self.identity} ({reason_of(error)}): use --device cpu") from error
         return checked(restored, planes.shape, self.identity)
 
     def _for_shape(self, shape: tuple[int, ...]) -> Run:
@@ -66,7 +68,7 @@ class CompiledEngine:
 
 
 def checked(restored: FloatArray, shape: tuple[int, ...], identity: str) -> FloatArray:
-    """Return the output of a GPU if it can be one: a driver or a 16-bit format may give infinities instead of an error.
+    """Return the output of a GPU after checking it: drivers and 16-bit formats may give infinities instead of an error.
 
     Raises
     ------
@@ -82,7 +84,14 @@ def checked(restored: FloatArray, shape: tuple[int, ...], identity: str) -> Floa
     return restored
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of a message that is not empty, else the name of the error."""
+def reason_of(error: Exception) -> str:
+    """Return the line of a message that says what went wrong, else the name of the error.
+
+    It is the first line that is not empty; OpenVINO puts positions in its own source before it.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    reasons = [line for line in lines if not line.startswith(POSITIONS)]
+    return next(iter([*reasons, *lines[-1:]]), type(error).__name__)
+
+
+first_line = reason_of
