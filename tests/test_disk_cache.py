@@ -180,14 +180,38 @@ def test_an_interrupt_while_writing_leaves_nothing(folder: Path, monkeypatch: py
     assert list(folder.iterdir()) == []
 
 
-def test_the_last_used_files_stay(folder: Path) -> None:
-    for number in range(disk_cache.FILES + 3):
-        if number >= 3:
-            assert disk_cache.load("0") == [b"0"]  # used, so it stays
-        disk_cache.keep(str(number), [str(number).encode()])
+def test_the_last_used_files_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = bytes(1000)
+    disk_cache.keep("0", [part])
+    (file,) = folder.iterdir()
+    monkeypatch.setattr(disk_cache, "LIMIT_BYTES", 5 * file.stat().st_size)  # all keys have one digit
+    for number in range(1, 8):
+        assert disk_cache.load("0") == [part]  # used, so it stays
+        disk_cache.keep(str(number), [part])
         for age, file in enumerate(sorted(folder.iterdir(), key=lambda file: -file.stat().st_mtime)):
             os.utime(file, (1e9 - age, 1e9 - age))
-    assert len(list(folder.iterdir())) == disk_cache.FILES
-    assert disk_cache.load("0") == [b"0"]
-    assert disk_cache.load("1") is None
-    assert disk_cache.load(str(disk_cache.FILES + 2)) is not None
+    assert [disk_cache.load(str(number)) is not None for number in range(8)] == [True, *[False] * 3, *[True] * 4]
+    disk_cache.keep("8", [bytes(3 * len(part))])
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= disk_cache.LIMIT_BYTES
+    assert disk_cache.load("8") is not None
+
+
+def test_what_is_larger_than_the_limit_drives_out_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_cache.keep("small", [b"part"])
+    monkeypatch.setattr(disk_cache, "LIMIT_BYTES", 1000)
+    disk_cache.keep("large", [bytes(1001)])
+    assert disk_cache.load("small") == [b"part"]
+    assert disk_cache.load("large") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs the owner of a file, which Windows tells in another way")
+def test_only_the_user_reads_and_writes_the_files(
+    card: ModelCard, folder: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.rmdir()
+    first = output(card)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    np.testing.assert_array_equal(output(card), first)
+    assert len(compilations) == 2, "the file of another user was loaded"
