@@ -204,3 +204,19 @@ def test_wrong_input_is_refused() -> None:
         blend(noisy, restored, NOISE, saturation=1.0, chroma=float("nan"))
     with pytest.raises(InputError, match="does not match"):
         blend(noisy, mosaic(restored.data, CFAPattern.BGGR), NOISE, saturation=1.0)
+
+
+@pytest.mark.parametrize(("strength", "luma", "chroma"), [(1, 1, 1), (0.5, 1, 1), (1, 0.3, 1), (1, 0.5, 0.5)])
+def test_memory_and_threads_do_not_change_a_bit(strength: float, luma: float, chroma: float) -> None:
+    """Over the memory of the restored mosaic and in one or three threads, also where strips are blown."""
+    noisy, restored = pair(300, 40, CFAPattern.GRBG)
+    noisy.data[100:180, 5:20] += 0.6
+    restored.data[100:180, 5:20] += 0.58
+    factors = {"strength": strength, "luma": luma, "chroma": chroma}
+    expected = blend(noisy, restored, NOISE, saturation=1.0, **factors, threads=1).data
+    kept = restored.data.copy()
+    np.testing.assert_array_equal(blend(noisy, restored, NOISE, saturation=1.0, **factors, threads=3).data, expected)
+    np.testing.assert_array_equal(restored.data, kept)
+    over = blend(noisy, restored, NOISE, saturation=1.0, **factors, overwrite=True, threads=3).data
+    np.testing.assert_array_equal(over, expected)
+    assert (over is restored.data) == (luma == chroma)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rawkd.errors import NoiseError
 from rawkd.photo import CFAPattern
+from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel
 from rawkd.sensor.profile import CameraProfile
@@ -112,3 +113,17 @@ def test_noise_of_another_cfa_is_refused(classes: int, cell: CFAPattern) -> None
     ksigma = KSigma.between(NoiseModel(np.full(classes, 1e-3), np.zeros(classes), "given"), Anchor(2e-3, 0.0))
     with pytest.raises(NoiseError, match=f"{classes} classes do not fit a sensor with {len(cell.classes)}"):
         ksigma.spread(cell)
+
+
+@pytest.mark.parametrize("cell", [CFAPattern.RGGB, CFAPattern.XTRANS], ids=str)
+def test_packing_on_the_way_does_not_change_a_bit(cell: CFAPattern) -> None:
+    """More rows than a strip, also a part of a strip, and a mosaic that is a part of another."""
+    ksigma = KSigma.between(noise(1e-3, 1e-6).for_cfa(cell), Anchor(2e-3, 3e-6)).spread(cell)
+    whole = np.random.default_rng(0).random((75 * cell.side, 6 * cell.side), np.float32)
+    part = whole[cell.side :, cell.side :]
+    planes = ksigma.pack(part, cell.side)
+    np.testing.assert_array_equal(planes, ksigma.apply(pack(part, cell.side)))
+    out = np.full_like(whole, np.nan)
+    ksigma.unpack(planes, out[cell.side :, cell.side :])
+    np.testing.assert_array_equal(out[cell.side :, cell.side :], unpack(ksigma.invert(planes)))
+    assert np.isnan(out[: cell.side]).all()

@@ -135,3 +135,15 @@ def test_black_beside_white_without_read_variance() -> None:
     with np.errstate(all="raise"):
         kept = keep_local_mean(noisy, noisy.copy(), noise, floor=FLOOR, saturation=SATURATION)
     np.testing.assert_array_equal(kept, noisy)
+
+
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    rng = np.random.default_rng(5)
+    noisy = (0.1 + 0.01 * rng.standard_normal((700, 300))).astype(np.float32)
+    restored = np.full_like(noisy, 0.098)
+    one, three = (
+        keep_local_mean(noisy, restored.copy(), NOISE, floor=FLOOR, saturation=SATURATION, threads=threads)
+        for threads in (1, 3)
+    )
+    np.testing.assert_array_equal(one, three)
+    assert np.ptp(one) > 1e-5

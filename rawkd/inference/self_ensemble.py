@@ -46,7 +46,9 @@ def self_ensemble(
         raise UsageError(f"an ensemble of {members} is not possible. Choose one of {', '.join(map(str, SYMMETRIES))}.")
     first, *others = symmetries_of(cell, members)
     view, padding = first.apply(mosaic, cell)
-    mean = first.undo(denoise(view), padding).copy()
+    mean = first.undo(denoise(view), padding)
+    if np.may_share_memory(mean, mosaic):
+        mean = mean.copy()
     for count, symmetry in enumerate(others, start=2):
         view, padding = symmetry.apply(mosaic, cell)
         run = exchanged if exchanged and symmetry.exchange else denoise

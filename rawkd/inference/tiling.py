@@ -22,7 +22,7 @@ from rawkd.errors import InputError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.photo import CFAPattern, FloatArray
-from rawkd.sensor.cfa import pack, padded, unpack
+from rawkd.sensor.cfa import padded
 from rawkd.sensor.ksigma import KSigma
 
 
@@ -202,17 +202,21 @@ def denoise_tiled(
         )
     grid = TileGrid.of(shape[0] // side, shape[1] // side, card)
     of_planes = ksigma.spread(cell)
-    out = np.zeros_like(mosaic)
+    out = np.zeros(mosaic.shape, np.float32)
 
     def restore(row: TileSpan, column: TileSpan) -> FloatArray:
-        """Return the part of the mosaic that the tile writes, times its blending window."""
-        planes = engine.run(of_planes.apply(pack(_read(mosaic, row, column, cell), side))[None])[0]
+        """Return the part of the mosaic that the tile writes, times its blending window; exact tiles write to `out`."""
+        planes = engine.run(of_planes.pack(_read(mosaic, row, column, cell), side)[None])[0]
         rows = slice(row.start - row.origin, row.stop - row.origin)
         columns = slice(column.start - column.origin, column.stop - column.origin)
-        restored = unpack(of_planes.invert(planes[:, rows, columns]))
-        if not card.exact_tiles:
-            restored *= np.repeat(row.weight, side)[:, None] * np.repeat(column.weight, side)
-        return restored
+        if card.exact_tiles:
+            part = out[side * row.start : side * row.stop, side * column.start : side * column.stop]
+            of_planes.unpack(planes[:, rows, columns], part)
+            return part
+        part = np.empty((side * len(row.weight), side * len(column.weight)), np.float32)
+        of_planes.unpack(planes[:, rows, columns], part)
+        part *= np.repeat(row.weight, side)[:, None] * np.repeat(column.weight, side)
+        return part
 
     done = 0
     waiting: deque[tuple[TileSpan, TileSpan, Future[FloatArray]]] = deque()
@@ -224,7 +228,9 @@ def denoise_tiled(
                     waiting.append((*tile, pool.submit(restore, *tile)))
                 row, column, restored = waiting.popleft()
                 rows, columns = (slice(side * span.start, side * span.stop) for span in (row, column))
-                out[rows, columns] += restored.result()
+                part = restored.result()
+                if not card.exact_tiles:
+                    out[rows, columns] += part
                 done += 1
                 if progress:
                     progress(done, len(grid))

@@ -13,6 +13,7 @@ import numpy as np
 
 from rawkd.errors import InputError, UsageError
 from rawkd.photo import DoubleArray, FloatArray, Kind, Mosaic, SiteArray
+from rawkd.restore.strips import in_strips
 from rawkd.sensor.cfa import padded
 from rawkd.sensor.noise import NoiseModel
 
@@ -51,17 +52,21 @@ def blend(
     luma: float = 1.0,
     chroma: float = 1.0,
     neutral: DoubleArray | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
 ) -> Mosaic:
     """Subtract `strength` times the luma and chroma parts of the residual from the noisy mosaic.
 
     Parameters
     ----------
-    noisy, restored : (H, W) signal with the same CFA phase; neither is changed.
+    noisy, restored : (H, W) signal with the same CFA phase; neither is changed unless `overwrite` is true.
     noise : noise model of `noisy`; it sets how far from saturation a blown pixel may lie.
     saturation : signal at which the sensor clips; (side, side), one per site of the CFA cell, where sites differ.
     strength, luma, chroma : 0..1. If all are 1, the result equals `restored` bit for bit wherever nothing is blown. If
         strength is 0, or luma and chroma are 0, the result is `noisy` itself.
     neutral : (3,) as-shot neutral that white-balances luma; None uses the channels as they are.
+    overwrite : whether the result may take the memory of `restored`.
+    threads : number of threads; None is one for each core that the process may use.
 
     Returns
     -------
@@ -72,14 +77,7 @@ def blend(
     ------
     InputError: if shape or phase differ. UsageError: if a factor lies outside 0..1.
     """
-    for name, factor in (("strength", strength), ("luma", luma), ("chroma", chroma)):
-        if not 0 <= factor <= 1:
-            raise UsageError(f"{name} {factor:g}: give a number between 0 and 1.")
-    if noisy.data.shape != restored.data.shape or noisy.pattern != restored.pattern:
-        raise InputError(
-            f"the restored mosaic {restored.data.shape} {restored.pattern} does not match the noisy one "
-            f"{noisy.data.shape} {noisy.pattern}"
-        )
+    _refuse(noisy, restored, {"strength": strength, "luma": luma, "chroma": chroma})
     if strength == 0 or luma == chroma == 0:
         return noisy
     pattern, classes = noisy.pattern, noisy.pattern.class_of_site
@@ -91,28 +89,44 @@ def blend(
     cell_neutral = colours[pattern.colour_of_class][classes]
     lowest = np.float32(cell_limit.min())
     nearly = np.float32(cell_limit.min() - RESTORED_BEYOND * noise_sd.max())
-    height = noisy.data.shape[0]
-    out = np.empty_like(noisy.data)
-    for top in range(0, height, _STRIP_ROWS):
-        rows = slice(top, min(top + _STRIP_ROWS, height))
+    keep = np.float32(1 - strength * chroma)
+    # the luma of a strip needs rows of the strips beside it
+    out = restored.data if overwrite and luma == chroma else np.empty_like(noisy.data)
+
+    def blend_strip(rows: slice) -> None:
         before, after, result = noisy.data[rows], restored.data[rows], out[rows]
-        removed = before - after
-        keep = np.float32(1 - strength * chroma)
-        if luma != chroma:
-            np.multiply(removed, keep, out=result)
-            result -= np.float32(strength * (luma - chroma)) * _luma(noisy, restored, rows, cell_neutral)
-        elif keep:
-            np.multiply(removed, keep, out=result)
-        else:
-            result[...] = 0
+        change: FloatArray | None = None
+        if keep or luma != chroma:
+            change = (before - after) * keep
+        if change is not None and luma != chroma:
+            change -= np.float32(strength * (luma - chroma)) * _luma(noisy, restored, rows, cell_neutral)
         if noisy.data[max(rows.start - KEPT_MARGIN_PX, 0) : rows.stop + KEPT_MARGIN_PX].max() >= nearly:
             kept = _kept(noisy, rows, cell_limit, noise_sd[classes])
-            result += kept * (removed - result)
-        result += after
-        if after.max() > lowest:
-            limit = _periodic(cell_limit, result.shape, top, 0)
+            removed = before - after
+            change = kept * removed if change is None else change + kept * (removed - change)
+        exceeds = after.max() > lowest
+        if change is not None:
+            np.add(change, after, out=result)
+        elif out is not restored.data:
+            result[...] = after
+        if exceeds:
+            limit = _periodic(cell_limit, result.shape, rows.start, 0)
             np.minimum(result, np.maximum(before, limit), out=result)
+
+    in_strips(blend_strip, noisy.data.shape[0], _STRIP_ROWS, threads)
     return Mosaic(out, noisy.pattern)
+
+
+def _refuse(noisy: Mosaic, restored: Mosaic, factors: dict[str, float]) -> None:
+    """Raise what `blend` raises."""
+    for name, factor in factors.items():
+        if not 0 <= factor <= 1:
+            raise UsageError(f"{name} {factor:g}: give a number between 0 and 1.")
+    if noisy.data.shape != restored.data.shape or noisy.pattern != restored.pattern:
+        raise InputError(
+            f"the restored mosaic {restored.data.shape} {restored.pattern} does not match the noisy one "
+            f"{noisy.data.shape} {noisy.pattern}"
+        )
 
 
 def _window(mosaic: Mosaic, rows: slice, margin: int) -> FloatArray:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 from rawkd.restore.clipped_mean import RaisedMean
+from rawkd.restore.strips import in_strips
 from rawkd.sensor.noise import NoiseModel
 
 IntArray = NDArray[np.int64]
@@ -47,6 +48,7 @@ def keep_local_mean(
     floor: float,
     saturation: float,
     cell: CFAPattern = CFAPattern.RGGB,
+    threads: int | None = None,
 ) -> FloatArray:
     """Shift `restored` by the smoothed difference of the two local means, class by class, in place.
 
@@ -56,6 +58,7 @@ def keep_local_mean(
     floor : signal of the file's smallest integer. Clipping there raises the mean of the noise, which is allowed for;
         nothing is changed if it lies within 0.75 noise standard deviations of black.
     saturation : signal at which the sensor clips.
+    threads : number of threads; None is one for each core that the process may use.
 
     Returns
     -------
@@ -68,13 +71,13 @@ def keep_local_mean(
     if floor > -CLIPPING_SIGMAS * dark:
         pairs = zip(noise.gain.tolist(), noise.read_variance.tolist(), strict=True)
         raised = [RaisedMean.of(gain, read, floor) for gain, read in pairs]
-    sums, counts = _block_sums(noisy, restored, noise, saturation, cell, raised)
+    sums, counts = _block_sums(noisy, restored, noise, saturation, cell, raised, threads)
     total = _with_neighbours(counts)
     shift = _with_neighbours(sums) / np.maximum(total, 1)
     # damp the shift where the nine blocks together hold less than one block's weight of usable pixels
     sites = np.bincount(cell.class_of_site.ravel())
     shift *= np.minimum(16 * total / (sites * (window_px(cell.side) // cell.side) ** 2), 1)
-    _add_smooth(restored, shift.astype(np.float32), cell)
+    _add_smooth(restored, shift.astype(np.float32), cell, threads)
     return restored
 
 
@@ -85,6 +88,7 @@ def _block_sums(
     saturation: float,
     cell: CFAPattern,
     raised: list[RaisedMean] | None,
+    threads: int | None,
 ) -> tuple[DoubleArray, DoubleArray]:
     """Return weighted sums of clipped differences and sums of weights, (block rows, block columns, classes).
 
@@ -98,8 +102,9 @@ def _block_sums(
     sums, counts = np.zeros(shape), np.zeros(shape)
     gains, reads = (np.tile(values[classes], (1, width // side)) for values in (noise.gain, noise.read_variance))
     of_class = np.eye(len(cell.classes))[classes]
-    for index, top in enumerate(range(0, height, window)):
-        strip = slice(top, top + window)
+
+    def add_strip(strip: slice) -> None:
+        index = strip.start // window
         difference = noisy[strip] - restored[strip]
         for parity in range(side):
             gain, read = gains[parity], reads[parity]
@@ -127,6 +132,8 @@ def _block_sums(
                 total, number = (total - added * len(rows) / len(sample), number - less * len(rows) / len(sample))
             sums[index] += _block_columns(total, side) @ of_class[parity]
             counts[index] += _block_columns(number, side) @ of_class[parity]
+
+    in_strips(add_strip, height, window, threads)
     return sums, counts
 
 
@@ -161,7 +168,7 @@ def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
     return mixed
 
 
-def _add_smooth(mosaic: FloatArray, blocks: FloatArray, cell: CFAPattern) -> None:
+def _add_smooth(mosaic: FloatArray, blocks: FloatArray, cell: CFAPattern, threads: int | None) -> None:
     """Add the block values of each class, interpolated bilinearly; constant beyond the outer block centres."""
     (height, width), side = mosaic.shape, cell.side
     cells = window_px(side) // side
@@ -169,10 +176,18 @@ def _add_smooth(mosaic: FloatArray, blocks: FloatArray, cell: CFAPattern) -> Non
     upper, lower, part = _between(height // side, blocks.shape[0], cells)
     across = blocks[:, left] * (1 - share)[None, :, None] + blocks[:, right] * share[None, :, None]
     rows = [across[:, :, classes].reshape(len(blocks), width) for classes in cell.class_of_site]
-    for row in range(height // side):
-        for parity in range(side):
-            above, below = rows[parity][upper[row]], rows[parity][lower[row]]
-            mosaic[side * row + parity] += above + part[row] * (below - above)
+
+    def add_strip(strip: slice) -> None:
+        first, last = strip.start // side, strip.stop // side
+        for block in range(upper[first], upper[last - 1] + 1):
+            start, stop = (max(first, min(last, int(end))) for end in np.searchsorted(upper, (block, block + 1)))
+            weight = part[start:stop, None]
+            below = lower[start]
+            for parity in range(side):
+                step = rows[parity][below] - rows[parity][block]
+                mosaic[side * start : side * stop][parity::side] += rows[parity][block] + weight * step
+
+    in_strips(add_strip, height, window_px(side), threads)
 
 
 def _between(size: int, num_blocks: int, cells: int) -> tuple[IntArray, IntArray, FloatArray]:

@@ -63,7 +63,8 @@ def restore_mosaic(
 
     exchanged = partial(denoise_once, ksigma=ksigma.exchanged())
     clean = self_ensemble(denoise_once, unified, options.ensemble, cell, exchanged)
-    keep_local_mean(unified, clean, noise, floor=floor, saturation=float(np.min(saturation)), cell=cell)
+    lowest = float(np.min(saturation))
+    keep_local_mean(unified, clean, noise, floor=floor, saturation=lowest, cell=cell, threads=options.threads)
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
     return blend(
         noisy,
@@ -74,6 +75,8 @@ def restore_mosaic(
         luma=options.luma,
         chroma=options.chroma,
         neutral=neutral,
+        overwrite=True,
+        threads=options.threads,
     )
 
 

@@ -6,14 +6,18 @@ With x ~ gain * Poisson(x*/gain) + N(0, read), y = scale * x + offset has Var y 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rawkd.errors import NoiseError
-from rawkd.photo import CFAPattern, DoubleArray
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 from rawkd.sensor.noise import NoiseModel
+
+STRIP_ROWS = 32
+"""Rows of packed planes that are transformed at a time."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,35 @@ class KSigma:
     def invert(self, planes: Any) -> Any:
         """Transform anchored values, (..., planes, h, w), back to signal; invert(apply(x)) equals x to a few ulp."""
         return (planes - _per_plane(self.offset, planes)) / _per_plane(self.scale, planes)
+
+    def pack(self, mosaic: FloatArray, side: int) -> FloatArray:
+        """Return `apply(cfa.pack(mosaic, side))`, (side^2, h, w) float32, strip by strip to stay within the cache."""
+        height, width = (size // side for size in mosaic.shape)
+        planes = np.empty((side**2, height, width), np.float32)
+        for rows, plane, scale, offset in self._parts(height):
+            strip = planes[plane, rows]
+            np.multiply(mosaic[plane // side :: side, plane % side :: side][rows], scale, out=strip)
+            strip += offset
+        return planes
+
+    def unpack(self, planes: FloatArray, out: FloatArray) -> None:
+        """Write `cfa.unpack(invert(planes))` to `out`, (side h, side w) float32, strip by strip.
+
+        Parameters
+        ----------
+        planes : (side^2, h, w) float32 anchored values.
+        """
+        side = out.shape[0] // planes.shape[1]
+        for rows, plane, scale, offset in self._parts(planes.shape[1]):
+            site = out[plane // side :: side, plane % side :: side]
+            np.divide(planes[plane, rows] - offset, scale, out=site[rows])
+
+    def _parts(self, height: int) -> Iterator[tuple[slice, int, np.float32, np.float32]]:
+        """Yield rows of a strip, plane, and its scale and offset: all planes of one strip after another."""
+        values = list(zip(self.scale.astype(np.float32), self.offset.astype(np.float32), strict=True))
+        for top in range(0, height, STRIP_ROWS):
+            for plane, (scale, offset) in enumerate(values):
+                yield slice(top, top + STRIP_ROWS), plane, scale, offset
 
 
 def _per_plane(values: DoubleArray, like: Any) -> Any:
