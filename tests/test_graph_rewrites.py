@@ -148,11 +148,34 @@ def test_a_graph_without_means_of_cells_stays() -> None:
 
 def test_logarithms_are_those_of_numpy() -> None:
     values = np.geomspace(1, 1e6, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
-    model = network(lambda ops, planes: ops.log(planes), values.shape)
+    for build in (
+        lambda ops, planes: ops.log(ops.add(planes, np.float32(1))),
+        lambda ops, planes: ops.log(ops.add(np.full((1, 4, 1, 1), 1, np.float32), planes)),
+    ):
+        model = network(build, values.shape)
+        vector_logarithms(import_openvino(), model)
+        assert "Log" not in kinds(model)
+        # the root near 1 and its ratio are rounded and multiplied by 16; the series ends 2e-6 short at 1e6
+        np.testing.assert_allclose(answer(model, values - 1), np.log(values), rtol=3e-6, atol=32 * EPS)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda ops, planes: ops.log(planes),
+        lambda ops, planes: ops.log(ops.add(planes, np.float32(1e-6))),
+        lambda ops, planes: ops.log(ops.add(planes, np.array([1, 0, 1, 1], np.float32).reshape(1, 4, 1, 1))),
+        lambda ops, planes: ops.log(ops.multiply(planes, np.float32(1))),
+    ],
+    ids=["of the input", "of a small sum", "of a sum with 1 in some planes", "of a product with 1"],
+)
+def test_logarithms_of_what_may_be_near_0_stay(build: Build) -> None:
+    """The series would be off by 10 at 1e-30: the test would fail with it."""
+    values = np.geomspace(1e-30, 1, 4096, dtype=np.float32).reshape(1, 4, 32, 32)
+    before, model = answer(network(build, values.shape), values), network(build, values.shape)
     vector_logarithms(import_openvino(), model)
-    assert "Log" not in kinds(model)
-    # the root near 1 and its ratio are rounded and multiplied by 16; the series ends 2e-6 short at 1e6
-    np.testing.assert_allclose(answer(model, values), np.log(values), rtol=3e-6, atol=32 * EPS)
+    assert kinds(model)["Log"] == 1
+    np.testing.assert_array_equal(answer(model, values), before)
 
 
 @pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.name)

@@ -1,6 +1,7 @@
 """Compute the logarithms of a graph with operations that OpenVINO compiles to vector instructions; its own is not.
 
-The input is 1 or more: `networks.blocks.NoiseUnits` takes log(1 + electrons).
+Near 0 the series is wrong: at 0 it gives -60 instead of minus infinity. So only log(1 + x) is replaced, as
+`networks.blocks.NoiseUnits` takes it of a number of electrons, which is never negative.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ TERMS = 6
 
 
 def vector_logarithms(openvino: ModuleType, model: Any) -> None:
-    """Replace every logarithm by ln x = 2^(n+1) artanh((r - 1) / (r + 1)), r the 2^n-th root of x, in place.
+    """Replace every log(1 + x) by ln x = 2^(n+1) artanh((r - 1) / (r + 1)), r the 2^n-th root of x, in place.
 
     artanh u = u + u^3 / 3 + u^5 / 5 + ...: the textbook series. From 1 to 1e6 the error is below 4e-6 plus 3e-6 of the
     value: the root is rounded, and near 1 the result is 16 times its distance from 1.
     """
     ops = openvino.opset13
     for operation in model.get_ordered_ops():
-        if operation.get_type_name() != "Log":
+        if operation.get_type_name() != "Log" or not _adds_one(operation.input_value(0).get_node()):
             continue
         root = operation.input(0).get_source_output()
         for _ in range(ROOTS):
@@ -39,3 +40,11 @@ def vector_logarithms(openvino: ModuleType, model: Any) -> None:
         logarithm = ops.multiply(ops.add(total, weights[0]), ratio)
         for target in operation.output(0).get_target_inputs():
             target.replace_source_output(logarithm.output(0))
+
+
+def _adds_one(node: Any) -> bool:
+    """Whether a node adds the constant 1 to another value."""
+    terms = [source.get_source_output().get_node() for source in node.inputs()]
+    return node.get_type_name() == "Add" and any(
+        term.get_type_name() == "Constant" and bool(np.all(np.asarray(term.data) == 1)) for term in terms
+    )
