@@ -121,6 +121,12 @@ def test_configurations_that_do_not_fit_are_refused() -> None:
             FANet(config)
 
 
+@pytest.mark.parametrize("groups", [(0, 2, 2, 2), (1, 1, 1, 1), (-1, 0, 0, 1), (0, 1, 1), (0,) * 36])
+def test_groups_that_do_not_fit_are_refused(groups: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="a group of local means for each of its 4 planes, numbered from 0"):
+        FANet(replace(BAYER, mean_groups=groups))
+
+
 def test_half_cells_have_one_colour_and_lie_beside_each_other() -> None:
     cell = np.array(["RGB".index(letter) for letter in CFAPattern.XTRANS.colours]).reshape(6, 6)
     mosaic = np.tile(cell, (3, 4)).astype(np.float32)

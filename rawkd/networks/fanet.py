@@ -76,7 +76,7 @@ class FANet(nn.Module):
     """Denoises an anchored packed mosaic, (n, planes, h, w); h and w must be multiples of `stride`."""
 
     def __init__(self, config: FANetConfig) -> None:
-        """Create the network; raise ModelError for an unknown block, or planes that do not fit the rest."""
+        """Create the network; raise ModelError for an unknown block, or planes or groups that do not fit the rest."""
         super().__init__()
         if (
             config.planes not in (4, 36)
@@ -89,6 +89,12 @@ class FANet(nn.Module):
             )
         if config.block not in ("arnet", *GATED_BLOCKS):
             raise ModelError(f"FA-Net has no block {config.block!r}. Choose arnet, {', '.join(GATED_BLOCKS)}.")
+        groups = config.mean_groups
+        if groups and (len(groups) != config.planes or set(groups) != set(range(len(set(groups))))):
+            raise ModelError(
+                f"FA-Net takes a group of local means for each of its {config.planes} planes, numbered from 0 without"
+                f" gaps, not {tuple(groups)}. Change mean_groups in its configuration."
+            )
         self.config = config
         widths, levels = config.widths, range(len(config.widths))
         planes = self.in_channels = config.planes
