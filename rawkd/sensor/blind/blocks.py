@@ -12,6 +12,7 @@ the noise is the same there, and texture is least.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ class BlockStatistics:
     energy: DoubleArray
     luma_energy: DoubleArray
     count: int = int(NOISE.sum())
+
+    @cached_property
+    def sorted_levels(self) -> tuple[DoubleArray, NDArray[np.intp]]:
+        """The levels of all planes in ascending order, and the place of each one of `level` among them."""
+        order = np.argsort(self.level, axis=None)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return self.level.reshape(-1)[order], place.reshape(self.level.shape)
 
     def where(self, keep: NDArray[np.bool_]) -> BlockStatistics:
         """Return the blocks for which `keep`, (n,), is true."""

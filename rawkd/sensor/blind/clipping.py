@@ -23,7 +23,7 @@ def unclipped(
 
     Parameters
     ----------
-    level : means of clipped samples, signal, any shape.
+    level : means of clipped samples, signal, any shape; in ascending order it takes a tenth of the time.
     gain, read_variance : noise parameters, signal units.
     floor : signal of DN 0, or None if nothing was clipped.
     """

@@ -166,7 +166,8 @@ def _settled(
 
 def _select(blocks: BlockStatistics, guess: _Guess, saturation: float, floor: float | None) -> _Samples:
     """Return the planes of flat blocks that are not close to clipping at either end of the range."""
-    level, kept = unclipped(blocks.level, guess.gain, guess.read, floor)
+    levels, place = blocks.sorted_levels  # interpolation between them is ten times as fast in this order
+    level, kept = (found.take(place) for found in unclipped(levels, guess.gain, guess.read, floor))
     noise = guess.gain * level + guess.read
     luma_noise = (noise * kept).sum(axis=1) / noise.shape[1] ** 2
     luma_level = np.maximum(level.mean(axis=1), 1e-3)
