@@ -17,16 +17,19 @@ pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
 
 from rawkd.cli import main  # noqa: E402
 from rawkd.errors import InputError, ModelError, OutputError, UsageError  # noqa: E402
+from rawkd.inference.card import TIERS  # noqa: E402
 from rawkd.inference.card_file import read_card  # noqa: E402
 from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
+from rawkd.inference.students import load_cards  # noqa: E402
 from rawkd.inference.torch_engine import load_module  # noqa: E402
 from rawkd.inference.weights import NETWORK, WEIGHTS  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
+from rawkd.photo import CFAPattern  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.export import export as exporting  # noqa: E402
-from rawkd.training.export.export import export  # noqa: E402
+from rawkd.training.export.export import export, tile_px  # noqa: E402
 from rawkd.training.export.limits import limits_of  # noqa: E402
 from rawkd.training.export.readme import readme_of  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
@@ -100,6 +103,14 @@ def test_the_card_is_complete(model: Path) -> None:
     readme = (model / "README.md").read_text()
     assert f"{card.params:,} parameters" in readme
     assert sorted(path.name for path in model.iterdir()) == sorted([WEIGHTS, NETWORK, "card.json", "README.md"])
+
+
+def test_a_new_export_has_the_tiles_of_the_shipped_models(model: Path) -> None:
+    shipped = [card for card in load_cards(None) if card.cfa == "bayer"]
+    assert {card.tier for card in shipped} == set(TIERS)
+    for card in [*shipped, read_card(model)]:
+        assert card.tile == tile_px(CFAPattern.of_kind(card.cfa), card.tier), card.name
+    assert [tile_px(cell, "fast") for cell in (CFAPattern.MONO, CFAPattern.XTRANS)] == [832, 256]
 
 
 def test_limits_follow_from_what_was_trained_on() -> None:

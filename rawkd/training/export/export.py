@@ -26,6 +26,7 @@ from rawkd.inference.selftest import check_golden, make_golden
 from rawkd.inference.weights import NETWORK, WEIGHTS, sha256_of
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
+from rawkd.photo import CFAPattern
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.export.limits import limits_of
@@ -36,8 +37,10 @@ from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.saved.provenance import Provenance, stages_of
 
 README = "README.md"
-TILE_PX = {2: 768, 6: 256}
-"""Largest tile in packed pixels, by the side of the cell: 1536 pixels of mosaic (docs/performance.md)."""
+TILE_PX = {"fast": 832, "balanced": 768, "best": 640, None: 768}
+"""Largest tile in packed pixels of 2x2, by tier; larger networks have smaller ones (docs/performance.md)."""
+TILE_PX_XTRANS = 256
+"""Largest tile in packed pixels of 6x6: 1536 pixels of mosaic, as 768 of 2x2."""
 HALO_PX = 256
 """Side of the picture for the first measurement of the halo, packed pixels."""
 
@@ -101,7 +104,7 @@ def export(
             anchor=anchor,
             stride=stride,
             halo=0,
-            tile=TILE_PX[recipe.cell.side],
+            tile=tile_px(recipe.cell, tier),
             params=num_parameters(network),
             macs_per_mp=macs_per_mp(
                 network, stride, channels, packed=recipe.input == "planes", cell_px=recipe.cell.side**2
@@ -133,6 +136,11 @@ def export(
         for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
             (folder / file).write_text(text, encoding="utf-8")
         return _moved(folder, models / name)
+
+
+def tile_px(cell: CFAPattern, tier: str | None) -> int:
+    """Return the side of the largest tile of a model, packed pixels."""
+    return TILE_PX_XTRANS if cell.side == 6 else TILE_PX[tier]
 
 
 def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
