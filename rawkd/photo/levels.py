@@ -18,6 +18,9 @@ from rawkd.errors import InputError
 from rawkd.photo.cfa import CFAPattern
 from rawkd.photo.mosaic import DoubleArray, FloatArray, FrameArray, Rect
 
+STRIP_ROWS = 48
+"""Rows that are converted at a time, so that they stay in the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class Levels:
@@ -112,22 +115,21 @@ class Levels:
         """Convert integers of the active area, or of a window at `top`, `left`, to (H, W) float32 signal, unclipped."""
         height, width = frame.shape
         out = np.empty((height, width), np.float32)
-        step = 256
-        for first in range(0, height, step):
-            rows = slice(first, min(first + step, height))
-            black = self.black_map(rows.stop - first, width, top + first, left).astype(np.float32)
-            np.subtract(frame[rows], black, out=out[rows], dtype=np.float32)
-        out *= np.float32(1 / self.range_dn)
+        for first in range(0, height, STRIP_ROWS):
+            rows = slice(first, min(first + STRIP_ROWS, height))
+            signal = out[rows]
+            signal[...] = frame[rows]
+            signal -= self.black_map(rows.stop - first, width, top + first, left).astype(np.float32)
+            signal *= np.float32(1 / self.range_dn)
         return out
 
     def to_dn(self, signal: FloatArray) -> FrameArray:
         """Convert (H, W) signal to uint16 integers; every integer round-trips. Nothing else rounds or clips pixels."""
         height, width = signal.shape
         out = np.empty((height, width), np.uint16)
-        step = 256
         top_dn = float(2**16 - 1)
-        for top in range(0, height, step):
-            rows = slice(top, min(top + step, height))
+        for top in range(0, height, STRIP_ROWS):
+            rows = slice(top, min(top + STRIP_ROWS, height))
             dn = signal[rows] * np.float32(self.range_dn)
             dn += self.black_map(rows.stop - top, width, top).astype(np.float32)
             np.clip(np.rint(dn, out=dn), 0, top_dn, out=dn)
