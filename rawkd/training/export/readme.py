@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rawkd.inference.card import ModelCard
+from rawkd.photo import NAMES_OF_KINDS
 
 
 def readme_of(card: ModelCard) -> str:
@@ -38,9 +39,8 @@ def _purpose(card: ModelCard) -> str:
         noise = f"for {card.input} pictures with additive white Gaussian noise of sigma {sigma} (white is 255)"
         return f"{what} {noise}. It does not take raw photos."
     tier = f" `rawkd denoise --model {card.tier}` uses it." if card.tier else ""
-    return (
-        f"{what} for raw photos with gains {low:.3g} to {high:.3g}.{tier} `rawkd inspect` prints the gain of a photo."
-    )
+    photos = f"{NAMES_OF_KINDS[card.cfa]} raw photos with gains {low:.3g} to {high:.3g}"
+    return f"{what} for {photos}.{tier} `rawkd inspect` prints the gain of a photo."
 
 
 def _domain(card: ModelCard) -> str:
