@@ -39,6 +39,7 @@ from rawkd.files.read.identify import Identity
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.card import ModelCard
+from rawkd.inference.gpu.ways import Way
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.installed_calibration import profile_folder
@@ -511,6 +512,20 @@ def test_an_engine_is_loaded_once(run: Run, tmp_path: Path, monkeypatch: pytest.
     write_shoot(tmp_path / "in", 6)
     assert run("--per-photo-noise") == 0
     assert sorted(loaded) == ["tiny-high", "tiny-low"]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda", "mps"])
+def test_a_missing_device_ends_the_batch_before_anything_is_created(
+    device: str, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two photos, but one sentence. On every machine: no way to a GPU has its library."""
+    write_shoot(tmp_path / "in", 2)
+    monkeypatch.setattr(Way, "is_installed", False)
+    assert run("--device", device) == 5
+    assert capfd.readouterr().err.count(f"{device} needs torch") == 1
+    assert not (tmp_path / "out").exists()
+    assert run("--device", device, "--dry-run") == 0
+    assert run("--device", device, "--strength", "0") == 0
 
 
 def test_photos_of_a_camera_follow_each_other(tmp_path: Path, family: Path) -> None:

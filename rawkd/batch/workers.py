@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from typing import Protocol, TypeVar
 
 from rawkd.batch.work import WorkerContext
+from rawkd.inference.students import load_families
+from rawkd.restore.options import DenoiseOptions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,6 +43,18 @@ class LocalWorkers:
         self._worker = WorkerContext()
         self._begun = begun
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="photo")
+
+    def check_device(self, options: DenoiseOptions) -> None:
+        """Load a network on the device if the options name a GPU, so that a missing one is found before the work.
+
+        Raises
+        ------
+        ModelError: if there is no such model, or the device or its library is missing.
+        """
+        if options.device in ("auto", "cpu") or options.keeps_everything:
+            return
+        card = load_families(options.model)[0]
+        self._worker.context.engines.load(card, device=options.device, precision=options.precision)
 
     def each(
         self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]

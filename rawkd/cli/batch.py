@@ -114,7 +114,8 @@ def batch_command(
 
     tasks = () if watching else tuple(find())
     display.total = None if watching else len(tasks)
-    options, workers = _workers(cluster, jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS), options, display)
+    jobs = jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS)
+    options, workers = _workers(cluster, jobs, options, display, computes=not dry_run)
     with closing(workers):
         batch = Batch(options, workers)
         if dry_run:
@@ -153,13 +154,16 @@ def _stores(*, absolute: bool) -> Callable[[str], Store]:
 
 
 def _workers(
-    cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay
+    cluster: str | None, jobs: int, options: BatchOptions, display: BatchDisplay, *, computes: bool
 ) -> tuple[BatchOptions, Workers]:
-    """Return the options fixed for all workers, and the workers."""
+    """Return the options fixed for all workers, and the workers, which have the device if they are to compute."""
     if cluster is None:
         from rawkd.batch.workers import LocalWorkers
 
-        return options, LocalWorkers(jobs, display.begun)
+        local = LocalWorkers(jobs, display.begun)
+        if computes:
+            local.check_device(options.process.denoise)
+        return options, local
     from rawkd.batch.cluster import ClusterWorkers, fixed_for_cluster
 
     fixed = fixed_for_cluster(options)
