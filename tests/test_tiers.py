@@ -27,6 +27,7 @@ from rawkd.inference.gpu.ways import Way
 from rawkd.inference.students import DEFAULT_TIER, TIERS, choose_student, load_cards, load_family, tier_warnings
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK
+from rawkd.photo import NAMES_OF_KINDS, Kind
 from rawkd.process import ProcessOptions
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import denoise
@@ -262,12 +263,13 @@ def test_the_default_tier_is_shipped() -> None:
     assert load_family(None) == load_family(DEFAULT_TIER)
 
 
+@pytest.mark.parametrize("kind", NAMES_OF_KINDS)
 @pytest.mark.parametrize("tier", TIERS)
-def test_shipped_tiers_keep_their_budgets(tier: str) -> None:
-    cards = [card for card in load_cards(None) if card.tier == tier]
+def test_shipped_tiers_keep_their_budgets(tier: str, kind: Kind) -> None:
+    cards = [card for card in load_cards(None) if (card.tier, card.cfa) == (tier, kind)]
     if not cards:
-        pytest.skip(f"the tier {tier} is not shipped yet")
-    family = load_family(tier)
+        pytest.skip(f"the tier {tier} is not shipped for {kind} sensors")
+    family = load_family(tier, kind)
     assert sorted(card.name for card in family) == sorted(card.name for card in cards)
     assert max(max(card.macs_per_mp.values()) for card in family) <= BUDGETS_GMAC.get(tier, np.inf)
     sizes = {name: (card.directory / name).stat().st_size for card in family for name in card.files}
