@@ -21,7 +21,7 @@ from rawkd.inference.graph.logarithm import vector_logarithms
 
 CHANNELS_LAST = 8
 """From this number of channels on, values cross the cut with the channels of a pixel side by side, as convolutions take
-them; OpenVINO would else reorder them twice (our choice)."""
+them; otherwise OpenVINO would reorder them twice (our choice)."""
 
 
 def fill(openvino: ModuleType, model: Any, weights: Mapping[str, NDArray[np.generic]]) -> None:

@@ -195,9 +195,8 @@ def _compared(blocks: FloatArray, cell: CFAPattern, quad: _Quad) -> tuple[FloatA
     _, before, following, after = quad
     steps = means[rows] - means[rows + following] - quad.weight * (means[rows + before] - means[rows + after])
     around = (means[rows + before - 1] + means[rows + after + 1]) / 2
-    pixels = range(cell.side)
-    gaps = [next(gap for gap in range(1, cell.side + 1) if _alike(cell, quad.row, at, gap)) for at in pixels]
-    gap = min(gaps)
+    columns = range(cell.side)
+    gap = min(next(gap for gap in range(1, cell.side + 1) if _alike(cell, quad.row, at, gap)) for at in columns)
     lefts = np.array([at for at in range(width - gap) if _alike(cell, quad.row, at, gap)])
     apart = np.square(blocks[:, :, lefts + gap] - blocks[:, :, lefts]) / 2
     halves = (half.mean(axis=2) for half in np.array_split(apart, 2, axis=2))
