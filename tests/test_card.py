@@ -184,3 +184,16 @@ def test_reading_cards_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_changed_card_is_read_again_and_an_unchanged_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(card_module, "read_card", lambda folder: read.append(folder) or read_card(folder))
+    write_card(tmp_path / "one", card_document("one", subrange=[1e-4, 1e-3]))
+    for _ in range(3):
+        assert [card.subrange.high for card in load_cards(tmp_path)] == [1e-3]
+    write_card(tmp_path / "one", card_document("one", subrange=[1e-4, 0.002]))
+    assert [card.subrange.high for card in load_cards(tmp_path)] == [0.002]
+    assert read == [tmp_path / "one"] * 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,11 +42,25 @@ def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
     folders = [root] if (root / CARD).exists() else sorted(path.parent for path in root.glob(f"*/{CARD}"))
     if not folders:
         raise ModelError(f"{root}: contains no model. Give a folder with a card.json, or a folder of such folders.")
-    cards = sorted((read_card(folder) for folder in folders), key=lambda card: (card.family, card.subrange.low))
+    cards = sorted(map(_card_in, folders), key=lambda card: (card.family, card.subrange.low))
     names = [card.name for card in cards]
     if len(set(names)) != len(names):
         raise ModelError(f"{root}: two models have the same name ({', '.join(names)}). Rename one of them.")
     return tuple(cards)
+
+
+def _card_in(folder: Path) -> ModelCard:
+    """Return the card of a model; a file that has not changed since the last call is not read again."""
+    try:
+        found = (folder / CARD).stat()
+    except OSError:
+        return read_card(folder)  # which raises the right error
+    return _card_of_state(folder, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _card_of_state(folder: Path, *_state: int) -> ModelCard:
+    return read_card(folder)
 
 
 def one_family(cards: Iterable[ModelCard], cfa: Kind | None = None) -> tuple[ModelCard, ...]:
