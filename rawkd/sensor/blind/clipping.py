@@ -34,7 +34,7 @@ def unclipped(
     sd = np.sqrt(gain * np.maximum(signal, 0) + read_variance)
     height = (signal - floor) / sd
     density = np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi)
-    above = np.array([(1 + erf(z / sqrt(2))) / 2 for z in height.tolist()])
+    above = (1 + np.fromiter(map(erf, (height / sqrt(2)).tolist()), np.float64, len(height))) / 2
     first = height * above + density
     second = (height**2 + 1) * above + height * density
     mean, kept = floor + sd * first, second - first**2
