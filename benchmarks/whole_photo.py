@@ -1,7 +1,7 @@
 """Measure seconds and peak memory of `rawkd denoise`, from file to file.
 
     python benchmarks/whole_photo.py [--megapixels 24] [--ensemble 1] [--format dng] [--runs 3] [--threads N]
-                                     [--model NAME|DIR]
+                                     [--model NAME|DIR] [--cfa bayer]
 
 Makes a 14-bit DNG of that size (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1) and denoises it in a
 fresh process each run. Prints the best and the median wall seconds, the seconds of each step, and the largest sum of
@@ -21,16 +21,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from scenes_of_every_cfa import scene_photo  # type: ignore[import-not-found]
 from synthetic_dng import write_dng  # type: ignore[import-not-found]
+
+from rawkd.files.write.dng import write_dng as write_every_dng
+from rawkd.photo import CFAPattern, RawPhoto, Rect
 
 GAIN, READ_VARIANCE = 1.5e-3, 2.5e-6
 BLACK, WHITE = 512, 16383
+CELLS = {"bayer": CFAPattern.RGGB, "xtrans": CFAPattern.XTRANS, "mono": CFAPattern.MONO}
 
 
 def noisy_mosaic(megapixels: float) -> np.ndarray:
@@ -53,6 +59,12 @@ def noisy_mosaic(megapixels: float) -> np.ndarray:
         )
         out[top : top + len(y)] = np.clip(np.rint(noisy * (WHITE - BLACK) + BLACK), 0, WHITE)
     return out
+
+
+def photo_of(frame: np.ndarray, pattern: CFAPattern) -> RawPhoto:
+    """A photo of another kind of sensor with this frame, every pixel active."""
+    whole = Rect(0, 0, *frame.shape)
+    return replace(scene_photo(pattern, Rect(0, 0, 60, 60)), frame=frame, active_area=whole, default_crop=whole)
 
 
 def resident_mib(root: int) -> float:
@@ -82,10 +94,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads")
     parser.add_argument("--model")
+    parser.add_argument("--cfa", choices=CELLS, default="bayer")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_dng(folder / "photo.dng", noisy_mosaic(options.megapixels))
+        frame = noisy_mosaic(options.megapixels)
+        if options.cfa == "bayer":
+            write_dng(folder / "photo.dng", frame)
+        else:
+            write_every_dng(
+                folder / "photo.dng", photo_of(frame, CELLS[options.cfa]), preview=None, software="benchmark"
+            )
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         command = [sys.executable, "-m", "rawkd", "denoise", str(folder / "photo.dng"), "--format", options.format]
         command += ["--ensemble", options.ensemble, "--noise", f"{GAIN},{READ_VARIANCE}", "--json", "--overwrite", "-q"]
