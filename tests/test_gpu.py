@@ -21,13 +21,13 @@ from rawkd.batch.settings import BatchOptions
 from rawkd.cli import main
 from rawkd.errors import CancelledError, MemoryLimitError, ModelError, UsageError
 from rawkd.inference import engines as engine_module
-from rawkd.inference import selftest
+from rawkd.inference import openvino_engine, selftest
 from rawkd.inference.card import ModelCard
 from rawkd.inference.card_file import read_card
-from rawkd.inference.engine import Engine
+from rawkd.inference.engine import Engine, reason_of
 from rawkd.inference.engines import Engines, load_engine
 from rawkd.inference.gpu import onnx_engine, openvino_gpu, ways
-from rawkd.inference.gpu.compiled import SHAPES, CompiledEngine, checked, reason_of
+from rawkd.inference.gpu.compiled import SHAPES, CompiledEngine, checked
 from rawkd.inference.gpu.onnx_engine import load_onnx_engine, with_weights
 from rawkd.inference.gpu.openvino_gpu import load_openvino_gpu_engine
 from rawkd.inference.gpu.ways import CUDA, WAYS, Way, gpu_in_sight, ways_to
@@ -256,6 +256,32 @@ class TestIntelGPU:
     def test_it_fills_in_the_weights_of_shards(self) -> None:
         shipped = read_card(models_directory() / "teacher-fanet")
         assert check_golden(shipped, load_openvino_gpu_engine(shipped, "f32", "CPU")) < 1e-3
+
+    @pytest.mark.parametrize("graphics", [False, True])
+    def test_a_missing_weight_is_no_failure_of_the_device(
+        self, monkeypatch: pytest.MonkeyPatch, graphics: bool
+    ) -> None:
+        shipped = read_card(models_directory() / "teacher-fanet")
+        weights = load_weights(shipped)
+        del weights["stem.bias"]
+        module = openvino_gpu if graphics else openvino_engine
+        monkeypatch.setattr(module, "load_weights", lambda _: weights)
+        engine = load_openvino_gpu_engine(shipped, "f32", "CPU") if graphics else OpenVINOEngine(shipped, threads=1)
+        with pytest.raises(ModelError) as caught:
+            engine.run(np.zeros((1, 4, 32, 32), np.float32))
+        network = shipped.directory / NETWORK
+        expected = f"{network} needs the tensor stem.bias, which the weights lack. Install the model again."
+        assert str(caught.value) == expected
+
+    def test_an_error_in_a_rewrite_is_not_taken_for_a_missing_weight(
+        self, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise KeyError("a bug")
+
+        monkeypatch.setattr(openvino_engine, "simplify", broken)
+        with pytest.raises(KeyError, match="a bug"):
+            OpenVINOEngine(card, threads=1).run(np.zeros((1, 4, 32, 32), np.float32))
 
     def test_16_bits_begin_at_the_first_convolution(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The CPU takes the hint f16 as it likes, so the test looks at the parts and their hints."""

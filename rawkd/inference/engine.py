@@ -1,10 +1,13 @@
-"""The interface of engines, which run a network on a device."""
+"""The interface of engines, which run a network on a device, and what the errors of their libraries say."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from rawkd.photo import FloatArray
+
+POSITIONS = ("Exception from ", "Check '", "While validating node ")
+"""Beginnings of the lines in which OpenVINO names its own source; the reason follows."""
 
 
 class Engine(Protocol):
@@ -28,3 +31,13 @@ class Engine(Protocol):
         A network for pictures takes and gives (n, 1, h, w) grey or (n, 3, h, w) sRGB, white 1.
         """
         ...
+
+
+def reason_of(error: Exception) -> str:
+    """Return the line of a message that says what went wrong, else the name of the error.
+
+    It is the first line that is not empty; OpenVINO puts positions in its own source before it.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines if not line.startswith(POSITIONS)]
+    return next(iter([*reasons, *lines[-1:]]), type(error).__name__)

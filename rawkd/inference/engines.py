@@ -15,8 +15,7 @@ from typing import TypeVar
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.devices import DEVICES
-from rawkd.inference.engine import Engine
-from rawkd.inference.gpu.compiled import first_line
+from rawkd.inference.engine import Engine, reason_of
 from rawkd.inference.gpu.ways import Way, gpu_in_sight, ways_to
 from rawkd.inference.selftest import check_golden, self_test
 
@@ -192,7 +191,7 @@ def _plan(way: Way, card: ModelCard, precision: str | None, gain: float | None) 
 def _reason(failure: tuple[Way, Exception]) -> str:
     """Return why a way to a GPU failed, without the advice to use the CPU; errors of libraries do not name the way."""
     way, error = failure
-    text = str(error) if isinstance(error, RawkdError) else f"{way.name}: {first_line(error)}"
+    text = str(error) if isinstance(error, RawkdError) else f"{way.name}: {reason_of(error)}"
     return text.removesuffix(ON_CPU).removesuffix(f", or{ON_CPU.removeprefix(':')}")
 
 

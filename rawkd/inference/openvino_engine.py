@@ -19,6 +19,7 @@ from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import reason_of
 from rawkd.inference.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
@@ -140,9 +141,9 @@ class OpenVINOEngine:
         requests = self._compiled(planes.shape)
         request = requests.get()
         try:
-            restored = _through(request, planes)
+            restored = through(request, planes)
         except RuntimeError as error:
-            raise ModelError(f"{self._path} fails on the CPU: {_first_line(error)}") from error
+            raise ModelError(f"{self._path} fails on the CPU: {reason_of(error)}") from error
         finally:
             requests.put(request)
         if restored.shape != planes.shape:
@@ -180,12 +181,8 @@ class OpenVINOEngine:
         try:
             key = json.dumps([*self._key, shape])
             compiled = self._loaded(key) or self._newly_compiled(key, shape)
-        except KeyError as error:
-            raise ModelError(
-                f"{self._path} needs the tensor {error.args[0]}, which the weights lack. Install the model again."
-            ) from error
         except RuntimeError as error:
-            raise ModelError(f"{self._path} does not compile for {shape}: {_first_line(error)}") from error
+            raise ModelError(f"{self._path} does not compile for {shape}: {reason_of(error)}") from error
         idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             idle.put([part.create_infer_request() for part in compiled])
@@ -207,7 +204,7 @@ class OpenVINOEngine:
         """The parts of the graph, compiled for a shape and kept for later runs."""
         openvino = import_openvino()
         model = self._core.read_model(self._network)
-        fill(openvino, model, self._weights)
+        fill(openvino, model, self._weights, self._path)
         model.reshape(list(shape))
         simplify(openvino, model)
         parts = [model] if self.precision == "f32" else split_before_convolutions(openvino, model)
@@ -227,7 +224,7 @@ class OpenVINOEngine:
         return {**self._options, "INFERENCE_PRECISION_HINT": precision}
 
 
-def _through(requests: list[Any], planes: FloatArray) -> FloatArray:
+def through(requests: list[Any], planes: FloatArray) -> FloatArray:
     """The output of the last part of a graph; each part takes the outputs of the one before."""
     values: Any = [np.ascontiguousarray(planes)]
     for request in requests:
@@ -235,12 +232,6 @@ def _through(requests: list[Any], planes: FloatArray) -> FloatArray:
         values = [results[place] for place in range(len(results))]
     restored: FloatArray = np.array(values[0])  # a copy, because the request is used for the next tile
     return restored
-
-
-def _first_line(error: Exception) -> str:
-    """The last line of the message that is not empty: OpenVINO puts source positions first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 @cache

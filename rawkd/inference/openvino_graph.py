@@ -9,31 +9,42 @@ and compiled in float32. What follows the last convolution it leaves in float32 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rawkd.errors import ModelError
 from rawkd.inference.graph.cells import CONVOLUTIONS, ON_CELLS, input_on_cells
 from rawkd.inference.graph.gates import split_gates
 from rawkd.inference.graph.logarithm import vector_logarithms
+from rawkd.inference.weights import NETWORK
 
 CHANNELS_LAST = 8
 """From this number of channels on, values cross the cut with the channels of a pixel side by side, as convolutions take
 them; otherwise OpenVINO would reorder them twice (our choice)."""
 
 
-def fill(openvino: ModuleType, model: Any, weights: Mapping[str, NDArray[np.generic]]) -> None:
+def fill(
+    openvino: ModuleType, model: Any, weights: Mapping[str, NDArray[np.generic]], network: Path = Path(NETWORK)
+) -> None:
     """Give a graph without weights those of the shards; until then each is an input of its name, after the planes.
+
+    Parameters
+    ----------
+    network : file of the graph, for the message.
 
     Raises
     ------
-    KeyError: for the first name that `weights` lacks.
+    ModelError: for the first name that `weights` lacks.
     """
     for parameter in model.get_parameters()[1:]:
-        values = weights[parameter.get_friendly_name()]
-        parameter.output(0).replace(openvino.op.Constant(values).output(0))
+        name = parameter.get_friendly_name()
+        if name not in weights:
+            raise ModelError(f"{network} needs the tensor {name}, which the weights lack. Install the model again.")
+        parameter.output(0).replace(openvino.op.Constant(weights[name]).output(0))
         model.remove_parameter(parameter)
 
 

@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 
 from rawkd.errors import ModelError, RawkdError
+from rawkd.inference.engine import reason_of
 from rawkd.photo import FloatArray
 
 Run = Callable[[FloatArray], FloatArray]
@@ -15,8 +16,6 @@ Run = Callable[[FloatArray], FloatArray]
 
 SHAPES = 4
 """Most tile shapes that stay compiled (our choice): upright and transposed tiles of photos of two sizes."""
-POSITIONS = ("Exception from ", "Check '", "While validating node ")
-"""Beginnings of the lines in which OpenVINO names its own source; the reason follows."""
 
 
 class CompiledEngine:
@@ -82,16 +81,3 @@ def checked(restored: FloatArray, shape: tuple[int, ...], identity: str) -> Floa
     if not np.isfinite(restored).all():
         raise ModelError(f"{identity} returned values that are not finite: use --device cpu, or update the driver")
     return restored
-
-
-def reason_of(error: Exception) -> str:
-    """Return the line of a message that says what went wrong, else the name of the error.
-
-    It is the first line that is not empty; OpenVINO puts positions in its own source before it.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if not line.startswith(POSITIONS)]
-    return next(iter([*reasons, *lines[-1:]]), type(error).__name__)
-
-
-first_line = reason_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.gpu.compiled import CompiledEngine, Run
-from rawkd.inference.openvino_engine import import_openvino
+from rawkd.inference.openvino_engine import import_openvino, through
 from rawkd.inference.openvino_graph import fill, split_before_convolutions
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
-from rawkd.photo import FloatArray
 
 HINTS = {"f32": "f32", "fp16": "f16"}
 """OpenVINO's names of the precisions."""
@@ -54,7 +54,8 @@ def load_openvino_gpu_engine(card: ModelCard, precision: str, target: str | None
     target = target or _gpu_of(core)
     identity = f"OpenVINO {openvino.get_version()} on {core.get_property(target, 'FULL_DEVICE_NAME')}, {precision}"
     weights = load_weights(card) if shard_names(card) else {}
-    compile_for = partial(_compile, core, verified_bytes(card, NETWORK), weights, target, precision)
+    network = verified_bytes(card, NETWORK)
+    compile_for = partial(_compile, core, card.directory / NETWORK, network, weights, target, precision)
     return CompiledEngine("gpu", precision, identity, compile_for)
 
 
@@ -75,6 +76,7 @@ def _gpu_of(core: Any) -> str:
 
 def _compile(
     core: Any,
+    path: Path,
     network: bytes,
     weights: Mapping[str, NDArray[np.generic]],
     target: str,
@@ -84,7 +86,7 @@ def _compile(
     """Return the network for one shape; in fp16, what comes before the convolutions stays in float32."""
     openvino = import_openvino()
     model = core.read_model(network)
-    fill(openvino, model, weights)
+    fill(openvino, model, weights, path)
     model.reshape(list(shape))
     parts = [(model, "f32")]
     if precision != "f32":
@@ -94,13 +96,4 @@ def _compile(
         core.compile_model(part, target, {"INFERENCE_PRECISION_HINT": HINTS[kind]}).create_infer_request()
         for part, kind in parts
     ]
-    return partial(_through, requests)
-
-
-def _through(requests: list[Any], planes: FloatArray) -> FloatArray:
-    """Return the output of the last part of a graph; each part takes the outputs of the one before."""
-    values: list[Any] = [planes]
-    for request in requests:
-        results = request.infer(dict(enumerate(values)))
-        values = [results[place] for place in range(len(results))]
-    return np.array(values[0], np.float32)
+    return partial(through, requests)
