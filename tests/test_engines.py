@@ -184,17 +184,46 @@ def test_one_engine_for_one_precision(card: ModelCard, monkeypatch: pytest.Monke
 def test_a_gpu_that_failed_is_not_tried_again(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[str] = []
 
-    def broken(_: Engines, *words: object) -> None:
-        tries.append(str(words[1]))
+    def broken(way: ways.Way, *_: object) -> None:
+        tries.append(way.name)
         raise OSError("no driver")
 
     monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
-    monkeypatch.setattr(Engines, "_on_gpu", broken)
+    monkeypatch.setattr(engine_module, "ways_to", lambda _: (ways.Way("a fake GPU", "cuda", "numpy"),))
+    monkeypatch.setattr(engine_module, "_plan", broken)
     engines = Engines()
     loaded = [engines.load(card, threads=1, gain=gain) for gain in (1e-3, 2e-3)]
-    assert tries == ["cuda"]
+    assert tries == ["a fake GPU"]
     assert loaded[0] == loaded[1]
     assert loaded[0][1] == ("the GPU is not used: no driver",)
+
+
+def test_a_model_does_not_wait_for_another(
+    card: ModelCard, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong student that loads ahead must not hold up the right one; each is loaded once, and both are recorded."""
+    other = make_model(tmp_path / "blur", blur)
+    begun, done = Event(), Event()
+    tested: list[str] = []
+    original = check_golden
+
+    def check(checked: ModelCard, engine: OpenVINOEngine) -> float:
+        tested.append(checked.name)
+        if checked.name == "blur":
+            begun.set()
+            assert done.wait(60), "the other model waited"
+        return original(checked, engine)
+
+    monkeypatch.setattr(selftest, "check_golden", check)
+    engines = Engines()
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(engines.load, other, device="cpu", threads=1) for _ in range(2)]
+        assert begun.wait(60)
+        engines.load(card, device="cpu", threads=1)
+        done.set()
+        assert slow[0].result()[0] is slow[1].result()[0]
+    assert tested == ["blur", "unet"]
+    assert len(json.loads((cache / "selftest.json").read_text())) == 2
 
 
 def test_the_devices_are_known_without_heavy_imports() -> None:

@@ -242,6 +242,19 @@ def test_without_onnx_runtime_the_extra_is_named(card: ModelCard, monkeypatch: p
         load_engine(card, device="cuda")
 
 
+@pytest.mark.parametrize(
+    ("system", "device", "has_onnx"), [("darwin", "gpu", True), ("darwin", "mps", False), ("linux", "cuda", True)]
+)
+def test_the_extras_are_those_that_serve_the_device(
+    card: ModelCard, monkeypatch: pytest.MonkeyPatch, system: str, device: str, has_onnx: bool
+) -> None:
+    monkeypatch.setattr(ways, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "platform", system)
+    with pytest.raises(ModelError, match=f"^{device} needs torch") as caught:
+        load_engine(card, device=device)
+    assert ("rawkd[onnx]" in str(caught.value)) == has_onnx
+
+
 class TestIntelGPU:
     """OpenVINO's engine for GPUs, on the CPU."""
 
@@ -397,13 +410,19 @@ class TestWays:
     def test_the_first_that_works_is_taken(self, card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
         first, second, third = (Way(name, "gpu", "numpy") for name in ("first", "second", "third"))
         tried: list[str] = []
+        started: list[str] = []
 
         def plan(way: Way, card: ModelCard, *_: object) -> tuple[str, Callable[[], Engine]]:
             tried.append(way.name)
             if way is first:
                 raise OSError("libgpu.so: not found\nmore")
             fail = (lambda planes: planes + 1) if way is second else raising(AssertionError("it is asked once"))
-            return "f32", lambda: FakeGPU(card, 1 if way is second else 2, fail)
+
+            def start() -> Engine:
+                started.append(way.name)
+                return FakeGPU(card, 1 if way is second else 2, fail)
+
+            return "f32", start
 
         monkeypatch.setattr(engine_module, "_plan", plan)
         monkeypatch.setattr(engine_module, "ways_to", lambda _: (first, second, third))
@@ -411,6 +430,8 @@ class TestWays:
         engine, warnings = engines.load(card, device="gpu")
         assert (engine.device, warnings, tried) == ("gpu", (), ["first", "second", "third"])
         assert engines.load(card, device="gpu")[0] is engine
+        assert tried[3:] == ["second", "third"]  # these are asked for the precision only
+        assert started == ["second", "third"]
         monkeypatch.setattr(engine_module, "ways_to", lambda _: (first, second))
         with pytest.raises(ModelError) as caught:
             Engines().load(card, device="gpu")
@@ -471,6 +492,53 @@ class TestWays:
 class TestFailures:
     """A GPU that fails: at its start, in its self-test, in the middle of a photo."""
 
+    def test_a_precision_that_fails_does_not_doom_another(
+        self, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The card allows 16 bits at low gains only, and the GPU computes them wrongly."""
+        started: list[str] = []
+
+        def plan(
+            _way: Way, card: ModelCard, _precision: str | None, gain: float | None
+        ) -> tuple[str, Callable[[], Engine]]:
+            precision = "f32" if gain == 1e-2 else "fp16"
+
+            def start() -> Engine:
+                started.append(precision)
+                return FakeGPU(card, 1 if precision == "fp16" else 99, lambda planes: planes + 1)
+
+            return precision, start
+
+        monkeypatch.setattr(engine_module, "_plan", plan)
+        monkeypatch.setattr(engine_module, "ways_to", lambda _: (FAKE,))
+        engines = Engines()
+        for _ in range(2):
+            with pytest.raises(ModelError, match="computes wrongly"):
+                engines.load(card, device="gpu", gain=1e-4)
+            assert engines.load(card, device="gpu", gain=1e-2)[0].device == "gpu"
+        assert started == ["fp16", "f32"]
+
+    @pytest.mark.parametrize(
+        ("message", "left"),
+        [
+            ("it fails: use --device cpu", "it fails"),
+            ("it fails: install it, or use --device cpu", "it fails: install it"),
+            ("no numbers: use --device cpu, or update the driver", "no numbers: update the driver"),
+            ("wrong: choose another --device, or update the driver", "wrong: update the driver"),
+        ],
+    )
+    def test_the_cpu_is_not_advised_where_it_does_the_work(
+        self, family: Path, fake_gpu: Callable[..., list[FakeGPU]], message: str, left: str
+    ) -> None:
+        started = fake_gpu(2, raising(ModelError(message)))
+        context = Context()
+        first, second = (denoise(noisy_photo(80, 80), options_of(family), context=context) for _ in range(2))
+        assert f"the GPU failed, so the CPU did the whole photo: {left}" in first.warnings
+        assert f"the GPU is not used, since it failed before: {left}" in second.warnings
+        fake_gpu(1, raising(ModelError(message)))
+        assert Engines().load(read_card(family / "blur"), threads=1)[1] == (f"the GPU is not used: {left}",)
+        assert len(started) == 1
+
     def test_the_self_test_refuses_a_named_device(
         self, card: ModelCard, fake_gpu: Callable[..., list[FakeGPU]]
     ) -> None:
@@ -484,7 +552,7 @@ class TestFailures:
         for _ in range(2):
             engine, warnings = engines.load(card, threads=1)
             assert engine.device == "cpu"
-            assert warnings == ("the GPU is not used: the driver is gone: use --device cpu",)
+            assert warnings == ("the GPU is not used: the driver is gone",)
         assert len(started) == 1
 
     def test_the_self_test_of_a_gpu_is_not_remembered(

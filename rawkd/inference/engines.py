@@ -7,7 +7,8 @@ processor.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -40,12 +41,16 @@ def load_engine(
 
 
 class Engines:
-    """Engines that were loaded, kept for the next photo of a run; `load` may be called from several threads."""
+    """Engines that were loaded, kept for the next photo of a run; `load` may be called from several threads.
+
+    A thread waits for another only if both load the same engine, or look for libraries of GPUs.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._loaded: dict[tuple[object, ...], Engine] = {}
-        self._unusable: dict[tuple[object, ...], tuple[type[Exception], str]] = {}
+        self._locks: dict[Hashable, Lock] = {}
+        self._loaded: dict[Hashable, Engine] = {}
+        self._failed: dict[Hashable, Exception] = {}
         self._gpu_failure: str | None = None
 
     def load(
@@ -78,24 +83,20 @@ class Engines:
         if not card.is_for_pictures:
             card.check_denoises()
         gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
-        with self._lock:
-            if gpu is None:
-                return self._on_cpu(card, threads, precision, gain), ()
-            if self._gpu_failure is not None:
-                fallback = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
-                return fallback, (f"the GPU is not used, since it failed before: {self._gpu_failure}",)
-            asked = (*_identity(card), gpu, precision)
-            if asked not in self._unusable:
-                try:
-                    return self._on_gpu(card, gpu, precision, gain), ()
-                except Exception as error:
-                    self._unusable[asked] = (type(error), str(error))
-            kind, text = self._unusable[asked]
+        if gpu is None:
+            return self._on_cpu(card, threads, precision, gain), ()
+        if self._gpu_failure is not None:
+            fallback = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
+            return fallback, (f"the GPU is not used, since it failed before: {self._gpu_failure}",)
+        try:
+            return self._on_gpu(card, gpu, precision, gain), ()
+        except Exception as error:
             if device == "auto":
-                return self._on_cpu(card, threads, precision, gain), (f"the GPU is not used: {text}",)
-            if issubclass(kind, RawkdError):
-                raise kind(text)
-            raise ModelError(f"{device} cannot be used ({text}): use --device cpu, or update its driver")
+                warning = f"the GPU is not used: {_without_advice(str(error))}"
+                return self._on_cpu(card, threads, precision, gain), (warning,)
+            if isinstance(error, RawkdError):
+                raise
+            raise ModelError(f"{device} cannot be used ({error}): use --device cpu, or update its driver") from error
 
     def run(
         self,
@@ -121,11 +122,12 @@ class Engines:
         except (ModelError, MemoryLimitError) as error:
             if engine.device == "cpu":
                 raise
-            failure = str(error)
-        with self._lock:
-            self._gpu_failure = failure
-            self._loaded = {key: kept for key, kept in self._loaded.items() if kept.device == "cpu"}
-            engine = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
+            failure = _without_advice(str(error))
+        self._gpu_failure = failure
+        for key, kept in list(self._loaded.items()):
+            if kept.device != "cpu":
+                self._loaded.pop(key, None)
+        engine = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
         return work(engine), engine, (f"the GPU failed, so the CPU did the whole photo: {failure}",)
 
     def _on_cpu(self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None) -> Engine:
@@ -133,41 +135,68 @@ class Engines:
 
         precision = precision_of(card, precision, gain)
         key = (*_identity(card), "cpu", threads, precision)
-        if key not in self._loaded:
-            engine = OpenVINOEngine(card, threads=threads, precision=precision)
-            self_test(card, engine)
-            self._loaded[key] = engine
-        return self._loaded[key]
+        with self._alone(key):
+            if key not in self._loaded:
+                engine = OpenVINOEngine(card, threads=threads, precision=precision)
+                self_test(card, engine)
+                self._loaded[key] = engine
+            return self._loaded[key]
 
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
         """Return the engine of the first way to the device that works."""
         ways = ways_to(device)
+        libraries = dict.fromkeys(way.library for way in ways)
         missing = dict.fromkeys(way.library for way in ways if not way.is_installed)
-        if len(missing) == len({way.library for way in ways}):
-            others = " or rawkd[onnx]" if device == "cuda" else ""
+        if missing == libraries:
+            others = " or rawkd[onnx]" if "onnxruntime" in libraries else ""
             raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]'{others}, or use --device cpu")
         failures: list[tuple[Way, Exception]] = []
         for way in ways:
             if way.library not in missing:
-                try:
-                    return self._by(way, card, precision, gain)
-                except Exception as error:
-                    failures.append((way, error))
+                found = self._by(way, card, precision, gain)
+                if not isinstance(found, Exception):
+                    return found
+                failures.append((way, found))
         first = failures[0][1]
         if all(isinstance(error, UsageError) for _, error in failures) or (len(failures) == 1 and not missing):
-            raise first
+            raise _bare(first)
         reasons = "; ".join([*map(_reason, failures), *(f"{library} is not installed" for library in missing)])
         raise ModelError(f"no GPU is found for --device {device} ({reasons}): see docs/install.md, or use --device cpu")
 
-    def _by(self, way: Way, card: ModelCard, precision: str | None, gain: float | None) -> Engine:
-        """Return the engine of one way. Its self-test runs each time: no library tells the version of the driver."""
-        precision, start = _plan(way, card, precision, gain)
+    def _by(self, way: Way, card: ModelCard, precision: str | None, gain: float | None) -> Engine | Exception:
+        """Return the engine of one way, or why it fails.
+
+        A way whose library fails is not asked again for a precision; one that fails with a model, not for this model
+        and the precision that it gets at this gain. The self-test of a GPU runs at each start: no library tells the
+        version of the driver.
+        """
+        asked = (way, precision)
+        with self._lock:
+            if asked in self._failed:
+                return self._failed[asked]
+            try:
+                precision, start = _plan(way, card, precision, gain)
+            except Exception as error:
+                return self._failed.setdefault(asked, _bare(error))
         key = (*_identity(card), way, precision)
-        if key not in self._loaded:
-            engine = start()
-            check_golden(card, engine)
-            self._loaded[key] = engine
-        return self._loaded[key]
+        with self._alone(key):
+            known = self._loaded.get(key) or self._failed.get(key)
+            if known is not None:
+                return known
+            try:
+                engine = start()
+                check_golden(card, engine)
+            except Exception as error:
+                return self._failed.setdefault(key, _bare(error))
+            return self._loaded.setdefault(key, engine)
+
+    @contextmanager
+    def _alone(self, key: Hashable) -> Iterator[None]:
+        """Hold the lock of a key."""
+        with self._lock:
+            lock = self._locks.setdefault(key, Lock())
+        with lock:
+            yield
 
 
 def _plan(way: Way, card: ModelCard, precision: str | None, gain: float | None) -> tuple[str, Callable[[], Engine]]:
@@ -191,8 +220,19 @@ def _plan(way: Way, card: ModelCard, precision: str | None, gain: float | None) 
 def _reason(failure: tuple[Way, Exception]) -> str:
     """Return why a way to a GPU failed, without the advice to use the CPU; errors of libraries do not name the way."""
     way, error = failure
-    text = str(error) if isinstance(error, RawkdError) else f"{way.name}: {reason_of(error)}"
+    return _without_advice(str(error)) if isinstance(error, RawkdError) else f"{way.name}: {error}"
+
+
+def _without_advice(text: str) -> str:
+    """Return a message without the advice to use the CPU or another device, for where the CPU does the work already."""
+    for advice in (f"{ON_CPU}, or ", ": choose another --device, or "):
+        text = text.replace(advice, ": ")
     return text.removesuffix(ON_CPU).removesuffix(f", or{ON_CPU.removeprefix(':')}")
+
+
+def _bare(error: Exception) -> Exception:
+    """Return an error with the same reason, without the frames of the first one, which hold memory of the GPU."""
+    return type(error)(str(error)) if isinstance(error, RawkdError) else RuntimeError(reason_of(error))
 
 
 def _on_any_cpu(precision: str | None) -> str | None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ ANCHOR = Anchor(gain=1e-3, read_variance=3.24e-6)
 
 TINTS = (0.5, 1.0, 1.0, 0.7)
 """Brightness of the first four channels of the test picture; further ones repeat them."""
+
+RECORD = Lock()
+"""Held while a thread adds to the record of passed tests."""
 
 PATCH = 12
 TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05}
@@ -126,14 +130,13 @@ def self_test(card: ModelCard, engine: Engine) -> None:
         check_golden(card, engine)
         return
     record = folder / "selftest.json"
-    passed = _passed(record)
-    if key in passed:
+    if key in _passed(record):
         return
     check_golden(card, engine)
-    with suppress(OSError):
+    with RECORD, suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
         temporary = record.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps([*passed[-999:], key]), encoding="ascii")
+        temporary.write_text(json.dumps([*_passed(record)[-999:], key]), encoding="ascii")
         temporary.replace(record)
 
 
