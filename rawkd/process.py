@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -95,15 +96,16 @@ def process_file(
     if file_format != "dng" or options.linear:
         check_method(options.demosaic)
     refuse_to_overwrite(output, overwrite=options.overwrite)
-    clock = Clock()
+    clock, restoring = Clock(), Event()
     import_ahead(options.denoise)
     with clock.step("read"):
         photo = read_raw(path, decoder=decoder)
     if options.crop is None:
-        load_ahead(photo, options.denoise, context.engines, noise)
+        load_ahead(photo, options.denoise, context.engines, noise, restoring=restoring)
     progress(0.0)
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise)
+    restoring.set()
     with clock.step("denoise"):
         if options.crop is not None:
             prepared = prepared.region(options.crop, options.denoise)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ import pytest
 from small_photos import GAIN, READ_VARIANCE, noisy_photo
 from tiny_models import even_blur, make_card, make_model
 
+from rawkd import process
 from rawkd.errors import ModelError, RawkdError
 from rawkd.files.read import decode
 from rawkd.files.read.decode import Decoder
 from rawkd.files.write.dng import write_dng
+from rawkd.inference.card import ModelCard
+from rawkd.inference.engines import Engines
 from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Mosaic
 from rawkd.process import ProcessOptions, process_file
@@ -26,7 +29,7 @@ from rawkd.restore import ahead
 from rawkd.restore.ahead import import_ahead, load_ahead
 from rawkd.restore.mosaic import restore_mosaic, tile_shape
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, denoise
+from rawkd.restore.pipeline import Context, denoise, restore
 from rawkd.sensor.noise import NoiseModel
 
 NOISE = (GAIN, READ_VARIANCE)
@@ -128,6 +131,58 @@ def test_a_wrong_guess_changes_nothing(models: Path, compiled: list[tuple[str, t
     after = denoise(photo, options, context=context)
     assert after.student == denoise(photo, options).student
     np.testing.assert_array_equal(after.photo.frame, denoise(photo, options).photo.frame)
+
+
+def test_nothing_is_begun_while_the_photo_is_restored(
+    models: Path, compiled: list[tuple[str, tuple[int, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiles of the right network would compete with a wrong one that is compiled."""
+    options, photo, restoring = DenoiseOptions(model=models, noise=NOISE, device="cpu"), noisy_photo(*SIZE), Event()
+    original, loads = Engines.load, []
+
+    def load(engines: Engines, card: ModelCard, **options: Any) -> Any:
+        loads.append(card.name)
+        loaded = original(engines, card, **options)
+        compiled.clear()  # of its self-test
+        restoring.set()
+        return loaded
+
+    monkeypatch.setattr(Engines, "load", load)
+    for _ in range(2):  # the photo is restored while the network loads, and before
+        finished(load_ahead(photo, options, Engines(), restoring=restoring))
+        assert (loads, compiled) == (["high"], [])
+
+
+def test_a_file_that_is_restored_stops_what_runs_ahead(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags: list[Event] = []
+    seen: list[bool] = []
+
+    def load(*_: Any, restoring: Event) -> None:
+        flags.append(restoring)
+        seen.append(restoring.is_set())
+
+    def restored(*words: Any) -> Any:
+        seen.append(flags[0].is_set())
+        return restore(*words)
+
+    monkeypatch.setattr(process, "load_ahead", load)
+    monkeypatch.setattr(process, "restore", restored)
+    source = tmp_path / "photo.dng"
+    write_dng(source, noisy_photo(*SIZE), preview=None, software="test")
+    process_file(source, tmp_path / "out.dng", ProcessOptions(DenoiseOptions(model=models, noise=NOISE, device="cpu")))
+    assert seen == [False, True]
+
+
+def test_a_system_without_more_threads_is_no_error(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    options = DenoiseOptions(model=models, noise=NOISE, device="cpu")
+    monkeypatch.setattr(Thread, "start", refused)
+    assert import_ahead(options) is None
+    assert load_ahead(noisy_photo(*SIZE), options, Context().engines) is None
 
 
 def test_nothing_is_loaded_for_a_copy(models: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import RawPhoto
 from rawkd.restore.mosaic import tile_shape
 from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.pipeline import engine_of
 from rawkd.sensor.iso_prior import iso_prior
 from rawkd.sensor.noise import NoiseModel
 
@@ -29,7 +30,12 @@ def import_ahead(options: DenoiseOptions) -> Thread | None:
 
 
 def load_ahead(
-    photo: RawPhoto, options: DenoiseOptions, engines: Engines, noise: NoiseModel | None = None
+    photo: RawPhoto,
+    options: DenoiseOptions,
+    engines: Engines,
+    noise: NoiseModel | None = None,
+    *,
+    restoring: Event | None = None,
 ) -> Thread | None:
     """Load, test and compile the network of a photo in the background, if it can be foreseen.
 
@@ -38,15 +44,17 @@ def load_ahead(
     photo : with the size and CFA phase that will be restored.
     noise : the noise if it is known already. Otherwise the student is the one for the usual gain at the photo's ISO; if
         its noise then asks for another, that one is loaded too.
+    restoring : set when the photo is restored: from then on nothing more is begun, because `restore` knows the noise
+        and loads and compiles what it needs. None if that is never told.
 
     Returns
     -------
-    The thread, or None if nothing is loaded.
+    The thread, or None if nothing is loaded or no thread can be started.
     """
     expected = _expected_noise(photo, options, noise)
     if options.keeps_everything or expected is None:
         return None
-    return _in_background(lambda: _load(photo, options, engines, expected))
+    return _in_background(lambda: _load(photo, options, engines, expected, restoring or Event()))
 
 
 def _expected_noise(photo: RawPhoto, options: DenoiseOptions, noise: NoiseModel | None) -> NoiseModel | None:
@@ -59,23 +67,26 @@ def _expected_noise(photo: RawPhoto, options: DenoiseOptions, noise: NoiseModel 
     return None if noise is None else noise.for_cfa(photo.pattern)
 
 
-def _load(photo: RawPhoto, options: DenoiseOptions, engines: Engines, noise: NoiseModel) -> None:
+def _load(photo: RawPhoto, options: DenoiseOptions, engines: Engines, noise: NoiseModel, restoring: Event) -> None:
     card, _ = choose_student(load_family(options.model, photo.pattern.kind), noise)
-    if card is None:
+    if card is None or restoring.is_set():
         return
-    engine, _ = engines.load(
-        card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
-    )
-    if isinstance(engine, OpenVINOEngine):
+    engine, _ = engine_of(card, noise, options, engines)
+    if isinstance(engine, OpenVINOEngine) and not restoring.is_set():
         area = photo.active_area
         engine.compile(tile_shape((area.height, area.width), photo.pattern, card))
 
 
-def _in_background(work: Callable[[], object]) -> Thread:
+def _in_background(work: Callable[[], object]) -> Thread | None:
+    """Start the work in a thread that reports no errors; return None where the system allows no more threads."""
+
     def quietly() -> None:
         with suppress(Exception):
             work()
 
     thread = Thread(target=quietly, name="ahead")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
     return thread
