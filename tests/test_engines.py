@@ -23,8 +23,9 @@ from rawkd.inference import openvino_engine, selftest
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
 from rawkd.inference.gpu import ways
-from rawkd.inference.openvino_engine import SHAPES, OpenVINOEngine, import_openvino
+from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
+from rawkd.inference.shapes import SHAPES
 from rawkd.inference.weights import WEIGHTS, sha256_of
 from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import Anchor
@@ -91,10 +92,10 @@ def test_many_sizes_do_not_fill_the_memory_nor_change_results(card: ModelCard) -
     engine = OpenVINOEngine(card, threads=2)
     inputs = [random_planes(1, 4, 16, 16 + 2 * extra) for extra in range(SHAPES + 3)]
     alone = [engine.run(planes) for planes in inputs]
-    assert len(engine._requests) == SHAPES
+    assert len(engine._shapes) == SHAPES
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(engine.run, inputs * 3))
-    assert SHAPES <= len(engine._requests) <= 6  # those that a thread runs are kept beyond
+    assert SHAPES <= len(engine._shapes) <= 6  # those that a thread runs are kept beyond
     for one, other in zip(alone * 3, together, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -103,15 +104,59 @@ def test_a_shape_in_use_stays_compiled(card: ModelCard) -> None:
     engine = OpenVINOEngine(card, threads=2)
     busy, *others = [(1, 4, 16, 16 + 2 * extra) for extra in range(SHAPES + 2)]
     engine.run(random_planes(*busy))
-    idle = engine._requests[busy]
+    idle = engine._compiled(busy)
     request = idle.get()  # as another photo's tile would
     for shape in others:
         engine.run(random_planes(*shape))
-    assert engine._requests[busy] is idle
+    assert (engine._mark, busy) in engine._shapes
+    assert engine._compiled(busy) is idle
     idle.put(request)
     for shape in others:
         engine.run(random_planes(*shape))
-    assert busy not in engine._requests
+    assert (engine._mark, busy) not in engine._shapes
+
+
+def test_all_networks_of_a_run_share_the_limit(card: ModelCard, tmp_path: Path) -> None:
+    """Four students of a tier, each with shapes of its own, would fill the memory of a batch of many ISOs."""
+    engines = Engines()
+    cards = [card, *(make_model(tmp_path / str(number), blur) for number in range(SHAPES))]
+    planes = random_planes(1, 4, 16, 16)
+    for one in cards:
+        engines.load(one, device="cpu", threads=1)[0].run(planes)
+    assert len(engines._shapes) == SHAPES
+
+
+def test_a_shape_that_compiles_holds_up_no_other(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, begun, done = OpenVINOEngine(card, threads=2), Event(), Event()
+    original = engine._compile
+
+    def slow(shape: tuple[int, ...]) -> object:
+        if shape[3] == 24:
+            begun.set()
+            assert done.wait(60), "the other shape waited"
+        return original(shape)
+
+    monkeypatch.setattr(engine, "_compile", slow)
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(engine.compile, (1, 4, 16, 24))
+        assert begun.wait(60)
+        engine.run(random_planes(1, 4, 16, 16))
+        done.set()
+        ahead.result()
+
+
+def test_a_shape_that_did_not_compile_is_tried_again(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, shape = OpenVINOEngine(card, threads=1), (1, 4, 16, 16)
+
+    def broken(_: tuple[int, ...]) -> None:
+        raise ModelError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_compile", broken)
+        with pytest.raises(ModelError, match="no memory"):
+            engine.compile(shape)
+    assert len(engine._shapes) == 0
+    assert engine.run(random_planes(*shape)).shape == shape
 
 
 def test_altered_weights_never_run(card: ModelCard) -> None:

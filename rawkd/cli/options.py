@@ -11,7 +11,7 @@ import click
 from rawkd.cli.console import Console
 from rawkd.cli.option_groups import Decorator, gathered
 from rawkd.cli.option_values import FORMAT, PART, PATH, STOPS, format_name, noise_pair, region
-from rawkd.inference.devices import DEVICES
+from rawkd.inference.gpu.ways import DEVICES
 
 if TYPE_CHECKING:
     from rawkd.process import ProcessOptions

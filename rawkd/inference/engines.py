@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference.card import ModelCard
-from rawkd.inference.devices import DEVICES
 from rawkd.inference.engine import Engine, reason_of
-from rawkd.inference.gpu.ways import Way, gpu_in_sight, ways_to
+from rawkd.inference.gpu.ways import DEVICES, Way, gpu_in_sight, ways_to
 from rawkd.inference.selftest import check_golden, self_test
+from rawkd.inference.shapes import CompiledShapes
 
 __all__ = ["DEVICES", "Engines", "gpu_in_sight", "load_engine"]
 
@@ -52,6 +52,7 @@ class Engines:
         self._loaded: dict[Hashable, Engine] = {}
         self._failed: dict[Hashable, Exception] = {}
         self._gpu_failure: str | None = None
+        self._shapes = CompiledShapes()
 
     def load(
         self,
@@ -137,7 +138,7 @@ class Engines:
         key = (*_identity(card), "cpu", threads, precision)
         with self._alone(key):
             if key not in self._loaded:
-                engine = OpenVINOEngine(card, threads=threads, precision=precision)
+                engine = OpenVINOEngine(card, threads=threads, precision=precision, shapes=self._shapes)
                 self_test(card, engine)
                 self._loaded[key] = engine
             return self._loaded[key]

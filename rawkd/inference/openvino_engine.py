@@ -21,14 +21,12 @@ from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import reason_of
 from rawkd.inference.openvino_graph import fill, simplify, split_before_convolutions
+from rawkd.inference.shapes import CompiledShapes
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
 STREAMS = 4
-"""Most tiles at a time; each needs about 150 MB for activations at a tile of 512."""
-SHAPES = 4
-"""Most idle tile shapes that stay compiled, each with the activations of its streams (our choice). Photos of one size
-share them; without a limit a batch of many sizes would fill the memory."""
+"""Most tiles at a time; each needs 0.3 to 0.4 GB for activations with the shipped tiles (`shapes.SHAPES`)."""
 
 CONVERTER = "openvino.tools.ovc"
 FIRST_USE = Lock()
@@ -94,7 +92,13 @@ class OpenVINOEngine:
     device = "cpu"
 
     def __init__(
-        self, card: ModelCard, *, threads: int | None = None, precision: str | None = None, gain: float | None = None
+        self,
+        card: ModelCard,
+        *,
+        threads: int | None = None,
+        precision: str | None = None,
+        gain: float | None = None,
+        shapes: CompiledShapes | None = None,
     ) -> None:
         """Read the network; `compile` or the first call of `run` compiles it.
 
@@ -102,6 +106,7 @@ class OpenVINOEngine:
         ----------
         threads : CPU threads in total; None leaves it to OpenVINO.
         precision, gain : as in `precision_of`.
+        shapes : where its compiled shapes are kept, with those of the other networks of a run; None keeps them apart.
 
         Raises
         ------
@@ -128,8 +133,8 @@ class OpenVINOEngine:
         self._network = verified_bytes(card, NETWORK)
         self._path = card.directory / NETWORK
         self._weights = load_weights(card) if shard_names(card) else {}
-        self._lock = Lock()
-        self._requests: dict[tuple[int, ...], SimpleQueue[Any]] = {}
+        self._shapes = CompiledShapes() if shapes is None else shapes
+        self._mark = object()
 
     def run(self, planes: FloatArray) -> FloatArray:
         """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
@@ -163,19 +168,8 @@ class OpenVINOEngine:
         self._compiled(shape)
 
     def _compiled(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
-        """Idle infer requests for a shape, one for each stream; the last used shapes stay compiled.
-
-        A shape in use is never dropped: photos of many sizes in parallel would otherwise be compiled for every tile.
-        """
-        with self._lock:
-            idle = self._requests.pop(shape, None)
-            if idle is None:
-                unused = [known for known, requests in self._requests.items() if requests.qsize() == self.streams]
-                for known in unused[: max(0, len(self._requests) + 1 - SHAPES)]:
-                    del self._requests[known]
-                idle = self._compile(shape)
-            self._requests[shape] = idle
-            return idle
+        """Idle infer requests for a shape, one for each stream."""
+        return self._shapes.requests((self._mark, shape), self.streams, lambda: self._compile(shape))
 
     def _compile(self, shape: tuple[int, ...]) -> SimpleQueue[Any]:
         try:

@@ -1,4 +1,4 @@
-"""The ways to a GPU: which library serves which device, and which one `auto` takes; no heavy import."""
+"""The devices, and the ways to a GPU: which library serves which, and what `auto` takes; no heavy import."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+DEVICES = ("auto", "cpu", "gpu", "cuda", "mps")
+"""`auto`: cuda or mps if the machine has one and a library for it, else the CPU. `gpu`: the first GPU that works, of
+any maker. `cuda`: NVIDIA. `mps`: Apple."""
 CUDA, COREML, DIRECTML = "CUDAExecutionProvider", "CoreMLExecutionProvider", "DmlExecutionProvider"
 """Names of execution providers in ONNX Runtime."""
 
