@@ -42,6 +42,8 @@ RING_CEILING = {
     "teacher-fanet": 0.28,
     "mono-balanced-0": 0.23,
     "mono-fast-0": 0.23,
+    "xtrans-balanced-0": 0.25,
+    "xtrans-fast-0": 0.26,
 }
 """Error left 6 to 15 pixels beside a lamp, in deviations of the wall's noise: a tenth over what was measured. A known
 weakness (docs/training-log.md); a retrained student lowers its ceiling."""
@@ -54,6 +56,8 @@ LINES_FLOOR = {
     "teacher-fanet": 0.84,
     "mono-balanced-0": 0.89,
     "mono-fast-0": 0.78,
+    "xtrans-balanced-0": 0.79,
+    "xtrans-fast-0": 0.82,
 }
 """Part of fine slanted lines that must be left, a tenth under the worst that was measured."""
 BORDER_PX = 8
