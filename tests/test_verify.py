@@ -369,7 +369,7 @@ def test_json_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "b.DNG": ("intact", 0),
         "changed.dng": ("mismatch", 8),
         "zeros.dng": ("no digest", 0),
-        "photo.nef": ("unreadable", 3),
+        "photo.nef": ("not a DNG", 3),
     }
     assert found["changed.dng"]["stated"] == (b"x" * 16).hex()
     assert found["changed.dng"]["computed"] == found["a.dng"]["stated"] == by_pixels(DEEP).hex()
@@ -396,6 +396,19 @@ def test_exit_codes(tmp_path: Path, names: list[str], code: int, capsys: pytest.
     printed = capsys.readouterr()
     assert "Traceback" not in printed.err
     assert bool(printed.err) == (code != 0)
+
+
+def test_a_healthy_file_of_another_kind_is_not_called_unreadable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But one that is named .dng is: its first bytes may be lost."""
+    jpeg = imagecodecs.jpeg8_encode(np.zeros((8, 8), np.uint8))
+    paths = [tmp_path / name for name in ("photo.jpg", "photo.DNG")]
+    for path in paths:
+        path.write_bytes(jpeg)
+    assert main(["verify", *map(str, paths)]) == 1
+    assert capsys.readouterr().out == "2 files: 0 intact, 1 not a DNG, 1 unreadable\n"
+    assert main(["verify", str(paths[0])]) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -19,13 +19,21 @@ from rawkd.cli.options import console_options, json_option
 if TYPE_CHECKING:
     from rawkd.files.verify.check import Check
 
-CODES = {"intact": OK, "no digest": OK, "not checked": OK, "mismatch": DIGEST, "unreadable": INPUT}
+CODES = {
+    "intact": OK,
+    "no digest": OK,
+    "not checked": OK,
+    "mismatch": DIGEST,
+    "not a DNG": INPUT,
+    "unreadable": INPUT,
+}
 """Exit code of a file by the status of its check."""
 IN_SUMMARY = {
     "intact": "intact",
     "mismatch": "changed",
     "no digest": "without a digest",
     "not checked": "not checked",
+    "not a DNG": "not a DNG",
     "unreadable": "unreadable",
 }
 

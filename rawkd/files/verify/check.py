@@ -16,7 +16,7 @@ from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, PHOTOMETRIC
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
 from rawkd.files.verify.samples import DAMAGED, stored_samples
 
-Status = Literal["intact", "mismatch", "no digest", "not checked", "unreadable"]
+Status = Literal["intact", "mismatch", "no digest", "not checked", "not a DNG", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Check:
     Attributes
     ----------
     status : "intact": the pixels match the digest. "mismatch": they do not. "no digest": the file states none.
-        "not checked": it states one, but rawkd cannot decode such pixels. "unreadable": no DNG, damaged, or too
-        large for the memory.
+        "not checked": it states one, but rawkd cannot decode such pixels. "not a DNG": another
+        kind of file. "unreadable": missing, damaged (also a file named .dng that is no DNG), or too large for the
+        memory.
     sentence : file, what is wrong and what to do; empty if it is intact.
     stated, computed : the digests, hexadecimal; None if not known.
     """
@@ -37,6 +38,10 @@ class Check:
     sentence: str = ""
     stated: str | None = None
     computed: str | None = None
+
+
+class _NotADngError(InputError):
+    """The file is no DNG."""
 
 
 def check_digest(path: Path, pool: Executor) -> Check:
@@ -59,7 +64,8 @@ def check_digest(path: Path, pool: Executor) -> Check:
     except UnsupportedRawError as error:
         return Check(path, "unreadable" if stated is None else "not checked", f"{path}: {error}", stated)
     except InputError as error:
-        return Check(path, "unreadable", f"{path}: {error}", stated)
+        is_other = isinstance(error, _NotADngError) and path.suffix.lower() != ".dng"
+        return Check(path, "not a DNG" if is_other else "unreadable", f"{path}: {error}", stated)
     except (OSError, MemoryError) as error:
         reason = "the raw picture does not fit into memory. Close other programs."
         if isinstance(error, OSError):
@@ -82,7 +88,7 @@ def _refuse_pipes(path: Path) -> None:
 def _tree_of(stream: BinaryIO) -> TagTree:
     tree = read_tiff(stream)
     if tree is None or not is_dng(tree):
-        raise InputError("this is not a DNG, and only DNGs state a digest.")
+        raise _NotADngError("this is not a DNG, and only DNGs state a digest.")
     return tree
 
 
