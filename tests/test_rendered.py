@@ -152,6 +152,17 @@ def test_every_format_carries_profile_and_capture(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_grey_picture_has_no_fields_about_colour(tmp_path: Path, name: str) -> None:
+    """EXIF 2.32: ComponentsConfiguration and YCbCrPositioning are about YCbCr, ColorSpace 1 is sRGB, 65535 neither."""
+    for rgb, components, color_space in ((picture(depth_of(name)), 3, 1), (picture(depth_of(name))[..., 0], 1, 65535)):
+        main = exif_of(write(tmp_path, name, rgb=rgb)).main
+        assert main.exif is not None
+        assert main.exif.number(40961) == color_space
+        is_told = components == 3 and not Path(name).suffix.startswith(".tif")
+        assert (37121 in main.exif.tags, 531 in main.tags) == (is_told, is_told)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_location_goes_on_request(tmp_path: Path, name: str) -> None:
     capture = replace(CAPTURE, exif=(*EXIF, Tag(37500, 7, 8, b"48.13 N\0"), Tag(270, 2, 5, b"home\0")))
     path = write(tmp_path, name, strip_location=True, capture=capture)

@@ -34,6 +34,8 @@ MAIN_NUMBERS = frozenset({270, 315, 33432})
 """ImageDescription, Artist, Copyright: written to the main directory, wherever the reader found them."""
 STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730})
 """Fields that describe the raw picture, not the rendered one (components, size, colour space, CFA)."""
+SRGB, UNCALIBRATED = 1, 65535
+"""Values of ColorSpace; sRGB is one of three colours, so grey is uncalibrated, and its profile says the curve."""
 EXIF_VERSION, GPS_VERSION = b"0232", bytes((2, 3, 0, 0))
 """Versions written if the source states none."""
 LONG_FIELD_BYTES = 2048
@@ -98,12 +100,17 @@ def exposure_warnings(capture: Capture) -> tuple[str, ...]:
 
 
 def rendered_root(
-    capture: Capture, software: str, *, strip_location: bool, captions: Iterable[Tag] = ()
+    capture: Capture, software: str, *, strip_location: bool, is_grey: bool = False, captions: Iterable[Tag] = ()
 ) -> tuple[tuple[Tag, ...], dict[int, tuple[OutputIfd, ...]]]:
-    """Return the main fields and directories of an upright sRGB picture; `captions` are added to the main fields."""
+    """Return the main fields and directories of an upright picture, sRGB or grey.
+
+    Parameters
+    ----------
+    captions : added to the main fields.
+    """
     directories = capture_directories(capture, strip_location=strip_location)
     taken = (tag for tag in directories[EXIF_IFD][0].tags if tag.number not in STALE_IN_RENDERED)
-    own = (raw_bytes(40960, b"0100", UNDEFINED), short(40961, [1]))
+    own = (raw_bytes(40960, b"0100", UNDEFINED), short(40961, [UNCALIBRATED if is_grey else SRGB]))
     directories[EXIF_IFD] = (OutputIfd(merged(own, taken)),)
     main = (short(274, [1]), rational(282, [300.0]), rational(283, [300.0]), short(296, [2]))
     return merged(main, capture_fields(capture, software, strip_location=strip_location), captions), directories
@@ -116,6 +123,7 @@ def exif_block(
     *,
     strip_location: bool,
     limit_bytes: int,
+    is_grey: bool = False,
     captions: Iterable[Tag] = (),
 ) -> bytes:
     """Return the EXIF block of a JPEG (APP1) or PNG (eXIf) as a TIFF structure.
@@ -123,16 +131,16 @@ def exif_block(
     Parameters
     ----------
     size_px : (height, width) of the picture.
+    is_grey : whether it has one component; then the fields about YCbCr are left out.
     limit_bytes : size from which fields over 2 KiB are left out.
     """
-    main, directories = rendered_root(capture, software, strip_location=strip_location, captions=captions)
-    picture = (
-        raw_bytes(37121, bytes((1, 2, 3, 0)), UNDEFINED),
-        long(40962, [size_px[1]]),
-        long(40963, [size_px[0]]),
+    main, directories = rendered_root(
+        capture, software, strip_location=strip_location, is_grey=is_grey, captions=captions
     )
-    directories[EXIF_IFD] = (OutputIfd(merged(directories[EXIF_IFD][0].tags, picture)),)
-    root = OutputIfd(merged(main, [short(531, [1])]), directories)
+    size = (long(40962, [size_px[1]]), long(40963, [size_px[0]]))
+    components = () if is_grey else (raw_bytes(37121, bytes((1, 2, 3, 0)), UNDEFINED),)
+    directories[EXIF_IFD] = (OutputIfd(merged(directories[EXIF_IFD][0].tags, components, size)),)
+    root = OutputIfd(merged(main, () if is_grey else [short(531, [1])]), directories)
     block = _encoded(root)
     if len(block) <= limit_bytes:
         return block

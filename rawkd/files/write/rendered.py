@@ -110,12 +110,20 @@ def write_image(
         if file_format == "tiff":
             captions += [tag for tag in tags if tag.number == IPTC and not strip_location]
             captions += [raw_bytes(XMP, packet)] if packet else []
-            main, directories = rendered_root(capture, software, strip_location=strip_location, captions=captions)
+            main, directories = rendered_root(
+                capture, software, strip_location=strip_location, is_grey=rgb.ndim == 2, captions=captions
+            )
             _write_tiff(stream, rgb, main, directories, threads or available_cores())
             return warnings
         limit = APP1_BYTES_MAX if file_format == "jpeg" else PNG_EXIF_BYTES_MAX
         exif = exif_block(
-            capture, rgb.shape[:2], software, strip_location=strip_location, limit_bytes=limit, captions=captions
+            capture,
+            rgb.shape[:2],
+            software,
+            strip_location=strip_location,
+            limit_bytes=limit,
+            is_grey=rgb.ndim == 2,
+            captions=captions,
         )
         if file_format == "jpeg":
             _write_jpeg(stream, rgb, exif, packet, jpeg_quality)
