@@ -134,6 +134,15 @@ def test_the_picture_tells_it(row_sd_dn: float) -> None:
     assert f"{found.share:.2f} times" in told
 
 
+def test_without_masked_pixels_it_is_said_that_nothing_was_done() -> None:
+    photo = photo_with_rows(0.0, masked=0)
+    assert level_rows(photo, remove=False) == (photo, ())
+    assert level_rows(photo, remove=True) == (
+        photo,
+        ("--rows removed nothing: the photo has no masked pixels to use",),
+    )
+
+
 def test_a_picture_without_row_noise_shows_none() -> None:
     """The twin: neither the horizon nor the rungs nor the slope are taken for rows."""
     for seed in range(5):
@@ -176,7 +185,9 @@ def test_small_photos(shape: tuple[int, int]) -> None:
     photo = noisy_photo(*shape)
     level, told = level_rows(photo, remove=True)
     assert level is photo
-    assert len(told) == (measure_rows(photo) is None)
+    assert len(told) == 1  # too small, or no masked pixels
+    assert ("too small" in told[0]) is (measure_rows(photo) is None)
+    assert len(level_rows(photo, remove=False)[1]) == 0
 
 
 def test_clipped_samples_stay_clipped_and_parts_keep_their_rows() -> None:

@@ -65,7 +65,8 @@ def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, .
 
     Parameters
     ----------
-    remove : whether to remove row noise. The photo is returned unchanged if its masked pixels show none.
+    remove : whether to remove row noise. The photo is returned unchanged if its masked pixels show none, and with a
+        warning if it has none.
     """
     rows = measure_rows(photo)
     if rows is None:
@@ -75,7 +76,8 @@ def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, .
     if remove and rows.offset_dn is not None:
         return replace(photo, row_offset_dn=rows.offset_dn), ()
     if not (rows.shown and rows.share > WARNING_SHARE):
-        return photo, ()
+        is_blind = remove and masked_strip(photo) is None
+        return photo, ("--rows removed nothing: the photo has no masked pixels to use",) if is_blind else ()
     message = f"row noise (stripes) of {rows.share:.2f} times the noise of single pixels, measured in the {rows.source}"
     if rows.offset_dn is not None:
         return photo, (f"{message}. --rows removes it.",)
