@@ -111,8 +111,8 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
                 )
             if photo.pattern.canonical != found.cell:
                 raise InputError(
-                    f"{path.name} is a {photo.pattern.name} mosaic, {first} a {found.cell.name} one. Calibrate one"
-                    " sensor at a time."
+                    f"the mosaic of {path.name} is {photo.pattern.name}, that of {first} {found.cell.name}. Calibrate"
+                    " one sensor at a time."
                 )
             _file(found, photo, path.name, count)
             progress(number / len(paths))
