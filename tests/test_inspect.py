@@ -14,7 +14,7 @@ from synthetic_dng import write_dng as write_with_tags
 from tiny_models import blur, make_model
 
 from rawkd.cli import main
-from rawkd.cli.inspect.text import _noise
+from rawkd.cli.inspect.text import _noise, _ratio
 from rawkd.files.read.camera_settings import CameraSettings
 from rawkd.files.read.maker.lens import LENS_MODEL
 from rawkd.files.tiff.ifd import ascii_text
@@ -141,6 +141,13 @@ def test_noise_in_words_and_as_an_option(photo: Path, family: Path, capfd: pytes
     assert "NoiseProfile" not in rows
     rows = dict(_noise(record | {"noise": record["noise"] | {"read_noise_dn": [4.95, 4.89, 4.89, 4.0]}}))
     assert rows["read noise"].startswith("4.95 4.89 4.89 4 DN (R Gr Gb B)")
+
+
+@pytest.mark.parametrize(
+    ("snr", "shown"), [(0.98, "0.98 : 1 (0 dB)"), (1.02, "1 : 1 (0 dB)"), (0.5, "0.5 : 1 (-6 dB)")]
+)
+def test_a_ratio_near_one_is_0_db_without_a_sign(snr: float, shown: str) -> None:
+    assert _ratio(snr) == shown
 
 
 def test_json_keeps_its_keys(photo: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -107,10 +107,9 @@ def _of_kind(cards: tuple[ModelCard, ...], cfa: Kind) -> tuple[ModelCard, ...]:
     """
     found = tuple(card for card in cards if card.cfa == cfa or card.is_for_pictures)
     if cards and not found:
-        names, own = ", ".join(dict.fromkeys(card.family for card in cards)), NAMES_OF_KINDS[cfa]
         raise NoModelOfKindError(
-            f"{names} cannot denoise {own} photos. Give the folder of a model for {own} with --model; --strength 0"
-            " converts the photo without denoising it."
+            f"there is no model for {NAMES_OF_KINDS[cfa]} photos among those asked for. Choose another --model (`rawkd"
+            " models` lists the installed ones); --strength 0 converts the photo without denoising it."
         )
     return found
 

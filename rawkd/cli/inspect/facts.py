@@ -18,7 +18,7 @@ from rawkd.files.write.drawing import refuse_plot, write_drawing
 from rawkd.files.xmp.history import past_of
 from rawkd.files.xmp.packet import XMP
 from rawkd.inference.students import NoModelOfKindError, choose_student, load_family
-from rawkd.photo import RawPhoto
+from rawkd.photo import NAMES_OF_KINDS, RawPhoto
 from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, prepare
@@ -51,8 +51,10 @@ def facts_of(
         write_drawing(plot, noise_chart(photo, prepared.noise), overwrite=overwrite)
     try:
         card, choice_warnings = choose_student(load_family(model, photo.pattern.kind), prepared.noise)
+        why_none = None if card else "nothing would be removed"
     except NoModelOfKindError as error:
         card, choice_warnings = None, (str(error),)
+        why_none = f"there is no model for {NAMES_OF_KINDS[photo.pattern.kind]} photos"
     settings = read_settings(path)
     record = {
         **_camera(path, photo, settings),
@@ -61,6 +63,7 @@ def facts_of(
         "row_noise": _row_noise(photo),
         "known_defects": len(prepared.photo.defects),
         "student": None if card is None else card.name,
+        "no_student": why_none,
         **_past(photo),
     }
     return record, prepared.warnings + prepared.noise_warnings + settings.warnings + choice_warnings

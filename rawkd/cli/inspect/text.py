@@ -48,7 +48,7 @@ def text_of(record: Record) -> str:
         "Colour": _color(record),
         "Noise": _noise(record),
         "Done before": past_rows(record),
-        "Model": [("would be used", record["student"] or "none: nothing would be removed")],
+        "Model": [("would be used", record["student"] or f"none: {record['no_student']}")],
     }
     width = max(len(name) for rows in groups.values() for name, _ in rows)
     lines = [_heading(record["input"])]
@@ -208,7 +208,8 @@ def _ratio(snr: float) -> str:
     """A signal-to-noise ratio as 45 : 1 and in decibels."""
     from rawkd.sensor.noise_figures import decibels
 
-    return f"{snr:.2g} : 1 ({decibels(snr):.0f} dB)" if snr < 100 else f"{snr:.0f} : 1 ({decibels(snr):.0f} dB)"
+    shown = f"{snr:.2g}" if snr < 100 else f"{snr:.0f}"
+    return f"{shown} : 1 ({decibels(snr):z.0f} dB)"  # z: no minus before 0
 
 
 def _row_noise(rows: Record | None) -> str:
