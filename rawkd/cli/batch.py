@@ -61,7 +61,9 @@ SPARE_JOBS = 1
 )
 @click.option("--watch", "watching", is_flag=True, help="Keep going with photos that appear, until Ctrl-C.")
 @click.option("--cluster", metavar="ADDRESS", help="Use the workers of a Dask scheduler: tcp://HOST:8786.")
-@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be written, without decoding the photos; write nothing."
+)
 @click.option("--report", metavar="FILE", type=PATH, help="Write what became of each photo, to .json or .csv.")
 @output_options
 @denoise_options
