@@ -103,7 +103,7 @@ def test_a_name_that_cannot_be_looked_up_is_an_error_of_its_photo(capfd: pytest.
 def test_jobs_of_a_cluster(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("rawkd.batch.task.find_tasks", lambda *_: ())
 
-    def nobody(*_: object) -> None:
+    def nobody(*_: object, **__: object) -> None:
         raise click.Abort
 
     monkeypatch.setattr("rawkd.cli.batch._workers", nobody)
