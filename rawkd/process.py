@@ -44,8 +44,7 @@ class ProcessOptions:
     denoise : options that change pixel values.
     linear : whether a DNG holds the demosaiced picture instead of the mosaic.
     demosaic : for rendered pictures and linear DNGs: bilinear | malvar | menon, or for X-Trans markesteijn |
-        markesteijn3. Malvar stands for the default of every sensor; so does another method that does not fit, with a
-        warning.
+        markesteijn3. None is the default of the sensor; so is a method that does not fit, with a warning.
     exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
     crop : part to render, in pixels of the whole upright picture; None for all of it.
     overwrite : whether to replace an existing output. strip_location : whether to leave out GPS fields.
@@ -53,7 +52,7 @@ class ProcessOptions:
     """
 
     denoise: DenoiseOptions = field(default_factory=DenoiseOptions)
-    demosaic: Method = "malvar"
+    demosaic: Method | None = None
     exposure_ev: float = 0.0
     jpeg_quality: int = 92
     crop: Rect | None = None
@@ -93,7 +92,7 @@ def process_file(
         raise UsageError(f"{output}: rawkd cannot write a crop as DNG. Give a name that ends in .tif, .png or .jpg.")
     if file_format != "dng" and options.linear:
         raise UsageError(f"{output}: only a DNG can be linear. Give a name that ends in .dng, or leave --linear out.")
-    if file_format != "dng" or options.linear:
+    if options.demosaic is not None and (file_format != "dng" or options.linear):
         check_method(options.demosaic)
     refuse_to_overwrite(output, overwrite=options.overwrite)
     clock, restoring = Clock(), Event()
@@ -117,6 +116,8 @@ def process_file(
         size, late_warnings = _write_picture(path, output, file_format, restoration, options, clock, decoder)
     if file_format != "dng" or options.linear:
         late_warnings += method_for(photo.pattern.kind, options.demosaic)[1]
+    if options.linear and photo.pattern.kind == "mono":
+        late_warnings += ("--linear changed nothing: the DNG of a monochrome photo is linear already",)
     return Report(
         input=path,
         output=output,

@@ -18,9 +18,9 @@ from rawkd.errors import MemoryLimitError, RawkdError, UsageError
 from rawkd.files.read.decode import Decoder
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.icc import grey_profile
-from rawkd.photo import CFAPattern, Mosaic, RawPhoto, Rect
+from rawkd.photo import CFAPattern, Kind, Mosaic, RawPhoto, Rect
 from rawkd.process import ProcessOptions, process_file
-from rawkd.render.demosaic import method_for
+from rawkd.render.demosaic import Method, method_for
 from rawkd.render.linear import linear_picture
 from rawkd.render.preview import render_preview
 from rawkd.render.view import render
@@ -191,15 +191,19 @@ METHODS = [
     ("bayer", "malvar", "malvar", False),
     ("bayer", "menon", "menon", False),
     ("bayer", "markesteijn3", "malvar", True),
-    ("xtrans", "malvar", "markesteijn", False),
+    ("bayer", None, "malvar", False),
+    ("xtrans", None, "markesteijn", False),
+    ("xtrans", "malvar", "markesteijn", True),
     ("xtrans", "bilinear", "markesteijn", True),
     ("xtrans", "markesteijn3", "markesteijn3", False),
-    ("mono", "bilinear", "bilinear", False),
+    ("mono", None, "malvar", False),
+    ("mono", "malvar", "malvar", True),
+    ("mono", "bilinear", "malvar", True),
 ]
 
 
 @pytest.mark.parametrize(("kind", "asked", "used", "warned"), METHODS)
-def test_the_method_fits_the_sensor(kind: str, asked: str, used: str, warned: bool) -> None:
+def test_the_method_fits_the_sensor(kind: Kind, asked: Method | None, used: Method, warned: bool) -> None:
     method, warnings = method_for(kind, asked)
     assert method == used
     assert bool(warnings) is warned

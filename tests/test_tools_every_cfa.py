@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from scenes_of_every_cfa import colours_of_scene, scene_photo
-from tiny_models import even_blur, make_model
+from tiny_models import card_document, even_blur, make_model, write_card
 
 from rawkd.cli import main
 from rawkd.evaluation.datasets.photos import NoiseChoice
@@ -23,6 +24,7 @@ from rawkd.evaluation.methods import Noisy
 from rawkd.evaluation.scoring import run
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
+from rawkd.inference import students
 from rawkd.metrics import noise_left
 from rawkd.photo import CFAPattern, Kind, Mosaic, Rect
 
@@ -45,7 +47,56 @@ def test_compare(shoot: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> 
     command = ["compare", "--strength", "0", "--crop", "10,20,60,50", "--strip", str(strip), "--demosaic", "menon"]
     assert main([*command, str(shoot / f"{kind}.dng")]) == 0
     assert imagecodecs.png_decode(strip.read_bytes()).shape == (50, 2 * 60 + 8, 3)
-    assert ("menon demosaics Bayer mosaics only" in capsys.readouterr().err) is (kind == "xtrans")
+    told = capsys.readouterr().err
+    assert ("menon demosaics Bayer mosaics only" in told) is (kind == "xtrans")
+    assert ("menon was not used: a monochrome photo needs no demosaicing" in told) is (kind == "mono")
+    page = (shoot / f"{kind}-compare.html").read_text(encoding="utf-8")
+    assert f"<td>{'grey' if kind == 'mono' else 'markesteijn'}, +0 EV, sRGB</td>" in page
+
+
+@pytest.mark.parametrize("kind", ["bayer", *KINDS])
+def test_options_that_a_sensor_has_no_use_for_are_a_warning_each(
+    shoot: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--noise", "1e-3,1e-6", "--device", "cpu"]
+    source, output = str(shoot / f"{kind}.dng"), str(shoot / "out.dng")
+    command = ["denoise", *options, source, "--overwrite", "-o"]
+    expected = {
+        "--chroma changed nothing: a monochrome photo has no colour noise": kind == "mono",
+        "--linear changed nothing: the DNG of a monochrome photo is linear already": kind == "mono",
+        "malvar was not used: a monochrome photo needs no demosaicing": kind == "mono",
+        "malvar demosaics Bayer mosaics only": kind == "xtrans",
+    }
+    assert main([*command, output, "--chroma", "0.5", "--linear", "--demosaic", "malvar"]) == 0
+    told = capsys.readouterr().err
+    assert {text: told.count(text) for text in expected} == expected
+    assert main([*command, output, "--linear"]) == 0
+    told = capsys.readouterr().err
+    assert [text for text in expected if text in told] == [
+        text for text in expected if "linear" in text and kind == "mono"
+    ]
+
+
+def test_chroma_does_not_count_for_the_noise_left_in_monochrome(shoot: Path) -> None:
+    """NoiseProfile 51041: with strength 0.5 half the noise is left, a quarter of its variance, whatever the chroma."""
+    options = ["--noise", "1e-3,1e-6", "--device", "cpu", "--overwrite"]
+    command = ["denoise", *options, str(shoot / "mono.dng"), "-o", str(shoot / "out.dng"), "--strength", "0.5"]
+    for chroma in ("1", "0"):
+        assert main([*command, "--chroma", chroma]) == 0
+        left = read_raw(shoot / "out.dng").noise_profile
+        np.testing.assert_allclose(left[:2], (0.25e-3, 0.25e-6), rtol=1e-6)
+
+
+def test_a_tier_that_a_sensor_has_not_is_told_without_a_model(
+    shoot: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "models" / "mono-balanced-0", tmp_path / "models" / "mono-balanced-0")
+    write_card(tmp_path / "models" / "best", {**card_document("best"), "tier": "best"})
+    monkeypatch.setattr(students, "models_directory", lambda: tmp_path / "models")
+    options = ["--models", "best", "--noise", "1e-3,1e-6", "--device", "cpu", "--crop", "10,20,60,50"]
+    assert main(["compare", *options, str(shoot / "mono.dng")]) == 0
+    sentence = "there is no best model for monochrome photos, so the balanced one was used"
+    assert f"mono.dng: {sentence}" in capsys.readouterr().err
 
 
 def test_a_mixed_shoot(shoot: Path) -> None:
@@ -80,6 +131,11 @@ def test_without_a_model_nothing_is_written(shoot: Path, kind: str, capsys: pyte
     assert main(["denoise", "--model", str(ROOT / "models" / "fanet-fast-1"), str(source), "-o", str(output)]) != 0
     assert not output.exists()
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert main(["inspect", "--model", str(ROOT / "models" / "fanet-fast-1"), str(source)]) == 0
+    reason = f"there is no model for {KINDS[kind].name} photos"
+    printed = capsys.readouterr()
+    assert f"  none: {reason}\n" in printed.out
+    assert f"{reason} among those asked for. Choose another --model" in printed.err
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def compare_command(
     crops: tuple[tuple[int, int, int, int], ...],
     models: str | None,
     strip: Path | None,
-    demosaic: Method,
+    demosaic: Method | None,
     exposure: float,
     overwrite: bool,
     choices: DenoiseChoices,

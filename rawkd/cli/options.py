@@ -72,7 +72,6 @@ THREADS = click.option("--threads", type=click.IntRange(1), metavar="N", help="U
 DEMOSAIC = click.option(
     "--demosaic",
     type=click.Choice(METHODS),
-    default="malvar",
     help="Choose the demosaicing of a rendered picture or a linear DNG.  [default: malvar; X-Trans: markesteijn]",
 )
 EXPOSURE = click.option(
@@ -135,7 +134,7 @@ class OutputChoices:
     """Values of the options about the written file, as click gives them; `denoise` and `batch` share them."""
 
     file_format: str | None
-    demosaic: Method
+    demosaic: Method | None
     exposure: float
     jpeg_quality: int
     strip_location: bool

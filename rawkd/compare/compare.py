@@ -17,6 +17,7 @@ from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.drawing import Drawing
 from rawkd.files.write.rendered import write_image
+from rawkd.inference.students import load_family, tier_warnings
 from rawkd.photo import Capture, Mosaic, RawPhoto, Rect
 from rawkd.photo.region import sensor_rect
 from rawkd.process import SOFTWARE
@@ -50,7 +51,7 @@ class CompareOptions:
     denoise: DenoiseOptions = field(default_factory=DenoiseOptions)
     models: tuple[str | Path | None, ...] = (None,)
     crops: tuple[Rect, ...] = ()
-    demosaic: Method = "malvar"
+    demosaic: Method | None = None
     exposure_ev: float = 0.0
 
 
@@ -79,7 +80,7 @@ class Comparison:
     ----------
     name : name of the file without its folder.
     capture : only make, model, ISO, exposure, aperture and focal length.
-    width, height : size of the upright picture in pixels.
+    width, height : size of the upright picture in pixels. demosaic : the method used; None for monochrome.
     overview : small rendering of the whole picture, denoised by the first model.
     versions : the original, then one for each model. chart : noise before and after the first model.
     warnings : one sentence each.
@@ -91,6 +92,7 @@ class Comparison:
     height: int
     noise: NoiseModel
     options: CompareOptions
+    demosaic: Method | None
     crops: tuple[Crop, ...]
     overview: Picture
     versions: tuple[Version, ...]
@@ -127,7 +129,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
     shown = _rendered(photo, None, rects, options, decoder)
     seconds = {"read": read_s, "noise": noise_s, "render": time.perf_counter() - begin}
     versions = [Version("original", shown, seconds=seconds)]
-    _, warnings = method_for(photo.pattern.kind, options.demosaic)
+    method, warnings = method_for(photo.pattern.kind, options.demosaic)
     noise, context = prepared.noise, Context()
     overview, chart = shown[0], noise_chart(photo, noise)
     for number, model in enumerate(options.models):
@@ -139,8 +141,9 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
         shown = _rendered(restoration.photo, restoration.mosaic, rects, options, decoder)
         seconds["render"] = time.perf_counter() - begin
         versions.append(_version(restoration, shown, seconds))
-        known = prepared.warnings + prepared.noise_warnings
-        warnings += tuple(f"{versions[-1].name}: {text}" for text in restoration.warnings if text not in known)
+        texts = (text for text in restoration.warnings if text not in prepared.warnings + prepared.noise_warnings)
+        fallback = tier_warnings(model, load_family(model, photo.pattern.kind)[0]) if restoration.student else ()
+        warnings += tuple(text if text in fallback else f"{versions[-1].name}: {text}" for text in texts)
         if number == 0:
             overview = render_preview(restoration.photo, OVERVIEW_PX, mosaic=restoration.mosaic)
             chart = noise_chart(photo, noise, restoration.mosaic)
@@ -151,6 +154,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
         height=height,
         noise=noise,
         options=options,
+        demosaic=None if photo.pattern.kind == "mono" else method,
         crops=crops,
         overview=overview,
         versions=tuple(versions),

@@ -26,7 +26,7 @@ Method = Literal["bilinear", "malvar", "menon", "markesteijn", "markesteijn3"]
 METHODS: tuple[Method, ...] = get_args(Method)
 PASSES: dict[Method, int] = {"markesteijn": 1, "markesteijn3": 3}
 """Methods for X-Trans and their passes; LibRaw does them (`render.xtrans`)."""
-DEFAULTS: dict[Kind, Method] = {"bayer": "malvar", "xtrans": "markesteijn"}
+DEFAULTS: dict[Kind, Method] = {"bayer": "malvar", "xtrans": "markesteijn", "mono": "malvar"}
 
 HALO_CELLS: dict[Method, int] = {"bilinear": 1, "malvar": 1, "menon": 8}
 """Number of 2x2 cells that an interpolation reads beyond each edge of a block."""
@@ -138,14 +138,19 @@ def check_method(method: str) -> None:
         raise UsageError("demosaicing menon needs colour-demosaicing. Install it: pip install 'rawkd[menon]'")
 
 
-def method_for(kind: Kind, method: Method) -> tuple[Method, tuple[str, ...]]:
+def method_for(kind: Kind, method: Method | None) -> tuple[Method, tuple[str, ...]]:
     """Return the method to use for a kind of sensor, and a warning if it is not the one that was asked for.
 
-    Malvar, the default, stands for the default of every kind. Monochrome pixels need no method.
+    Monochrome pixels need no method, whatever is returned.
+
+    Parameters
+    ----------
+    method : None for the default of the kind.
     """
-    fits = kind == "mono" or method in (PASSES if kind == "xtrans" else SITES)
-    if fits or method == DEFAULTS["bayer"]:
-        return (method if fits else DEFAULTS[kind]), ()
+    if kind == "mono":
+        return DEFAULTS[kind], (f"{method} was not used: a monochrome photo needs no demosaicing",) if method else ()
+    if method is None or method in (PASSES if kind == "xtrans" else SITES):
+        return method or DEFAULTS[kind], ()
     other = f"{method} demosaics {'X-Trans' if method in PASSES else 'Bayer'} mosaics only"
     return DEFAULTS[kind], (f"{other}, and this is a photo of another sensor; {DEFAULTS[kind]} was used",)
 

@@ -29,7 +29,7 @@ def linear_picture(
     photo: RawPhoto,
     *,
     mosaic: Mosaic | None = None,
-    demosaic: Method = "malvar",
+    demosaic: Method | None = None,
     markesteijn: Markesteijn | None = None,
     threads: int | None = None,
 ) -> LinearPicture:
@@ -42,7 +42,7 @@ def linear_picture(
     Parameters
     ----------
     mosaic : (H, W) signal of the active area to use instead of the photo's rounded integers.
-    demosaic : one of `METHODS`; one for another sensor stands for the default (`method_for`).
+    demosaic : one of `METHODS`; None, or one for another sensor, is the sensor's default (`method_for`).
     markesteijn : demosaics X-Trans mosaics; Bayer does not need it.
     threads : number of threads; None is one for each core that the process may use.
 
@@ -52,13 +52,13 @@ def linear_picture(
     """
     if photo.pattern.kind == "mono":
         raise InputError("a monochrome photo has no colours to interpolate: its DNG is linear already.")
-    demosaic, _ = method_for(photo.pattern.kind, demosaic)
+    method, _ = method_for(photo.pattern.kind, demosaic)
     threads = threads or available_cores()
     scales = _Scales.of(photo)
     if photo.pattern.kind == "xtrans":
-        data = _of_xtrans(photo, mosaic, scales, markesteijn, PASSES[demosaic], threads)
+        data = _of_xtrans(photo, mosaic, scales, markesteijn, PASSES[method], threads)
     else:
-        data = _of_bayer(photo, mosaic, scales, demosaic, threads)
+        data = _of_bayer(photo, mosaic, scales, method, threads)
     return LinearPicture(data, scales.white_dn)
 
 

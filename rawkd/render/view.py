@@ -27,7 +27,7 @@ def render(
     photo: RawPhoto,
     *,
     mosaic: Mosaic | None = None,
-    demosaic: Method = "malvar",
+    demosaic: Method | None = None,
     exposure_ev: float = 0.0,
     viewing: bool = True,
     rect: Rect | None = None,
@@ -42,7 +42,7 @@ def render(
     Parameters
     ----------
     mosaic : (H, W) signal of the active area to render instead of the photo's rounded integers.
-    demosaic : one of `METHODS`; one for another sensor stands for the default (`method_for`).
+    demosaic : one of `METHODS`; None, or one for another sensor, is the sensor's default (`method_for`).
     exposure_ev : stops added to the photo's baseline exposure; viewing mode only.
     viewing : True for the viewing tone; False for metrics mode with the given demosaicing.
     rect : part to render, in pixels of the active area in sensor orientation; None is the default crop.
@@ -61,7 +61,7 @@ def render(
     """
     rect = rect or photo.default_crop
     kind = np.dtype(dtype)
-    if demosaic not in METHODS or kind not in (np.float32, np.uint8, np.uint16):
+    if demosaic not in (None, *METHODS) or kind not in (np.float32, np.uint8, np.uint16):
         raise UsageError(f"demosaicing {demosaic!r} to {kind} is not supported. Give one of {', '.join(METHODS)}.")
     if exposure_ev and not viewing:
         raise UsageError("exposure works in viewing mode only: leave it out in metrics mode.")
@@ -69,7 +69,7 @@ def render(
     if not rect.inside(area.height, area.width):
         raise UsageError(f"{rect} extends beyond the active area of {area.width} x {area.height} pixels")
     cell, threads = photo.pattern.kind, threads or available_cores()
-    demosaic, _ = method_for(cell, demosaic)
+    method, _ = method_for(cell, demosaic)
     size = (rect.height, rect.width) if photo.orientation < 5 else (rect.width, rect.height)
     upright = np.empty(size if cell == "mono" else (*size, 3), kind)
     # Every orientation is its own inverse, except for the two quarter turns.
@@ -77,7 +77,7 @@ def render(
     development = Development.of(photo, exposure_ev, viewing, kind)
     if cell == "xtrans":
         colours = demosaic_xtrans(
-            photo, mosaic, rect, development.balance, markesteijn, PASSES[demosaic], threads=threads
+            photo, mosaic, rect, development.balance, markesteijn, PASSES[method], threads=threads
         )
         with ThreadPoolExecutor(threads) as pool:
             for rows, encoded in pool.map(lambda strip: (strip[0], development.encode(strip[1])), colours.strips()):
@@ -85,12 +85,12 @@ def render(
         return upright
 
     def develop(block: Rect) -> None:
-        planes, gains, inner = planes_in(photo, mosaic, block, 0 if cell == "mono" else HALO_CELLS[demosaic])
+        planes, gains, inner = planes_in(photo, mosaic, block, 0 if cell == "mono" else HALO_CELLS[method])
         balanced = development.balance(planes, gains)
         if cell == "mono":
             pixels = development.encode_grey(unpack(balanced))
         else:
-            pixels = sites_to_pixels(development.encode(SITES[demosaic](balanced)))
+            pixels = sites_to_pixels(development.encode(SITES[method](balanced)))
         inside = Rect(block.top - rect.top, block.left - rect.left, block.height, block.width)
         as_sensor[inside.slices] = pixels[inner.slices]
 

@@ -132,6 +132,8 @@ def prepare(
         photo, row_warnings = level_rows(photo, remove=options.rows)
         photo = with_known_defects(photo, known_defects(photo.capture, options.calibration, context.calibrations))
         warnings += () if photo.was_denoised else row_warnings
+        if photo.pattern.kind == "mono" and options.chroma != 1:
+            warnings += ("--chroma changed nothing: a monochrome photo has no colour noise",)
     if noise is not None:
         return Prepared(photo, noise.for_cfa(photo.pattern), warnings)
     try:

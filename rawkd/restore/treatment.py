@@ -47,7 +47,9 @@ def profile_left(restoration: Restoration) -> tuple[float, ...]:
     options = restoration.options
     if options.keeps_everything or restoration.student is None:
         return restoration.photo.noise_profile
-    left = (1 - options.strength * min(options.luma, options.chroma)) ** 2
+    has_chroma = restoration.photo.pattern.kind != "mono"
+    least = min(options.luma, options.chroma) if has_chroma else options.luma
+    left = (1 - options.strength * least) ** 2
     if left < LEAST_VARIANCE_LEFT:
         return ()
     noise = restoration.noise.for_cfa(restoration.photo.pattern)
