@@ -23,6 +23,8 @@ from rawkd.evaluation.developed import SrgbScores
 from rawkd.evaluation.methods import Noisy
 from rawkd.evaluation.scoring import run
 from rawkd.files.read.raw import read_raw
+from rawkd.files.tiff.dng_tags import NOISE_REDUCTION_APPLIED
+from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.write.dng import write_dng
 from rawkd.inference import students
 from rawkd.metrics import noise_left
@@ -83,8 +85,10 @@ def test_chroma_does_not_count_for_the_noise_left_in_monochrome(shoot: Path) -> 
     command = ["denoise", *options, str(shoot / "mono.dng"), "-o", str(shoot / "out.dng"), "--strength", "0.5"]
     for chroma in ("1", "0"):
         assert main([*command, "--chroma", chroma]) == 0
-        left = read_raw(shoot / "out.dng").noise_profile
-        np.testing.assert_allclose(left[:2], (0.25e-3, 0.25e-6), rtol=1e-6)
+        after = read_raw(shoot / "out.dng")
+        np.testing.assert_allclose(after.noise_profile[:2], (0.25e-3, 0.25e-6), rtol=1e-6)
+        (applied,) = (tag_numbers(tag)[0] for tag in after.tags if tag.number == NOISE_REDUCTION_APPLIED)
+        assert applied == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_tier_that_a_sensor_has_not_is_told_without_a_model(

@@ -27,7 +27,7 @@ def treatment_of(restoration: Restoration, software: str) -> Treatment | None:
         ensemble=options.ensemble,
         strength=options.strength,
         luma=options.luma,
-        chroma=options.chroma,
+        chroma=_chroma_of(restoration),
         noise=noise.source if noise.known else None,
         gain=noise.green_gain if noise.known else None,
         read_variance=noise.green_read_variance if noise.known else None,
@@ -47,12 +47,16 @@ def profile_left(restoration: Restoration) -> tuple[float, ...]:
     options = restoration.options
     if options.keeps_everything or restoration.student is None:
         return restoration.photo.noise_profile
-    has_chroma = restoration.photo.pattern.kind != "mono"
-    least = min(options.luma, options.chroma) if has_chroma else options.luma
-    left = (1 - options.strength * least) ** 2
+    left = (1 - options.strength * min(options.luma, _chroma_of(restoration))) ** 2
     if left < LEAST_VARIANCE_LEFT:
         return ()
     noise = restoration.noise.for_cfa(restoration.photo.pattern)
     if noise.source == "iso":
         return ()
     return tuple(left * value for pair in noise.pairs for value in pair)
+
+
+def _chroma_of(restoration: Restoration) -> float:
+    """Return the part of the chroma noise that was removed; that of luma for monochrome, which has no other noise."""
+    options = restoration.options
+    return options.luma if restoration.photo.pattern.kind == "mono" else options.chroma
