@@ -25,9 +25,11 @@ CONVOLUTIONS = ("Convolution", "GroupConvolution")
 def input_on_cells(openvino: ModuleType, model: Any) -> None:
     """Compute on cells what a graph does before its first and after its last convolution, in place.
 
-    Constants must be folded and shapes static. A graph that never averages 2x2 pixels stays as it is.
+    Constants must be folded and shapes static. A graph that never averages 2x2 pixels stays as it is, and so does one
+    for pictures of an odd height or width.
     """
-    if any(_is_mean_of_cells(operation) for operation in model.get_ops()):
+    height, width = model.get_parameters()[0].get_shape()[2:]
+    if height % CELL_PX == width % CELL_PX == 0 and any(_is_mean_of_cells(operation) for operation in model.get_ops()):
         _Rewriting(openvino).follow(model)
 
 
