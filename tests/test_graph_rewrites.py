@@ -193,7 +193,8 @@ def test_the_shipped_networks_compute_the_same(card: ModelCard) -> None:
     simplify(openvino, model)
     found = kinds(model)
     assert not {"Slice", "VariadicSplit", "Log"} & set(found)
-    assert found["Interpolate"] < kinds(read())["Interpolate"]
+    resized = kinds(read())["Interpolate"]  # only networks on patches resize their local means
+    assert found["Interpolate"] < resized if card.config["patch"] else found["Interpolate"] == resized
     # float32 sums in another order, and logarithms to 1e-5: far below the hundredth that the self-test allows
     assert np.abs((answer(model, planes) - before) / deviation).max() < 1e-3
     front, _ = split_before_convolutions(openvino, model)
