@@ -29,14 +29,14 @@ def read(card: ModelCard, size: int) -> Any:
     openvino = import_openvino()
     model = openvino.Core().read_model(card.directory / NETWORK)
     fill(openvino, model, load_weights(card) if shard_names(card) else {})
-    model.reshape([1, 4, size, size])
+    model.reshape([1, card.channels, size, size])
     return model
 
 
 @pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.name)
 def test_the_parts_compute_what_the_whole_computes(card: ModelCard) -> None:
     openvino = import_openvino()
-    core, planes = openvino.Core(), golden_input(1, 64, card.anchor)[0]
+    core, planes = openvino.Core(), golden_input(1, 64, card.anchor, card.channels)[0]
     options = {"INFERENCE_PRECISION_HINT": "f32"}
     whole = core.compile_model(read(card, 64), "CPU", options)(planes)[0]
     front, rest = split_before_convolutions(openvino, read(card, 64))
@@ -44,7 +44,7 @@ def test_the_parts_compute_what_the_whole_computes(card: ModelCard) -> None:
     between = core.compile_model(front, "CPU", options)(planes)
     values = {place: between[place] for place in range(len(between))}
     parts = core.compile_model(rest, "CPU", options)(values)[0]
-    deviation = golden_input(1, 64, card.anchor)[1]
+    deviation = golden_input(1, 64, card.anchor, card.channels)[1]
     assert np.abs((parts - whole) / deviation).max() < 1e-4
 
 
@@ -60,15 +60,20 @@ def native_bf16() -> bool:
 
 
 def noisy_leaves(card: ModelCard) -> tuple[FloatArray, Camera, FloatArray]:
-    """A clean picture, (4, h, w) signal, its camera at the card's anchor, and the anchored noisy planes, a batch."""
-    clean = pack(camera_mosaic(0.5 * dead_leaves(256, np.random.default_rng(2026)), Look(np.eye(3), 2.0, 1.7, 1.25)))
+    """A clean packed picture, its camera at the card's anchor, and the anchored noisy planes, a batch."""
+    size = 240 if card.cell.side == 6 else 256
+    leaves = 0.5 * dead_leaves(256, np.random.default_rng(2026))[:size, :size]
+    clean = pack(camera_mosaic(leaves, Look(np.eye(3), 2.0, 1.7, 1.25), card.cell), card.cell.side)
     camera = camera_at(card.anchor.gain)
-    ksigma = KSigma.between(camera.noise_model(), card.anchor)
-    return clean, camera, ksigma.apply(add_noise(clean, camera, np.random.default_rng(7)))[None]
+    return clean, camera, ksigma_of(card, camera).apply(add_noise(clean, camera, np.random.default_rng(7)))[None]
+
+
+def ksigma_of(card: ModelCard, camera: Camera) -> KSigma:
+    return KSigma.between(camera.noise_model(card.cell), card.anchor).spread(card.cell)
 
 
 def psnr_db(answer: FloatArray, card: ModelCard, clean: FloatArray, camera: Camera) -> float:
-    signal = KSigma.between(camera.noise_model(), card.anchor).invert(answer[0])
+    signal = ksigma_of(card, camera).invert(answer[0])
     return float(-10 * np.log10(np.mean((np.clip(signal, 0, 1) - clean) ** 2)))
 
 
