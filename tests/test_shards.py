@@ -164,7 +164,8 @@ def test_an_exported_teacher_is_small_and_complete(exported: Path) -> None:
     assert (card.subrange.low, card.subrange.high) == pytest.approx((8e-6, 4e-2))
     assert len(card.metrics) == 12
     text = (exported / "README.md").read_text()
-    assert text.startswith("# teacher-tiny\n\nA teacher of the family `tiny` for raw photos with gains 8e-06 to 0.04. ")
+    first = "A teacher of the family `tiny` for Bayer raw photos with gains 8e-06 to 0.04. "
+    assert text.startswith(f"# teacher-tiny\n\n{first}")
     assert "`rawkd denoise --model best` uses it." in text
     assert load_family(exported) == (card,)
     assert find_trained(str(exported)) == card
