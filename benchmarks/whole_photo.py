@@ -1,11 +1,14 @@
 """Measure seconds and peak memory of `rawkd denoise`, from file to file.
 
     python benchmarks/whole_photo.py [--megapixels 24] [--ensemble 1] [--format dng] [--runs 3] [--threads N]
-                                     [--model NAME|DIR] [--cfa bayer]
+                                     [--model NAME|DIR] [--cfa bayer] [--compressed]
 
 Makes a 14-bit DNG of that size (a ramp, discs and gratings with Poisson-Gaussian noise, seed 1) and denoises it in a
 fresh process each run. Prints the best and the median wall seconds, the seconds of each step, and the largest sum of
 resident memory of the process and its children, read every 20 ms from /proc (Linux only).
+
+The DNG of a Bayer sensor is not compressed unless --compressed is given; others are, and LibRaw takes longer to read
+them. So compare X-Trans and monochrome with a compressed Bayer DNG.
 
 The disk cache of compiled networks is warm, as it is for all photos but the first: it lies in a temporary folder, and a
 run that is not measured fills it.
@@ -95,11 +98,12 @@ def main() -> None:
     parser.add_argument("--threads")
     parser.add_argument("--model")
     parser.add_argument("--cfa", choices=CELLS, default="bayer")
+    parser.add_argument("--compressed", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         frame = noisy_mosaic(options.megapixels)
-        if options.cfa == "bayer":
+        if options.cfa == "bayer" and not options.compressed:
             write_dng(folder / "photo.dng", frame)
         else:
             write_every_dng(

@@ -15,6 +15,8 @@ READ_LAW = 7.7e-13, 7.1e-10, 1.25e-7
 """Of the OPPO Reno 10x (PMRID, ECCV 2020), in signal units."""
 SHAPE = 256, 512
 RANGE_DN, BLACK_DN = 15488, 512
+HOT = np.array([(3, 4), (100, 200), (101, 200), (255, 511), (30, 31)])
+"""Rows and columns of the hot pixels in dark frames."""
 QUANTISATION = 1 / 12 / RANGE_DN**2
 
 
@@ -98,6 +100,15 @@ def _template() -> RawPhoto:
     area = Rect(0, 0, *SHAPE)
     frame = np.zeros(SHAPE, np.uint16)
     return replace(photo, frame=frame, active_area=area, default_crop=area, pattern=CFAPattern.GRBG, noise_profile=())
+
+
+def dark_frame(camera: Camera, *, ray: tuple[int, int] | None = None) -> RawPhoto:
+    """A dark frame of one second at ISO 800 with hot pixels, and a ray that hit one pixel."""
+    photo = camera.take(black(), 800, exposure_s=1.0)
+    photo.frame[HOT[:, 0], HOT[:, 1]] += np.array([300, 2000, 700, 15000, 400], np.uint16)
+    if ray is not None:
+        photo.frame[ray] += 5000
+    return photo
 
 
 def save(folder: Path, name: str, photo: RawPhoto) -> Path:

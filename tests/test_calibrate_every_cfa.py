@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_camera import Camera, black, save, true_gain, true_read_variance, wedge
+from synthetic_camera import HOT, Camera, black, dark_frame, save, true_gain, true_read_variance, wedge
 
 from rawkd.calibration.calibrate import IsoNoise, noise_of_iso
 from rawkd.calibration.calibration_file import Calibration
@@ -25,7 +25,6 @@ from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
 FACTORS = {CFAPattern.XTRANS.shifted(1, 4): (1.12, 1.0, 0.92), CFAPattern.MONO: (1.0,)}
 """Gain of each class over that of the ISO."""
 PATTERNS = pytest.mark.parametrize("pattern", FACTORS, ids=str)
-HOT = np.array([(3, 4), (100, 200), (101, 200), (255, 511), (30, 31)])
 
 
 def samples(photos: Sequence[RawPhoto]) -> list:
@@ -86,14 +85,6 @@ def test_rows_that_a_class_is_spread_over() -> None:
     seen = of_classes(cells, CFAPattern.XTRANS).var(axis=0)
     # Of 40000 draws: the variance is known to 0.7 %.
     np.testing.assert_allclose(seen, 1 / rows_of_classes(CFAPattern.XTRANS), rtol=4 * np.sqrt(2 / 40000))
-
-
-def dark_frame(camera: Camera, *, ray: tuple[int, int] | None = None) -> RawPhoto:
-    photo = camera.take(black(), 800, exposure_s=1.0)
-    photo.frame[HOT[:, 0], HOT[:, 1]] += np.array([300, 2000, 700, 15000, 400], np.uint16)
-    if ray is not None:
-        photo.frame[ray] += 5000
-    return photo
 
 
 @PATTERNS

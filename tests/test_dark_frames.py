@@ -10,28 +10,18 @@ import numpy as np
 import pytest
 from defect_pictures import places_of
 from small_photos import noisy_photo
-from synthetic_camera import RANGE_DN, SHAPE, Camera, black, save, wedge
+from synthetic_camera import HOT, RANGE_DN, SHAPE, Camera, dark_frame, save, wedge
 from tiny_models import even_blur, make_model
 
 from rawkd.calibration.dark_frames import DarkFrames, outstanding
 from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError
-from rawkd.photo import RawPhoto, Rect
+from rawkd.photo import Rect
 from rawkd.restore.installed_calibration import profile_folder
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import denoise, prepare
 from rawkd.sensor.defects import DefectMap, with_known_defects
 from rawkd.sensor.profile import CameraProfile, profile_record, read_profile
-
-HOT = np.array([(3, 4), (100, 200), (101, 200), (255, 511), (30, 31)])
-
-
-def dark_frame(camera: Camera, *, ray: tuple[int, int] | None = None) -> RawPhoto:
-    photo = camera.take(black(), 800, exposure_s=1.0)
-    photo.frame[HOT[:, 0], HOT[:, 1]] += np.array([300, 2000, 700, 15000, 400], np.uint16)
-    if ray is not None:
-        photo.frame[ray] += 5000
-    return photo
 
 
 def test_a_map_is_learned_from_dark_frames() -> None:

@@ -20,13 +20,13 @@ from rawkd.networks.blocks import (  # noqa: E402
     DenseGatedBlock,
     FeatureAlign,
     GatedBlock,
-    NoiseUnits,
     gate,
     rms_norm,
 )
 from rawkd.networks.count import macs_per_mp, macs_per_packed_px, num_parameters  # noqa: E402
 from rawkd.networks.fanet import FANET_90K, FANET_239K, FANet  # noqa: E402
 from rawkd.networks.haar import ConvIWT, DWTConv, dwt, iwt  # noqa: E402
+from rawkd.networks.noise_units import NoiseUnits  # noqa: E402
 from rawkd.networks.unet import UPIUNet, UPIUNetConfig  # noqa: E402
 from rawkd.networks.wavelet_unet import WaveletUNet, WaveletUNetConfig  # noqa: E402
 from rawkd.photo import CFAPattern  # noqa: E402

@@ -26,7 +26,7 @@ class Engine(Protocol):
     identity: str
 
     def run(self, planes: FloatArray) -> FloatArray:
-        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+        """(n, c, h, w) anchored values -> the same shape, float32; c and the multiple of h and w are those of the card.
 
         A network for pictures takes and gives (n, 1, h, w) grey or (n, 3, h, w) sRGB, white 1.
         """

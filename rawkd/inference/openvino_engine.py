@@ -137,7 +137,7 @@ class OpenVINOEngine:
         self._mark = object()
 
     def run(self, planes: FloatArray) -> FloatArray:
-        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+        """(n, c, h, w) anchored values -> the same shape, float32; c and the multiple of h and w are those of the card.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class OpenVINOEngine:
         return restored
 
     def compile(self, shape: tuple[int, ...]) -> None:
-        """Compile the network for a shape, (n, 4, h, w), so that the first call of `run` need not.
+        """Compile the network for a shape, (n, c, h, w), so that the first call of `run` need not.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 bf16 has 8 bits. At base ISO the noise lies below its rounding of a sample, of its root and of their local mean; only
 their difference, in units of noise, is small enough. OpenVINO computes a whole graph in one precision, so what comes
-before any convolution of the network, the units of noise (`networks.blocks.NoiseUnits`) and their pyramids, is cut off
+before any convolution of the network, the units of noise (`networks.noise_units`) and their pyramids, is cut off
 and compiled in float32. What follows the last convolution it leaves in float32 of its own accord. Our choice.
 """
 

@@ -43,7 +43,7 @@ class TorchEngine:
         self._module = module.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def run(self, planes: FloatArray) -> FloatArray:
-        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+        """(n, c, h, w) anchored values -> the same shape, float32; c and the multiple of h and w are those of the card.
 
         Raises
         ------

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError
-from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, GatedBlock, NoiseUnits
+from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, GatedBlock
+from rawkd.networks.noise_units import NoiseUnits
 from rawkd.photo import CFAPattern
 from rawkd.sensor.cfa import lattices_of
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import GatedBlock, NoiseUnits
+from rawkd.networks.blocks import GatedBlock
 from rawkd.networks.levels import LevelledNetwork
+from rawkd.networks.noise_units import NoiseUnits
 
 
 @dataclass(frozen=True)

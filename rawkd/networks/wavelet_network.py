@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rawkd.networks.blocks import NoiseUnits
 from rawkd.networks.haar import dwt, iwt
+from rawkd.networks.noise_units import NoiseUnits
 
 
 class WaveletNetwork(nn.Module):

@@ -1,7 +1,7 @@
 """Load the network of a photo in the background, while the photo is read and its noise is estimated.
 
 Nothing here changes a result: `restore` chooses network and tiles itself, and finds them ready if they were foreseen.
-It also meets every error again, and reports it.
+It raises and reports the same errors again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load_ahead(
     noise : the noise if it is known already. Otherwise the student is the one for the usual gain at the photo's ISO; if
         its noise then asks for another, that one is loaded too.
     restoring : set when the photo is restored: from then on nothing more is begun, because `restore` knows the noise
-        and loads and compiles what it needs. None if that is never told.
+        and loads and compiles what it needs. None if nothing sets it.
 
     Returns
     -------

@@ -25,7 +25,7 @@ class Recipe:
     Attributes
     ----------
     name : of the family. network, config : a key of `networks.NETWORKS` and its configuration without the anchor.
-    noise_units : whether the network gets its anchor and works in units of noise (`blocks.NoiseUnits`).
+    noise_units : whether the network gets its anchor and works in units of noise (`networks.noise_units`).
     low, high, num_subranges : range of gains, divided evenly in log (Feature-Align paper, eq. 5 and 6). With "awgn",
         range of noise standard deviations, white 255; low may equal high.
     overlap : by what fraction of its width in log the training range of a student exceeds its subrange at each end.

@@ -42,7 +42,7 @@ class CompiledEngine:
         self._compiled: dict[tuple[int, ...], Run] = {}
 
     def run(self, planes: FloatArray) -> FloatArray:
-        """(n, 4, h, w) anchored values -> the same shape, float32; h and w are multiples of the card's stride.
+        """(n, c, h, w) anchored values -> the same shape, float32; c and the multiple of h and w are those of the card.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Compute the logarithms of a graph with operations that OpenVINO compiles to vector instructions; its own is not.
 
 Near 0 the series is wrong: at 0 it gives -60 instead of minus infinity. So only log(1 + x) is replaced, as
-`networks.blocks.NoiseUnits` takes it of a number of electrons, which is never negative.
+`networks.noise_units` takes it of a number of electrons, which is never negative.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Loss(Protocol):
     """A loss function: (restored, clean, batch) -> scalar."""
 
     def __call__(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of the anchored values `restored`, (n, 4, h, w)."""
+        """Return the loss of the anchored values `restored`, (n, c, h, w)."""
         ...
 
 
@@ -104,7 +104,7 @@ class RgbPerceptual(nn.Module):
             raise ModelError(f"{path}: not VGG16 weights. Give the state dict of torchvision's vgg16.") from error
 
     def forward(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of the anchored values `restored`, (n, 4, h, w)."""
+        """Return the loss of the anchored values `restored`, (n, c, h, w)."""
         with torch.autocast(restored.device.type, enabled=False):  # gamma and Gram matrices need more than bf16
             seen = [developed(planes.float(), batch) for planes in (restored, clean)]
             features = [self._features((picture - self.mean) / self.deviation) for picture in seen]

@@ -24,5 +24,5 @@ class Supervised:
         return self.terms(student(batch.noisy).float(), batch)
 
     def terms(self, restored: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the weighted losses by name of the student's output `restored`, (n, 4, h, w) anchored values."""
+        """Return the weighted losses by name of the student's output `restored`, (n, c, h, w) anchored values."""
         return {name: weight * loss(restored, batch.clean, batch) for name, (weight, loss) in self.losses.items()}
