@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from rawkd.inference.openvino_engine import import_openvino
+from rawkd.inference.cpu.library import import_openvino
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.training.recipes import recipe_named

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rawkd.inference.card_file import read_card
-from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import golden_input
 
 RUNS = 5

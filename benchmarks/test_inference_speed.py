@@ -16,7 +16,7 @@ from tiny_models import Graph, identity, make_model
 
 from rawkd.errors import ModelError
 from rawkd.inference.card import ModelCard
-from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.students import load_cards
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.sensor.ksigma import KSigma

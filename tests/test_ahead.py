@@ -21,8 +21,8 @@ from rawkd.files.read import decode
 from rawkd.files.read.decode import Decoder
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engines import Engines
-from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Mosaic
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore import ahead
@@ -251,7 +251,7 @@ STAGES = {
     "tiles": "rawkd.restore.mosaic.denoise_tiled",
     "render": "rawkd.process.render_preview",
     "encode": "rawkd.files.write.dng.raw_image_digest",
-    "compile ahead": "rawkd.inference.openvino_engine.OpenVINOEngine._compile",
+    "compile ahead": "rawkd.inference.cpu.openvino_engine.OpenVINOEngine._compile",
     "keep the compiled": "rawkd.disk_cache.keep",
 }
 """Functions in which the interrupt arrives; the last two run in the background."""
@@ -266,7 +266,7 @@ def test_an_interrupt_at_any_stage_leaves_nothing(stage: str, models: Path, tmp_
     module, _, name = STAGES[stage].rpartition(".")
     program = (
         "import os, pkgutil, signal, sys, time\n"
-        "import rawkd.process, rawkd.inference.openvino_engine\n"
+        "import rawkd.process, rawkd.inference.cpu.openvino_engine\n"
         "from rawkd.cli import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits none\n"
         f"owner = pkgutil.resolve_name({module!r})\n"

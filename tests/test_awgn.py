@@ -22,7 +22,7 @@ from rawkd.cli import main  # noqa: E402
 from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.files.write.dng import write_dng  # noqa: E402
 from rawkd.inference.card_file import read_card  # noqa: E402
-from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import recipes  # noqa: E402

@@ -39,8 +39,8 @@ from rawkd.files.read.identify import Identity
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.gpu.ways import Way
-from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.installed_calibration import profile_folder
 from rawkd.restore.options import DenoiseOptions

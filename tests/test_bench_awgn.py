@@ -19,7 +19,7 @@ from rawkd.evaluation.awgn import AwgnOptions, clean_values, run_awgn, score
 from rawkd.evaluation.awgn_models import PictureModels
 from rawkd.evaluation.awgn_published import COUNTS, PUBLISHED, published
 from rawkd.inference.card_file import read_card
-from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.pictures import restore_picture, turned, turned_back, values_of
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.students import load_family

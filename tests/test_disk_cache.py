@@ -12,9 +12,10 @@ import pytest
 from tiny_models import make_model, unet
 
 from rawkd import disk_cache
-from rawkd.inference import openvino_engine
 from rawkd.inference.card import ModelCard
-from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu import openvino_engine
+from rawkd.inference.cpu.bf16 import has_bf16
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.photo import FloatArray
 
 PLANES = np.random.default_rng(0).random((1, 4, 24, 32)).astype(np.float32)
@@ -53,15 +54,11 @@ def output(card: ModelCard, **options: Any) -> FloatArray:
     return OpenVINOEngine(card, threads=1, **options).run(PLANES)
 
 
-def native_bf16() -> bool:
-    return "BF16" in openvino_engine.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_a_later_run_loads_the_same_network(
     precision: str, card: ModelCard, folder: Path, compilations: list[str]
 ) -> None:
-    if precision == "bf16" and not native_bf16():
+    if precision == "bf16" and not has_bf16():
         pytest.skip("this CPU has no bf16")
     first = output(card, precision=precision)
     again = output(card, precision=precision)

@@ -19,13 +19,15 @@ from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make
 
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engines as engine_module
-from rawkd.inference import openvino_engine, selftest
+from rawkd.inference import selftest
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
+from rawkd.inference.cpu import openvino_engine
+from rawkd.inference.cpu.bf16 import bf16_pays, has_bf16
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.shapes import SHAPES
 from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
 from rawkd.inference.gpu import ways
-from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
-from rawkd.inference.shapes import SHAPES
 from rawkd.inference.weights import WEIGHTS, sha256_of
 from rawkd.photo import FloatArray
 from rawkd.sensor.ksigma import Anchor
@@ -43,10 +45,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def card(tmp_path: Path) -> ModelCard:
     return make_model(tmp_path / "unet", unet)
-
-
-def native_bf16() -> bool:
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def random_planes(*shape: int) -> FloatArray:
@@ -189,12 +187,12 @@ def test_a_network_that_changes_the_shape_is_no_denoiser(tmp_path: Path) -> None
 def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
     assert OpenVINOEngine(card).precision == "f32"
     cheap = replace(card, bf16_cost_db={"1e-3": 0.001})
-    assert OpenVINOEngine(cheap).precision == ("bf16" if native_bf16() else "f32")
+    assert OpenVINOEngine(cheap).precision == ("bf16" if bf16_pays() else "f32")
     assert OpenVINOEngine(cheap, precision="f32").precision == "f32"
     assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": BF16_COST_LIMIT_DB})).precision == "f32"
     dear, kept = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1}), Engines()
     engines = [kept.load(dear, device="cpu", threads=1, gain=gain)[0] for gain in (2e-4, 2e-3, 3e-4)]
-    assert [engine.precision for engine in engines] == ["bf16" if native_bf16() else "f32", "f32", engines[0].precision]
+    assert [engine.precision for engine in engines] == ["bf16" if bf16_pays() else "f32", "f32", engines[0].precision]
     assert engines[0] is engines[2]
     with pytest.raises(UsageError, match="f32 or bf16"):
         OpenVINOEngine(card, precision="int8")
@@ -202,17 +200,10 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
         OpenVINOEngine(card, threads=0)
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_one_engine_for_one_precision(card: ModelCard, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    """Two gains of which the card allows bf16 at one only: where the CPU has no bf16, both run in one f32 engine."""
-    core = import_openvino().Core
-    capabilities = ["FP32", "BF16"] if native else ["FP32"]
-    original = core.get_property
-
-    def get_property(self: object, device: str, name: str) -> object:
-        return capabilities if name == "OPTIMIZATION_CAPABILITIES" else original(self, device, name)
-
-    monkeypatch.setattr(core, "get_property", get_property)
+@pytest.mark.parametrize("pays", [False, True])
+def test_one_engine_for_one_precision(card: ModelCard, monkeypatch: pytest.MonkeyPatch, pays: bool) -> None:
+    """Two gains of which the card allows bf16 at one only: where bf16 does not pay, both run in one f32 engine."""
+    monkeypatch.setattr(openvino_engine, "bf16_pays", lambda: pays)
     monkeypatch.setattr(engine_module, "self_test", lambda *_: None)  # this CPU may lack the bf16 that the test claims
     card = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1})
     engines = Engines()
@@ -220,9 +211,9 @@ def test_one_engine_for_one_precision(card: ModelCard, monkeypatch: pytest.Monke
         engines.load(card, device="cpu", gain=gain, precision=precision)[0]
         for gain, precision in ((2e-4, None), (2e-3, None), (2e-4, "f32"))
     )
-    assert quiet.precision == ("bf16" if native else "f32")
+    assert quiet.precision == ("bf16" if pays else "f32")
     assert noisy is asked
-    assert (quiet is noisy) != native
+    assert (quiet is noisy) != pays
     assert engines.load(card, device="cpu", threads=1, gain=2e-3)[0] is not noisy
 
 
@@ -284,7 +275,7 @@ print(*[name for name in ("torch", "openvino", "onnxruntime", "scipy", "rawpy") 
 
 def test_bf16_keeps_the_residual_sum_in_f32(card: ModelCard) -> None:
     """The input reaches the output unrounded: only what is removed has bf16's 8 bits."""
-    if not native_bf16():
+    if not has_bf16():
         pytest.skip("this CPU has no bf16")
     planes, _ = golden_input(5, 64, Anchor(**ANCHOR))
     exact = OpenVINOEngine(card, threads=1, precision="f32").run(planes)

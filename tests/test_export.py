@@ -19,7 +19,7 @@ from rawkd.cli import main  # noqa: E402
 from rawkd.errors import InputError, ModelError, OutputError, UsageError  # noqa: E402
 from rawkd.inference.card import TIERS  # noqa: E402
 from rawkd.inference.card_file import read_card  # noqa: E402
-from rawkd.inference.openvino_engine import OpenVINOEngine  # noqa: E402
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.inference.students import load_cards  # noqa: E402
 from rawkd.inference.torch_engine import load_module  # noqa: E402

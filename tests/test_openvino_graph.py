@@ -10,8 +10,10 @@ import pytest
 from tiny_models import make_model, unet
 
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
-from rawkd.inference.openvino_engine import OpenVINOEngine, import_openvino
-from rawkd.inference.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
+from rawkd.inference.cpu.bf16 import has_bf16
+from rawkd.inference.cpu.library import import_openvino
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
 from rawkd.inference.selftest import golden_input
 from rawkd.inference.students import load_cards
 from rawkd.inference.weights import NETWORK, load_weights, shard_names
@@ -55,10 +57,6 @@ def test_a_network_that_begins_with_a_convolution_keeps_its_input(tmp_path: Path
     assert len(rest.get_parameters()) == 1
 
 
-def native_bf16() -> bool:
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def noisy_leaves(card: ModelCard) -> tuple[FloatArray, Camera, FloatArray]:
     """A clean packed picture, its camera at the card's anchor, and the anchored noisy planes, a batch."""
     size = 240 if card.cell.side == 6 else 256
@@ -79,7 +77,7 @@ def psnr_db(answer: FloatArray, card: ModelCard, clean: FloatArray, camera: Came
 
 @pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.name)
 def test_bf16_costs_less_than_its_limit(card: ModelCard) -> None:
-    if not native_bf16():
+    if not has_bf16():
         pytest.skip("this CPU has no bf16")
     clean, camera, planes = noisy_leaves(card)
     exact, rounded = (
@@ -91,7 +89,7 @@ def test_bf16_costs_less_than_its_limit(card: ModelCard) -> None:
 
 def test_bf16_from_the_input_on_would_cost_more() -> None:
     """The twin that must fail: the student of base ISO without the cut."""
-    if not native_bf16():
+    if not has_bf16():
         pytest.skip("this CPU has no bf16")
     card = min(SHIPPED, key=lambda card: card.anchor.gain)
     clean, camera, planes = noisy_leaves(card)

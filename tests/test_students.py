@@ -15,8 +15,8 @@ import pytest
 
 from rawkd.errors import ModelError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.halo import measure_halo
-from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.students import load_cards, load_family
 from rawkd.inference.tiling import denoise_tiled

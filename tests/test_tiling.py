@@ -15,8 +15,8 @@ from tiny_models import blur, make_card, make_model, unet
 
 from rawkd.errors import InputError, ModelError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.halo import THRESHOLD, measure_halo
-from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import ANCHOR, golden_input
 from rawkd.inference.tiling import TileAxis, TileGrid, denoise_tiled
 from rawkd.photo import BAYER_PHASES, CFAPattern, FloatArray, Mosaic

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rawkd.inference.card import ModelCard, NoiseSubrange
 from rawkd.inference.card_file import read_card
-from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import make_golden
 from rawkd.inference.weights import sha256_of
 from rawkd.sensor.ksigma import Anchor

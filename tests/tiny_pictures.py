@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_models import card_document, write_card
 
 from rawkd.inference.card import ModelCard, channels_of
-from rawkd.inference.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.pictures import anchor_of_sigma
 from rawkd.inference.selftest import make_golden
 from rawkd.inference.weights import sha256_of

@@ -79,8 +79,8 @@ def teacher_card(
 
 def exported_teacher(folder: Path, **changes: Any) -> ModelCard:
     """A teacher as `rawkd export` leaves it: 16-bit shards, a graph without weights, the halo measured."""
+    from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
     from rawkd.inference.halo import measure_halo
-    from rawkd.inference.openvino_engine import OpenVINOEngine
     from rawkd.inference.weights import NETWORK
     from rawkd.training.export.export import _onnx
     from rawkd.training.export.shards import halve, shards

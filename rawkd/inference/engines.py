@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import Engine, reason_of
 from rawkd.inference.gpu.ways import DEVICES, Way, gpu_in_sight, ways_to
 from rawkd.inference.selftest import check_golden, self_test
-from rawkd.inference.shapes import CompiledShapes
 
 __all__ = ["DEVICES", "Engines", "gpu_in_sight", "load_engine"]
 
@@ -132,7 +132,7 @@ class Engines:
         return work(engine), engine, (f"the GPU failed, so the CPU did the whole photo: {failure}",)
 
     def _on_cpu(self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None) -> Engine:
-        from rawkd.inference.openvino_engine import OpenVINOEngine, precision_of
+        from rawkd.inference.cpu.openvino_engine import OpenVINOEngine, precision_of
 
         precision = precision_of(card, precision, gain)
         key = (*_identity(card), "cpu", threads, precision)

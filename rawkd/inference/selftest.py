@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from rawkd.errors import ModelError
-from rawkd.inference import openvino_engine
 from rawkd.inference.card import Golden, ModelCard
+from rawkd.inference.cpu import openvino_engine
 from rawkd.inference.engine import Engine
 from rawkd.inference.weights import sha256_of
 from rawkd.photo import DoubleArray, FloatArray

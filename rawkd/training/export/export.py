@@ -19,9 +19,9 @@ from torch import nn
 from rawkd.errors import ModelError, OutputError, UsageError
 from rawkd.inference.card import Golden, ModelCard
 from rawkd.inference.card_file import CARD, card_json, read_card
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engine import Engine
 from rawkd.inference.halo import measure_halo
-from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import check_golden, make_golden
 from rawkd.inference.weights import NETWORK, WEIGHTS, sha256_of
 from rawkd.networks import build_network

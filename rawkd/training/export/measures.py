@@ -8,8 +8,8 @@ import numpy as np
 
 from rawkd.errors import ModelError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engine import Engine
-from rawkd.inference.openvino_engine import OpenVINOEngine
 from rawkd.inference.pictures import WHITE, restore_picture
 from rawkd.inference.selftest import check_golden
 from rawkd.metrics import psnr, ssim

@@ -1,8 +1,8 @@
 """The training loop for one recipe, subrange and strategy.
 
-It uses bf16 autocast and channels-last, Adam or Muon with linear warm-up and cosine decay, gradient clipping, and an
-exponential average of the weights, which is validated in float32. Data depends only on the step, so a resumed run
-computes the same as an uninterrupted one. With `torchrun`, every process has its own batches.
+It uses bf16 autocast where that is faster, channels-last, Adam or Muon with linear warm-up and cosine decay, gradient
+clipping, and an exponential average of the weights, which is validated in float32. Data depends only on the step, so a
+resumed run computes the same as an uninterrupted one. With `torchrun`, every process has its own batches.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.networks.blocks import DenseGatedBlock
+from rawkd.training.run.precision import step_dtype
 
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -30,10 +31,10 @@ ADAM_LIKE = 0.2
 def orthogonal(matrices: Tensor) -> Tensor:
     """Return (n, rows, columns) matrices with the same singular vectors and singular values of 0.7 to 1.2.
 
-    The computation is in bf16; input and output are float32.
+    The computation is in bf16 where that is faster (`precision.step_dtype`); input and output are float32.
     """
     wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = (matrices if wide else matrices.mT).to(torch.bfloat16)
+    x = (matrices if wide else matrices.mT).to(step_dtype(matrices.device.type))
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
     first, third, fifth = QUINTIC
     for _ in range(ITERATIONS):

@@ -12,6 +12,7 @@ from rawkd.training.config import Recipe
 from rawkd.training.data.dataset import Batch
 from rawkd.training.run.distributed import Processes
 from rawkd.training.run.learner import Learner
+from rawkd.training.run.precision import step_dtype
 from rawkd.training.strategies import Strategy
 
 
@@ -46,7 +47,8 @@ def optimise(
 
 def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
     """Run the backward pass, which adds to the gradients of student and adapters; return the losses by name."""
-    with torch.autocast(batch.noisy.device.type, torch.bfloat16):
+    device, dtype = batch.noisy.device.type, step_dtype(batch.noisy.device.type)
+    with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
         terms = strategy.step(student, batch, progress)
     for name, term in terms.items():
         if not torch.isfinite(term):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,45 +16,16 @@ from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.cpu.bf16 import bf16_pays, has_bf16
+from rawkd.inference.cpu.library import import_openvino
+from rawkd.inference.cpu.openvino_graph import fill, simplify, split_before_convolutions
+from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
-from rawkd.inference.openvino_graph import fill, simplify, split_before_convolutions
-from rawkd.inference.shapes import CompiledShapes
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
 STREAMS = 4
 """Most tiles at a time; each needs 0.3 to 0.4 GB for activations with the shipped tiles (`shapes.SHAPES`)."""
-
-CONVERTER = "openvino.tools.ovc"
-FIRST_USE = Lock()
-
-
-def import_openvino() -> ModuleType:
-    """The module openvino, imported without its model converter, whose import sends an event to a web service.
-
-    `import openvino` imports the converter if it is there, so the converter is hidden during the import. rawkd does not
-    need it: the runtime reads ONNX itself.
-
-    The bindings build a table of types at first use and release the interpreter lock while they do: two threads that
-    start this at once deadlock. So the first use happens here, one thread at a time.
-
-    Raises
-    ------
-    ModelError: if OpenVINO cannot be loaded on this machine.
-    """
-    with FIRST_USE:
-        hide = "openvino" not in sys.modules and CONVERTER not in sys.modules
-        if hide:
-            sys.modules[CONVERTER] = None  # type: ignore[assignment]
-        try:
-            import openvino
-        except ImportError as error:
-            raise ModelError(f"OpenVINO cannot be loaded ({error}): install the package openvino again") from error
-        finally:
-            if hide:
-                del sys.modules[CONVERTER]
-        openvino.Type.f32.to_dtype()
-    return openvino  # type: ignore[no-any-return]
 
 
 def precision_of(card: ModelCard, precision: str | None = None, gain: float | None = None) -> str:
@@ -65,8 +33,8 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
 
     Parameters
     ----------
-    precision : asked for; None takes bf16 where the card allows it, for photos of `gain` or for all, and the CPU
-        computes it natively.
+    precision : asked for; None takes bf16 where the card allows it, for photos of `gain` or for all, and it is faster
+        on this CPU (`bf16_pays`).
 
     Raises
     ------
@@ -76,10 +44,9 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
         raise UsageError(f"the CPU computes in f32 or bf16, not {precision}")
     if precision == "f32" or (precision is None and not card.allows_bf16(gain)):
         return "f32"
-    native = "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == "bf16" and not native:
+    if precision == "bf16" and not has_bf16():
         raise ModelError("this CPU has no bf16: choose f32")
-    return "bf16" if native else "f32"
+    return "bf16" if precision == "bf16" or bf16_pays() else "f32"
 
 
 class OpenVINOEngine:
@@ -231,5 +198,5 @@ def through(requests: list[Any], planes: FloatArray) -> FloatArray:
 @cache
 def _version() -> str:
     """What changes with rawkd's version, and with the code that rewrites graphs before they are compiled."""
-    sources = sorted(Path(__file__).parent.rglob("*.py"))  # none in the frozen app
+    sources = sorted(Path(__file__).parents[1].rglob("*.py"))  # none in the frozen app
     return f"{__version__} {sha256(b''.join(source.read_bytes() for source in sources)).hexdigest()}"

@@ -1,0 +1,40 @@
+"""Import OpenVINO safely."""
+
+from __future__ import annotations
+
+import sys
+from threading import Lock
+from types import ModuleType
+
+from rawkd.errors import ModelError
+
+CONVERTER = "openvino.tools.ovc"
+FIRST_USE = Lock()
+
+
+def import_openvino() -> ModuleType:
+    """The module openvino, imported without its model converter, whose import sends an event to a web service.
+
+    `import openvino` imports the converter if it is there, so the converter is hidden during the import. rawkd does not
+    need it: the runtime reads ONNX itself.
+
+    The bindings build a table of types at first use and release the interpreter lock while they do: two threads that
+    start this at once deadlock. So the first use happens here, one thread at a time.
+
+    Raises
+    ------
+    ModelError: if OpenVINO cannot be loaded on this machine.
+    """
+    with FIRST_USE:
+        hide = "openvino" not in sys.modules and CONVERTER not in sys.modules
+        if hide:
+            sys.modules[CONVERTER] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        except ImportError as error:
+            raise ModelError(f"OpenVINO cannot be loaded ({error}): install the package openvino again") from error
+        finally:
+            if hide:
+                del sys.modules[CONVERTER]
+        openvino.Type.f32.to_dtype()
+    return openvino  # type: ignore[no-any-return]

@@ -1,0 +1,38 @@
+"""Choose the number format of a training step's matrix products: bf16 where the device computes it faster."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+
+CROPS, CHANNELS, SIDE_PX = 4, 64, 48
+"""The timed convolution: 0.34 GMAC, some milliseconds on one thread."""
+ROUNDS = 5
+PAYS_BELOW = 0.9
+"""Largest ratio of the times at which bf16 is used: as for denoising (`inference.cpu.bf16`)."""
+
+
+@cache
+def step_dtype(device_type: str) -> torch.dtype:
+    """Return bfloat16, or float32 on a CPU whose convolutions are no faster in bf16.
+
+    An Intel Xeon without AMX makes a step in float32 in two thirds of the time that it takes in bf16
+    (docs/training.md).
+    """
+    if device_type != "cpu":
+        return torch.bfloat16
+    seconds: dict[torch.dtype, list[float]] = {torch.bfloat16: [], torch.float32: []}
+    planes = torch.full((CROPS, CHANNELS, SIDE_PX, SIDE_PX), 0.5).contiguous(memory_format=torch.channels_last)
+    kernel = torch.full((CHANNELS, CHANNELS, 3, 3), 0.01).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for _ in range(ROUNDS):
+            for dtype, taken in seconds.items():
+                values, weights = planes.to(dtype), kernel.to(dtype)
+                begin = time.perf_counter()
+                F.conv2d(values, weights, padding=1)
+                taken.append(time.perf_counter() - begin)
+    faster = min(seconds[torch.bfloat16]) < PAYS_BELOW * min(seconds[torch.float32])
+    return torch.bfloat16 if faster else torch.float32
