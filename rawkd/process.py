@@ -98,7 +98,7 @@ def process_file(
     clock, restoring = Clock(), Event()
     import_ahead(options.denoise)
     with clock.step("read"):
-        photo = read_raw(path, decoder=decoder)
+        photo = read_raw(path, decoder=decoder, threads=options.denoise.threads)
     if options.crop is None:
         load_ahead(photo, options.denoise, context.engines, noise, restoring=restoring)
     progress(0.0)

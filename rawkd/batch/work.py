@@ -122,9 +122,10 @@ def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure
     try:
         worker.check()
         with task.source.local(task.name) as path:
-            photo = read_raw(path, decoder=worker.decoder)
+            denoise = worker.localised(assignment.options).denoise
+            photo = read_raw(path, decoder=worker.decoder, threads=denoise.threads)
             try:
-                prepared = prepare(photo, worker.localised(assignment.options).denoise, worker.context)
+                prepared = prepare(photo, denoise, worker.context)
                 return Measured(prepared.noise if prepared.noise.known else None, prepared.noise_warnings)
             except NoiseError:
                 return Measured(None)

@@ -113,7 +113,7 @@ def compare(path: Path, options: CompareOptions | None = None, progress: Progres
 
 def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: Decoder) -> Comparison:
     begin = time.perf_counter()
-    photo = read_raw(path, decoder=decoder)
+    photo = read_raw(path, decoder=decoder, threads=options.denoise.threads)
     read_s = time.perf_counter() - begin
     crop = photo.default_crop
     height, width = (crop.width, crop.height) if photo.orientation >= 5 else (crop.height, crop.width)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rawkd.cores import available_cores
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
@@ -26,6 +27,7 @@ from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
 from rawkd.files.tiff.opcodes import bad_pixels, depends_on_stored_values
 from rawkd.files.tiff.tags import Ifd, TagTree
+from rawkd.files.tiff.tile_bands import bands_of
 from rawkd.files.xmp.history import denoised_before, was_denoised
 from rawkd.files.xmp.packet import XMP
 from rawkd.photo import CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
@@ -37,13 +39,16 @@ ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
 MIN_CAMERA_WHITE = 0.5
 
 
-def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = None) -> RawPhoto:
+def read_raw(
+    path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = None, threads: int | None = None
+) -> RawPhoto:
     """Read any Bayer, X-Trans or monochrome raw file that LibRaw can decode.
 
     Parameters
     ----------
     path : the file. timeout_s : time limit of decoding, seconds.
     decoder : a running decoder to reuse when many files are read; None starts one.
+    threads : CPU threads for a compressed DNG, None for all.
 
     Raises
     ------
@@ -53,9 +58,10 @@ def read_raw(path: Path, *, timeout_s: float = 120.0, decoder: Decoder | None = 
     try:
         _check_file(path)
         if decoder is not None:
-            return _read(path, timeout_s, decoder)
+            return _read(path, timeout_s, decoder, threads)
         with Decoder() as own:
-            return _read(path, timeout_s, own)
+            own.start()  # its process loads LibRaw while the tags are read
+            return _read(path, timeout_s, own, threads)
     except UnsupportedRawError as error:
         raise UnsupportedRawError(f"{path}: {error}") from error
     except InputError as error:
@@ -77,7 +83,7 @@ def _check_file(path: Path) -> None:
         raise InputError("the file is empty. Copy it again from the card.")
 
 
-def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
+def _read(path: Path, timeout_s: float, decoder: Decoder, threads: int | None) -> RawPhoto:
     with path.open("rb") as stream:
         head = stream.read(64)
     if head.startswith(b"FOVb"):
@@ -88,8 +94,9 @@ def _read(path: Path, timeout_s: float, decoder: Decoder) -> RawPhoto:
     if tree is not None:
         refuse_multi_raw(tree)
     raw = raw_ifd_of(tree) if tree is not None and is_dng(tree) else None
+    bands = bands_of(path, tree, raw, threads or available_cores()) if tree is not None and raw is not None else None
     try:
-        decoded = decoder.decode(path, timeout_s)
+        decoded = decoder.decode(path, timeout_s, bands)
     except UnsupportedRawError:
         raise
     except InputError as error:
@@ -128,6 +135,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
     defects, defect_warnings = bad_pixels(all_tags, frame, area)
     maps, map_warnings = gain_maps(all_tags, area)
     orientation = int(tree.main.number(ORIENTATION) or 1)
+    warnings = crop_warnings + color_warnings + profile_warnings + defect_warnings + map_warnings
     return RawPhoto(
         frame=frame,
         active_area=area,
@@ -142,12 +150,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         tags=tags,
         is_dng=True,
         dng_version=dng_tags.dng_version(tree),
-        warnings=denoised_before(tree.main.text(SOFTWARE), tree.main.tags.get(XMP))
-        + crop_warnings
-        + color_warnings
-        + profile_warnings
-        + defect_warnings
-        + map_warnings,
+        warnings=denoised_before(tree.main.text(SOFTWARE), tree.main.tags.get(XMP)) + warnings,
         was_denoised=was_denoised(tree.main.tags.get(XMP)),
         dropped=dropped,
         defects=defects,
@@ -217,9 +220,8 @@ def libraw_levels(decoded: DecodedFrame, pattern: CFAPattern) -> Levels:
     white_dn = float(header["white"])
     indices = _black_indices(header["sites"]) or [0] * pattern.side**2
     black = np.array([header["black"][index] for index in indices], np.float64).reshape(pattern.side, pattern.side)
-    clips = [white_dn]
     camera = header["camera_white"] or []
-    clips += [float(value) for value in camera if MIN_CAMERA_WHITE * white_dn <= value < white_dn]
+    clips = [white_dn, *(float(value) for value in camera if MIN_CAMERA_WHITE * white_dn <= value < white_dn)]
     black = black if np.ptp(black) else black[:1, :1]
     return checked_levels(black, white_dn, min(clips), _bits_of(decoded, white_dn), cell_side=pattern.side)
 

@@ -54,11 +54,11 @@ class OutputIfd:
                 )
 
     def entries(self, offsets: Mapping[int, int], block_offsets: Sequence[int]) -> list[Tag]:
-        """Return all fields sorted by number; `offsets` maps id(child) to the child's offset in the file."""
+        """Return all fields; `offsets` maps id(child) to the child's offset in the file."""
         made = [long(number, [offsets.get(id(child), 0) for child in group]) for number, group in self.children.items()]
         if self.blocks:
             made += [long(self.block_tags[0], block_offsets), long(self.block_tags[1], map(len, self.blocks))]
-        return sorted((*map(_null_terminated, self.tags), *made), key=lambda tag: tag.number)
+        return [*map(_null_terminated, self.tags), *made]
 
     def family(self) -> list[OutputIfd]:
         """Return the IFD and all its descendants, parents first."""
@@ -88,7 +88,7 @@ def write_tiff(stream: BinaryIO, root: OutputIfd) -> None:
         raise OutputError(f"a TIFF file of {cursor / 2**30:.1f} GiB exceeds the format's limit of 4 GiB")
     stream.write(struct.pack("<2sHI", b"II", 42, HEADER_BYTES))
     for ifd in family:
-        stream.write(_directory(ifd.entries(offsets, block_offsets[id(ifd)]), offsets[id(ifd)]))
+        stream.write(directory(ifd.entries(offsets, block_offsets[id(ifd)]), offsets[id(ifd)]))
     for ifd in family:
         for block in ifd.blocks:
             stream.write(block)
@@ -99,8 +99,9 @@ def _directory_bytes(entries: Sequence[Tag]) -> int:
     return 2 + 12 * len(entries) + 4 + sum(_even(len(tag.data)) for tag in entries if len(tag.data) > 4)
 
 
-def _directory(entries: Sequence[Tag], offset: int) -> bytes:
-    """Encode the table of fields, followed by the values that do not fit into four bytes."""
+def directory(entries: Iterable[Tag], offset: int) -> bytes:
+    """Return a directory for a file at `offset`: the table of fields, then the values of more than four bytes."""
+    entries = sorted(entries, key=lambda tag: tag.number)
     values_at = offset + 2 + 12 * len(entries) + 4
     table, values = [struct.pack("<H", len(entries))], []
     for tag in entries:
