@@ -115,7 +115,7 @@ def test_too_little_memory_to_demosaic_is_no_fault_of_the_file(
     script.write_text(
         "import json, sys\n"
         "print('{\"ready\": true}', flush=True)\n"
-        "sys.stdin.buffer.read(json.loads(sys.stdin.buffer.readline())['demosaic_bytes'])\n"
+        "sys.stdin.buffer.read(json.loads(sys.stdin.buffer.readline())['bytes'])\n"
         f"print({answer!r}, flush=True)\n"
     )
     monkeypatch.setattr("rawkd.files.read.decode.CHILD", script)
