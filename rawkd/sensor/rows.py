@@ -204,8 +204,8 @@ def _compared(blocks: FloatArray, cell: CFAPattern, quads: list[_Quad]) -> Itera
         if pairs not in halves:
             apart = np.square(blocks[:, :, np.array(lefts) + gap] - blocks[:, :, lefts]) / 2
             halves[pairs] = [half.mean(axis=2) for half in np.array_split(apart, 2, axis=2)]
-        each = (half[rows] + half[rows + following] + half[rows + before] + half[rows + after] for half in halves[pairs])
-        detail, pixels = (total / 4 for total in each)
+        of_rows = rows, rows + following, rows + before, rows + after
+        detail, pixels = (sum((half[each] for each in of_rows[1:]), half[rows]) / 4 for half in halves[pairs])
         yield steps, around, detail, pixels
 
 
