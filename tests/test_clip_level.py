@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rawkd.files.read.clip_level import with_measured_clip
+from rawkd.files.read.clip_level import _counts_of, with_measured_clip
 from rawkd.photo import CFAPattern, Levels
 
 HEIGHT, WIDTH = 400, 600
@@ -114,6 +114,17 @@ def test_of_large_frames_a_part_of_the_rows_is_enough(monkeypatch: pytest.Monkey
     monkeypatch.setattr("rawkd.files.read.clip_level.SAMPLES", 20_000)  # every third row of each colour
     frame = in_dn(np.minimum(exposed(smooth_light() + lamp(60)), 15500))
     assert measured(frame).saturation_dn == 15500
+
+
+def test_the_histogram_is_whole_where_spikes_are_searched_for() -> None:
+    frame = in_dn(exposed(1.5 * smooth_light()))
+    planes = [frame[::2, ::2], frame[1::2, 1::2]]
+    counts = _counts_of(planes, levels_of())
+    each = sum(np.bincount(plane.ravel(), minlength=1 << 16) for plane in planes)
+    middle = int(BLACK_DN + (WHITE_DN - BLACK_DN) / 2)
+    assert np.array_equal(counts[middle // 2 :], each[middle // 2 :])
+    assert each[: middle // 2].sum() > 0
+    assert counts.sum() == each.sum()
 
 
 def patches(light: np.ndarray, size: int, brightness: float) -> np.ndarray:

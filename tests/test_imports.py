@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from rawkd.cli.app import BLAS_THREADS
+
 HEAVY = {
     "torch",
     "openvino",
@@ -59,6 +61,17 @@ def test_help_is_light(arguments: list[str]) -> None:
 
 def test_the_guard_sees_heavy_modules() -> None:
     assert modules_of("import scipy, rawpy") >= {"scipy", "rawpy", "numpy"}
+
+
+@pytest.mark.parametrize("stated", [None, "3"])
+def test_a_program_of_ours_has_one_blas_thread_unless_you_say_otherwise(
+    stated: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(BLAS_THREADS, raising=False)
+    if stated:
+        monkeypatch.setenv(BLAS_THREADS, stated)
+    check = f"assert 'numpy' not in sys.modules and os.environ['{BLAS_THREADS}'] == '{stated or 1}'"
+    modules_of(f"import os\nfrom rawkd.cli import main\nmain(['--version'])\n{check}")
 
 
 def test_importing_the_package_is_light() -> None:

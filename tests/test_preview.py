@@ -15,7 +15,7 @@ from small_photos import noisy_photo
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, Mosaic, Rect
 from rawkd.process import ProcessOptions, process_file
-from rawkd.render.preview import render_preview
+from rawkd.render.preview import _binned, render_preview
 from rawkd.restore.options import DenoiseOptions
 
 
@@ -64,3 +64,12 @@ def test_a_crop_thinner_than_a_pixel_of_the_preview(pattern: CFAPattern, short: 
     for flat in (shown[0, : half - 1], shown[0, half + 1 :]):
         assert np.ptp(flat, axis=0).max() <= 1  # of 8 bits: means of equal values differ by rounding
     assert (shown[0, -1] - shown[0, 0]).min() > 20
+
+
+@pytest.mark.parametrize(("down", "across"), [(1, 1), (2, 2), (3, 1), (1, 4)])
+def test_bins_are_means_of_squares(down: int, across: int) -> None:
+    units = np.random.default_rng(0).random((4, 12, 12), np.float32)
+    before = units.copy()
+    means = units.reshape(4, 12 // down, down, 12 // across, across).mean(axis=(2, 4))
+    assert np.allclose(_binned(units, down, across), means, rtol=1e-6)
+    assert np.array_equal(units, before)

@@ -42,11 +42,7 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
         units = _units(development.balance(planes, gains), cell)
         first_row, first_column = inner.top // unit, inner.left // unit
         units = units[:, first_row : first_row + down * rows, first_column : first_column + across * width]
-        bins = np.zeros((len(units), rows, width), np.float32)
-        for row, column in np.ndindex(down, across):
-            bins += units[:, row::down, column::across]
-        bins *= np.float32(1 / (down * across))
-        upright[top : top + rows] = _encoded(bins, development, cell)
+        upright[top : top + rows] = _encoded(_binned(units, down, across), development, cell)
     return np.ascontiguousarray(orient(upright, photo.orientation))
 
 
@@ -63,11 +59,26 @@ def _units(planes: FloatArray, cell: CFAPattern) -> FloatArray:
     return units
 
 
+def _binned(units: FloatArray, down: int, across: int) -> FloatArray:
+    """Return the mean of `down` x `across` squares, (planes, h, w); of single squares, these themselves."""
+    if down == across == 1:
+        return units
+    bins = units[:, ::down, ::across].copy()
+    for row, column in list(np.ndindex(down, across))[1:]:
+        bins += units[:, row::down, column::across]
+    bins *= np.float32(1 / (down * across))
+    return bins
+
+
 def _encoded(bins: FloatArray, development: Development, cell: CFAPattern) -> NDArray[np.uint8]:
     """Convert binned units to encoded pixels, (h, w, 3)."""
     if cell.kind == "mono":
         grey: NDArray[np.uint8] = development.encode_grey(bins.mean(axis=0))
         return np.repeat(grey[..., None], 3, axis=2)
     if cell.kind == "bayer":
-        bins = np.stack([bins[0], (bins[1] + bins[2]) * np.float32(0.5), bins[3]])
+        rgb = np.empty((3, *bins.shape[1:]), np.float32)
+        rgb[0], rgb[2] = bins[0], bins[3]
+        np.add(bins[1], bins[2], out=rgb[1])
+        rgb[1] *= np.float32(0.5)
+        bins = rgb
     return np.moveaxis(development.encode(bins), 0, -1)

@@ -12,6 +12,7 @@ row noise cannot be seen. Our choice.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -181,31 +182,37 @@ def quads_of(cell: CFAPattern) -> list[_Quad]:
     return [quad for quad in quads if quad.next == nearest]
 
 
-def _compared(blocks: FloatArray, cell: CFAPattern, quad: _Quad) -> tuple[FloatArray, ...]:
-    """Return what the rows of one quad show in each block, four arrays of (rows, blocks).
+def _compared(blocks: FloatArray, cell: CFAPattern, quads: list[_Quad]) -> Iterator[tuple[FloatArray, ...]]:
+    """Yield what the rows of each quad show in each block, four arrays of (rows, blocks).
 
-    Returns
-    -------
+    Yields
+    ------
     The difference of the two middle rows less `weight` times that of the outer ones; the brightness around the quad;
     the detail along the quad's rows; the variance of its single pixels. The last two are measured on different pixels,
     and none of the last three contains the row noise of the quad.
     """
     height, _, width = blocks.shape
-    rows = np.arange(quad.row, height, cell.side)
-    rows = rows[(rows + quad.before >= 1) & (rows + quad.after + 1 < height)]
     means = blocks.mean(axis=2)
-    _, before, following, after = quad
-    steps = means[rows] - means[rows + following] - quad.weight * (means[rows + before] - means[rows + after])
-    around = (means[rows + before - 1] + means[rows + after + 1]) / 2
-    columns = range(cell.side)
-    gap = min(next(gap for gap in range(1, cell.side + 1) if _alike(cell, quad.row, at, gap)) for at in columns)
-    lefts = np.array([at for at in range(width - gap) if _alike(cell, quad.row, at, gap)])
-    apart = np.square(blocks[:, :, lefts + gap] - blocks[:, :, lefts]) / 2
-    halves = (half.mean(axis=2) for half in np.array_split(apart, 2, axis=2))
-    detail, pixels = (
-        (half[rows] + half[rows + following] + half[rows + before] + half[rows + after]) / 4 for half in halves
-    )
-    return steps, around, detail, pixels
+    halves: dict[tuple[int, tuple[int, ...]], list[FloatArray]] = {}  # the quads of Bayer share them
+    for quad in quads:
+        rows = np.arange(quad.row, height, cell.side)
+        rows = rows[(rows + quad.before >= 1) & (rows + quad.after + 1 < height)]
+        _, before, following, after = quad
+        steps = means[rows] - means[rows + following] - quad.weight * (means[rows + before] - means[rows + after])
+        around = (means[rows + before - 1] + means[rows + after + 1]) / 2
+        gap, lefts = pairs = _pairs(cell, quad.row, width)
+        if pairs not in halves:
+            apart = np.square(blocks[:, :, np.array(lefts) + gap] - blocks[:, :, lefts]) / 2
+            halves[pairs] = [half.mean(axis=2) for half in np.array_split(apart, 2, axis=2)]
+        of_rows = rows, rows + following, rows + before, rows + after
+        detail, pixels = (sum((half[each] for each in of_rows[1:]), half[rows]) / 4 for half in halves[pairs])
+        yield steps, around, detail, pixels
+
+
+def _pairs(cell: CFAPattern, row: int, width: int) -> tuple[int, tuple[int, ...]]:
+    """Return the smallest distance of pixels of one colour in a row, and the columns of the left ones of such pairs."""
+    gap = min(next(gap for gap in range(1, cell.side + 1) if _alike(cell, row, at, gap)) for at in range(cell.side))
+    return gap, tuple(at for at in range(width - gap) if _alike(cell, row, at, gap))
 
 
 def _alike(cell: CFAPattern, row: int, column: int, gap: int) -> bool:
@@ -219,7 +226,7 @@ def _of_picture(blocks: FloatArray, cell: CFAPattern) -> RowNoise | None:
     The row variance is the covariance of dark blocks far apart, which share row noise but neither noise nor scene.
     """
     quads = quads_of(cell)
-    of_quads = (_compared(blocks, cell, quad) for quad in quads)
+    of_quads = _compared(blocks, cell, quads)
     steps, around, detail, pixels = (np.concatenate(parts) for parts in zip(*of_quads, strict=True))
     used = (around <= np.quantile(around, DARK_PART)) & (detail > 0)
     if not used.any():

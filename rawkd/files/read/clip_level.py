@@ -71,10 +71,7 @@ def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) ->
     of_colour = {
         colour: [site for site, own in zip(sites, pattern.colours, strict=True) if own == colour] for colour in letters
     }
-    counts = {
-        colour: np.sum([np.bincount(site.ravel(), minlength=1 << 16) for site in planes], axis=0)
-        for colour, planes in of_colour.items()
-    }
+    counts = {colour: _counts_of(planes, levels) for colour, planes in of_colour.items()}
     found = {colour: _spike_of(planes, counts[colour], levels) for colour, planes in of_colour.items()}
     spikes = {colour: spike for colour, spike in found.items() if spike is not None}
     same = WIDTHS[-1] * levels.range_dn
@@ -95,6 +92,27 @@ def with_measured_clip(levels: Levels, area: FrameArray, pattern: CFAPattern) ->
         return replace(levels, saturation_dn=lowest)
     of_sites = np.array([clips[colour] for colour in pattern.colours], np.float64).reshape(side, side)
     return replace(levels, saturation_dn=lowest, site_saturation_dn=of_sites)
+
+
+def _counts_of(planes: list[FrameArray], levels: Levels) -> Counts:
+    """Return the number of a colour's pixels with each DN, (65536,), exact where a spike is searched for.
+
+    Nothing below half of the darkest possible spike is looked at. Those pixels count as DN 0, since to count them one
+    by one takes longer.
+    """
+    least = int(_darkest(levels) / 2)
+    counts = np.zeros(1 << 16, np.int64)
+    for plane in planes:
+        samples = plane.ravel()
+        bright = samples[samples >= least]
+        counts += np.bincount(bright, minlength=len(counts))
+        counts[0] += len(samples) - len(bright)
+    return counts
+
+
+def _darkest(levels: Levels) -> float:
+    """Return the lowest DN at which clipping is searched for."""
+    return levels.mean_black_dn + MIN_SIGNAL * levels.range_dn
 
 
 def _outliers(counts: Counts) -> int:
@@ -124,7 +142,7 @@ def _spike_of(planes: list[FrameArray], counts: Counts, levels: Levels) -> _Spik
     above = counts[::-1].cumsum()[::-1]
     for outliers in sorted({_outliers(counts), OUTLIERS}, reverse=True):
         tops = np.flatnonzero(above >= outliers)
-        if not tops.size or tops[-1] < levels.mean_black_dn + MIN_SIGNAL * levels.range_dn:
+        if not tops.size or tops[-1] < _darkest(levels):
             continue
         top = int(tops[-1])
         spacing = _spacing(counts, top)

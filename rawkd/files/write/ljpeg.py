@@ -54,20 +54,27 @@ def encode_components(tile: FrameArray) -> bytes:
     np.subtract(tile[:, 1:], tile[:, :-1], out=differences[:, 1:])
     np.subtract(tile[1:, 0], tile[:-1, 0], out=differences[1:, 0])
     np.subtract(tile[0, 0], np.uint16(0x8000), out=differences[0, 0])
-    groups = -(-differences.size // JOINED)
-    flat = np.full(groups * JOINED, NO_DIFFERENCE)
-    flat[: differences.size] = differences.reshape(-1)
+    columns = _in_columns(differences.reshape(-1))
     runs, categories_of_runs = _runs()
-    counts = np.add.reduceat(np.bincount(flat, minlength=NO_DIFFERENCE + 1), runs)
+    counts = np.add.reduceat(np.bincount(columns.reshape(-1), minlength=NO_DIFFERENCE + 1), runs)
     codes, lengths = _huffman(np.bincount(categories_of_runs, counts)[:17].astype(np.int64))
-    strings = _strings(codes, lengths).take(np.ascontiguousarray(flat.reshape(groups, JOINED).T))
+    strings = _strings(codes, lengths).take(columns)
     scan = _concatenated(strings).tobytes().replace(b"\xff", b"\xff\x00")  # T.81 B.1.1.5
     return b"".join((_headers(height, width, components, lengths), scan, b"\xff\xd9"))
 
 
+def _in_columns(differences: FrameArray) -> NDArray[np.intp]:
+    """Return (n,) differences as (`JOINED`, groups): neighbours in a column, the last one filled up."""
+    whole, left = divmod(len(differences), JOINED)
+    columns = np.full((JOINED, whole + bool(left)), NO_DIFFERENCE)
+    columns[:, :whole] = differences[: whole * JOINED].reshape(whole, JOINED).T
+    columns[:left, whole:] = differences[whole * JOINED :, None]
+    return columns
+
+
 @cache
 def _magnitudes() -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
-    """Return, for every difference modulo 65536, its category (T.81 table H.2) and the value of its extra bits.
+    """Return, for every difference modulo 65536, its category (T.81 table H.2) and its extra bits above `SIZE_BITS`.
 
     A category has as many extra bits as its number says, but 32768, the only difference in category 16, has none. The
     last entry stands for no difference.
@@ -75,7 +82,7 @@ def _magnitudes() -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
     signed = np.arange(65536).astype(np.uint16).astype(np.int16).astype(np.int64)
     categories = np.frexp(np.abs(signed))[1].astype(np.intp)
     extras = np.where(signed < 0, signed - 1, signed) & ((1 << _EXTRA_SIZES[categories]) - 1)
-    return np.append(categories, 17), np.append(extras, 0).astype(np.uint64)
+    return np.append(categories, 17), np.append(extras, 0).astype(np.uint64) << SIZE_BITS
 
 
 @cache
@@ -91,7 +98,9 @@ def _strings(codes: NDArray[np.uint32], lengths: NDArray[np.uint8]) -> NDArray[n
     categories, extras = _magnitudes()
     code = np.append(codes.astype(np.int64) << _EXTRA_SIZES, 0).astype(np.uint64)
     size = np.append(lengths + _EXTRA_SIZES, 0).astype(np.uint64)
-    return ((code << SIZE_BITS) | size).take(categories) | (extras << SIZE_BITS)
+    strings = ((code << SIZE_BITS) | size).take(categories)
+    strings |= extras
+    return strings
 
 
 def _huffman(counts: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
