@@ -18,6 +18,7 @@ from rawkd.networks.unet import UPI_LITE, UPIUNetConfig
 from rawkd.networks.wavelet_unet import WaveletUNetConfig
 from rawkd.training.cfa_recipes import recipes_of_other_sensors
 from rawkd.training.config import Recipe, read_recipe
+from rawkd.training.noise_recipe import NoiseRecipe
 from rawkd.training.picture_recipes import MDRN_COLOUR, PICTURE_RECIPES
 
 FAST = FANetConfig(
@@ -26,33 +27,26 @@ FAST = FANetConfig(
     decoder_blocks=(1, 1, 2),
     shrink=2,
     patch=True,
+    guide_limit=64.0,
     block="gated",
+    mean_window=9,
+    mean_groups=(0, 1, 1, 2),
 )
-"""The shipped FA-Net: patches, gated blocks, skips of half width. It keeps both budgets of the paper."""
+"""The shipped FA-Net: patches, gated blocks, skips of half width. It keeps both budgets of the paper. Its local means
+span 36 pixels and both greens: flat fields keep less noise than with 20 pixels of one plane, and no lattice of Gr - Gb
+(docs/training-log.md)."""
 
 TEACHER = NAFNetConfig(widths=(48, 96, 192, 384), encoder_blocks=(2, 2, 4, 8), decoder_blocks=(2, 2, 2))
 """The teacher: 9.6 million parameters, 86 GMAC per megapixel."""
-BALANCED = replace(
-    FAST, widths=(64, 96, 144, 224), encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3), guide_limit=64.0
-)
+BALANCED = replace(FAST, widths=(64, 96, 144, 224), encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3))
 """The balanced tier: 2.5 million parameters, 14.4 GMAC per megapixel. It has six times the multiply-accumulates of
 `FAST`, but takes only a little over twice the time on a CPU."""
 LARGE = replace(BALANCED, widths=(96, 144, 224, 352), encoder_blocks=(1, 2, 4, 8), decoder_blocks=(2, 2, 4))
 """A teacher that can be initialised from `BALANCED` (`run.grow`): 9.6 million parameters, 37 GMAC per megapixel."""
-DENSE = FANetConfig(
-    widths=(48, 64, 96, 144),
-    encoder_blocks=(1, 1, 2, 3),
-    decoder_blocks=(1, 1, 2),
-    shrink=2,
-    patch=True,
-    guide_limit=64.0,
-    block="dense-gated",
-    mean_window=9,
-    mean_groups=(0, 1, 1, 2),
+DENSE = replace(
+    FAST, widths=(48, 64, 96, 144), encoder_blocks=(1, 1, 2, 3), decoder_blocks=(1, 1, 2), block="dense-gated"
 )
-"""Full 3x3 convolutions, which suit a CPU's matrix unit: 2.2 million parameters, 12.9 GMAC per megapixel. Its local
-means span 36 pixels and both greens: flat fields keep 1.4 dB less noise than with 20 pixels of one plane
-(docs/training-log.md)."""
+"""Full 3x3 convolutions, which suit a CPU's matrix unit: 2.2 million parameters, 12.9 GMAC per megapixel."""
 DENSE_LARGE = replace(DENSE, widths=BALANCED.widths, encoder_blocks=(1, 2, 3, 4), decoder_blocks=(2, 2, 3))
 """7.3 million parameters, 40 GMAC per megapixel."""
 
@@ -87,9 +81,12 @@ FANET_FAST = Recipe(
     kernel_rate=6e-3,
     losses={"charbonnier": 0.5, "own-noise-charbonnier": 0.5},
     leaves=0.2,
+    skies=0.08,
+    lamps=0.05,
+    noise=NoiseRecipe(wrong_samples=0.15, smoothed=0.08),
 )
 """The shipped family. It trains on many small crops, half of them with the noise of the next lower subrange, which
-improves detail."""
+improves detail; also on stars, lamps, hot and dead pixels, and smoothed noise."""
 BALANCED_DENSE = replace(
     FANET_FAST,
     name="balanced-dense",
@@ -100,11 +97,8 @@ BALANCED_DENSE = replace(
     steps=40_000,
     kernel_rate=5e-3,
     decay=0.3,
-    skies=0.08,
-    lamps=0.05,
-    noise=replace(FANET_FAST.noise, wrong_samples=0.15, smoothed=0.08),
 )
-"""One network for all gains, also trained on stars, lamps, hot and dead pixels, and smoothed noise."""
+"""One network for all gains."""
 BEST_DENSE = replace(BALANCED_DENSE, name="best-dense", config=_plain(DENSE_LARGE), kernel_rate=4e-3, decay=0.05)
 """Its learning rate stays high almost to the end. `best-dense-96` and `best-dense-128` continue with larger crops and
 lower it."""
