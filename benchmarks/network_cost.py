@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from rawkd.inference.cpu.library import import_openvino
+from rawkd.inference.openvino_library import import_openvino
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.training.recipes import recipe_named
 from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.run.precision import faster_dtype
 
 TILE_PX, CROP_PX = 512, 64
 ROUNDS = 8
@@ -48,12 +49,13 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
 
 def step_ms(network: Any, rates: tuple[float, ...], batch: int) -> list[float]:
     """Median time of forward, backward and optimiser, milliseconds."""
-    optimiser = MuonAndAdam(network.train(), rates[0], rates[-1])
+    dtype = faster_dtype("cpu")
+    optimiser = MuonAndAdam(network.train(), rates[0], rates[-1], dtype)
     planes = (torch.rand(batch, 4, CROP_PX, CROP_PX) * 0.1).to(memory_format=torch.channels_last)
     times = []
     for _ in range(ROUNDS + 1):
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             forward, loss = seconds_of(lambda: (network(planes) - planes).abs().mean())
         times.append((forward, seconds_of(loss.backward)[0], seconds_of(optimiser.step)[0]))
     return [1e3 * statistics.median(column) for column in zip(*times[1:], strict=True)]

@@ -32,8 +32,8 @@ import numpy as np
 
 from rawkd.files.write.drawing import Drawing, Item, Line, Text, write_drawing
 from rawkd.inference.card import TIERS
-from rawkd.inference.cpu.library import import_openvino
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.openvino_library import import_openvino
 from rawkd.inference.students import load_cards, load_family
 
 STEPS = ("start", "read", "noise", "compile", "network", "write", "rest")

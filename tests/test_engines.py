@@ -22,7 +22,7 @@ from rawkd.inference import engines as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.cpu import openvino_engine
-from rawkd.inference.cpu.bf16 import bf16_pays, has_bf16
+from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.cpu.shapes import SHAPES
 from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
@@ -187,12 +187,16 @@ def test_a_network_that_changes_the_shape_is_no_denoiser(tmp_path: Path) -> None
 def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
     assert OpenVINOEngine(card).precision == "f32"
     cheap = replace(card, bf16_cost_db={"1e-3": 0.001})
-    assert OpenVINOEngine(cheap).precision == ("bf16" if bf16_pays() else "f32")
+    assert OpenVINOEngine(cheap).precision == ("bf16" if bf16_is_faster() else "f32")
     assert OpenVINOEngine(cheap, precision="f32").precision == "f32"
     assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": BF16_COST_LIMIT_DB})).precision == "f32"
     dear, kept = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1}), Engines()
     engines = [kept.load(dear, device="cpu", threads=1, gain=gain)[0] for gain in (2e-4, 2e-3, 3e-4)]
-    assert [engine.precision for engine in engines] == ["bf16" if bf16_pays() else "f32", "f32", engines[0].precision]
+    assert [engine.precision for engine in engines] == [
+        "bf16" if bf16_is_faster() else "f32",
+        "f32",
+        engines[0].precision,
+    ]
     assert engines[0] is engines[2]
     with pytest.raises(UsageError, match="f32 or bf16"):
         OpenVINOEngine(card, precision="int8")
@@ -203,7 +207,7 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
 @pytest.mark.parametrize("pays", [False, True])
 def test_one_engine_for_one_precision(card: ModelCard, monkeypatch: pytest.MonkeyPatch, pays: bool) -> None:
     """Two gains of which the card allows bf16 at one only: where bf16 does not pay, both run in one f32 engine."""
-    monkeypatch.setattr(openvino_engine, "bf16_pays", lambda: pays)
+    monkeypatch.setattr(openvino_engine, "bf16_is_faster", lambda: pays)
     monkeypatch.setattr(engine_module, "self_test", lambda *_: None)  # this CPU may lack the bf16 that the test claims
     card = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1})
     engines = Engines()

@@ -25,7 +25,6 @@ from rawkd.inference import selftest
 from rawkd.inference.card import ModelCard
 from rawkd.inference.card_file import read_card
 from rawkd.inference.cpu import openvino_engine
-from rawkd.inference.cpu.library import import_openvino
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engine import Engine, reason_of
 from rawkd.inference.engines import Engines, load_engine
@@ -35,6 +34,7 @@ from rawkd.inference.gpu.onnx_engine import load_onnx_engine, with_weights
 from rawkd.inference.gpu.openvino_gpu import load_openvino_gpu_engine
 from rawkd.inference.gpu.ways import CUDA, WAYS, Way, gpu_in_sight, ways_to
 from rawkd.inference.graph.cells import CONVOLUTIONS
+from rawkd.inference.openvino_library import import_openvino
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.weights import NETWORK, load_weights, models_directory, verified_bytes
 from rawkd.photo import FloatArray

@@ -12,9 +12,9 @@ from threading import Event, Thread
 
 import numpy as np
 
-from rawkd.inference.cpu.library import import_openvino
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engines import Engines, gpu_in_sight
+from rawkd.inference.openvino_library import import_openvino
 from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import RawPhoto
 from rawkd.restore.mosaic import tile_shape

@@ -43,7 +43,7 @@ def recipes_of_other_sensors(balanced: Recipe, fast_config: dict[str, Any]) -> t
     balanced : recipe of the balanced tier for Bayer. fast_config : configuration of its fast network.
     """
     balanced = replace(balanced, noise=replace(balanced.noise, smoothed=0.0))
-    fast = replace(balanced, config={**fast_config, "guide_limit": 64.0}, kernel_rate=4e-3)
+    fast = replace(balanced, config=fast_config, kernel_rate=4e-3)
     one_colour = {"mean_groups": [0, 0, 0, 0]}
     return (
         _of_xtrans(balanced, "xtrans-balanced", BALANCED),

@@ -30,9 +30,7 @@ from rawkd.cli.training.run import require_torch
     help="Write the model below this folder.",
 )
 @click.option("--licence", default="Apache-2.0", show_default=True, help="State the licence of the weights.")
-@click.option(
-    "--hardware", default="2 CPU cores, bf16", show_default=True, help="State the kind of machine that trained it."
-)
+@click.option("--hardware", default="2 CPU cores", show_default=True, help="State the kind of machine that trained it.")
 @click.option(
     "--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True, help="State the role."
 )

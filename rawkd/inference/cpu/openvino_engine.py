@@ -16,11 +16,11 @@ from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
-from rawkd.inference.cpu.bf16 import bf16_pays, has_bf16
-from rawkd.inference.cpu.library import import_openvino
+from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
 from rawkd.inference.cpu.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
+from rawkd.inference.openvino_library import import_openvino
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
@@ -34,7 +34,7 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
     Parameters
     ----------
     precision : asked for; None takes bf16 where the card allows it, for photos of `gain` or for all, and it is faster
-        on this CPU (`bf16_pays`).
+        on this CPU (`bf16_is_faster`).
 
     Raises
     ------
@@ -46,7 +46,7 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
         return "f32"
     if precision == "bf16" and not has_bf16():
         raise ModelError("this CPU has no bf16: choose f32")
-    return "bf16" if precision == "bf16" or bf16_pays() else "f32"
+    return "bf16" if precision == "bf16" or bf16_is_faster() else "f32"
 
 
 class OpenVINOEngine:

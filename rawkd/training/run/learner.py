@@ -24,15 +24,26 @@ MakeStrategy = Callable[[torch.device, nn.Module], Strategy]
 
 @dataclass(frozen=True)
 class Learner:
-    """Student, running average of its weights, strategy with its adapters, and optimiser of student and adapters."""
+    """Student, running average of its weights, strategy with its adapters, and optimiser of student and adapters.
+
+    `dtype` is the number format of the matrix products of a step: bfloat16 or float32.
+    """
 
     student: nn.Module
     average: nn.Module
     strategy: Strategy
     optimiser: torch.optim.Optimizer | MuonAndAdam
+    dtype: torch.dtype
 
     @classmethod
-    def of(cls, recipe: Recipe, subrange: int, device: torch.device, make_strategy: MakeStrategy) -> Learner:
+    def of(
+        cls,
+        recipe: Recipe,
+        subrange: int,
+        device: torch.device,
+        make_strategy: MakeStrategy,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> Learner:
         """Create a learner; the seed of the recipe gives the student the same weights for every strategy.
 
         Raises
@@ -55,7 +66,7 @@ class Learner:
         average.load_state_dict(student.state_dict())
         strategy = make_strategy(device, student)
         trained = nn.ModuleList([student] if strategy.adapters is None else [student, strategy.adapters])
-        return cls(student, average.eval(), strategy, _optimiser(trained, recipe))
+        return cls(student, average.eval(), strategy, _optimiser(trained, recipe, dtype), dtype)
 
     def resume(self, state: Checkpoint) -> None:
         """Continue from a checkpoint.
@@ -118,7 +129,7 @@ def _shapes(network: nn.Module) -> dict[str, torch.Size]:
     return {name: weight.shape for name, weight in network.state_dict().items()}
 
 
-def _optimiser(trained: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | MuonAndAdam:
+def _optimiser(trained: nn.Module, recipe: Recipe, dtype: torch.dtype) -> torch.optim.Optimizer | MuonAndAdam:
     if recipe.kernel_rate is None:
         return torch.optim.Adam(trained.parameters(), recipe.learning_rate, fused=True)
-    return MuonAndAdam(trained, recipe.learning_rate, recipe.kernel_rate)
+    return MuonAndAdam(trained, recipe.learning_rate, recipe.kernel_rate, dtype)

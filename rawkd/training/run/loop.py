@@ -2,7 +2,8 @@
 
 It uses bf16 autocast where that is faster, channels-last, Adam or Muon with linear warm-up and cosine decay, gradient
 clipping, and an exponential average of the weights, which is validated in float32. Data depends only on the step, so a
-resumed run computes the same as an uninterrupted one. With `torchrun`, every process has its own batches.
+resumed run computes the same as an uninterrupted one, on a machine with the same precision. With `torchrun`, every
+process has its own batches.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from rawkd.training.run.compiled import compile_checked
 from rawkd.training.run.distributed import Processes, joined_processes, restored_sigchld_handler
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.run.precision import faster_dtype
 from rawkd.training.run.speed import Speed
 from rawkd.training.run.step import optimise
 from rawkd.training.run.tensorboard import TensorBoardLog
@@ -135,7 +137,9 @@ def train(
         closing(TensorBoardLog(run.folder if processes.is_main else None)) as log,
     ):
         device = processes.device
-        learner = Learner.of(recipe, subrange, device, make_strategy)
+        in_float32 = processes.any(faster_dtype(device.type) == torch.float32)
+        dtype = torch.float32 if in_float32 else torch.bfloat16
+        learner = Learner.of(recipe, subrange, device, make_strategy, dtype)
         state = _begin(learner, run.folder, identity, start_from, pictures, warn)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.networks.blocks import DenseGatedBlock
-from rawkd.training.run.precision import step_dtype
 
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -28,13 +27,13 @@ ADAM_LIKE = 0.2
 """Rms of a step in units of the learning rate. It is about that of Adam, so that similar learning rates work."""
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
+def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """Return (n, rows, columns) matrices with the same singular vectors and singular values of 0.7 to 1.2.
 
-    The computation is in bf16 where that is faster (`precision.step_dtype`); input and output are float32.
+    The computation is in `dtype`; input and output are float32.
     """
     wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = (matrices if wide else matrices.mT).to(step_dtype(matrices.device.type))
+    x = (matrices if wide else matrices.mT).to(dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
     first, third, fifth = QUINTIC
     for _ in range(ITERATIONS):
@@ -46,11 +45,12 @@ def orthogonal(matrices: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Optimiser with steps of equal size in every direction, for the kernels of `wide_kernels`."""
 
-    def __init__(self, kernels: Iterable[tuple[Tensor, int]], rate: float) -> None:
+    def __init__(self, kernels: Iterable[tuple[Tensor, int]], rate: float, dtype: torch.dtype = torch.bfloat16) -> None:
         """Create it for kernels (out, in / groups, height, width), each with its number of groups."""
         pairs = list(kernels)
         super().__init__([{"params": [kernel for kernel, _ in pairs]}], {"lr": rate})
         self._groups = [groups for _, groups in pairs]
+        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # noqa: ARG002 -- the base class's
@@ -66,7 +66,7 @@ class Muon(torch.optim.Optimizer):
             matrices = ahead.reshape(groups, kernel.shape[0] // groups, -1)
             by_shape[matrices.shape].append((kernel, matrices))
         for shape, members in by_shape.items():
-            steps = orthogonal(torch.cat([matrices for _, matrices in members]))
+            steps = orthogonal(torch.cat([matrices for _, matrices in members]), self._dtype)
             rate = group["lr"] * ADAM_LIKE * math.sqrt(max(shape[-2:]))
             for (kernel, _), own in zip(members, torch.split(steps, shape[0]), strict=True):
                 kernel.add_(own.reshape(kernel.shape), alpha=-rate)
@@ -75,12 +75,14 @@ class Muon(torch.optim.Optimizer):
 class MuonAndAdam:
     """One optimiser with Muon for wide kernels and Adam for all other parameters."""
 
-    def __init__(self, network: nn.Module, adam_rate: float, kernel_rate: float) -> None:
+    def __init__(
+        self, network: nn.Module, adam_rate: float, kernel_rate: float, dtype: torch.dtype = torch.bfloat16
+    ) -> None:
         """Create it for all parameters of `network`."""
         kernels = wide_kernels(network)
         taken = {id(kernel) for kernel, _ in kernels}
         others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
-        self._members = [torch.optim.Adam(others, adam_rate, fused=True), Muon(kernels, kernel_rate)]
+        self._members = [torch.optim.Adam(others, adam_rate, fused=True), Muon(kernels, kernel_rate, dtype)]
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:

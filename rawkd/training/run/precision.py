@@ -16,11 +16,11 @@ PAYS_BELOW = 0.9
 
 
 @cache
-def step_dtype(device_type: str) -> torch.dtype:
+def faster_dtype(device_type: str) -> torch.dtype:
     """Return bfloat16, or float32 on a CPU whose convolutions are no faster in bf16.
 
     An Intel Xeon without AMX makes a step in float32 in two thirds of the time that it takes in bf16
-    (docs/training.md).
+    (docs/training.md, "Train one student").
     """
     if device_type != "cpu":
         return torch.bfloat16

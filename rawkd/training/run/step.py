@@ -12,8 +12,6 @@ from rawkd.training.config import Recipe
 from rawkd.training.data.dataset import Batch
 from rawkd.training.run.distributed import Processes
 from rawkd.training.run.learner import Learner
-from rawkd.training.run.precision import step_dtype
-from rawkd.training.strategies import Strategy
 
 
 class DivergedError(ModelError):
@@ -45,11 +43,10 @@ def optimise(
     return {name: term.item() for name, term in terms.items()}
 
 
-def _backward(student: nn.Module, strategy: Strategy, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
+def _backward(student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
     """Run the backward pass, which adds to the gradients of student and adapters; return the losses by name."""
-    device, dtype = batch.noisy.device.type, step_dtype(batch.noisy.device.type)
-    with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        terms = strategy.step(student, batch, progress)
+    with torch.autocast(batch.noisy.device.type, torch.bfloat16, enabled=learner.dtype == torch.bfloat16):
+        terms = learner.strategy.step(student, batch, progress)
     for name, term in terms.items():
         if not torch.isfinite(term):
             raise DivergedError(
@@ -77,7 +74,7 @@ def _backward_that_fits(
     student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int
 ) -> dict[str, Tensor]:
     try:
-        return _backward(student, learner.strategy, batch, progress, step)
+        return _backward(student, learner, batch, progress, step)
     except torch.OutOfMemoryError as error:
         traceback.clear_frames(error.__traceback__)  # its frames keep the tensors that fill the memory
         raise _too_large(learner, batch, progress, step) from error
@@ -91,7 +88,7 @@ def _too_large(learner: Learner, batch: Batch, progress: float, step: int) -> Me
         learner.optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         try:
-            _backward(learner.student, learner.strategy, batch.first(count), progress, step)
+            _backward(learner.student, learner, batch.first(count), progress, step)
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
         else:
