@@ -35,7 +35,8 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
 
 from rawkd.cli.app import BLAS_THREADS  # noqa: E402
 
-os.environ.setdefault(BLAS_THREADS, "1")  # as `rawkd batch` has it, before numpy is imported
+for variable in BLAS_THREADS:
+    os.environ.setdefault(variable, "1")  # as `rawkd batch` has it, before numpy is imported
 
 from small_photos import noisy_photo  # type: ignore[import-not-found]  # noqa: E402
 

@@ -71,6 +71,7 @@ def process_file(
     decoder: Decoder | None = None,
     context: Context | None = None,
     noise: NoiseModel | None = None,
+    decode_threads: int | None = None,
 ) -> Report:
     """Denoise one file and write a DNG or a rendered picture, by the suffix of `output`.
 
@@ -81,6 +82,7 @@ def process_file(
     decoder : running decoder, so that it is not started for every file; None starts one.
     context : engines and calibrations shared by the files of a run.
     noise : noise parameters of the photo's series; None determines them by the options.
+    decode_threads : CPU threads that decode; None is those of the options.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def process_file(
     clock, restoring = Clock(), Event()
     import_ahead(options.denoise)
     with clock.step("read"):
-        photo = read_raw(path, decoder=decoder, threads=options.denoise.threads)
+        photo = read_raw(path, decoder=decoder, threads=decode_threads or options.denoise.threads)
     if options.crop is None:
         load_ahead(photo, options.denoise, context.engines, noise, restoring=restoring)
     progress(0.0)

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from rawkd.cli.app import BLAS_THREADS
-
 HEAVY = {
     "torch",
     "openvino",
@@ -63,14 +61,15 @@ def test_the_guard_sees_heavy_modules() -> None:
     assert modules_of("import scipy, rawpy") >= {"scipy", "rawpy", "numpy"}
 
 
+@pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"])
 @pytest.mark.parametrize("stated", [None, "3"])
 def test_a_program_of_ours_has_one_blas_thread_unless_you_say_otherwise(
-    stated: str | None, monkeypatch: pytest.MonkeyPatch
+    stated: str | None, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(BLAS_THREADS, raising=False)
+    monkeypatch.delenv(variable, raising=False)
     if stated:
-        monkeypatch.setenv(BLAS_THREADS, stated)
-    check = f"assert 'numpy' not in sys.modules and os.environ['{BLAS_THREADS}'] == '{stated or 1}'"
+        monkeypatch.setenv(variable, stated)
+    check = f"assert 'numpy' not in sys.modules and os.environ['{variable}'] == '{stated or 1}'"
     modules_of(f"import os\nfrom rawkd.cli import main\nmain(['--version'])\n{check}")
 
 

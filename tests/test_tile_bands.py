@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,15 @@ from scenes_of_every_cfa import scene_photo
 from synthetic_dng import BYTE, LONG, SHORT
 from tiled_dngs import random_frame, write_tiled_dng
 
+from rawkd.batch import work
+from rawkd.batch.outcome import Failure
+from rawkd.batch.store import LocalStore
+from rawkd.batch.task import Task
+from rawkd.batch.work import Assignment
+from rawkd.batch.workers import LocalWorkers
+from rawkd.compare.compare import CompareOptions, compare
 from rawkd.errors import InputError
-from rawkd.files.read import decode, decode_child
+from rawkd.files.read import decode, decode_child, raw
 from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.dng_kind import raw_ifd_of
@@ -26,6 +34,8 @@ from rawkd.files.tiff import tile_bands
 from rawkd.files.tiff.tile_bands import Bands, bands_of
 from rawkd.files.write.dng import write_dng as write_our_dng
 from rawkd.photo import CFAPattern, Rect
+from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.options import DenoiseOptions
 
 FRAME = random_frame(300, 400)
 EIGHT_BITS = (FRAME % 250 + 1).astype(np.uint8)
@@ -62,7 +72,7 @@ MISREAD = ("tiles wider than the picture", "tiles of half the width")
 
 @pytest.fixture(autouse=True)
 def bands_of_small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile_bands, "LEAST_PX", 1)
+    monkeypatch.setattr(tile_bands, "MIN_PIXELS", 1)
 
 
 def bands_in(path: Path, threads: int = 3) -> Bands | None:
@@ -83,6 +93,22 @@ def a_child(folder: Path, change: str) -> Path:
         "sys.exit(child.main())\n"
     )
     return script
+
+
+@contextmanager
+def counted_starts() -> Iterator[list[int]]:
+    """The processes of decoders that are started, by their numbers."""
+    started: list[int] = []
+    inner = decode._start
+
+    def start() -> Any:
+        child = inner()
+        started.append(child.pid)
+        return child
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "_start", start)
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +231,9 @@ def test_one_thread_a_small_picture_and_one_row_of_tiles_have_no_bands(
 ) -> None:
     path = write_tiled_dng(tmp_path / "made.dng", FRAME, (64, 96))
     assert bands_in(path, threads=1) is None
-    monkeypatch.setattr(tile_bands, "LEAST_PX", FRAME.size + 1)
+    monkeypatch.setattr(tile_bands, "MIN_PIXELS", FRAME.size + 1)
     assert bands_in(path) is None
-    monkeypatch.setattr(tile_bands, "LEAST_PX", FRAME.size)
+    monkeypatch.setattr(tile_bands, "MIN_PIXELS", FRAME.size)
     assert bands_in(path) is not None
     assert bands_in(write_tiled_dng(tmp_path / "tall.dng", FRAME, (304, 96))) is None
 
@@ -252,26 +278,111 @@ def test_damaged_copies_are_read_or_refused_as_without_bands(tmp_path: Path, who
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "starts"),
     [
-        "child._decoded_in_bands = lambda *_: os.abort()",
-        "child._decoded_in_bands = lambda *_: 1 / 0",
-        "inner = child._decoded_in_bands\n"
-        "child._decoded_in_bands = lambda *request: os.write(2, b'data corrupted at 5\\n') and inner(*request)",
+        ("child._decoded_in_bands = lambda *_: os.abort()", 3),
+        ("child._decoded_in_bands = lambda *_: 1 / 0", 3),
+        ("child._decoded_in_bands = lambda *_: int('x')", 1),
+        ("def refuse(*_): raise RuntimeError('no more threads')\nchild.ThreadPoolExecutor = refuse", 1),
+        (
+            "inner = child._decoded_in_bands\n"
+            "child._decoded_in_bands = lambda *request: os.write(2, b'data corrupted at 5\\n') and inner(*request)",
+            1,
+        ),
     ],
-    ids=["crash", "error", "message"],
+    ids=["crash", "our mistake", "error", "threads", "message"],
 )
 def test_what_fails_in_bands_is_decoded_as_a_whole(
-    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str, starts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_tiled_dng(tmp_path / "made.dng", FRAME, (64, 96))
     monkeypatch.setattr(decode, "CHILD", a_child(tmp_path, change))
-    with Decoder() as running:
+    with counted_starts() as started, Decoder() as running:
         for _ in range(2):
             decoded = running.decode(path, 60, bands_in(path))
             np.testing.assert_array_equal(decoded.frame, FRAME)
             assert decoded.header["messages"] == ""
             assert decoded.header["black"] is not None
+    assert len(started) == starts
+
+
+@pytest.mark.parametrize("in_bands", [False, True])
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_file_that_crashes_costs_two_processes_at_most(
+    is_used: bool, in_bands: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = write_tiled_dng(tmp_path / "made.dng", FRAME, (64, 96))
+    bad = write_tiled_dng(tmp_path / "crash.dng", FRAME, (64, 96))
+    change = (
+        "def dying(inner, at): return lambda *a: os.abort() if 'crash.dng' in str(a[at]) else inner(*a)\n"
+        "child._decoded_in_bands = dying(child._decoded_in_bands, 1)\n"
+        "child._open = dying(child._open, 1)"
+    )
+    monkeypatch.setattr(decode, "CHILD", a_child(tmp_path, change))
+    with counted_starts() as started, Decoder() as running:
+        if is_used:
+            np.testing.assert_array_equal(running.decode(good, 60).frame, FRAME)
+        with pytest.raises(InputError, match="crashes the raw decoder"):
+            running.decode(bad, 60, bands_in(bad) if in_bands else None)
+        assert len(started) == (2 if is_used or in_bands else 1)
+        np.testing.assert_array_equal(running.decode(good, 60, bands_in(good)).frame, FRAME)
+
+
+def test_a_request_without_bands_is_not_tried_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiled_dng(tmp_path / "made.dng", FRAME, (64, 96))
+    monkeypatch.setattr(decode, "CHILD", a_child(tmp_path, "child._answer_in_bands = lambda *_: os.abort()"))
+    with Decoder() as running:
+        np.testing.assert_array_equal(running.decode(path, 60).frame, FRAME)
+
+
+def task_of(path: Path) -> Task:
+    return Task(LocalStore(str(path.parent)), path.name, LocalStore(str(path.parent / "out")), "out.dng")
+
+
+def in_batch(function: Any, path: Path, options: DenoiseOptions, jobs: int) -> None:
+    workers = LocalWorkers(jobs)
+    try:
+        ((_, result),) = workers.each(function, [Assignment(task_of(path), ProcessOptions(options))])
+    finally:
+        workers.close()
+    assert not isinstance(result, Failure | Exception), result
+
+
+READERS: dict[str, Callable[[Path, DenoiseOptions, int], object]] = {
+    "process_file": lambda path, options, _: process_file(path, path.with_name("out.dng"), ProcessOptions(options)),
+    "compare": lambda path, options, _: compare(path, CompareOptions(denoise=options)),
+    "measure": lambda path, options, jobs: in_batch(work.measure, path, options, jobs),
+    "denoise": lambda path, options, jobs: in_batch(work.denoise, path, options, jobs),
+}
+
+
+SHARES = [(3, 1, 3), (None, 1, 8), (None, 3, 2), (3, 3, 2), (None, 9, 1)]
+"""--threads, --jobs, and the threads that decode each photo of a batch on eight cores."""
+
+
+@pytest.mark.parametrize(
+    ("reader", "threads", "jobs", "expected"),
+    [
+        ("process_file", 3, 1, 3),
+        ("process_file", None, 1, 8),
+        ("compare", 3, 1, 3),
+        ("compare", None, 1, 8),
+        *[("measure", *case) for case in SHARES],
+        *[("denoise", *case) for case in SHARES],
+    ],
+)
+def test_threads_reach_the_bands(
+    reader: str, threads: int | None, jobs: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(raw, "available_cores", lambda: 8)
+    monkeypatch.setattr(work, "available_cores", lambda: 8)
+    monkeypatch.setattr(raw, "bands_of", lambda *given: seen.append(given[3]))
+    path = write_tiled_dng(tmp_path / "made.dng", FRAME, (64, 96))
+    (tmp_path / "out").mkdir()
+    options = DenoiseOptions(strength=0, noise=(1e-3, 1e-5), threads=threads)
+    READERS[reader](path, options, jobs)
+    assert seen == [expected]
 
 
 def test_a_file_that_changed_meanwhile_is_decoded_as_a_whole(tmp_path: Path, whole_decoder: Decoder) -> None:
@@ -280,6 +391,18 @@ def test_a_file_that_changed_meanwhile_is_decoded_as_a_whole(tmp_path: Path, who
     other = random_frame(330, 400)
     write_tiled_dng(path, other, (64, 96))
     np.testing.assert_array_equal(whole_decoder.decode(path, 60, bands).frame, other)
+
+
+def test_a_file_that_grew_meanwhile_is_found_before_its_bands_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiled_dng(tmp_path / "made.dng", FRAME, (64, 96))
+    bands = bands_in(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    monkeypatch.setattr(decode, "CHILD", a_child(tmp_path, "child.ThreadPoolExecutor = lambda *_: os.abort()"))
+    with counted_starts() as started, Decoder() as running:
+        np.testing.assert_array_equal(running.decode(path, 60, bands).frame, FRAME)
+    assert len(started) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the memory of glibc")

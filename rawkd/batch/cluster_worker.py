@@ -51,6 +51,7 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
             models if models.is_dir() else None,
             calibration if calibration.is_file() else None,
             self._folder / "cameras",  # even if empty, so that calibrations installed on the worker are not used
+            jobs=worker.state.nthreads,
         )
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002

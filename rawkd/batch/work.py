@@ -11,6 +11,7 @@ from rawkd.batch.outcome import Failure
 from rawkd.batch.record import sha256_of_file
 from rawkd.batch.store import FileState, work_name
 from rawkd.batch.task import Task
+from rawkd.cores import available_cores
 from rawkd.errors import NoiseError, RawkdError
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.identify import Identity, identify
@@ -32,14 +33,20 @@ class WorkerContext:
     models : folder of models that were sent to this worker; None to use those of the options.
     calibration : calibration file that was sent; None to use that of the options.
     calibrations : folder of installed calibration files that were sent; None to use the user's own.
+    jobs : photos at a time, at least 1; they share the cores when they are decoded.
     """
 
     def __init__(
-        self, models: Path | None = None, calibration: Path | None = None, calibrations: Path | None = None
+        self,
+        models: Path | None = None,
+        calibration: Path | None = None,
+        calibrations: Path | None = None,
+        *,
+        jobs: int = 1,
     ) -> None:
         self.context = Context(calibrations=calibrations)
         self.stopped = threading.Event()
-        self._models, self._calibration = models, calibration
+        self._models, self._calibration, self._jobs = models, calibration, jobs
         self._of_thread = threading.local()
         self._decoders: list[Decoder] = []
 
@@ -51,6 +58,11 @@ class WorkerContext:
             self._decoders.append(self._of_thread.decoder)
         decoder: Decoder = self._of_thread.decoder
         return decoder
+
+    def decode_threads(self, threads: int | None) -> int:
+        """CPU threads to decode one photo: its share of the cores, at most `threads`."""
+        share = max(available_cores() // self._jobs, 1)
+        return share if threads is None else min(threads, share)
 
     def localised(self, options: ProcessOptions) -> ProcessOptions:
         """The options with the paths of the files that were sent to this worker."""
@@ -123,7 +135,7 @@ def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure
         worker.check()
         with task.source.local(task.name) as path:
             denoise = worker.localised(assignment.options).denoise
-            photo = read_raw(path, decoder=worker.decoder, threads=denoise.threads)
+            photo = read_raw(path, decoder=worker.decoder, threads=worker.decode_threads(denoise.threads))
             try:
                 prepared = prepare(photo, denoise, worker.context)
                 return Measured(prepared.noise if prepared.noise.known else None, prepared.noise_warnings)
@@ -160,7 +172,14 @@ def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Pa
     options = replace(worker.localised(assignment.options), overwrite=True)
     try:
         report = process_file(
-            path, work, options, worker.check, decoder=worker.decoder, context=worker.context, noise=assignment.noise
+            path,
+            work,
+            options,
+            worker.check,
+            decoder=worker.decoder,
+            context=worker.context,
+            noise=assignment.noise,
+            decode_threads=worker.decode_threads(options.denoise.threads),
         )
     except RawkdError as error:
         raise type(error)(str(error).replace(str(work), assignment.task.output_shown)) from error

@@ -40,7 +40,7 @@ class LocalWorkers:
 
     def __init__(self, jobs: int, begun: Callable[[object], None] | None = None) -> None:
         """Start no thread yet; `begun` is called with each item when a thread takes it, in that thread."""
-        self._worker = WorkerContext()
+        self._worker = WorkerContext(jobs=jobs)
         self._begun = begun
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="photo")
 

@@ -82,9 +82,9 @@ rawkd denoise photo.nef -o photo.jpg write a rendered picture
 rawkd batch shoot/ -o clean/         denoise a whole folder
 rawkd inspect photo.nef              show camera, exposure and noise
 """
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-"""Numpy's BLAS reads this variable when numpy is imported. Our matrices are too small for several threads, and its
-threads stay busy for 30 ms after each product, on cores that other threads need."""
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Variables that numpy's BLAS reads when numpy is imported: OpenBLAS, or Accelerate on macOS. Our matrices are too
+small for several threads, and those of OpenBLAS stay busy for 30 ms after each product, on cores that others need."""
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -97,7 +97,8 @@ def app() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; see `rawkd.cli.exit_codes`."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    os.environ.setdefault(BLAS_THREADS, "1")
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         outcome = app.main(args=arguments, prog_name="rawkd", standalone_mode=False)

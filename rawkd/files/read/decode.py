@@ -32,7 +32,7 @@ START_TIMEOUT_S = 60.0
 """Time limit for the child process to import LibRaw; it takes half a second from a warm disk (our choice)."""
 ENVIRONMENT = {"TZ": "UTC0", "MALLOC_MMAP_THRESHOLD_": "131072", "OPENBLAS_NUM_THREADS": "1"}
 """Cameras write local time without a zone; UTC keeps it unchanged. LibRaw does not set pixels that it cannot read: with
-a fixed threshold, glibc clears them, else they may be those of an earlier photo. One thread of BLAS starts faster."""
+a fixed threshold, glibc clears them, else they may be those of an earlier photo. One BLAS thread starts faster."""
 MOST_MESSAGE = 200
 DEMOSAIC_TIMEOUT_S, DEMOSAIC_S_PER_MP = 60.0, 30.0
 """Time limit of demosaicing; three passes take 2 s for each megapixel on a busy core (measured)."""
@@ -125,11 +125,11 @@ class Decoder:
             late=f"decoding took longer than {timeout_s:g} s, so the file may be damaged. {COPY_AGAIN}",
             crash=f"the file is damaged: it crashes the raw decoder. {COPY_AGAIN}",
         )
-        if bands is not None:
-            values = {**request.values, "bytes": len(bands.directories), "bands": bands.request}
-            with suppress(_DecoderCrashError):  # tried again as a whole
-                return self._answered(replace(request, values=values, data=bands.directories), timeout_s)
-        return self._answered(request, timeout_s)
+        if bands is None:
+            return self._answered(request, timeout_s)
+        values = {**request.values, "bytes": len(bands.directories), "bands": bands.request}
+        faster = replace(request, values=values, data=bands.directories)
+        return self._answered(request, timeout_s, faster)
 
     def demosaic(self, frame: FrameArray, pattern: CFAPattern, passes: int) -> FrameArray:
         """Demosaic an X-Trans mosaic by Markesteijn's method, as LibRaw does it.
@@ -163,31 +163,29 @@ class Decoder:
         except InputError as error:
             raise RawkdError(str(error)) from error
 
-    def _answered(self, request: _Request, timeout_s: float) -> DecodedFrame:
-        used = self._is_ready
+    def _answered(self, request: _Request, timeout_s: float, faster: _Request | None = None) -> DecodedFrame:
+        """Return the answer to `faster`, if given; after its crash, or that of a used process, the one to `request`."""
+        if faster is not None or self._is_ready:
+            with suppress(_DecoderCrashError):
+                return self._exchanged(faster or request, timeout_s)
+        return self._exchanged(request, timeout_s)
+
+    def _exchanged(self, request: _Request, timeout_s: float) -> DecodedFrame:
+        """Send one request; unless its answer is complete, the process has ended afterwards."""
         try:
-            return self._exchanged(request, timeout_s)
-        except _DecoderCrashError:
-            self.close()
-            if not used:
-                raise
-            return self._exchanged(request, timeout_s)
-        except InputError:
+            child = self._started()
+            with killed_after(timeout_s, child) as expired:
+                try:
+                    return self._ask(child, request)
+                except (EOFError, OSError):
+                    error = InputError(request.late) if expired.is_set() else _DecoderCrashError(request.crash)
+                    self.close()
+                    raise error from None
+        except InputError:  # an answer, or closed above
             raise
         except BaseException:
             self.close()
             raise
-
-    def _exchanged(self, request: _Request, timeout_s: float) -> DecodedFrame:
-        child = self._started()
-        with killed_after(timeout_s, child) as expired:
-            try:
-                return self._ask(child, request)
-            except (EOFError, OSError):
-                if expired.is_set():
-                    self.close()
-                    raise InputError(request.late) from None
-                raise _DecoderCrashError(request.crash) from None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:

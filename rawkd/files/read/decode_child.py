@@ -54,7 +54,8 @@ def main() -> int:
         for line in sys.stdin.buffer:
             request = json.loads(line)
             data = sys.stdin.buffer.read(request.get("bytes", 0))
-            for way in (_demosaic,) if "passes" in request else (_answer_in_bands, _answer):
+            ways = {"passes": _demosaic, "bands": _answer_in_bands, "path": _answer}  # the next if one returns False
+            for way in (ways[key] for key in ways if key in request):
                 messages.seek(0)
                 messages.truncate()
                 if way(answers, messages, request, data):
@@ -94,14 +95,16 @@ def _answer(answers: IO[bytes], messages: IO[bytes], request: dict[str, Any], _:
 
 
 def _answer_in_bands(answers: IO[bytes], messages: IO[bytes], request: dict[str, Any], directories: bytes) -> bool:
-    """Decode the bands of a DNG in threads and answer; return False, without an answer, if it has none or is unusual.
+    """Decode the bands of a DNG in threads and answer; return False, without an answer, if anything is unusual.
 
     "black" is None: LibRaw measures it in masked pixels, if it knows some, and the header has none.
     """
+    import rawpy
+
     with ExitStack() as opened:
         try:
             header, frames = _decoded_in_bands(opened, request["path"], request["bands"], directories)
-        except Exception:  # the whole file is decoded instead, which reports what is wrong
+        except (rawpy.LibRawError, OSError, MemoryError, ValueError, RuntimeError):  # RuntimeError: no more threads
             return False
         if _printed(messages, request["path"]):
             return False
@@ -110,7 +113,7 @@ def _answer_in_bands(answers: IO[bytes], messages: IO[bytes], request: dict[str,
 
 
 def _decoded_in_bands(opened: ExitStack, path: str, bands: dict[str, Any], directories: bytes) -> tuple[Any, list[Any]]:
-    """Return the header of a DNG, and the frame of each band, or raise any error if something is unusual.
+    """Return the header of a DNG, and the frame of each band; raise ValueError if something is unusual.
 
     All share one buffer, whose first bytes say which directory LibRaw opens. LibRaw stops without an error at a tile
     that does not begin as a JPEG, which makes the header cheap.
@@ -120,7 +123,8 @@ def _decoded_in_bands(opened: ExitStack, path: str, bands: dict[str, Any], direc
     size, at = bands["file_bytes"], bands["first_tile_at"]
     data = bytearray(size + len(directories))
     with Path(path).open("rb", buffering=0) as stream:
-        is_whole = stream.readinto(data) == size
+        if stream.readinto(data) != size:
+            raise ValueError("the file has changed")
     data[size:] = directories
     buffer: Any = SimpleNamespace(read=lambda: data)  # rawpy keeps a reference and copies nothing
     with rawpy.RawPy() as whole:
@@ -135,7 +139,7 @@ def _decoded_in_bands(opened: ExitStack, path: str, bands: dict[str, Any], direc
     with ThreadPoolExecutor(bands["threads"]) as pool:
         list(pool.map(lambda raw: raw.unpack(), raws))
     frames = [raw.raw_image for raw in raws]
-    if not is_whole or [[*header["shape"]], *([*frame.shape] for frame in frames)] != bands["shapes"]:
+    if [[*header.get("shape", ())], *([*frame.shape] for frame in frames)] != bands["shapes"]:
         raise ValueError("another size")
     return header, frames
 
@@ -215,24 +219,20 @@ def _describe(raw: Any) -> dict[str, Any]:
         "camera_wb": [float(value) for value in raw.camera_whitebalance],
         "camera_from_xyz": [float(value) for value in raw.rgb_xyz_matrix[:3].ravel()],
     }
-    with suppress(AttributeError, ValueError):  # LibRaw knows no lens, or rawpy is too old to tell
+    with suppress(ValueError):  # LibRaw knows no lens
         focal = {"min_focal_mm": float(raw.lens.min_focal), "max_focal_mm": float(raw.lens.max_focal)}
         header["lens"] = {"model": raw.lens.model, **focal}
     with suppress(ValueError, OverflowError, OSError):  # the time stamp is not a valid date
-        header |= _other(raw)
+        other = raw.other
+        stamp = other.timestamp
+        header |= {
+            "iso": float(other.iso_speed),
+            "exposure_s": float(other.shutter_speed),
+            "aperture": float(other.aperture),
+            "focal_length_mm": float(other.focal_length),
+            "datetime": stamp.strftime("%Y:%m:%d %H:%M:%S") if stamp.year > 1970 else None,
+        }
     return header
-
-
-def _other(raw: Any) -> dict[str, Any]:
-    other = raw.other
-    stamp = other.timestamp
-    return {
-        "iso": float(other.iso_speed),
-        "exposure_s": float(other.shutter_speed),
-        "aperture": float(other.aperture),
-        "focal_length_mm": float(other.focal_length),
-        "datetime": stamp.strftime("%Y:%m:%d %H:%M:%S") if stamp.year > 1970 else None,
-    }
 
 
 def _send(answers: IO[bytes], header: dict[str, Any], *frames: Any) -> None:

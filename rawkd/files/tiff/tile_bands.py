@@ -2,7 +2,8 @@
 
 A band is a DNG of its own: a directory that has the tags on which LibRaw's decoding depends and the offsets of the
 band's tiles. The directories are to follow the file, so the offsets are those in the file and no tile is copied. A file
-with anything unusual has no bands; LibRaw then decodes it as a whole.
+with anything unusual has no bands; LibRaw then decodes it as a whole. rawpy's `unpack` releases the interpreter lock
+since 0.21; with older versions one band would be decoded after another.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ JPEG = 7
 MAKE, MODEL, UNIQUE_MODEL = 271, 272, 50708
 PLANAR_CONFIGURATION, TILE_WIDTH, TILE_HEIGHT = 284, 322, 323
 OFFSETS, COUNTS = TILES
-DECISIVE = {
+DECODING_TAGS = {
     NEW_SUBFILE_TYPE: {LONG},
     WIDTH: {SHORT, LONG},
     HEIGHT: {SHORT, LONG},
@@ -60,9 +61,9 @@ DECISIVE = {
 """Tags of the raw picture's directory on which its decoding depends, with the types that they have."""
 OF_CAMERA = {MAKE: {ASCII}, MODEL: {ASCII}, UNIQUE_MODEL: {ASCII}, DNG_VERSION: {BYTE}}
 """Such tags of IFD0: LibRaw treats some cameras by name."""
-ANYWHERE = {DNG_VERSION, LINEARIZATION_TABLE}
+OBEYED_ANYWHERE = {DNG_VERSION, LINEARIZATION_TABLE}
 """Tags that LibRaw obeys in any directory."""
-LEAST_PX, MOST_PX, MOST_BYTES = 1 << 20, 1 << 28, 1 << 31
+MIN_PIXELS, MAX_PIXELS, MAX_FILE_BYTES = 1 << 20, 1 << 28, 1 << 31
 """Pixels and size of files that have bands. Smaller pictures are decoded in 0.03 s as a whole (our choice)."""
 LEAST_BITS = 1
 """Fewest bits of a pixel: those of one Huffman code of lossless JPEG (T.81, annex H)."""
@@ -105,7 +106,7 @@ def bands_of(path: Path, tree: TagTree, raw: Ifd, threads: int) -> Bands | None:
     OSError: if the file cannot be read.
     """
     height, width = size_of(raw)
-    if threads < 2 or raw.number(COMPRESSION) != JPEG or not LEAST_PX <= height * width <= MOST_PX:
+    if threads < 2 or raw.number(COMPRESSION) != JPEG or not MIN_PIXELS <= height * width <= MAX_PIXELS:
         return None
     tile_height, tile_width = (int(raw.number(number) or 0) for number in (TILE_HEIGHT, TILE_WIDTH))
     if min(tile_height, tile_width) < 1:
@@ -123,7 +124,7 @@ def bands_of(path: Path, tree: TagTree, raw: Ifd, threads: int) -> Bands | None:
             return None
     tops = [min(edge * tile_height, height) for edge in edges]
     shapes = [[below - top, width] for top, below in pairwise(tops)]
-    common = [raw.tags[number] for number in DECISIVE if number in raw.tags and number not in (HEIGHT, *TILES)]
+    common = [raw.tags[number] for number in DECODING_TAGS if number in raw.tags and number not in (HEIGHT, *TILES)]
     common += [tree.main.tags[number] for number in OF_CAMERA if number in tree.main.tags]
     data, starts = bytearray(EOI), []
     for (first, last), (rows, _) in zip(pairwise(edges), shapes, strict=True):
@@ -144,7 +145,8 @@ def bands_of(path: Path, tree: TagTree, raw: Ifd, threads: int) -> Bands | None:
 def _is_whole(size: int, offsets: Sequence[int], counts: Sequence[int], pixels: int) -> bool:
     """Return whether all tiles lie in the file and can hold the pixels."""
     ends = [offset + count for offset, count in zip(offsets, counts, strict=True)]
-    return min(offsets) >= HEADER_BYTES and max(ends) <= size < MOST_BYTES and pixels * LEAST_BITS <= 8 * sum(counts)
+    lie_inside = min(offsets) >= HEADER_BYTES and max(ends) <= size < MAX_FILE_BYTES
+    return lie_inside and pixels * LEAST_BITS <= 8 * sum(counts)
 
 
 def _edges(height: int, tile_height: int, threads: int) -> list[int]:
@@ -168,8 +170,8 @@ def _is_usual(stream: BinaryIO, tree: TagTree, raw: Ifd) -> bool:
         stream.seek(ifd.offset)
         table = stream.read(12 * int.from_bytes(stream.read(2), order))
         numbers = [int.from_bytes(table[at : at + 2], order) for at in range(0, len(table), 12)]
-        types = {**(DECISIVE if ifd is raw else {}), **(OF_CAMERA if ifd is tree.main else {})}
-        if set(numbers) & ANYWHERE - set(types):
+        types = {**(DECODING_TAGS if ifd is raw else {}), **(OF_CAMERA if ifd is tree.main else {})}
+        if set(numbers) & OBEYED_ANYWHERE - set(types):
             return False
         for number in set(numbers) & set(types):
             tag = ifd.tags.get(number)
