@@ -293,13 +293,14 @@ def test_a_crop_is_that_part_of_the_whole_picture(tmp_path: Path, blurring: Path
 
 def test_a_crop_of_the_shipped_students_is_that_part_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun elsewhere on the students' grid of pooled cells, a crop would show other leftovers of the noise."""
-    photo, region = noisy_photo(640, 640), Rect(top=295, left=330, height=80, width=90)
-    photo = photo.with_mosaic(noisy(leaves(640, texture=0.5), GAIN, READ_VARIANCE, pattern=photo.pattern))
+    photo, region = noisy_photo(1280, 1280), Rect(top=600, left=630, height=80, width=90)
+    photo = photo.with_mosaic(noisy(leaves(1280, texture=0.5), GAIN, READ_VARIANCE, pattern=photo.pattern))
     options = DenoiseOptions(noise=NOISE, device="cpu", precision="f32")
     whole = denoise(photo, options).mosaic.data[sensor_rect(region, photo).slices]
 
     def difference() -> float:
         part = part_with_context(photo, region, options)
+        assert part.mosaic.data.size < photo.mosaic.data.size / 2
         rows, columns = part.default_crop.slices
         return float(np.sqrt(np.mean((denoise(part, options).mosaic.data[rows, columns] - whole) ** 2)))
 

@@ -13,8 +13,8 @@ def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) ->
     ----------
     region : pixels of the upright picture.
     context_px : pixels to add on each side; fewer at the edges of the active area.
-    grid_px : the cut starts at a multiple of this many pixels of the active area, so that a network with pooling cells
-        of this size sees the same cells as in the whole picture.
+    grid_px : the cut starts and ends at multiples of this many pixels of the active area, or at its edge, so that
+        pooling cells and blocks of this size are those of the whole picture.
 
     Raises
     ------
@@ -23,8 +23,8 @@ def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) ->
     shown = sensor_rect(region, photo)
     area = photo.active_area
     top, left = (max(edge - context_px, 0) // grid_px * grid_px for edge in (shown.top, shown.left))
-    bottom = min(shown.top + shown.height + context_px, area.height)
-    right = min(shown.left + shown.width + context_px, area.width)
+    bottom = min(-(-(shown.top + shown.height + context_px) // grid_px) * grid_px, area.height)
+    right = min(-(-(shown.left + shown.width + context_px) // grid_px) * grid_px, area.width)
     return photo.cut(Rect(top, left, bottom - top, right - left), shown)
 
 

@@ -17,7 +17,8 @@ RENDER_CONTEXT_PX = 16
 def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
     """Return the region with the surrounding pixels that the student and the renderer read.
 
-    It starts on the grid of the student's pooled cells and of the blocks whose means are restored.
+    It lies on the grid of the student's pooled cells and of the blocks whose means are restored. What is added to a
+    pixel depends on the means of two whole blocks on each side of its own (`keep_local_mean`).
 
     Parameters
     ----------
@@ -31,5 +32,5 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
         return part_of(photo, region, RENDER_CONTEXT_PX)
     family = load_family(options.model, photo.pattern.kind)
     side = photo.pattern.side
-    context_px = RENDER_CONTEXT_PX + side * max(card.halo for card in family)
+    context_px = RENDER_CONTEXT_PX + max(2 * window_px(side), side * max(card.halo for card in family))
     return part_of(photo, region, context_px, math.lcm(window_px(side), *(side * card.stride for card in family)))
