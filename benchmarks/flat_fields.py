@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from trained_network import averaged_network
 
-from rawkd.networks import build_network
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.config import Recipe, recipe_from_json
+from rawkd.training.config import Recipe
 from rawkd.training.data.synthesize import add_noise, camera_at
-from rawkd.training.saved.checkpoint import load_checkpoint
 
 SIDE_PX, BLOCK_PX, EDGE_PX = 480, 24, 48
 
@@ -58,18 +57,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for run in options.runs:
-        state = load_checkpoint(run)
-        if state is None:
-            parser.error(f"{run} holds no run")
-        recipe, index = recipe_from_json(state.recipe["recipe"]), state.recipe["subrange"]
-        network = build_network(recipe.network, recipe.network_config(index))
-        network.load_state_dict(state.average)
-        network.eval()
+        network, recipe, index, steps = averaged_network(run)
         for gain in options.gain or (1.5e-3, 2.5e-2):
             for level in options.level or (0.1,):
                 left, noise = errors(network, recipe, index, gain, level)
                 print(
-                    f"{run} after {state.step} steps, gain {gain:g}, level {level:g}: "
+                    f"{run} after {steps} steps, gain {gain:g}, level {level:g}: "
                     f"{10 * np.log10(np.mean(left**2) / np.mean(noise**2)):.1f} dB, "
                     f"lattice {100 * lattice(left, recipe.cell) / noise.std():.2f} %",
                     flush=True,

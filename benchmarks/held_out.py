@@ -20,19 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from trained_network import averaged_network
 
 from rawkd.files.read.pictures import read_picture
 from rawkd.metrics import psnr
-from rawkd.networks import build_network
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.cfa import pack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.config import Recipe, recipe_from_json
+from rawkd.training.config import Recipe
 from rawkd.training.data.clean import find_pictures
 from rawkd.training.data.clean_crops import linear_half_size
 from rawkd.training.data.synthesize import add_noise, camera_at
 from rawkd.training.data.unprocess import camera_mosaic, linearise, random_look
-from rawkd.training.saved.checkpoint import load_checkpoint
 
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 SIZES = {"full": 1, "half": 2}
@@ -84,20 +83,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for run in options.runs:
-        state = load_checkpoint(run)
-        if state is None:
-            parser.error(f"{run} holds no run")
-        recipe, index = recipe_from_json(state.recipe["recipe"]), state.recipe["subrange"]
-        network = build_network(recipe.network, recipe.network_config(index))
-        network.load_state_dict(state.average)
-        network.eval()
+        network, recipe, index, steps = averaged_network(run)
         clean = clean_planes(options.pictures, options.side, options.learnt, recipe.cell)
         cells = [
             f"{gain:g} {size} {mean_psnr(network, recipe, index, planes, gain):.3f}"
             for gain in options.gain or [gain for gain in GAINS if gain in recipe.subrange(index)]
             for size, planes in clean.items()
         ]
-        print(f"{run} after {state.step} steps: {', '.join(cells)}", flush=True)
+        print(f"{run} after {steps} steps: {', '.join(cells)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from rawkd.networks import build_network
 from rawkd.photo import FloatArray
 from rawkd.restore.local_mean import keep_local_mean
 from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
+from rawkd.training.config import Recipe, recipe_from_json
 from rawkd.training.data.synthesize import Camera, add_noise
+from rawkd.training.saved.checkpoint import load_checkpoint
 from rawkd.training.saved.trained import find_trained, load_trained
 
 MOST_PIXELS = 1 << 20
@@ -61,3 +65,19 @@ def floor_of(camera: Camera) -> float:
 def deviation(camera: Camera, level: float) -> float:
     """Standard deviation of the noise at a level, signal."""
     return float(np.sqrt(camera.gain * level + camera.total_read_variance))
+
+
+def averaged_network(run: Path) -> tuple[Any, Recipe, int, int]:
+    """The network of a run or a snapshot with its averaged weights, its recipe, subrange and steps.
+
+    Raises
+    ------
+    SystemExit: if the folder holds no run.
+    """
+    state = load_checkpoint(run)
+    if state is None:
+        raise SystemExit(f"{run} holds no run")
+    recipe, index = recipe_from_json(state.recipe["recipe"]), state.recipe["subrange"]
+    network = build_network(recipe.network, recipe.network_config(index))
+    network.load_state_dict(state.average)
+    return network.eval(), recipe, index, state.step

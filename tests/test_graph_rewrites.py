@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rawkd.inference.card import ModelCard
-from rawkd.inference.cpu.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.graph.cells import ON_CELLS, input_on_cells
 from rawkd.inference.graph.gates import split_gates
 from rawkd.inference.graph.logarithm import vector_logarithms
+from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino
 from rawkd.inference.selftest import golden_input
 from rawkd.inference.students import load_cards

@@ -12,7 +12,7 @@ from tiny_models import make_model, unet
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.cpu.bf16 import has_bf16
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
-from rawkd.inference.cpu.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
+from rawkd.inference.graph.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino
 from rawkd.inference.selftest import golden_input
 from rawkd.inference.students import load_cards

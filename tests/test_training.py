@@ -402,6 +402,15 @@ def test_a_snapshot_is_a_start_of_half_the_digits(folder: Path, tmp_path: Path) 
     assert any(not torch.equal(begun.student[name], weight) for name, weight in state.average.items())
 
 
+def test_a_snapshot_names_no_folder_of_the_machine(folder: Path, tmp_path: Path) -> None:
+    run(TINY, folder, tmp_path / "first")
+    run(TINY, folder, tmp_path / "next", start_from=str(tmp_path / "first"), snapshot=tmp_path / "kept")
+    kept = load_checkpoint(tmp_path / "kept")
+    assert kept is not None
+    assert kept.recipe["start_from"] == "first"
+    assert str(tmp_path).encode() not in (tmp_path / "kept" / "checkpoint.pt").read_bytes()
+
+
 def test_a_snapshot_is_no_checkpoint(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would replace the run's checkpoint"):
         run(TINY, folder, tmp_path / "run", snapshot=tmp_path / "next" / ".." / "run")

@@ -1,1 +1,1 @@
-"""Engines on the CPU: OpenVINO, its graphs and compiled shapes, and whether bf16 pays."""
+"""Engines on the CPU: OpenVINO, its compiled shapes, and whether bf16 is faster."""

@@ -10,17 +10,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import numpy as np
-
 from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
-from rawkd.inference.cpu.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
+from rawkd.inference.openvino_library import import_openvino, through
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
@@ -183,16 +181,6 @@ class OpenVINOEngine:
 
     def _options_for(self, precision: str) -> dict[str, Any]:
         return {**self._options, "INFERENCE_PRECISION_HINT": precision}
-
-
-def through(requests: list[Any], planes: FloatArray) -> FloatArray:
-    """The output of the last part of a graph; each part takes the outputs of the one before."""
-    values: Any = [np.ascontiguousarray(planes)]
-    for request in requests:
-        results = request.infer(dict(enumerate(values)), share_inputs=True, share_outputs=True)
-        values = [results[place] for place in range(len(results))]
-    restored: FloatArray = np.array(values[0])  # a copy, because the request is used for the next tile
-    return restored
 
 
 @cache

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
-from rawkd.inference.cpu.openvino_engine import through
-from rawkd.inference.cpu.openvino_graph import fill, split_before_convolutions
 from rawkd.inference.gpu.compiled import CompiledEngine, Run
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.graph.openvino_graph import fill, split_before_convolutions
+from rawkd.inference.openvino_library import import_openvino, through
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 
 HINTS = {"f32": "f32", "fp16": "f16"}

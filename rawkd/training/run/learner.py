@@ -37,12 +37,7 @@ class Learner:
 
     @classmethod
     def of(
-        cls,
-        recipe: Recipe,
-        subrange: int,
-        device: torch.device,
-        make_strategy: MakeStrategy,
-        dtype: torch.dtype = torch.bfloat16,
+        cls, recipe: Recipe, subrange: int, device: torch.device, make_strategy: MakeStrategy, dtype: torch.dtype
     ) -> Learner:
         """Create a learner; the seed of the recipe gives the student the same weights for every strategy.
 

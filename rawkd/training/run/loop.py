@@ -30,7 +30,7 @@ from rawkd.training.run.compiled import compile_checked
 from rawkd.training.run.distributed import Processes, joined_processes, restored_sigchld_handler
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
-from rawkd.training.run.precision import faster_dtype
+from rawkd.training.run.precision import common_dtype
 from rawkd.training.run.speed import Speed
 from rawkd.training.run.step import optimise
 from rawkd.training.run.tensorboard import TensorBoardLog
@@ -137,9 +137,7 @@ def train(
         closing(TensorBoardLog(run.folder if processes.is_main else None)) as log,
     ):
         device = processes.device
-        in_float32 = processes.any(faster_dtype(device.type) == torch.float32)
-        dtype = torch.float32 if in_float32 else torch.bfloat16
-        learner = Learner.of(recipe, subrange, device, make_strategy, dtype)
+        learner = Learner.of(recipe, subrange, device, make_strategy, common_dtype(processes))
         state = _begin(learner, run.folder, identity, start_from, pictures, warn)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)

@@ -8,11 +8,18 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
+from rawkd.inference.cpu.bf16 import FASTER_BELOW
+from rawkd.training.run.distributed import Processes
+
 CROPS, CHANNELS, SIDE_PX = 4, 64, 48
 """The timed convolution: 0.34 GMAC, some milliseconds on one thread."""
 ROUNDS = 5
-PAYS_BELOW = 0.9
-"""Largest ratio of the times at which bf16 is used: as for denoising (`inference.cpu.bf16`)."""
+
+
+def common_dtype(processes: Processes) -> torch.dtype:
+    """Return the number format of all processes of a run: float32 if bf16 is no faster in one of them."""
+    in_float32 = processes.any(faster_dtype(processes.device.type) == torch.float32)
+    return torch.float32 if in_float32 else torch.bfloat16
 
 
 @cache
@@ -34,5 +41,5 @@ def faster_dtype(device_type: str) -> torch.dtype:
                 begin = time.perf_counter()
                 F.conv2d(values, weights, padding=1)
                 taken.append(time.perf_counter() - begin)
-    faster = min(seconds[torch.bfloat16]) < PAYS_BELOW * min(seconds[torch.float32])
+    faster = min(seconds[torch.bfloat16]) < FASTER_BELOW * min(seconds[torch.float32])
     return torch.bfloat16 if faster else torch.float32

@@ -61,7 +61,7 @@ def save_snapshot(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the averaged weights in fp16, without optimiser state, as a run that other runs can start from.
 
     A snapshot has a sixth of the size of a checkpoint. `--start-from` and `rawkd export` accept its folder; it cannot
-    be resumed.
+    be resumed. Of the folder that the run started from it keeps the name alone, because snapshots are published.
 
     Raises
     ------
@@ -74,7 +74,9 @@ def save_snapshot(folder: Path, checkpoint: Checkpoint) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be created ({error.strerror}). Give another --snapshot.") from error
-    save_checkpoint(folder, replace(checkpoint, student={}, average=halved, optimiser={}, adapters=None))
+    start = checkpoint.recipe.get("start_from")
+    run = {**checkpoint.recipe, "start_from": Path(start).name if start else None}
+    save_checkpoint(folder, replace(checkpoint, recipe=run, student={}, average=halved, optimiser={}, adapters=None))
 
 
 def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
