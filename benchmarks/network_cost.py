@@ -1,10 +1,11 @@
 """What networks cost: parameters, multiply-accumulates, seconds of a training step, milliseconds of a tile.
 
-    python benchmarks/network_cost.py RECIPE... [--threads 2] [--batch 16]
+    python benchmarks/network_cost.py RECIPE... [--threads 2] [--batch 16] [--dtype bf16|float32]
 
 RECIPE is a name of `rawkd/training/recipes.py` or a recipe's file; the weights are freshly drawn. One tile of 512 x 512
 packed pixels (1.05 MP of mosaic) runs in OpenVINO in bf16 and in float32, best of eight; a training step of crops of 64
-packed pixels runs in bf16 autocast, median of eight, in parts: forward, backward, optimiser. Needs an idle machine.
+packed pixels, median of eight, in parts: forward, backward, optimiser. It runs in --dtype, by default in the one that
+`rawkd train` takes on this machine. Needs an idle machine.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.run.precision import faster_dtype
 
 TILE_PX, CROP_PX = 512, 64
+DTYPES = {"bf16": torch.bfloat16, "float32": torch.float32}
 ROUNDS = 8
 
 
@@ -47,9 +49,8 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
     return 1e3 * min(seconds_of(lambda: request.infer([planes.numpy()]))[0] for _ in range(ROUNDS))
 
 
-def step_ms(network: Any, rates: tuple[float, ...], batch: int) -> list[float]:
+def step_ms(network: Any, rates: tuple[float, ...], batch: int, dtype: torch.dtype) -> list[float]:
     """Median time of forward, backward and optimiser, milliseconds."""
-    dtype = faster_dtype("cpu")
     optimiser = MuonAndAdam(network.train(), rates[0], rates[-1], dtype)
     planes = (torch.rand(batch, 4, CROP_PX, CROP_PX) * 0.1).to(memory_format=torch.channels_last)
     times = []
@@ -67,8 +68,10 @@ def main() -> None:
     parser.add_argument("recipes", nargs="+")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--dtype", choices=DTYPES)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    dtype = DTYPES[options.dtype] if options.dtype else faster_dtype("cpu")
     print(
         "| network | parameters | GMAC/MP | tile bf16, ms | tile float32, ms | forward | backward | optimiser | s/MP |"
     )
@@ -79,7 +82,7 @@ def main() -> None:
         network: Any = build_network(recipe.network, recipe.network_config(0)).to(memory_format=torch.channels_last)
         gmac = macs_per_mp(network, network.stride)["1e6"]
         tiles = [f"{tile_ms(network, precision, options.threads):.0f}" for precision in ("bf16", "f32")]
-        parts = step_ms(network, recipe.rates, options.batch)
+        parts = step_ms(network, recipe.rates, options.batch, dtype)
         pace = sum(parts) / 1e3 / (4 * options.batch * CROP_PX**2 / 1e6)
         cells = [name, f"{num_parameters(network):,}", f"{gmac:.2f}", *tiles, *(f"{part:.0f}" for part in parts)]
         print("| " + " | ".join([*cells, f"{pace:.2f}"]) + " |", flush=True)

@@ -24,8 +24,8 @@ CHANNELS, SIDE_PX, KERNEL_PX = 64, 64, 3
 """The timed convolution: 0.15 GMAC, 1 to 5 ms on one thread."""
 ROUNDS = 7
 FASTER_BELOW = 0.9
-"""Largest ratio of the times at which bf16 is used; 0.54 was measured where it is faster, 1.9 where it is not
-(docs/performance.md)."""
+"""Largest ratio of the times at which bf16 is used; a large convolution has 0.54 where bf16 is faster, 1.9 where it
+is not (docs/performance.md)."""
 TIMING = Lock()
 
 
