@@ -105,8 +105,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
 def restored_sigchld_handler() -> Iterator[None]:
     """Restore the SIGCHLD handler at the end.
 
-    torch's data workers set a handler permanently. After OpenVINO has run in bf16 (AMX), calling such a handler ends
-    the process with a segmentation fault on Linux; that would happen as soon as a raw decoder process ends.
+    torch sets a handler permanently when it starts data workers. After OpenVINO has run in bf16, calling such a handler
+    may end the process with a segmentation fault on Linux: as soon as a data worker or a raw decoder ends. Without it
+    torch still finds a dead worker, some seconds later.
     """
     child = getattr(signal, "SIGCHLD", None)
     if child is None or threading.current_thread() is not threading.main_thread():

@@ -1,9 +1,8 @@
 """The training loop for one recipe, subrange and strategy.
 
-It uses bf16 autocast where that is faster, channels-last, Adam or Muon with linear warm-up and cosine decay, gradient
-clipping, and an exponential average of the weights, which is validated in float32. Data depends only on the step, so a
-resumed run computes the same as an uninterrupted one, on a machine with the same precision. With `torchrun`, every
-process has its own batches.
+It uses channels-last and bf16 where that is faster, Adam or Muon with linear warm-up and cosine decay, gradient
+clipping, and an exponential average of the weights, validated in float32. Data depends only on the step, so a resumed
+run is the uninterrupted one, on a machine with the same precision. With `torchrun`, each process has its own batches.
 """
 
 from __future__ import annotations
@@ -132,7 +131,6 @@ def train(
         torch.set_num_threads(run.threads)
     identity = _identity(recipe, subrange, start_from, distillation)
     with (
-        restored_sigchld_handler(),
         joined_processes(run.device) as processes,
         closing(TensorBoardLog(run.folder if processes.is_main else None)) as log,
     ):
@@ -235,7 +233,9 @@ def _batches(training: Batches, first: int, processes: Processes, workers: int) 
     if workers == 0:
         return prefetched(training, mine)
     pinned = processes.device.type == "cuda"
-    return iter(DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=pinned))
+    loader = DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=pinned)
+    with restored_sigchld_handler():
+        return iter(loader)
 
 
 def prefetched(training: Batches, numbers: range) -> Iterator[Batch]:
