@@ -50,7 +50,7 @@ demo: $(VENV)/plain.stamp
 	@echo "Denoised DNGs are in $(DEMO)/; as pictures they are in $(DEMO)/after/, not denoised in $(DEMO)/before/."
 
 test: $(VENV)/full.stamp $(VENV)/tools.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: $(VENV)/full.stamp
 	$(BIN)/ruff check .

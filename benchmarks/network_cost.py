@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.openvino_library import openvino_core
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.training.recipes import recipe_named
@@ -42,8 +42,7 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
     """Best time of one tile in OpenVINO, milliseconds."""
     planes, graph = torch.rand(1, 4, TILE_PX, TILE_PX) * 0.1, io.BytesIO()
     torch.onnx.export(network.eval(), (planes,), graph, dynamo=False, opset_version=17)
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     request = core.compile_model(core.read_model(graph.getvalue()), "CPU", options).create_infer_request()
     return 1e3 * min(seconds_of(lambda: request.infer([planes.numpy()]))[0] for _ in range(ROUNDS))

@@ -33,7 +33,7 @@ import numpy as np
 from rawkd.files.write.drawing import Drawing, Item, Line, Text, write_drawing
 from rawkd.inference.card import TIERS
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.students import load_cards, load_family
 
 STEPS = ("start", "read", "noise", "compile", "network", "write", "rest")
@@ -122,7 +122,7 @@ def gmac_per_second(precision: str, threads: int | None) -> float:
     result = operations.convolution(planes, weights, [1, 1], [1, 1], [1, 1], [1, 1])
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    compiled = openvino.Core().compile_model(openvino.Model([result], [planes]), "CPU", options)
+    compiled = openvino_core().compile_model(openvino.Model([result], [planes]), "CPU", options)
     request = compiled.create_infer_request()
     data = rng.standard_normal((1, CHANNELS, SIDE, SIDE), np.float32)
     seconds = []

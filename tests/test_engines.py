@@ -277,6 +277,31 @@ print(*[name for name in ("torch", "openvino", "onnxruntime", "scipy", "rawpy") 
     assert done.stdout.splitlines() == ["auto cpu gpu cuda mps", ""]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_signal_is_handled_after_another_thread_released_the_network(card: ModelCard) -> None:
+    """Its thread would keep a freed signal stack: see `openvino_core`."""
+    code = f"""
+import faulthandler, mmap, os, signal
+from pathlib import Path
+from threading import Thread
+import numpy as np
+from rawkd.inference.card_file import read_card
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+
+faulthandler.enable()  # without a signal stack of the main thread there is none to lose
+engines = [OpenVINOEngine(read_card(Path({str(card.directory)!r})), threads=1)]
+engines[0].run(np.zeros((1, 4, 32, 32), np.float32))
+releasing = Thread(target=engines.clear)
+releasing.start()
+releasing.join()
+where_it_was = [mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ) for _ in range(256)]
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
+
+
 def test_bf16_keeps_the_residual_sum_in_f32(card: ModelCard) -> None:
     """The input reaches the output unrounded: only what is removed has bf16's 8 bits."""
     if not has_bf16():

@@ -34,7 +34,7 @@ from rawkd.inference.gpu.onnx_engine import load_onnx_engine, with_weights
 from rawkd.inference.gpu.openvino_gpu import load_openvino_gpu_engine
 from rawkd.inference.gpu.ways import CUDA, WAYS, Way, gpu_in_sight, ways_to
 from rawkd.inference.graph.cells import CONVOLUTIONS
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.weights import NETWORK, load_weights, models_directory, verified_bytes
 from rawkd.photo import FloatArray
@@ -306,13 +306,15 @@ class TestIntelGPU:
         shipped = read_card(models_directory() / "fanet-fast-0")
         parts: list[tuple[bool, object]] = []
 
-        class Core(import_openvino().Core):
+        class Core:
+            get_property, read_model = openvino_core().get_property, openvino_core().read_model
+
             def compile_model(self, model: Any, device: str, options: dict[str, object]) -> Any:
                 kinds = {operation.get_type_name() for operation in model.get_ops()}
                 parts.append((bool(kinds & set(CONVOLUTIONS)), options["INFERENCE_PRECISION_HINT"]))
-                return super().compile_model(model, device, options)
+                return openvino_core().compile_model(model, device, options)
 
-        monkeypatch.setattr(import_openvino(), "Core", Core)
+        monkeypatch.setattr(openvino_gpu, "openvino_core", Core)
         native = "FP16" in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         monkeypatch.setitem(selftest.TOLERANCE, "fp16", 0.2 if native else 0.05)
         check_golden(shipped, load_openvino_gpu_engine(shipped, "fp16", "CPU"))
@@ -329,7 +331,7 @@ class TestIntelGPU:
             openvino_gpu.precision_of(card, "bf16")
 
     def test_no_gpu_is_one_sentence(self, card: ModelCard) -> None:
-        if any(name.startswith("GPU") for name in import_openvino().Core().available_devices):
+        if any(name.startswith("GPU") for name in openvino_core().available_devices):
             pytest.skip("this machine has an Intel GPU")
         with pytest.raises(ModelError, match="finds no Intel GPU here: install the GPU's driver"):
             load_openvino_gpu_engine(card, "f32")
@@ -366,7 +368,7 @@ def test_errors_of_libraries_become_one_sentence() -> None:
 def test_of_an_error_of_openvino_only_the_reason_is_told() -> None:
     """Its messages begin with lines about its own source: one for each layer that the error went through."""
     openvino = import_openvino()
-    core, planes = openvino.Core(), openvino.opset13.parameter([1, 4, 8, 8], np.float32)
+    core, planes = openvino_core(), openvino.opset13.parameter([1, 4, 8, 8], np.float32)
     model = openvino.Model([openvino.opset13.relu(planes)], [planes])
 
     def compile_for(_shape: tuple[int, ...]) -> Callable[[FloatArray], FloatArray]:

@@ -14,7 +14,7 @@ from rawkd.inference.graph.cells import ON_CELLS, input_on_cells
 from rawkd.inference.graph.gates import split_gates
 from rawkd.inference.graph.logarithm import vector_logarithms
 from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.selftest import golden_input
 from rawkd.inference.students import load_cards
 from rawkd.inference.weights import NETWORK, load_weights, shard_names
@@ -34,7 +34,7 @@ def network(build: Build, shape: tuple[int, ...]) -> Any:
 
 def answer(model: Any, planes: FloatArray) -> FloatArray:
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    return np.array(import_openvino().Core().compile_model(model, "CPU", options)(planes)[0])
+    return np.array(openvino_core().compile_model(model, "CPU", options)(planes)[0])
 
 
 def kinds(model: Any) -> Counter[str]:
@@ -184,7 +184,7 @@ def test_the_shipped_networks_compute_the_same(card: ModelCard) -> None:
     planes, deviation = golden_input(1, 96, card.anchor, card.channels)
 
     def read() -> Any:
-        model = openvino.Core().read_model(card.directory / NETWORK)
+        model = openvino_core().read_model(card.directory / NETWORK)
         fill(openvino, model, load_weights(card) if shard_names(card) else {})
         model.reshape(list(planes.shape))
         return model

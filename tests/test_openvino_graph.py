@@ -13,7 +13,7 @@ from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.cpu.bf16 import has_bf16
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.graph.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.selftest import golden_input
 from rawkd.inference.students import load_cards
 from rawkd.inference.weights import NETWORK, load_weights, shard_names
@@ -29,7 +29,7 @@ SHIPPED = load_cards(None)
 
 def read(card: ModelCard, size: int) -> Any:
     openvino = import_openvino()
-    model = openvino.Core().read_model(card.directory / NETWORK)
+    model = openvino_core().read_model(card.directory / NETWORK)
     fill(openvino, model, load_weights(card) if shard_names(card) else {})
     model.reshape([1, card.channels, size, size])
     return model
@@ -38,7 +38,7 @@ def read(card: ModelCard, size: int) -> Any:
 @pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.name)
 def test_the_parts_compute_what_the_whole_computes(card: ModelCard) -> None:
     openvino = import_openvino()
-    core, planes = openvino.Core(), golden_input(1, 64, card.anchor, card.channels)[0]
+    core, planes = openvino_core(), golden_input(1, 64, card.anchor, card.channels)[0]
     options = {"INFERENCE_PRECISION_HINT": "f32"}
     whole = core.compile_model(read(card, 64), "CPU", options)(planes)[0]
     front, rest = split_before_convolutions(openvino, read(card, 64))
@@ -93,6 +93,6 @@ def test_bf16_from_the_input_on_would_cost_more() -> None:
         pytest.skip("this CPU has no bf16")
     card = min(SHIPPED, key=lambda card: card.anchor.gain)
     clean, camera, planes = noisy_leaves(card)
-    whole = import_openvino().Core().compile_model(read(card, 128), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    whole = openvino_core().compile_model(read(card, 128), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     exact = psnr_db(OpenVINOEngine(card, precision="f32").run(planes), card, clean, camera)
     assert exact - psnr_db(whole(planes)[0], card, clean, camera) > BF16_COST_LIMIT_DB

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -180,13 +179,6 @@ def test_a_run_is_resumed_with_the_pictures_that_its_card_will_name(folder: Path
     with pytest.raises(ModelError, match=r"did not train on .* and 0 other pictures so far"):
         run(TINY, others, tmp_path / "run")
     assert run(TINY, folder, tmp_path / "run").step == 8
-
-
-def test_data_workers_leave_the_signal_handler_alone(folder: Path, tmp_path: Path) -> None:
-    """A handler of torch would be called when a worker ends: beside OpenVINO it may end the process."""
-    before, during = signal.getsignal(signal.SIGCHLD), []
-    run(TINY, folder, tmp_path / "run", workers=1, listen=lambda _: during.append(signal.getsignal(signal.SIGCHLD)))
-    assert [handler is before for handler in during] == [True] * TINY.steps
 
 
 def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -42,6 +43,21 @@ def import_openvino() -> ModuleType:
                 del sys.modules[CONVERTER]
         openvino.Type.f32.to_dtype()
     return openvino  # type: ignore[no-any-return]
+
+
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's object for devices and compiled networks: one for the whole process, never released.
+
+    On Linux, the CPU plugin gives its thread a signal stack and frees that memory with the last network compiled. If
+    another thread releases that network, the first thread keeps the freed memory as its signal stack, and the next
+    signal with a handler, such as Ctrl-C, overwrites whatever is there now (OpenVINO 2026.4, CPUs with AVX-512).
+
+    Raises
+    ------
+    ModelError: if OpenVINO cannot be loaded on this machine.
+    """
+    return import_openvino().Core()
 
 
 def through(requests: list[Any], planes: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rawkd import disk_cache
-from rawkd.inference.openvino_library import import_openvino
+from rawkd.inference.openvino_library import import_openvino, openvino_core
 
 CHANNELS, SIDE_PX, KERNEL_PX = 64, 64, 3
 """The timed convolution: 0.15 GMAC, 1 to 5 ms on one thread."""
@@ -32,7 +32,7 @@ TIMING = Lock()
 @cache
 def has_bf16() -> bool:
     """Return whether OpenVINO computes in bf16 on this CPU without emulating it."""
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def bf16_is_faster() -> bool:
@@ -48,7 +48,7 @@ def bf16_is_faster() -> bool:
 def _ratio() -> float:
     """Return the time of the convolution in bf16 over that in float32, from the disk cache or measured."""
     openvino = import_openvino()
-    name = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    name = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
     timed = (CHANNELS, SIDE_PX, KERNEL_PX, ROUNDS)
     key = json.dumps(["bf16 over f32", timed, openvino.get_version(), platform.node(), name])
     kept = disk_cache.load(key)
@@ -81,4 +81,4 @@ def _convolution(precision: str) -> Any:
     kernel = operations.constant(np.full((CHANNELS, CHANNELS, KERNEL_PX, KERNEL_PX), 0.01, np.float32))
     result = operations.convolution(planes, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
     options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-    return openvino.Core().compile_model(openvino.Model([result], [planes]), "CPU", options).create_infer_request()
+    return openvino_core().compile_model(openvino.Model([result], [planes]), "CPU", options).create_infer_request()

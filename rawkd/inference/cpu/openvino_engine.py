@@ -18,7 +18,7 @@ from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
 from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
 from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
-from rawkd.inference.openvino_library import import_openvino, through
+from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 from rawkd.photo import FloatArray
 
@@ -82,7 +82,7 @@ class OpenVINOEngine:
             raise UsageError(f"{threads} threads: give 1 or more")
         self.precision = precision_of(card, precision, gain)
         openvino = import_openvino()
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self.streams = min(STREAMS, threads or available_cores())
         name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         self.identity = f"OpenVINO {openvino.get_version()} on {name}, {self.precision}"

@@ -14,7 +14,7 @@ from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.gpu.compiled import CompiledEngine, Run
 from rawkd.inference.graph.openvino_graph import fill, split_before_convolutions
-from rawkd.inference.openvino_library import import_openvino, through
+from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
 
 HINTS = {"f32": "f32", "fp16": "f16"}
@@ -50,7 +50,7 @@ def load_openvino_gpu_engine(card: ModelCard, precision: str, target: str | None
     ModelError: if OpenVINO finds no GPU, or the network is altered.
     """
     openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     target = target or _gpu_of(core)
     identity = f"OpenVINO {openvino.get_version()} on {core.get_property(target, 'FULL_DEVICE_NAME')}, {precision}"
     weights = load_weights(card) if shard_names(card) else {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,22 +97,3 @@ def joined_processes(device: str) -> Iterator[Processes]:
     finally:
         if joins:
             torch.distributed.destroy_process_group()
-
-
-@contextmanager
-def restored_sigchld_handler() -> Iterator[None]:
-    """Restore the SIGCHLD handler at the end.
-
-    torch sets a handler permanently when it starts data workers. After OpenVINO has run in bf16, calling such a handler
-    may end the process with a segmentation fault on Linux: as soon as a data worker or a raw decoder ends. Without it
-    torch still finds a dead worker, some seconds later.
-    """
-    child = getattr(signal, "SIGCHLD", None)
-    if child is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(child)
-    try:
-        yield
-    finally:
-        signal.signal(child, before)

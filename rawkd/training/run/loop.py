@@ -26,7 +26,7 @@ from rawkd.training.data.batches import Batches, batches_of
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import Batch
 from rawkd.training.run.compiled import compile_checked
-from rawkd.training.run.distributed import Processes, joined_processes, restored_sigchld_handler
+from rawkd.training.run.distributed import Processes, joined_processes
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.run.precision import common_dtype
@@ -233,9 +233,7 @@ def _batches(training: Batches, first: int, processes: Processes, workers: int) 
     if workers == 0:
         return prefetched(training, mine)
     pinned = processes.device.type == "cuda"
-    loader = DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=pinned)
-    with restored_sigchld_handler():
-        return iter(loader)
+    return iter(DataLoader(Subset(training, mine), batch_size=None, num_workers=workers, pin_memory=pinned))
 
 
 def prefetched(training: Batches, numbers: range) -> Iterator[Batch]:
