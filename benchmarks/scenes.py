@@ -10,8 +10,8 @@ Night, at gain 2e-4 and read variance 3.4e-7:
 
 - stars: the part of their light that is left, by peak in standard deviations of the sky (widths of 1.6 to 3.6 px);
 - false: pixels more than 5 raw deviations above a sky without stars;
-- hot, cold: the part of a wrong pixel's amplitude that is left, and the largest mean error of its neighbours within
-  12 px, in deviations;
+- hot, very hot, cold: the part of a wrong pixel's amplitude that is left, and the largest mean error of its neighbours
+  within 12 px, in deviations;
 - ring: what is left of a dark wall's noise beside a blown disc, rms in deviations.
 
 Day, at each --gain (default: 2e-4, 1.5e-3 and 1.2e-2), read variance on the prior line:
@@ -54,7 +54,7 @@ from rawkd.photo import CFAPattern, FloatArray
 from rawkd.training.data.synthesize import camera_at
 
 NIGHT = replace(camera_at(2e-4), read_variance=3.4e-7)
-WRONG = {"hot": (6.0, 50.0), "cold": (-12.0, -6.0)}
+WRONG = {"hot": (6.0, 50.0), "very hot": (50.0, 500.0), "cold": (-12.0, -6.0)}
 GAINS = (2e-4, 1.5e-3, 1.2e-2)
 LOWEST = (1e-7, 1e-6, 2e-6, 8e-6)
 

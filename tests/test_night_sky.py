@@ -103,18 +103,21 @@ def test_lamps_are_blown_and_walls_are_dark() -> None:
     assert blown > 10
 
 
-def test_wrong_samples_are_single_and_stay_in_the_file() -> None:
+@pytest.mark.parametrize("hottest", [50.0, 500.0])
+def test_wrong_samples_are_single_and_stay_in_the_file(hottest: float) -> None:
     camera = camera_at(2e-4)
     clean = flat(0.02).planes
     floor = -camera.black_dn / (camera.white_dn or 1)
-    counts = []
+    counts, highest = [], 0.0
     for seed in range(50):
-        changed = with_wrong_samples(clean.copy(), clean, camera, np.random.default_rng(seed))
+        changed = with_wrong_samples(clean.copy(), clean, camera, np.random.default_rng(seed), hottest)
         wrong = changed[changed != clean]
         counts.append(len(wrong))
         assert floor <= wrong.min() <= wrong.max() <= 1
         deviation = np.sqrt(2e-4 * 0.02 + camera.total_read_variance)
         assert (np.abs(wrong - 0.02) > 5.99 * deviation).all()
+        highest = max(highest, float(((wrong - 0.02) / deviation).max()))
+    assert 0.8 * hottest < highest < 1.001 * hottest
     assert 1 <= min(counts) <= max(counts) <= MOST
 
 

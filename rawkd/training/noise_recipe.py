@@ -20,6 +20,7 @@ class NoiseRecipe:
     near_clean : fraction of crops whose gain is up to 100 times below the subrange.
     smoothed : fraction of crops with smoothed noise, as after lossy compression.
     wrong_samples : fraction of crops with hot and dead pixels (`data.wrong_samples`).
+    hottest : height of the brightest hot pixels, noise standard deviations.
     """
 
     model: str = "poisson-gaussian"
@@ -28,3 +29,4 @@ class NoiseRecipe:
     near_clean: float = 0.03
     smoothed: float = 0.0
     wrong_samples: float = 0.0
+    hottest: float = 50.0

@@ -170,7 +170,7 @@ class NoisyBatches(Dataset[Batch]):
             crop = with_lamps(crop, rng, self.cell)
         noisy = add_noise(crop.planes, camera, rng)
         if self._draws(noise.wrong_samples, rng):
-            noisy = with_wrong_samples(noisy, crop.planes, camera, rng)
+            noisy = with_wrong_samples(noisy, crop.planes, camera, rng, noise.hottest)
         gain_error, read_error = (0.0, 0.0) if self.exact else (noise.gain_error, noise.read_error)
         estimate = estimated_noise(camera, rng, gain_error=gain_error, read_error=read_error, cell=self.cell)
         return View(crop, camera, noisy, estimate, self.cell)
