@@ -1,39 +1,34 @@
-"""Measure what training runs leave of the noise in flat fields, and the lattice of their CFA that they leave with it.
+"""Measure what networks leave of the noise in flat fields, and the lattice of their CFA that they leave with it.
 
-    python benchmarks/flat_fields.py RUN... [--gain 1.5e-3]... [--level 0.1]...
+    python benchmarks/flat_fields.py NETWORK... [--gain 1.5e-3]... [--level 0.1]...
 
-Makes fields of 480 x 480 pixels of the run's kind of sensor with Poisson-Gaussian noise (seed 1) and restores them by
-the run's averaged weights with the true noise parameters. Prints the variance that is left over that of the noise, in
-dB, and the lattice: the standard deviation, over the pixels of a colour in a cell, of the error averaged over blocks of
-24 x 24 pixels, in per cent of the noise of a pixel. A lattice shows as a fine grid in smooth areas.
+NETWORK is a shipped model, or the folder of a model, a run or a snapshot. Makes fields of 480 x 480 pixels of its kind
+of sensor with Poisson-Gaussian noise (seed 1) and restores them with the true noise parameters. Prints the variance
+that is left over that of the noise, in dB, and the lattice: the standard deviation, over the pixels of a colour in a
+cell, of the error averaged over blocks of 24 x 24 pixels, in per cent of the noise of a pixel. A lattice shows as a
+fine grid in smooth areas.
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from trained_network import averaged_network
+from trained_network import TrainedNetwork
 
 from rawkd.photo import CFAPattern, FloatArray
-from rawkd.sensor.ksigma import KSigma
-from rawkd.training.config import Recipe
 from rawkd.training.data.synthesize import add_noise, camera_at
 
 SIDE_PX, BLOCK_PX, EDGE_PX = 480, 24, 48
 
 
-def errors(network: Any, recipe: Recipe, index: int, gain: float, level: float) -> tuple[FloatArray, FloatArray]:
+def errors(network: TrainedNetwork, gain: float, level: float) -> tuple[FloatArray, FloatArray]:
     """Error of the restored and of the noisy planes, (planes, h, w) signal, without the edges of the field."""
-    cell, camera = recipe.cell, camera_at(gain)
+    cell, camera = network.cell, camera_at(gain)
     size = SIDE_PX // cell.side
     noisy = add_noise(np.full((cell.side**2, size, size), level, np.float32), camera, np.random.default_rng(1))
-    ksigma = KSigma.between(camera.noise_model(cell), recipe.anchor(index)).spread(cell)
-    with torch.no_grad():
-        restored = ksigma.invert(network(torch.from_numpy(ksigma.apply(noisy)[None]))[0].numpy())
+    restored = network.planes(noisy, camera)
     inside = slice(EDGE_PX // cell.side, -EDGE_PX // cell.side)
     return restored[:, inside, inside] - level, noisy[:, inside, inside] - level
 
@@ -51,20 +46,20 @@ def lattice(error: FloatArray, cell: CFAPattern) -> float:
 def main() -> None:
     """Measure and print a line for each run, gain and level."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("networks", nargs="+")
     parser.add_argument("--gain", type=float, action="append")
     parser.add_argument("--level", type=float, action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for run in options.runs:
-        network, recipe, index, steps = averaged_network(run)
+    for name in options.networks:
+        network = TrainedNetwork(name)
         for gain in options.gain or (1.5e-3, 2.5e-2):
             for level in options.level or (0.1,):
-                left, noise = errors(network, recipe, index, gain, level)
+                left, noise = errors(network, gain, level)
                 print(
-                    f"{run} after {steps} steps, gain {gain:g}, level {level:g}: "
+                    f"{name}, gain {gain:g}, level {level:g}: "
                     f"{10 * np.log10(np.mean(left**2) / np.mean(noise**2)):.1f} dB, "
-                    f"lattice {100 * lattice(left, recipe.cell) / noise.std():.2f} %",
+                    f"lattice {100 * lattice(left, network.cell) / noise.std():.2f} %",
                     flush=True,
                 )
 

@@ -1,33 +1,31 @@
-"""Compare training runs on whole held-out pictures, at full and at half size, without a look at a test set.
+"""Compare networks on whole held-out pictures, at full and at half size, without a look at a test set.
 
-    python benchmarks/held_out.py PICTURES RUN... [--side 512] [--gain 7e-3]... [--learnt 24]
+    python benchmarks/held_out.py PICTURES NETWORK... [--side 512] [--gain 7e-3]... [--learnt 24]
 
-PICTURES is the folder that the runs were trained on. Only the pictures held out of training (one in twelve) are used;
-with --learnt N, N of the training pictures instead, to see whether a gain holds for new pictures.
+NETWORK is a shipped model, or the folder of a model, a run or a snapshot; PICTURES is the folder of its training data.
+Only the pictures held out of training (one in twelve) are used; with --learnt N, N of the training pictures instead, to
+see whether a gain holds for new pictures.
 
 Each picture is cropped at its centre at full size, and from twice the side and halved; unprocessed with seed 99; made
-noisy at the five gains of docs/accuracy.md that the run's subrange holds, or at --gain; and restored by the run's
-averaged weights with the true noise parameters, on mosaics of the run's kind of sensor (X-Trans takes the 480 pixels in
-the middle of 512, a multiple of its strides). Prints the mean PSNR in dB of the mosaic clipped to 0..1. Validation
-during training averages over small crops, most of them smooth; here the error of a picture is that of its details.
+noisy at the five gains of docs/accuracy.md that the network's subrange holds, or at --gain; and restored by the network
+in float32 with the true noise parameters, on mosaics of its kind of sensor (X-Trans takes the 480 pixels in the middle
+of 512, a multiple of its strides). Prints the mean PSNR in dB of the mosaic clipped to 0..1. Validation during training
+averages over small crops, most of them smooth; here the error of a picture is that of its details.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from trained_network import averaged_network
+from trained_network import TrainedNetwork
 
 from rawkd.files.read.pictures import read_picture
 from rawkd.metrics import psnr
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.cfa import pack
-from rawkd.sensor.ksigma import KSigma
-from rawkd.training.config import Recipe
 from rawkd.training.data.clean import find_pictures
 from rawkd.training.data.clean_crops import linear_half_size
 from rawkd.training.data.synthesize import add_noise, camera_at
@@ -59,38 +57,34 @@ def clean_planes(folder: Path, side: int, learnt: int, cell: CFAPattern) -> dict
     return found
 
 
-def mean_psnr(network: Any, recipe: Recipe, index: int, planes: list[FloatArray], gain: float) -> float:
+def mean_psnr(network: TrainedNetwork, planes: list[FloatArray], gain: float) -> float:
     """Mean PSNR in dB of pictures made noisy at a gain; the noise is the same for every run."""
     rng, camera, scores = np.random.default_rng(5), camera_at(gain), []
-    cell = recipe.cell
-    ksigma = KSigma.between(camera.noise_model(cell), recipe.anchor(index)).spread(cell)
     for clean in planes:
-        anchored = torch.from_numpy(ksigma.apply(add_noise(clean, camera, rng))[None])
-        with torch.no_grad():
-            restored = ksigma.invert(network(anchored)[0].numpy())
+        restored = network.planes(add_noise(clean, camera, rng), camera)
         scores.append(psnr(np.clip(restored, 0, 1), clean))
     return float(np.mean(scores))
 
 
 def main() -> None:
-    """Measure and print a line a run."""
+    """Measure and print a line a network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("networks", nargs="+")
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--gain", type=float, action="append", help="within the run's subrange or not")
+    parser.add_argument("--gain", type=float, action="append", help="within the network's subrange or not")
     parser.add_argument("--learnt", type=int, default=0, metavar="N", help="pictures that were trained on instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for run in options.runs:
-        network, recipe, index, steps = averaged_network(run)
-        clean = clean_planes(options.pictures, options.side, options.learnt, recipe.cell)
+    for name in options.networks:
+        network = TrainedNetwork(name)
+        clean = clean_planes(options.pictures, options.side, options.learnt, network.cell)
         cells = [
-            f"{gain:g} {size} {mean_psnr(network, recipe, index, planes, gain):.3f}"
-            for gain in options.gain or [gain for gain in GAINS if gain in recipe.subrange(index)]
+            f"{gain:g} {size} {mean_psnr(network, planes, gain):.3f}"
+            for gain in options.gain or [gain for gain in GAINS if gain in network.subrange]
             for size, planes in clean.items()
         ]
-        print(f"{run} after {steps} steps: {', '.join(cells)}", flush=True)
+        print(f"{name}: {', '.join(cells)}", flush=True)
 
 
 if __name__ == "__main__":

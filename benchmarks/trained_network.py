@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from rawkd.networks import build_network
-from rawkd.photo import FloatArray
+from rawkd.photo import CFAPattern, FloatArray
 from rawkd.restore.local_mean import keep_local_mean
 from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
-from rawkd.training.config import Recipe, recipe_from_json
 from rawkd.training.data.synthesize import Camera, add_noise
-from rawkd.training.saved.checkpoint import load_checkpoint
 from rawkd.training.saved.trained import find_trained, load_trained
 
 MOST_PIXELS = 1 << 20
@@ -28,10 +24,12 @@ class TrainedNetwork:
     def __init__(self, name: str) -> None:
         self._card = find_trained(name)
         self._network = load_trained(self._card).float().eval()
+        self.subrange = self._card.subrange
+        self.cell = CFAPattern.of_kind(self._card.cfa)
 
     def planes(self, noisy: FloatArray, camera: Camera) -> FloatArray:
-        """Noisy signal (..., 4, h, w) -> restored, with the true noise parameters; the network alone."""
-        ksigma = KSigma.between(camera.noise_model(), self._card.anchor)
+        """Noisy signal (..., planes, h, w) -> restored, with the true noise parameters; the network alone."""
+        ksigma = KSigma.between(camera.noise_model(self.cell), self._card.anchor).spread(self.cell)
         pictures = noisy.reshape(-1, *noisy.shape[-3:])
         number = max(1, MOST_PIXELS // pictures[0].size)
         with torch.no_grad():
@@ -65,19 +63,3 @@ def floor_of(camera: Camera) -> float:
 def deviation(camera: Camera, level: float) -> float:
     """Standard deviation of the noise at a level, signal."""
     return float(np.sqrt(camera.gain * level + camera.total_read_variance))
-
-
-def averaged_network(run: Path) -> tuple[Any, Recipe, int, int]:
-    """The network of a run or a snapshot with its averaged weights, its recipe, subrange and steps.
-
-    Raises
-    ------
-    SystemExit: if the folder holds no run.
-    """
-    state = load_checkpoint(run)
-    if state is None:
-        raise SystemExit(f"{run} holds no run")
-    recipe, index = recipe_from_json(state.recipe["recipe"]), state.recipe["subrange"]
-    network = build_network(recipe.network, recipe.network_config(index))
-    network.load_state_dict(state.average)
-    return network.eval(), recipe, index, state.step
