@@ -83,7 +83,7 @@ FANET_FAST = Recipe(
     leaves=0.2,
     skies=0.08,
     lamps=0.05,
-    noise=NoiseRecipe(wrong_samples=0.15, hottest=500.0, smoothed=0.08),
+    noise=NoiseRecipe(wrong_samples=0.4, hottest=500.0, smoothed=0.08),
 )
 """The shipped family. It trains on many small crops, half of them with the noise of the next lower subrange, which
 improves detail; also on stars, lamps, hot and dead pixels, and smoothed noise."""
