@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make
 
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engines as engine_module
-from rawkd.inference import selftest
+from rawkd.inference import openvino_library, selftest
 from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
 from rawkd.inference.cpu import openvino_engine
 from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
@@ -278,7 +280,7 @@ print(*[name for name in ("torch", "openvino", "onnxruntime", "scipy", "rawpy") 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_a_signal_is_handled_after_another_thread_released_the_network(card: ModelCard) -> None:
+def test_a_signal_is_handled_after_another_thread_released_the_network(card: ModelCard, cache: Path) -> None:
     """Its thread would keep a freed signal stack: see `openvino_core`."""
     code = f"""
 import faulthandler, mmap, os, signal
@@ -298,8 +300,28 @@ where_it_was = [mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ) for _ in range
 signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
 os.kill(os.getpid(), signal.SIGUSR1)
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
+
+
+def test_threads_that_come_first_together_share_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second core would be released with its network."""
+    made: list[object] = []
+    together = Barrier(4)
+
+    class Core:
+        def __init__(self) -> None:
+            made.append(self)
+            time.sleep(0.05)
+
+    def first(_: int) -> object:
+        together.wait()
+        return openvino_library.openvino_core()
+
+    monkeypatch.setattr(openvino_library, "_core", functools.cache(Core))
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(first, range(4)))) == len(made) == 1
 
 
 def test_bf16_keeps_the_residual_sum_in_f32(card: ModelCard) -> None:

@@ -14,7 +14,7 @@ from rawkd.errors import ModelError
 from rawkd.photo import FloatArray
 
 CONVERTER = "openvino.tools.ovc"
-FIRST_USE = Lock()
+FIRST_USE, FIRST_CORE = Lock(), Lock()
 
 
 def import_openvino() -> ModuleType:
@@ -45,7 +45,6 @@ def import_openvino() -> ModuleType:
     return openvino  # type: ignore[no-any-return]
 
 
-@cache
 def openvino_core() -> Any:
     """OpenVINO's object for devices and compiled networks: one for the whole process, never released.
 
@@ -57,6 +56,12 @@ def openvino_core() -> Any:
     ------
     ModelError: if OpenVINO cannot be loaded on this machine.
     """
+    with FIRST_CORE:  # threads that come first together must not make two
+        return _core()
+
+
+@cache
+def _core() -> Any:
     return import_openvino().Core()
 
 

@@ -16,7 +16,7 @@ from rawkd.training.data.synthesize import Camera
 
 FEWEST, MOST = 1.0, 24.0
 """Range of the number of wrong pixels in a crop; log-uniform."""
-COOLEST_HOT = 6.0
+WEAKEST_HOT = 6.0
 """Noise standard deviations; heights are log-uniform up to `NoiseRecipe.hottest`."""
 COLD_DEVIATIONS = 6.0, 12.0
 HOT_SHARE = 0.5
@@ -39,7 +39,7 @@ def with_wrong_samples(
     places = rng.integers(0, clean.size, count)
     level = clean.reshape(-1)[places].astype(np.float64)
     deviation = np.sqrt(camera.gain * level + camera.total_read_variance)
-    up = np.exp(rng.uniform(math.log(COOLEST_HOT), math.log(hottest), count))
+    up = np.exp(rng.uniform(math.log(WEAKEST_HOT), math.log(hottest), count))
     down = rng.uniform(COLD_DEVIATIONS[0], COLD_DEVIATIONS[1], count)
     hot = rng.random(count) < HOT_SHARE
     floor = -1.0 if camera.white_dn is None else -camera.black_dn / camera.white_dn
