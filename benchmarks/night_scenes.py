@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from trained_network import TrainedNetwork, deviation, floor_of, noisy_mosaics
 
-from rawkd.photo import DoubleArray, FloatArray
+from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
+from rawkd.sensor.defect_search import find_defects
+from rawkd.sensor.defects import replaced
 from rawkd.training.data.synthesize import Camera
 
 SIDE, SKY, WALL = 512, 5e-3, 4e-3
@@ -58,13 +60,17 @@ def false_points(network: TrainedNetwork, camera: Camera, frames: int) -> int:
     )
 
 
-def wrong_pixels(network: TrainedNetwork, camera: Camera, kinds: dict[str, tuple[float, float]]) -> dict[str, str]:
+def wrong_pixels(
+    network: TrainedNetwork, camera: Camera, kinds: dict[str, tuple[float, float]], *, search: bool
+) -> dict[str, str]:
     """The part of single wrong pixels that is left, and the largest mean error of a neighbour within 12 px.
 
     Parameters
     ----------
     kinds : least and largest distance from the sky by name, standard deviations; one pixel in a field of 32 x 32.
+    search : whether defects are searched and replaced before the network, as `rawkd denoise` does.
     """
+    noise = camera.noise_model()
     sky = deviation(camera, SKY)
     left: dict[str, list[float]] = {kind: [] for kind in kinds}
     seen: dict[str, list[FloatArray]] = {kind: [] for kind in kinds}
@@ -76,7 +82,9 @@ def wrong_pixels(network: TrainedNetwork, camera: Camera, kinds: dict[str, tuple
             chosen = places(rng)
             for row, column in chosen:
                 wrong[row, column] = max(SKY + rng.uniform(low, high) * sky, floor_of(camera))
-            after = network.restored(wrong, camera)
+            mosaic = Mosaic(wrong, CFAPattern.RGGB)
+            seen_by_network = replaced(mosaic, find_defects(mosaic, noise)).data if search else wrong
+            after = network.restored(seen_by_network, camera)
             for row, column in chosen:
                 left[kind].append((after[row, column] - SKY) / (wrong[row, column] - SKY))
                 window = np.s_[row - 12 : row + 13, column - 12 : column + 13]

@@ -11,7 +11,7 @@ Night, at gain 2e-4 and read variance 3.4e-7:
 - stars: the part of their light that is left, by peak in standard deviations of the sky (widths of 1.6 to 3.6 px);
 - false: pixels more than 5 raw deviations above a sky without stars;
 - hot, very hot, cold: the part of a wrong pixel's amplitude that is left, and the largest mean error of its neighbours
-  within 12 px, in deviations;
+  within 12 px, in deviations; after the search for defects, and by the network alone;
 - ring: what is left of a dark wall's noise beside a blown disc, rms in deviations.
 
 Day, at each --gain (default: 2e-4, 1.5e-3 and 1.2e-2), read variance on the prior line:
@@ -64,8 +64,9 @@ def print_night(network: TrainedNetwork, false_frames: int) -> None:
     kept = ", ".join(f"{a}-{b}: {part:.2f}" for (a, b), part in zip(BINS, stars(network, NIGHT), strict=True))
     print(f"  stars {kept}")
     print(f"  false pixels {false_points(network, NIGHT, false_frames)} in {false_frames * 0.262144:.0f} MP")
-    for kind, found in wrong_pixels(network, NIGHT, WRONG).items():
-        print(f"  {kind} {found}")
+    for search in (True, False):
+        for kind, found in wrong_pixels(network, NIGHT, WRONG, search=search).items():
+            print(f"  {kind} {found}" + ("" if search else " (network alone)"))
     left = zip(RINGS, rings(network, NIGHT), strict=True)
     print("  ring " + ", ".join(f"{a}-{b} px: {part:.2f}" for (a, b), part in left), flush=True)
 

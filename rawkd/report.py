@@ -23,7 +23,7 @@ class Report:
     width, height : size of the written picture in pixels; for a DNG, of its default crop.
     student, device, precision : model used and how it ran; None if no noise was to be removed.
     seconds : wall time of each step.
-    defects : number of replaced hot and dead pixels; in the JSON record, a warning states it.
+    defects : number of replaced hot and dead pixels.
     """
 
     input: Path
@@ -62,6 +62,7 @@ class Report:
             "ensemble": self.ensemble,
             "device": self.device,
             "precision": self.precision,
+            "defects": self.defects,
             "seconds": {step: round(value, 4) for step, value in self.seconds.items()},
             "warnings": list(self.warnings),
         }

@@ -27,7 +27,7 @@ SNAPSHOT = ROOT / "tests" / "snapshots" / "command_line.txt"
 
 KEYS = [
     "input", "output", "camera", "iso", "cfa", "width", "height", "noise", "student", "ensemble", "device", "precision",
-    "seconds", "warnings",
+    "defects", "seconds", "warnings",
 ]  # fmt: skip
 
 

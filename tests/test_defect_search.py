@@ -14,7 +14,7 @@ from rawkd.files.read.raw import read_raw
 from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import prepare
-from rawkd.sensor.defect_search import LEAST_SIGMAS, REACH_PX, find_defects
+from rawkd.sensor.defect_search import BRIGHT, REACH_PX, find_defects
 from rawkd.sensor.defects import without_defects
 from rawkd.sensor.noise import NoiseModel
 
@@ -80,7 +80,7 @@ def test_noise_alone_shows_none_even_if_it_is_understated() -> None:
     flat = Mosaic(np.full((1000, 1000), 0.05, np.float32), CFAPattern.BGGR)
     half = NoiseModel(np.array(GAIN / 2), np.array(READ_VARIANCE / 2), "given")
     assert len(find_defects(noisy(flat, NOISE), half)) == 0
-    assert LEAST_SIGMAS == 9
+    assert BRIGHT.sigmas == 9
     tenth = NoiseModel(np.array(GAIN / 30), np.array(READ_VARIANCE / 30), "given")
     assert len(find_defects(noisy(flat, NOISE), tenth)) < 20
 
@@ -98,6 +98,25 @@ def test_clean_pictures_have_less_than_one_in_a_million(data: Path, gain: float)
         samples += mosaic.data.size
     assert samples > 5e6
     assert found < samples / 1e6
+
+
+def test_cold_pixels_are_found_in_the_dark() -> None:
+    """Seven deviations and more below a night sky; nothing else is taken for one."""
+    noise = NoiseModel(np.array(2e-4), np.array(3.4e-7), "given")
+    sky = noisy(Mosaic(np.full((640, 640), 0.005, np.float32), CFAPattern.GBRG), noise, seed=5)
+    y, x = (side.ravel() for side in np.mgrid[20:620:24, 20:620:24])
+    sky.data[y, x] -= np.linspace(7, 14, len(y)).astype(np.float32) * np.float32(np.sqrt(2e-4 * 0.005 + 3.4e-7))
+    found = places_of(find_defects(sky, noise))
+    wanted = set(zip(y.tolist(), x.tolist(), strict=True))
+    assert found <= wanted
+    assert len(found) > 0.8 * len(wanted)
+
+
+@pytest.mark.parametrize(("left", "found"), [(0.0, 1), (0.3, 1), (0.6, 0)])
+def test_a_dark_speck_on_white_is_dust_unless_it_lost_half_of_its_light(left: float, found: int) -> None:
+    data = np.ones((64, 64), np.float32)
+    data[30, 31] = left
+    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), NOISE)) == found
 
 
 @pytest.mark.parametrize(

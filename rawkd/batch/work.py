@@ -183,4 +183,4 @@ def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Pa
         )
     except RawkdError as error:
         raise type(error)(str(error).replace(str(work), assignment.task.output_shown)) from error
-    return report.record() | {"defects": report.defects}, sha256_of_file(work)
+    return report.record(), sha256_of_file(work)

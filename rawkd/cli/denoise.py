@@ -120,4 +120,7 @@ def _summary(report: Report) -> str:
     """One line: what became of a photo, and how."""
     noise = f"gain {report.noise.green_gain:.2g} ({report.noise.source})" if report.noise.known else "noise unknown"
     network = "nothing removed" if report.student is None else f"{report.student} on {report.device} {report.precision}"
-    return f"{report.input.name} -> {report.output.name}: {noise}, {network}, {report.seconds['total']:.1f} s"
+    pixels = "pixel" if report.defects == 1 else "pixels"
+    defects = f"{report.defects} hot or dead {pixels} replaced, " if report.defects else ""
+    what = f"{noise}, {network}, {defects}{report.seconds['total']:.1f} s"
+    return f"{report.input.name} -> {report.output.name}: {what}"

@@ -62,10 +62,10 @@ CALIBRATION = click.option(
 )  # fmt: skip
 DEFECTS = click.option(
     "--defects",
-    type=click.Choice(["map", "auto"]),
-    default="map",
+    type=click.Choice(["auto", "map"]),
+    default="auto",
     show_default=True,
-    help="Fix hot and dead pixels that the file or calibration lists (map), or also search for others (auto).",
+    help="Fix hot and dead pixels: those that are found (auto), or only those that file or calibration list (map).",
 )
 ROWS = click.option("--rows", is_flag=True, help="Remove the offset of each row where masked pixels show it.")
 THREADS = click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N CPU threads.  [default: all]")

@@ -25,7 +25,7 @@ class DenoiseOptions:
     model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
     device : auto | cpu | gpu | cuda | mps. threads : CPU threads, None for all.
     precision : f32 | bf16 | fp16, None for what the card allows on the device at the photo's gain.
-    defects : map | auto. `map` replaces hot and dead pixels listed in the file or the calibration; `auto` also searches
+    defects : auto | map. `map` replaces hot and dead pixels listed in the file or the calibration; `auto` also searches
         the photo for others.
     rows : whether to remove the offset of each row where masked pixels show it.
     """
@@ -41,7 +41,7 @@ class DenoiseOptions:
     device: str = "auto"
     threads: int | None = None
     precision: str | None = None
-    defects: str = "map"
+    defects: str = "auto"
     rows: bool = False
 
     def __post_init__(self) -> None:

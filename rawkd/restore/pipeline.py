@@ -175,10 +175,10 @@ def restore(
     card, choice_warnings = choose_student(load_family(options.model, photo.pattern.kind), noise)
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
-    engines = (context or Context()).engines
-    engine, device_warnings = engine_of(card, noise, options, engines)
     fine = photo.in_finer_integers(FINE_BITS)
     fixed, defects = without_defects(fine, noise, search=options.defects == "auto")
+    engines = (context or Context()).engines
+    engine, device_warnings = engine_of(card, noise, options, engines)
 
     def denoised(engine: Engine) -> Mosaic:
         return restore_mosaic(
@@ -196,7 +196,7 @@ def restore(
     result, engine, failures = engines.run(
         denoised, engine, card, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
-    warnings += tier_warnings(options.model, card) + choice_warnings + device_warnings + failures + defects.warnings()
+    warnings += tier_warnings(options.model, card) + choice_warnings + device_warnings + failures
     restored = fine.with_mosaic(result)
     return Restoration(
         photo=restored,
@@ -227,7 +227,6 @@ def _without_defects_only(
 ) -> Restoration:
     """Replace the defects of a photo whose noise is not removed; removed row offsets stay removed."""
     fixed, defects = without_defects(photo, noise, search=options.defects == "auto")
-    warnings += defects.warnings()
     rows = photo.row_offset_dn is not None
     if defects.total or rows:
         photo = photo.with_mosaic(fixed)

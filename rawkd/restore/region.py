@@ -9,6 +9,7 @@ from rawkd.photo import RawPhoto, Rect
 from rawkd.photo.region import part_of
 from rawkd.restore.local_mean import window_px
 from rawkd.restore.options import DenoiseOptions
+from rawkd.sensor.defect_search import border_px
 
 RENDER_CONTEXT_PX = 16
 """Pixels around a region that demosaicing and the estimate of blown areas read."""
@@ -33,4 +34,6 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
     family = load_family(options.model, photo.pattern.kind)
     side = photo.pattern.side
     context_px = RENDER_CONTEXT_PX + max(2 * window_px(side), side * max(card.halo for card in family))
+    if options.defects == "auto":
+        context_px += border_px(photo.pattern)
     return part_of(photo, region, context_px, math.lcm(window_px(side), *(side * card.stride for card in family)))

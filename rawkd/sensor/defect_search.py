@@ -5,13 +5,16 @@ another colour. So a sample counts as a defect if all of these hold:
 
 - It lies outside the range of the surrounding samples of its colour, by much more than these differ.
 - Hardly any other sample nearby lies as far outside the range of its own neighbours.
-- The adjacent samples do not rise with it, as they would under a point of light that the lens spreads over at least
-  1.5 pixels.
+- The adjacent samples do not rise or fall with it, as they would under a point of light that the lens spreads over at
+  least 1.5 pixels.
 
-All of it is our choice.
+A dark sample needs less proof than a bright one, since stars and glints are bright, but it must lose at least half of
+the light of its neighbours. All of it is our choice.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +27,37 @@ BoolArray = NDArray[np.bool_]
 Steps = tuple[tuple[int, int], ...]
 """Steps in (rows, columns) from a sample."""
 
-LEAST_SIGMAS = 9.0
-"""Least distance of a defect from the range of its neighbours (its height), in noise standard deviations."""
-TEXTURE = 2.5
-"""Least height of a defect, in widths of that range."""
+
+@dataclass(frozen=True)
+class Limits:
+    """What a sample must reach to count as a defect.
+
+    Attributes
+    ----------
+    sigmas : least distance from the range of its neighbours (its height), noise standard deviations.
+    texture : least height, in widths of that range.
+    shared : largest sum of the changes of the four adjacent samples in the same direction, as a fraction of the height;
+        0.8 for the sharpest star.
+    sure_sigmas : standard errors by which that sum must stay below its limit.
+    """
+
+    sigmas: float
+    texture: float
+    shared: float
+    sure_sigmas: float
+
+
+BRIGHT = Limits(sigmas=9.0, texture=2.5, shared=0.2, sure_sigmas=1.0)
+DARK = Limits(sigmas=5.0, texture=1.5, shared=0.5, sure_sigmas=0.0)
+DEAD = 0.5
+"""Least height of a dark sample, as a fraction of the darkest of its neighbours. A dead sample counts no light; a cold
+one lacks a fixed amount, so it shows only in the dark. Texture has shallower specks."""
 ALONE = 7.0
 """Least ratio of the height to that of other samples within `REACH_PX`. The highest of these is ignored, since it may
 be a defect too."""
 REACH_PX = 8
 OF_NOISE = 3.5
 """Heights below this many noise standard deviations occur by chance and are ignored."""
-SHARED = 0.2
-"""Largest sum of the rises of the four adjacent samples, as a fraction of the height; 0.8 for the sharpest star."""
-SURE_SIGMAS = 1.0
-"""Standard errors by which the sum must stay below that limit."""
 CHUNK = 2048
 """Windows per batch."""
 STRIP_ROWS = 8
@@ -68,15 +88,19 @@ def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
     return np.stack(np.divmod(found, data.shape[1]), axis=1)
 
 
-def _border_px(nearest: Steps) -> int:
+def border_px(pattern: CFAPattern) -> int:
     """Return the number of outermost rows and columns that are not searched, because their samples lack neighbours."""
+    return _border_px(NEAREST[pattern.side])
+
+
+def _border_px(nearest: Steps) -> int:
     return REACH_PX + nearest[1][0]
 
 
 def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray, nearest: Steps) -> IntArray:
     """Return flat indices of samples far outside the range of the four at the `nearest` steps.
 
-    "Far" is `LEAST_SIGMAS` of the noise and `TEXTURE` times the width of the range.
+    "Far" is what `DARK` asks for.
 
     Parameters
     ----------
@@ -85,7 +109,7 @@ def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray, nearest: S
     (height, width), side, border = data.shape, len(gain), _border_px(nearest)
     inner = slice(border, width - border)
     sites = np.arange(inner.start, inner.stop) % side
-    slope, least = (LEAST_SIGMAS**2 * values[:, sites].astype(np.float32) for values in (gain, read))
+    slope, least = (DARK.sigmas**2 * values[:, sites].astype(np.float32) for values in (gain, read))
     buffers = [np.empty((STRIP_ROWS, len(sites)), np.float32) for _ in range(4)]
     found = [np.empty(0, np.int64)]
     for top in range(border, height - border, STRIP_ROWS):
@@ -111,7 +135,7 @@ def _outliers(data: FloatArray, gain: DoubleArray, read: DoubleArray, nearest: S
         places = np.flatnonzero(beyond > limit)
         if len(places):
             span = high.ravel()[places] - low.ravel()[places]
-            places = places[beyond.ravel()[places] > np.square(TEXTURE * span)]
+            places = places[beyond.ravel()[places] > np.square(DARK.texture * span)]
             row, column = np.divmod(places, len(sites))
             found.append((row + top) * width + column + border)
     return np.concatenate(found)
@@ -135,8 +159,9 @@ def _leaving_their_range(
         here = site == each
         low[here], high[here] = _range(data, found[here], _same_colour(pattern, *divmod(each, side)))
     height = value - np.clip(value, low, high)
-    least = LEAST_SIGMAS * _sigma(np.clip(value, low, high), noise)
-    keep = np.abs(height) > np.maximum(least, TEXTURE * (high - low))
+    sigma, span = _sigma(np.clip(value, low, high), noise), high - low
+    far = [np.abs(height) > np.maximum(limits.sigmas * sigma, limits.texture * span) for limits in (BRIGHT, DARK)]
+    keep = np.where(height > 0, far[0], far[1] & (-height > DEAD * low))
     return found[keep], height[keep]
 
 
@@ -160,6 +185,10 @@ def _nothing_beside(
 
     Their rise is measured against samples of their own colour farther out.
     """
+    bright = height > 0
+    texture, shared, sure_sigmas = (
+        np.where(bright, getattr(BRIGHT, name), getattr(DARK, name)) for name in ("texture", "shared", "sure_sigmas")
+    )
     flat, width = data.ravel(), data.shape[1]
     rise, level = np.zeros_like(height), np.zeros_like(height)
     keep = np.ones(len(found), bool)
@@ -170,10 +199,10 @@ def _nothing_beside(
         far = np.stack([flat[found + y * width + x] for y, x in outwards])
         rise += near - far.mean(axis=0)
         level = np.maximum(level, near)
-        keep &= np.abs(height) > TEXTURE * np.ptp(far, axis=0)
+        keep &= np.abs(height) > texture * np.ptp(far, axis=0)
     # four samples and four means; neighbouring means share some samples
     error = np.sqrt(4 + 4 / len(outwards)) * _sigma(level, noise)
-    return np.asarray(keep & (np.sign(height) * rise + SURE_SIGMAS * error < SHARED * np.abs(height)))
+    return np.asarray(keep & (np.sign(height) * rise + sure_sigmas * error < shared * np.abs(height)))
 
 
 def _alone(data: FloatArray, found: IntArray, height: FloatArray, noise: NoiseModel, nearest: Steps) -> BoolArray:

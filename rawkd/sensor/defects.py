@@ -15,7 +15,7 @@ from rawkd.photo import CFAPattern, DoubleArray, Mosaic, PixelArray, RawPhoto
 from rawkd.sensor.defect_search import find_defects
 from rawkd.sensor.noise import NoiseModel
 
-DEFECTS = ("map", "auto")
+DEFECTS = ("auto", "map")
 """Which pixels are replaced: "map" for the known ones, "auto" also for those found in the photo."""
 STEPS = ((1, 1), (1, -1), (0, 2), (2, 0), (2, 2), (2, -2), (0, 1), (1, 0), (1, 2), (1, -2), (2, 1), (2, -1))
 """Steps to the samples that surround a sample; each is taken in both directions, where a sample has the same colour."""
@@ -59,13 +59,6 @@ class DefectCount:
     def total(self) -> int:
         """Number of all replaced pixels."""
         return self.known + self.found
-
-    def warnings(self) -> tuple[str, ...]:
-        """Return one sentence if any pixel was replaced, else nothing."""
-        if not self.total:
-            return ()
-        what = "1 defective pixel was" if self.total == 1 else f"{self.total} defective pixels were"
-        return (f"{what} replaced ({self.known} known, {self.found} found in the photo)",)
 
 
 def with_known_defects(photo: RawPhoto, maps: tuple[DefectMap, ...]) -> RawPhoto:
