@@ -23,7 +23,7 @@ class Report:
     width, height : size of the written picture in pixels; for a DNG, of its default crop.
     student, device, precision : model used and how it ran; None if no noise was to be removed.
     seconds : wall time of each step.
-    defects : number of replaced hot and dead pixels.
+    defects : number of replaced hot and dead pixels; of a crop, also in the surroundings that it is computed from.
     """
 
     input: Path
@@ -66,6 +66,11 @@ class Report:
             "seconds": {step: round(value, 4) for step, value in self.seconds.items()},
             "warnings": list(self.warnings),
         }
+
+
+def replaced_pixels(number: int) -> str:
+    """Return a part of a summary that tells the number of replaced hot and dead pixels, or an empty text for none."""
+    return f"{number} hot or dead pixel{'' if number == 1 else 's'} replaced" if number else ""
 
 
 def camera_name(capture: Capture) -> str:

@@ -14,7 +14,8 @@ from rawkd.files.read.raw import read_raw
 from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import prepare
-from rawkd.sensor.defect_search import BRIGHT, REACH_PX, find_defects
+from rawkd.sensor.defect_proof import STRICT
+from rawkd.sensor.defect_search import REACH_PX, find_defects
 from rawkd.sensor.defects import without_defects
 from rawkd.sensor.noise import NoiseModel
 
@@ -80,7 +81,7 @@ def test_noise_alone_shows_none_even_if_it_is_understated() -> None:
     flat = Mosaic(np.full((1000, 1000), 0.05, np.float32), CFAPattern.BGGR)
     half = NoiseModel(np.array(GAIN / 2), np.array(READ_VARIANCE / 2), "given")
     assert len(find_defects(noisy(flat, NOISE), half)) == 0
-    assert BRIGHT.sigmas == 9
+    assert STRICT.sigmas == 9
     tenth = NoiseModel(np.array(GAIN / 30), np.array(READ_VARIANCE / 30), "given")
     assert len(find_defects(noisy(flat, NOISE), tenth)) < 20
 
@@ -112,17 +113,39 @@ def test_cold_pixels_are_found_in_the_dark() -> None:
     assert len(found) > 0.8 * len(wanted)
 
 
-@pytest.mark.parametrize(("left", "found"), [(0.0, 1), (0.3, 1), (0.6, 0)])
-def test_a_dark_speck_on_white_is_dust_unless_it_lost_half_of_its_light(left: float, found: int) -> None:
-    data = np.ones((64, 64), np.float32)
-    data[30, 31] = left
-    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), NOISE)) == found
+@pytest.mark.parametrize(
+    ("level", "left", "found"), [(1.0, 0.0, 1), (1.0, 0.3, 1), (1.0, 0.6, 0), (0.5, 0.6, 1), (0.5, 0.8, 1)]
+)
+def test_weak_pixels_and_dust(level: float, left: float, found: int) -> None:
+    """A dark speck next to clipped pixels is dust, unless it lost half of its light."""
+    data = np.full((64, 64), level, np.float32)
+    data[30, 31] = left * level
+    noise = NoiseModel(np.array(1e-5), np.array(1e-8), "given")
+    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), noise)) == found
+
+
+@pytest.mark.parametrize("colour", [(1, 0.05, 0.02), (0.05, 1, 0.05), (0.02, 0.05, 1)])
+@pytest.mark.parametrize("peak", [0.1, 0.5])
+def test_lights_of_one_colour_stay(colour: tuple[float, float, float], peak: float) -> None:
+    """A red lamp of two pixels shows in no pixel beside it but green and blue ones, which hardly see it."""
+    noise = NoiseModel(np.array(2e-4), np.array(3.4e-7), "given")
+    rgb, rng = np.full((400, 400, 3), 0.01), np.random.default_rng(8)
+    y, x = np.mgrid[-9:10, -9:10]
+    for row in range(25, 376, 25):
+        for column in range(25, 376, 25):
+            apart = np.hypot(y - rng.uniform(-0.5, 0.5), x - rng.uniform(-0.5, 0.5))
+            light = peak * np.exp(-4 * np.log(2) * np.square(apart / 2))
+            rgb[row - 9 : row + 10, column - 9 : column + 10] += light[..., None] * colour
+    assert len(find_defects(noisy(mosaic_of(rgb, CFAPattern.RGGB), noise), noise)) == 0
 
 
 @pytest.mark.parametrize(
     ("name", "known"),
     [
-        ("canon-kiss-x4-hotpixels.dng", {(235, 1362), (573, 1273), (676, 468), (868, 671)}),
+        (
+            "canon-kiss-x4-hotpixels.dng",  # the last three are cold
+            {(235, 1362), (573, 1273), (676, 468), (868, 671), (376, 656), (505, 1048), (996, 1009)},
+        ),
         ("canon-s40-box.crw", {(36, 1006), (222, 938)}),
         ("canon-s40-box-wide.crw", {(36, 1006), (222, 938)}),
     ],

@@ -22,9 +22,12 @@ from rawkd.files.tiff.opcodes import Opcode, read_opcodes, write_opcodes
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import BAYER_PHASES, CFAPattern, Mosaic, RawPhoto, Rect, Tag
 from rawkd.process import ProcessOptions, process_file
+from rawkd.report import replaced_pixels
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import denoise
-from rawkd.sensor.defects import replaced
+from rawkd.restore.region import part_with_context
+from rawkd.sensor.defect_search import border_px
+from rawkd.sensor.defects import DefectCount, replaced
 
 UNDEFINED = 7
 COLOURS = np.array([0.5, 1.0, 0.7])
@@ -251,6 +254,31 @@ def test_strength_0_keeps_every_sample(tmp_path: Path, defects: str) -> None:
     np.testing.assert_array_equal(after.frame, before.frame)
     assert [tag.data for tag in after.tags if tag.number == 51008] == [tag.data for tag in broken.tags]
     assert report.defects == 0
+
+
+def test_a_crop_is_searched_as_far_as_it_depends_on_its_surroundings(blurring: Path) -> None:
+    """The search leaves the outermost pixels, so a crop takes that many more."""
+    photo = noisy_photo(700, 400)
+
+    def around(top: int, defects: str) -> int:
+        region = Rect(top=top, left=180, height=50, width=60)
+        return int(part_with_context(photo, region, options(blurring, defects=defects)).default_crop.top)
+
+    tight = min(range(400, 470), key=lambda top: around(top, "map"))
+    assert around(tight, "auto") >= around(tight, "map") + border_px(2)
+
+
+@pytest.mark.parametrize(("found", "warned"), [(0, False), (9, False), (10, True)])
+def test_a_warning_if_unusually_many_are_found(found: int, warned: bool) -> None:
+    (*sentence,) = DefectCount(known=5000, found=found, pixels=90_000).warnings()
+    assert len(sentence) == warned
+    assert not warned or sentence[0].startswith("10 pixels were taken")
+
+
+def test_summaries_count_them() -> None:
+    assert [replaced_pixels(number) for number in (0, 1, 2)] == [
+        "", "1 hot or dead pixel replaced", "2 hot or dead pixels replaced"
+    ]  # fmt: skip
 
 
 def test_there_are_two_ways() -> None:

@@ -119,10 +119,13 @@ class BatchDisplay:
 
 
 def _how(report: dict[str, Any]) -> str:
+    from rawkd.report import replaced_pixels
+
     noise = report["noise"]
     network = (
         "nothing removed"
         if report["student"] is None
         else f"{report['student']} on {report['device']} {report['precision']}"
     )
-    return f"gain {noise['gain']:.2g} ({noise['source']}), {network}, {report['seconds']['total']:.1f} s"
+    gain, seconds = f"gain {noise['gain']:.2g} ({noise['source']})", f"{report['seconds']['total']:.1f} s"
+    return ", ".join(filter(None, (gain, network, replaced_pixels(report["defects"]), seconds)))

@@ -118,9 +118,9 @@ def refuse_folder(photo: Path) -> None:
 
 def _summary(report: Report) -> str:
     """One line: what became of a photo, and how."""
+    from rawkd.report import replaced_pixels
+
     noise = f"gain {report.noise.green_gain:.2g} ({report.noise.source})" if report.noise.known else "noise unknown"
     network = "nothing removed" if report.student is None else f"{report.student} on {report.device} {report.precision}"
-    pixels = "pixel" if report.defects == 1 else "pixels"
-    defects = f"{report.defects} hot or dead {pixels} replaced, " if report.defects else ""
-    what = f"{noise}, {network}, {defects}{report.seconds['total']:.1f} s"
-    return f"{report.input.name} -> {report.output.name}: {what}"
+    what = (noise, network, replaced_pixels(report.defects), f"{report.seconds['total']:.1f} s")
+    return f"{report.input.name} -> {report.output.name}: {', '.join(filter(None, what))}"

@@ -65,7 +65,7 @@ DEFECTS = click.option(
     type=click.Choice(["auto", "map"]),
     default="auto",
     show_default=True,
-    help="Fix hot and dead pixels: those that are found (auto), or only those that file or calibration list (map).",
+    help="Fix hot and dead pixels: listed ones and those found in the photo (auto), or listed ones only (map).",
 )
 ROWS = click.option("--rows", is_flag=True, help="Remove the offset of each row where masked pixels show it.")
 THREADS = click.option("--threads", type=click.IntRange(1), metavar="N", help="Use N CPU threads.  [default: all]")

@@ -63,6 +63,7 @@ class Version:
     ----------
     name : name of the model, or "original". crops : (h, w, 3) sRGB of each crop at 100 %.
     device, precision : where and how the model ran; None for the original. seconds : wall time of each step.
+    defects : number of replaced hot and dead pixels.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Version:
     device: str | None = None
     precision: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    defects: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +210,7 @@ def _rendered(
 
 def _version(restoration: Restoration, crops: tuple[Picture, ...], seconds: dict[str, float]) -> Version:
     name = restoration.student or "nothing removed"
-    return Version(name, crops, restoration.device, restoration.precision, seconds)
+    return Version(name, crops, restoration.device, restoration.precision, seconds, restoration.defects)
 
 
 def _public(photo: RawPhoto) -> Capture:

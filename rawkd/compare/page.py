@@ -110,6 +110,7 @@ def _settings(comparison: Comparison) -> dict[str, str]:
         "source of the noise": f"{noise.source}, confidence {noise.confidence:.2f}",
         "strength, luma, chroma": f"{denoise.strength:g}, {denoise.luma:g}, {denoise.chroma:g}",
         "self-ensemble": f"{denoise.ensemble}",
+        "hot and dead pixels replaced": f"{max(version.defects for version in comparison.versions)}",
         "rendering": f"{comparison.demosaic or 'grey'}, {options.exposure_ev:+g} EV, sRGB",
     } | {
         f"{version.name} ran on": f"{version.device or '-'}, {version.precision or '-'}"

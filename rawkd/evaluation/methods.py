@@ -86,7 +86,7 @@ class Students:
         return warnings + more
 
     def restore(self, case: Case) -> Mosaic:
-        """As `rawkd.restore.pipeline` restores a photo's mosaic."""
+        """As `rawkd.restore.pipeline` restores a photo's mosaic, without the search for defects."""
         card, _ = choose_student(self._cards, case.noise)
         if card is None:
             return case.noisy

@@ -176,6 +176,7 @@ def restore(
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
     fine = photo.in_finer_integers(FINE_BITS)
+    # before the engine is needed, since another thread may still be loading it
     fixed, defects = without_defects(fine, noise, search=options.defects == "auto")
     engines = (context or Context()).engines
     engine, device_warnings = engine_of(card, noise, options, engines)
@@ -196,7 +197,7 @@ def restore(
     result, engine, failures = engines.run(
         denoised, engine, card, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
-    warnings += tier_warnings(options.model, card) + choice_warnings + device_warnings + failures
+    warnings += tier_warnings(options.model, card) + choice_warnings + device_warnings + failures + defects.warnings()
     restored = fine.with_mosaic(result)
     return Restoration(
         photo=restored,
@@ -227,6 +228,7 @@ def _without_defects_only(
 ) -> Restoration:
     """Replace the defects of a photo whose noise is not removed; removed row offsets stay removed."""
     fixed, defects = without_defects(photo, noise, search=options.defects == "auto")
+    warnings += defects.warnings()
     rows = photo.row_offset_dn is not None
     if defects.total or rows:
         photo = photo.with_mosaic(fixed)

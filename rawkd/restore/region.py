@@ -16,7 +16,7 @@ RENDER_CONTEXT_PX = 16
 
 
 def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
-    """Return the region with the surrounding pixels that the student and the renderer read.
+    """Return the region with the surrounding pixels that the search for defects, the student and the renderer read.
 
     It lies on the grid of the student's pooled cells and of the blocks whose means are restored. What is added to a
     pixel depends on the means of two whole blocks on each side of its own (`keep_local_mean`).
@@ -35,5 +35,5 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
     side = photo.pattern.side
     context_px = RENDER_CONTEXT_PX + max(2 * window_px(side), side * max(card.halo for card in family))
     if options.defects == "auto":
-        context_px += border_px(photo.pattern)
+        context_px += border_px(photo.pattern.side)
     return part_of(photo, region, context_px, math.lcm(window_px(side), *(side * card.stride for card in family)))

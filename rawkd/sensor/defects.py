@@ -19,6 +19,8 @@ DEFECTS = ("auto", "map")
 """Which pixels are replaced: "map" for the known ones, "auto" also for those found in the photo."""
 STEPS = ((1, 1), (1, -1), (0, 2), (2, 0), (2, 2), (2, -2), (0, 1), (1, 0), (1, 2), (1, -2), (2, 1), (2, -1))
 """Steps to the samples that surround a sample; each is taken in both directions, where a sample has the same colour."""
+MANY = 1e-4
+"""Largest usual fraction of pixels found in a photo: 100 in a megapixel; real photos had at most 24 (our choice)."""
 FARTHEST = 16
 """Largest multiple of those steps at which a sound sample is searched; the middle of wider clusters is not replaced."""
 
@@ -50,15 +52,25 @@ class DefectMap:
 
 @dataclass(frozen=True)
 class DefectCount:
-    """Numbers of replaced defective pixels: known ones, and those found in the photo."""
+    """Numbers of replaced defective pixels: known ones, those found in the photo, and how many pixels it has."""
 
     known: int
-    found: int = 0
+    found: int
+    pixels: int
 
     @property
     def total(self) -> int:
         """Number of all replaced pixels."""
         return self.known + self.found
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence if unusually many were found, else nothing."""
+        if self.found <= MANY * self.pixels:
+            return ()
+        return (
+            f"{self.found} pixels were taken for hot or dead ones and replaced, unusually many; if small lights or"
+            " specks are missing, use --defects map",
+        )
 
 
 def with_known_defects(photo: RawPhoto, maps: tuple[DefectMap, ...]) -> RawPhoto:
@@ -80,10 +92,8 @@ def without_defects(photo: RawPhoto, noise: NoiseModel, *, search: bool) -> tupl
     search : whether to also search the photo for unknown defects.
     """
     mosaic = replaced(photo.mosaic, photo.defects)
-    if not search:
-        return mosaic, DefectCount(len(photo.defects))
-    found = find_defects(mosaic, noise)
-    return replaced(mosaic, found), DefectCount(len(photo.defects), len(found))
+    found = find_defects(mosaic, noise) if search else np.empty((0, 2), np.int64)
+    return replaced(mosaic, found), DefectCount(len(photo.defects), len(found), mosaic.data.size)
 
 
 def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:

@@ -1,0 +1,155 @@
+"""Decide whether a sample that leaves the range of its neighbours is a hot or dead pixel (see `defect_search`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawkd.photo import CFAPattern, FloatArray
+from rawkd.sensor.noise import NoiseModel
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Steps = tuple[tuple[int, int], ...]
+"""Steps in (rows, columns) from a sample."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a sample must reach to count as a defect.
+
+    Attributes
+    ----------
+    sigmas : least distance from the range of its neighbours (its height), noise standard deviations.
+    texture : least height, in widths of that range.
+    shared : largest sum of the changes of the four adjacent samples in the same direction, as a fraction of the height;
+        0.8 for the sharpest white star.
+    sure_sigmas : standard errors by which that sum must stay below its limit.
+    """
+
+    sigmas: float
+    texture: float
+    shared: float
+    sure_sigmas: float
+
+
+STRICT = Limits(sigmas=9.0, texture=2.5, shared=0.2, sure_sigmas=1.0)
+LOOSE = Limits(sigmas=5.0, texture=1.5, shared=0.5, sure_sigmas=0.0)
+"""For dark samples that lost `DEAD` of the light."""
+DEAD = 0.5
+"""Fraction of the darkest neighbour. A dead sample counts no light, a cold one lacks a fixed amount."""
+CLIPPED = 0.95
+"""Signal above which a sample may be clipped."""
+SPREAD, SPREAD_SIGMAS = 0.01, 2.0
+"""A bright sample is a point of light if the four nearest of its colour rise with it by more than this fraction of its
+height, beyond this many standard errors. The fraction is 0.03 for a star of 1.5 pixels, 0.25 for one of 2."""
+
+BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1))
+NEAREST = {2: ((-2, 0), (2, 0), (0, -2), (0, 2)), 6: ((-3, -3), (3, 3), (-3, 3), (3, -3))}
+"""Steps from any sample to near ones of its colour and site, by the side of the cell."""
+
+
+def single(data: FloatArray, found: IntArray, pattern: CFAPattern, noise: NoiseModel) -> tuple[IntArray, FloatArray]:
+    """Keep samples that leave the range of all surrounding samples of their colour, and do so alone.
+
+    Returns
+    -------
+    Their flat indices, (n,), and their heights: signed distances from the range, negative if darker.
+    """
+    low, high = _range_of_colour(data, found, pattern)
+    value = data.ravel()[found]
+    near = np.clip(value, low, high)
+    height, sigma = value - near, deviation_at(near, noise)
+    size, sign, dark = np.abs(height), np.sign(height), height < 0
+    beside, error, span = _changes_beside(data, found, noise, NEAREST[pattern.side])
+    span = np.maximum(span, high - low)
+
+    def meet(limits: Limits) -> BoolArray:
+        far = size > np.maximum(limits.sigmas * sigma, limits.texture * span)
+        return np.asarray(far & (sign * beside + limits.sure_sigmas * error < limits.shared * size))
+
+    proven = meet(STRICT) & (~dark | (high < CLIPPED)) | meet(LOOSE) & dark & (size > DEAD * low)
+    if pattern.side == 2:  # those of X-Trans are too far to tell
+        spread = _change_of_colour(data, found, NEAREST[pattern.side])
+        proven &= dark | (spread < SPREAD * size + SPREAD_SIGMAS * np.sqrt(8) * sigma)  # four samples less four
+    return found[proven], height[proven]
+
+
+def _range_of_colour(data: FloatArray, found: IntArray, pattern: CFAPattern) -> tuple[FloatArray, FloatArray]:
+    """Return the range of the surrounding samples of the colour of each candidate, twice (n,)."""
+    side = pattern.side
+    low, high = np.empty(len(found), data.dtype), np.empty(len(found), data.dtype)
+    row, column = np.divmod(found, data.shape[1])
+    site = row % side * side + column % side
+    for each in np.unique(site).tolist():
+        here = site == each
+        low[here], high[here] = _range(data, found[here], _same_colour(pattern, *divmod(each, side)))
+    return low, high
+
+
+def _changes_beside(
+    data: FloatArray, found: IntArray, noise: NoiseModel, nearest: Steps
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return by how much the four adjacent samples together rise at each candidate, three times (n,).
+
+    Their rise is measured against samples of their own colour farther out.
+
+    Returns
+    -------
+    The rise, its standard error, and the largest range of those samples farther out.
+    """
+    flat, width = data.ravel(), data.shape[1]
+    rise, level, span = (np.zeros(len(found), data.dtype) for _ in range(3))
+    for down, right in BESIDE:
+        near = flat[found + down * width + right]
+        # of their colour, but not on the other side of the candidate
+        outwards = [(down + y, right + x) for y, x in nearest if (y, x) != (-2 * down, -2 * right)]
+        far = np.stack([flat[found + y * width + x] for y, x in outwards])
+        rise += near - far.mean(axis=0)
+        level = np.maximum(level, near)
+        span = np.maximum(span, np.ptp(far, axis=0))
+    # four samples and four means; neighbouring means share some samples
+    return rise, np.sqrt(4 + 4 / len(outwards)) * deviation_at(level, noise), span
+
+
+def _change_of_colour(data: FloatArray, found: IntArray, nearest: Steps) -> FloatArray:
+    """Return by how much the nearest samples of its colour together rise at each candidate, (n,).
+
+    Their rise is measured against those twice as far.
+    """
+    flat, width = data.ravel(), data.shape[1]
+    steps = [y * width + x for y, x in nearest]
+    return np.asarray(sum(flat[found + step] - flat[found + 2 * step] for step in steps))
+
+
+def _same_colour(pattern: CFAPattern, row: int, column: int) -> Steps:
+    """Return the steps to the samples of the same colour up to two rows and columns away, and to the nearest ones."""
+    around = range(-2, 3)
+    own = pattern.colour_at(row, column)
+    steps = [
+        (down, right)
+        for down in around
+        for right in around
+        if (down, right) != (0, 0) and pattern.colour_at(row + down, column + right) == own
+    ]
+    return (*steps, *NEAREST[pattern.side])
+
+
+def _range(data: FloatArray, found: IntArray, steps: Steps) -> tuple[FloatArray, FloatArray]:
+    """Return the smallest and the largest of the samples at the given (row, column) steps from each index."""
+    flat, width = data.ravel(), data.shape[1]
+    low = flat[found + steps[0][0] * width + steps[0][1]]
+    high = low.copy()
+    for down, right in steps[1:]:
+        value = flat[found + down * width + right]
+        np.minimum(low, value, out=low)
+        np.maximum(high, value, out=high)
+    return low, high
+
+
+def deviation_at(level: FloatArray, noise: NoiseModel) -> FloatArray:
+    """Return the noise standard deviation at a level, for the noisiest plane."""
+    gain, read = np.float32(noise.gain.max()), np.float32(noise.read_variance.max())
+    return np.asarray(np.sqrt(gain * np.maximum(level, 0) + read))
