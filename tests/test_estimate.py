@@ -234,6 +234,30 @@ class TestScenes:
         assert found.read_variance == pytest.approx(4e-6, rel=0.1)
 
 
+class TestColours:
+    """A codec or the camera may change the noise of one colour; cameras alone hardly do."""
+
+    @staticmethod
+    def with_blue(clean: np.ndarray, share: float) -> Mosaic:
+        """Noise of gain 1e-3, in blue this share of it."""
+        data = noisy(clean, 1e-3, 1e-6).data.copy()
+        data[1::2, 1::2] = noisy(clean, 1e-3 * share, 1e-6 * share).data[1::2, 1::2]
+        return Mosaic(data, CFAPattern.RGGB)
+
+    def test_a_quiet_colour_has_a_line_of_its_own(self) -> None:
+        found = estimate_noise(self.with_blue(leaves(1024), 0.35), saturation=1)
+        assert found.colours_differ
+        gain = found.model("pixels").gain
+        assert gain[:3] == pytest.approx(1e-3, rel=0.15)
+        assert gain[3] == pytest.approx(3.5e-4, rel=0.15)
+
+    @pytest.mark.parametrize("texture", [0.15, 0.5])
+    def test_equal_colours_share_one(self, texture: float) -> None:
+        found = estimate_noise(self.with_blue(leaves(1024, texture=texture), 1.0), saturation=1)
+        assert not found.colours_differ
+        np.testing.assert_array_equal(found.model("pixels").gain, found.gain)
+
+
 class TestRealFiles:
     @pytest.mark.parametrize("name", ["canon-s40-box.crw", "canon-s40-box-wide.crw", "canon-g2-chart.crw"])
     def test_small_sensor_at_iso_50(self, data: Path, name: str) -> None:

@@ -150,7 +150,7 @@ def _found(photo: RawPhoto) -> NoiseAndWarnings:
         model, more = _prior(photo)
         return model, (*warnings, *more)
     if tag is not None:
-        model, more = _checked(tag, estimate)
+        model, more = _checked(tag.for_cfa(photo.pattern), estimate)
     else:
         model, more = _capped(photo, estimate, prior)
     return model, (*warnings, *more)
@@ -174,9 +174,13 @@ def _sound_tag(photo: RawPhoto, prior: IsoPrior | None) -> tuple[NoiseModel | No
 
 def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
     """Return the profile, or the estimate from the pixels if it contradicts the profile (rules: head of this file)."""
-    in_tag = tag.green_gain * max(estimate.level, 0) + tag.green_read_variance
-    in_pixels = estimate.gain * max(estimate.level, 0) + estimate.read_variance
-    over = in_tag / in_pixels
+    level, measured = max(estimate.level, 0), estimate.model("pixels")
+    if estimate.colours_differ:
+        of_classes = (tag.gain * level + tag.read_variance) / (measured.gain * level + measured.read_variance)
+        over, where = float(of_classes.max()), " in one colour"
+    else:
+        of_green = measured.green_gain * level + estimate.read_variance
+        over, where = (tag.green_gain * level + tag.green_read_variance) / of_green, ""
     enough = LOWERED if estimate.confidence >= SOME_CONFIDENCE else LOWERED_UNSURE
     model, outcome = replace(tag, correlation=estimate.neighbours), "rawkd uses the profile"
     if over > max(enough, 1 + 4 * estimate.relative_error) and estimate.relative_error < NO_EVIDENCE:
@@ -186,7 +190,9 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
     warnings = _correlation(estimate)
     if not 1 / WORTH_A_WARNING < over < WORTH_A_WARNING:
         word, factor = ("more", over) if over > 1 else ("less", 1 / over)
-        message = f"the NoiseProfile states {factor:.1f} times {word} noise variance than the pixels show; {outcome}"
+        message = (
+            f"the NoiseProfile states {factor:.1f} times {word} noise variance{where} than the pixels show; {outcome}"
+        )
         warnings = (message, *warnings)
     return model, warnings
 

@@ -2,7 +2,8 @@
 
 The method follows Foi et al. 2008: measure the variance of smooth areas at several levels and fit a line. The
 statistics (`blocks`) and the fit (`fit`) are our own. All planes share one line, because their gains differ by a few
-per cent only, dark planes hold less texture for the same noise, and separate lines would fit fine grain instead.
+per cent only, dark planes hold less texture for the same noise, and separate lines would fit fine grain instead. Where
+the noise of the colours clearly differs, each gets its share of that line (`colours`).
 
 If texture (such as fabric) fills the picture, no block is flat. Texture only adds variance, and rarely the same at two
 scales; white noise is the same at both. So a second estimate is made at half scale and used where it is lower.
@@ -21,6 +22,7 @@ import numpy as np
 
 from rawkd.photo import DoubleArray, Mosaic
 from rawkd.sensor.blind.blocks import block_statistics
+from rawkd.sensor.blind.colours import noise_of_colours
 from rawkd.sensor.blind.correlation import WHITE, Correlation, measure_correlation
 from rawkd.sensor.blind.fit import MIN_BLOCKS, fit_line
 from rawkd.sensor.blind.uncertain_line import VarianceLine
@@ -57,6 +59,7 @@ class NoiseEstimate:
     half_scale_ratio : variance at `level` at half scale over that at full scale, 1 for white noise; None if the
         estimate at half scale is unreliable or `correlation` explains the difference.
     read_of_planes : (classes,) read variance of the noise classes over their mean.
+    noise_of_classes : (classes,) noise variance of the noise classes over this line; ones unless colours differ much.
     correlation : of the noise of neighbours in a plane; `WHITE` if it is not significant.
     """
 
@@ -69,6 +72,7 @@ class NoiseEstimate:
     read_known: bool
     half_scale_ratio: float | None
     read_of_planes: DoubleArray = field(default_factory=lambda: np.ones(4))
+    noise_of_classes: DoubleArray = field(default_factory=lambda: np.ones(4))
     correlation: Correlation = WHITE
 
     @property
@@ -78,10 +82,15 @@ class NoiseEstimate:
             self.half_scale_ratio is not None and self.half_scale_ratio > CORRELATED
         )
 
+    @property
+    def colours_differ(self) -> bool:
+        """Whether the noise of the colours follows lines of their own."""
+        return bool((self.noise_of_classes != 1).any())
+
     def model(self, source: str) -> NoiseModel:
         """Return the noise model with these parameters."""
-        read_variance = self.read_variance * self.read_of_planes
-        return NoiseModel(np.array(self.gain), read_variance, source, self.confidence, self.neighbours)
+        gain, read_variance = self.gain * self.noise_of_classes, self.read_variance * self.noise_of_classes
+        return NoiseModel(gain, read_variance * self.read_of_planes, source, self.confidence, self.neighbours)
 
     @property
     def neighbours(self) -> tuple[float, float] | None:
@@ -141,6 +150,7 @@ def estimate_noise(
         read_of_planes=np.ones(len(mosaic.pattern.classes))
         if masked_read_variance is None
         else masked_read_variance / masked_read_variance.mean(),
+        noise_of_classes=noise_of_colours(blocks, mosaic.pattern, line.gain, line.read_variance, saturation),
         correlation=correlation,
     )
 
