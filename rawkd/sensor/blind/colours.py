@@ -19,7 +19,7 @@ FEWEST, LEAST_SHARE = 48, 0.1
 """Least number and share of blocks without texture. The standard error of a ratio is then 5 %."""
 DIFFERENT = 2.0
 """Ratio between the noisiest and the least noisy colour from which they have lines of their own. White noise of one
-line on 36 photos at four gains had at most 1.3 with that share of blocks, 1.8 with fewer."""
+line on 36 photos at four gains had at most 1.8."""
 
 
 def noise_of_colours(
