@@ -202,9 +202,9 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
     model = estimate.model("blind")
     if prior is not None and estimate.relative_error > NO_EVIDENCE:
         return _assumed(photo, prior)
-    if prior is None or estimate.gain <= prior.ceiling:
+    if prior is None or model.green_gain <= prior.ceiling:
         return model, _warnings(estimate)
-    factor = prior.ceiling / estimate.gain
+    factor = prior.ceiling / model.green_gain
     capped = replace(
         model,
         gain=model.gain * factor,
