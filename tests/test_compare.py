@@ -17,9 +17,10 @@ from webdriver import Browser, browser, programs
 
 from rawkd.cli import main
 from rawkd.compare import page as page_module
-from rawkd.compare.compare import CompareOptions, compare, without_folders
+from rawkd.compare.compare import CompareOptions, compare
 from rawkd.compare.crops import choose_crops
 from rawkd.compare.page import page_of, safe, write_page
+from rawkd.compare.public import without_folders
 from rawkd.errors import UsageError
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import Rect, Tag

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from rawkd.compare.crops import PREVIEW_PX, Crop, choose_crops
 from rawkd.compare.noise_plot import noise_chart
+from rawkd.compare.public import public_capture, without_folders
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.drawing import Drawing
@@ -151,7 +151,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
             chart = noise_chart(photo, noise, restoration.mosaic)
     return Comparison(
         name=path.name,
-        capture=_public(photo),
+        capture=public_capture(photo.capture),
         width=width,
         height=height,
         noise=noise,
@@ -179,15 +179,6 @@ def write_strip(comparison: Comparison, path: Path, *, overwrite: bool = False) 
     write_image(path, strip, Capture(), overwrite=overwrite, software=SOFTWARE)
 
 
-def without_folders(text: str, photo: Path) -> str:
-    """Remove the folder of the photo from a text and replace the user's home folder by ~."""
-    for folder in (photo.parent, photo.resolve().parent):
-        if folder != folder.parent and str(folder) != ".":
-            text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), "")
-    home = os.path.expanduser("~")  # noqa: PTH111 -- "~" itself for a user without a home, where Path.home fails
-    return text.replace(home, "~") if len(home) > 1 else text
-
-
 def _rendered(
     photo: RawPhoto, mosaic: Mosaic | None, rects: Sequence[Rect], options: CompareOptions, decoder: Decoder
 ) -> tuple[Picture, ...]:
@@ -211,19 +202,6 @@ def _rendered(
 def _version(restoration: Restoration, crops: tuple[Picture, ...], seconds: dict[str, float]) -> Version:
     name = restoration.student or "nothing removed"
     return Version(name, crops, restoration.device, restoration.precision, seconds, restoration.defects)
-
-
-def _public(photo: RawPhoto) -> Capture:
-    """Return the part of the capture that may be shown to everyone."""
-    capture = photo.capture
-    return Capture(
-        make=capture.make,
-        model=capture.model,
-        iso=capture.iso,
-        exposure_s=capture.exposure_s,
-        aperture=capture.aperture,
-        focal_length_mm=capture.focal_length_mm,
-    )
 
 
 def _stacked(pictures: Sequence[Picture], axis: int) -> Picture:

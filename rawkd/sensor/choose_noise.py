@@ -20,6 +20,7 @@ import numpy as np
 from rawkd.errors import NoiseError, UsageError
 from rawkd.photo import RawPhoto
 from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
+from rawkd.sensor.estimate_warnings import ADVICE, correlation_warning, estimate_warnings
 from rawkd.sensor.iso_prior import IsoPrior, iso_prior
 from rawkd.sensor.masked import masked_read_variance
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
@@ -33,11 +34,8 @@ LOWERED, LOWERED_UNSURE, RAISED = 1.25, 2.0, 1.3
 without `SOME_CONFIDENCE`; the third is pixels over profile."""
 NO_EVIDENCE = 0.25
 """Relative error above which an estimate is not used."""
-UNSURE_SHADOWS = 0.25
-"""Relative error of the variance in the shadows above which rawkd warns."""
 WORTH_A_WARNING = 2.0
 """Ratio between profile and pixels, either way, from which rawkd warns."""
-ADVICE = "give the noise with --noise A,B or measure the camera with rawkd calibrate"
 
 NoiseAndWarnings = tuple[NoiseModel, tuple[str, ...]]
 
@@ -84,7 +82,7 @@ def _chosen(
         return _prior(photo)
     if source == "blind":
         estimate = _measured(photo)
-        return estimate.model("blind"), _warnings(estimate)
+        return estimate.model("blind"), estimate_warnings(estimate)
     return _found(photo)
 
 
@@ -187,7 +185,7 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
         model, outcome = estimate.model("profile, lowered by the pixels"), "rawkd uses the measurement"
     elif 1 / over > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
         model, outcome = estimate.model("profile, raised by the pixels"), "rawkd uses the measurement"
-    warnings = _correlation(estimate)
+    warnings = correlation_warning(estimate)
     if not 1 / WORTH_A_WARNING < over < WORTH_A_WARNING:
         word, factor = ("more", over) if over > 1 else ("less", 1 / over)
         message = (
@@ -203,7 +201,7 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
     if prior is not None and estimate.relative_error > NO_EVIDENCE:
         return _assumed(photo, prior)
     if prior is None or model.green_gain <= prior.ceiling:
-        return model, _warnings(estimate)
+        return model, estimate_warnings(estimate)
     factor = prior.ceiling / model.green_gain
     capped = replace(
         model,
@@ -216,23 +214,7 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
         f"the pixels look {1 / factor:.1f} times noisier than any such camera is at this ISO, so rawkd lowered the"
         " estimate to the most that such cameras have"
     )
-    return capped, (message, *_correlation(estimate))
-
-
-def _warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
-    """Return warnings about an estimate: what may be wrong, and the effect on the result."""
-    warnings: tuple[str, ...] = ()
-    if estimate.confidence < SOME_CONFIDENCE:
-        warnings += (
-            "the picture has little smooth area to measure the noise in, so the noise may be overestimated. If the"
-            f" result is too soft, lower --strength, or {ADVICE}",
-        )
-    if not estimate.read_known and estimate.shadow_error > UNSURE_SHADOWS:
-        warnings += (
-            "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known"
-            f" and may stay in them: {ADVICE}",
-        )
-    return warnings + _correlation(estimate)
+    return capped, (message, *correlation_warning(estimate))
 
 
 def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
@@ -240,15 +222,3 @@ def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
     basis = "ISO and sensor size" if prior.size_known else "ISO alone, for a medium-sized sensor"
     message = f"the noise was assumed from {basis}, which may be wrong by a factor of five: {ADVICE}"
     return prior.model(masked_read_variance(photo), step=1 / photo.levels.range_dn), (message,)
-
-
-def _correlation(estimate: NoiseEstimate) -> tuple[str, ...]:
-    """Return a warning if neighbours are correlated; its number is the mean of both directions."""
-    if not estimate.correlated:
-        return ()
-    measured = "" if estimate.neighbours is None else f" by {np.mean(estimate.neighbours):.2f}"
-    message = (
-        f"the noise of neighbouring pixels is correlated{measured}, as after lossy compression or noise reduction in"
-        " the camera"
-    )
-    return (f"{message}. If the result is blotchy, lower --strength.",)

@@ -11,12 +11,13 @@ import numpy as np
 
 from rawkd.photo import CFAPattern, DoubleArray
 from rawkd.sensor.blind.blocks import BlockStatistics
+from rawkd.sensor.blind.correlation import FEWEST_BLOCKS, NOISE_LIKE
 from rawkd.sensor.cfa import lattices_of
 
-NOISE_LIKE, LINE_LIKE = 1.3, 3.0
-"""Largest ratios of a block without texture: luma energy over that of independent planes, and energy over the line."""
-FEWEST, LEAST_SHARE = 48, 0.1
-"""Least number and share of blocks without texture. The standard error of a ratio is then 5 %."""
+LINE_LIKE = 3.0
+"""Largest ratio of the energy of a block without texture to that of the line."""
+LEAST_SHARE = 0.1
+"""Least share of blocks without texture, and at least `FEWEST_BLOCKS`. The standard error of a ratio is then 5 %."""
 DIFFERENT = 2.0
 """Ratio between the noisiest and the least noisy colour from which they have lines of their own. White noise of one
 line on 36 photos at four gains had at most 1.8."""
@@ -41,7 +42,7 @@ def noise_of_colours(
     ratio = np.where(calm[:, None] & (level + 4 * np.sqrt(energy) < saturation), energy / line, np.nan)
     of_plane = _colour_of_planes(pattern)
     found = [ratio[:, of_plane == colour] for colour in range(3)]
-    if min(np.isfinite(one).any(axis=1).sum() for one in found) < max(FEWEST, LEAST_SHARE * len(level)):
+    if min(np.isfinite(one).any(axis=1).sum() for one in found) < max(FEWEST_BLOCKS, LEAST_SHARE * len(level)):
         return same
     medians = np.array([np.nanmedian(one) for one in found])
     return medians[pattern.colour_of_class] if medians.max() >= DIFFERENT * medians.min() else same

@@ -1,0 +1,41 @@
+"""Warnings about a noise estimate: what may be wrong, and the effect on the result."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rawkd.sensor.blind.estimate import NoiseEstimate
+
+LITTLE_CONFIDENCE = 0.3
+"""Confidence below which rawkd warns that the picture has little smooth area."""
+UNSURE_SHADOWS = 0.25
+"""Relative error of the variance in the shadows above which rawkd warns."""
+ADVICE = "give the noise with --noise A,B or measure the camera with rawkd calibrate"
+
+
+def estimate_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
+    """Return warnings about an estimate: what may be wrong, and the effect on the result."""
+    warnings: tuple[str, ...] = ()
+    if estimate.confidence < LITTLE_CONFIDENCE:
+        warnings += (
+            "the picture has little smooth area to measure the noise in, so the noise may be overestimated. If the"
+            f" result is too soft, lower --strength, or {ADVICE}",
+        )
+    if not estimate.read_known and estimate.shadow_error > UNSURE_SHADOWS:
+        warnings += (
+            "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known"
+            f" and may stay in them: {ADVICE}",
+        )
+    return warnings + correlation_warning(estimate)
+
+
+def correlation_warning(estimate: NoiseEstimate) -> tuple[str, ...]:
+    """Return a warning if neighbours are correlated; its number is the mean of both directions."""
+    if not estimate.correlated:
+        return ()
+    measured = "" if estimate.neighbours is None else f" by {np.mean(estimate.neighbours):.2f}"
+    message = (
+        f"the noise of neighbouring pixels is correlated{measured}, as after lossy compression or noise reduction in"
+        " the camera"
+    )
+    return (f"{message}. If the result is blotchy, lower --strength.",)
