@@ -2,7 +2,8 @@
 
     python benchmarks/held_out.py PICTURES NETWORK... [--side 512] [--gain 7e-3]... [--learnt 24]
 
-NETWORK is a shipped model, or the folder of a model, a run or a snapshot; PICTURES is the folder of its training data.
+NETWORK is a shipped model, or the folder of a model, a run or a snapshot; A+B is the mean of the answers of A and B.
+PICTURES is the folder of their training data.
 Only the pictures held out of training (one in twelve) are used; with --learnt N, N of the training pictures instead, to
 see whether a gain holds for new pictures.
 
@@ -28,7 +29,7 @@ from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.cfa import pack
 from rawkd.training.data.clean import find_pictures
 from rawkd.training.data.clean_crops import linear_half_size
-from rawkd.training.data.synthesize import add_noise, camera_at
+from rawkd.training.data.synthesize import Camera, add_noise, camera_at
 from rawkd.training.data.unprocess import camera_mosaic, linearise, random_look
 
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
@@ -57,7 +58,23 @@ def clean_planes(folder: Path, side: int, learnt: int, cell: CFAPattern) -> dict
     return found
 
 
-def mean_psnr(network: TrainedNetwork, planes: list[FloatArray], gain: float) -> float:
+class MeanOfNetworks:
+    """Networks for one kind of sensor, whose answers are averaged; names joined by +."""
+
+    def __init__(self, names: str) -> None:
+        self._networks = [TrainedNetwork(name) for name in names.split("+")]
+        self.cell = self._networks[0].cell
+
+    def holds(self, gain: float) -> bool:
+        """Whether every network was trained for a gain."""
+        return all(gain in network.subrange for network in self._networks)
+
+    def planes(self, noisy: FloatArray, camera: Camera) -> FloatArray:
+        """Noisy signal (planes, h, w) -> restored, with the true noise parameters."""
+        return np.mean([network.planes(noisy, camera) for network in self._networks], axis=0, dtype=np.float32)
+
+
+def mean_psnr(network: MeanOfNetworks, planes: list[FloatArray], gain: float) -> float:
     """Mean PSNR in dB of pictures made noisy at a gain; the noise is the same for every run."""
     rng, camera, scores = np.random.default_rng(5), camera_at(gain), []
     for clean in planes:
@@ -77,11 +94,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in options.networks:
-        network = TrainedNetwork(name)
+        network = MeanOfNetworks(name)
         clean = clean_planes(options.pictures, options.side, options.learnt, network.cell)
         cells = [
             f"{gain:g} {size} {mean_psnr(network, planes, gain):.3f}"
-            for gain in options.gain or [gain for gain in GAINS if gain in network.subrange]
+            for gain in options.gain or [gain for gain in GAINS if network.holds(gain)]
             for size, planes in clean.items()
         ]
         print(f"{name}: {', '.join(cells)}", flush=True)

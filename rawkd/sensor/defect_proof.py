@@ -27,24 +27,31 @@ class Limits:
     shared : largest sum of the changes of the four adjacent samples in the same direction, as a fraction of the height;
         0.8 for the sharpest white star.
     sure_sigmas : standard errors by which that sum must stay below its limit.
+    spread : largest sum of the changes of the four nearest samples of its colour, as a fraction of the height, beyond
+        `SPREAD_SIGMAS` standard errors. It is 0.03 for a star of 1.5 pixels, 0.25 for one of 2. Asked of bright samples.
     """
 
     sigmas: float
     texture: float
     shared: float
     sure_sigmas: float
+    spread: float
 
 
-STRICT = Limits(sigmas=9.0, texture=2.5, shared=0.2, sure_sigmas=1.0)
-LOOSE = Limits(sigmas=5.0, texture=1.5, shared=0.5, sure_sigmas=0.0)
+STRICT = Limits(sigmas=9.0, texture=2.0, shared=0.2, sure_sigmas=1.0, spread=0.01)
+DAYLIGHT = Limits(sigmas=9.0, texture=2.0, shared=0.2, sure_sigmas=0.0, spread=0.12)
+"""For samples on ground brighter than `DAYLIGHT_GROUND`: sharp lights of one colour, such as distant tail lamps, are
+seen at night."""
+LOOSE = Limits(sigmas=5.0, texture=1.5, shared=0.5, sure_sigmas=0.0, spread=0.01)
 """For dark samples that lost `DEAD` of the light."""
+DAYLIGHT_GROUND = 0.05
+"""Signal."""
 DEAD = 0.5
 """Fraction of the darkest neighbour. A dead sample counts no light, a cold one lacks a fixed amount."""
 CLIPPED = 0.95
 """Signal above which a sample may be clipped."""
-SPREAD, SPREAD_SIGMAS = 0.01, 2.0
-"""A bright sample is a point of light if the four nearest of its colour rise with it by more than this fraction of its
-height, beyond this many standard errors. The fraction is 0.03 for a star of 1.5 pixels, 0.25 for one of 2."""
+SPREAD_SIGMAS = 2.0
+"""Standard errors by which samples of a point of light must rise (`Limits.spread`)."""
 
 BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1))
 NEAREST = {2: ((-2, 0), (2, 0), (0, -2), (0, 2)), 6: ((-3, -3), (3, 3), (-3, 3), (3, -3))}
@@ -63,17 +70,19 @@ def single(data: FloatArray, found: IntArray, pattern: CFAPattern, noise: NoiseM
     near = np.clip(value, low, high)
     height, sigma = value - near, deviation_at(near, noise)
     size, sign, dark = np.abs(height), np.sign(height), height < 0
-    beside, error, span = _changes_beside(data, found, noise, NEAREST[pattern.side])
+    beside, error, span, ground = _changes_beside(data, found, noise, NEAREST[pattern.side])
     span = np.maximum(span, high - low)
+    spread = _change_of_colour(data, found, NEAREST[pattern.side])
+    spread -= SPREAD_SIGMAS * np.sqrt(8) * sigma  # four samples less four
+    no_light = dark | (pattern.side != 2)  # samples of X-Trans are too far to tell
 
     def meet(limits: Limits) -> BoolArray:
         far = size > np.maximum(limits.sigmas * sigma, limits.texture * span)
-        return np.asarray(far & (sign * beside + limits.sure_sigmas * error < limits.shared * size))
+        single = sign * beside + limits.sure_sigmas * error < limits.shared * size
+        return np.asarray(far & single & (no_light | (spread < limits.spread * size)))
 
-    proven = meet(STRICT) & (~dark | (high < CLIPPED)) | meet(LOOSE) & dark & (size > DEAD * low)
-    if pattern.side == 2:  # those of X-Trans are too far to tell
-        spread = _change_of_colour(data, found, NEAREST[pattern.side])
-        proven &= dark | (spread < SPREAD * size + SPREAD_SIGMAS * np.sqrt(8) * sigma)  # four samples less four
+    strict = meet(STRICT) | meet(DAYLIGHT) & (ground > DAYLIGHT_GROUND)
+    proven = strict & (~dark | (high < CLIPPED)) | meet(LOOSE) & dark & (size > DEAD * low)
     return found[proven], height[proven]
 
 
@@ -91,27 +100,29 @@ def _range_of_colour(data: FloatArray, found: IntArray, pattern: CFAPattern) -> 
 
 def _changes_beside(
     data: FloatArray, found: IntArray, noise: NoiseModel, nearest: Steps
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return by how much the four adjacent samples together rise at each candidate, three times (n,).
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return by how much the four adjacent samples together rise at each candidate, four times (n,).
 
     Their rise is measured against samples of their own colour farther out.
 
     Returns
     -------
-    The rise, its standard error, and the largest range of those samples farther out.
+    The rise, its standard error, the largest range of those samples farther out, and their mean.
     """
     flat, width = data.ravel(), data.shape[1]
-    rise, level, span = (np.zeros(len(found), data.dtype) for _ in range(3))
+    rise, level, span, ground = (np.zeros(len(found), data.dtype) for _ in range(4))
     for down, right in BESIDE:
         near = flat[found + down * width + right]
         # of their colour, but not on the other side of the candidate
         outwards = [(down + y, right + x) for y, x in nearest if (y, x) != (-2 * down, -2 * right)]
         far = np.stack([flat[found + y * width + x] for y, x in outwards])
-        rise += near - far.mean(axis=0)
+        mean = far.mean(axis=0)
+        rise += near - mean
+        ground += mean / len(BESIDE)
         level = np.maximum(level, near)
         span = np.maximum(span, np.ptp(far, axis=0))
     # four samples and four means; neighbouring means share some samples
-    return rise, np.sqrt(4 + 4 / len(outwards)) * deviation_at(level, noise), span
+    return rise, np.sqrt(4 + 4 / len(outwards)) * deviation_at(level, noise), span, ground
 
 
 def _change_of_colour(data: FloatArray, found: IntArray, nearest: Steps) -> FloatArray:

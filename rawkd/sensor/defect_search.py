@@ -7,7 +7,8 @@ counts as a defect if all of these hold:
 - Hardly any other sample nearby lies as far outside the range of its own neighbours.
 - The adjacent samples, which have other colours, do not rise or fall with it, as they would under a point of light that
   the lens spreads over at least 1.5 pixels (full width at half maximum).
-- The nearest samples of its own colour do not either, as they would under a point of light of a single colour.
+- The nearest samples of its own colour do not either, as they would under a point of light of a single colour. On
+  bright ground, where such lights are rare, this and the step before need less proof.
 
 A dark sample that lost half of the light of its neighbours needs less proof: texture has shallower specks. Next to
 clipped samples, others do not count, because clipping hides how much their neighbours differ. All of it is our choice.
@@ -21,7 +22,7 @@ from rawkd.photo import DoubleArray, FloatArray, Mosaic, PixelArray
 from rawkd.sensor.defect_proof import LOOSE, NEAREST, BoolArray, IntArray, Steps, deviation_at, single
 from rawkd.sensor.noise import NoiseModel
 
-ALONE = 7.0
+ALONE = 4.0
 """Least ratio of the height to that of other samples within `REACH_PX`. The highest of these is ignored, since it may
 be a defect too."""
 REACH_PX = 8
