@@ -182,7 +182,7 @@ def test_an_exposure_time_of_0_or_less_is_left_out_with_a_warning(
     for name in ("out.dng", "out.png"):
         report = process_file(source, tmp_path / name, options)
         said = [one for one in report.warnings if "exposure time" in one]
-        assert said == ["the file states an exposure time that is not above 0 s. The output states none."] * expected
+        assert said == ["the file states an exposure time that is not above 0 s, so the output states none"] * expected
     found = read_raw(tmp_path / "out.dng").capture
     assert (found.exposure_s is not None) == (value is not None and not expected)
     assert {tag.number for tag in found.exif} & {33434, 33437} == ({33434} if found.exposure_s else set())

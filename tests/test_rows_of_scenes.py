@@ -9,7 +9,7 @@ import pytest
 
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect
 from rawkd.sensor import rows
-from rawkd.sensor.rows import WARNING_SHARE, measure_rows, quads_of
+from rawkd.sensor.rows import WARNING_SHARE, level_rows, measure_rows, quads_of
 from rawkd.training.data.leaves import leaves_scene
 
 PATTERNS = {"bayer": CFAPattern.GBRG, "xtrans": CFAPattern.XTRANS.shifted(1, 4), "mono": CFAPattern.MONO}
@@ -53,6 +53,16 @@ def alarms(pattern: CFAPattern, share: float) -> int:
 @pytest.mark.parametrize("kind", PATTERNS)
 def test_scenes_without_row_noise_give_no_alarm(kind: str) -> None:
     assert alarms(PATTERNS[kind], 0.0) == 0
+
+
+def test_blinds_give_no_alarm() -> None:
+    """Rows that differ by more than the noise of a pixel are those of the scene."""
+    blinds = photo(CFAPattern.RGGB, 0, 4.0)
+    rows = measure_rows(blinds)
+    assert rows is not None
+    assert rows.shown
+    assert rows.share > 1
+    assert level_rows(blinds, remove=False)[1] == ()
 
 
 @pytest.mark.parametrize("kind", PATTERNS)

@@ -28,7 +28,7 @@ class Limits:
         0.8 for the sharpest white star.
     sure_sigmas : standard errors by which that sum must stay below its limit.
     spread : largest sum of the changes of the four nearest samples of its colour, as a fraction of the height, beyond
-        `SPREAD_SIGMAS` standard errors. It is 0.03 for a star of 1.5 pixels, 0.25 for one of 2. Asked of bright samples.
+        `SPREAD_SIGMAS` standard errors; 0.03 for a star of 1.5 pixels, 0.25 for one of 2. Only asked of bright samples.
     """
 
     sigmas: float

@@ -24,6 +24,7 @@ from rawkd.sensor.noise import SIGMA_OF_MAD
 
 WARNING_SHARE = 0.1
 """Ratio of row noise to single-pixel noise above which rawkd warns: from there, rows show in a denoised picture."""
+MOST_SHARE = 1.0  # above it the rows are those of the scene, such as blinds
 SURE_SIGMAS = 4.0
 """Least row noise, in standard errors, that counts as significant."""
 OUTLIER_SIGMAS = 5.0
@@ -71,12 +72,11 @@ def level_rows(photo: RawPhoto, *, remove: bool) -> tuple[RawPhoto, tuple[str, .
     """
     rows = measure_rows(photo)
     if rows is None:
-        return photo, (
-            "--rows removed nothing: the photo is too small, or constant where rawkd measures row noise",
-        ) if remove else ()
+        message = "--rows removed nothing: the photo is too small, or constant where rawkd measures row noise"
+        return photo, (message,) if remove else ()
     if remove and rows.offset_dn is not None:
         return replace(photo, row_offset_dn=rows.offset_dn), ()
-    if not (rows.shown and rows.share > WARNING_SHARE):
+    if not (rows.shown and WARNING_SHARE < rows.share < MOST_SHARE):
         is_blind = remove and masked_strip(photo) is None
         return photo, ("--rows removed nothing: the photo has no masked pixels to use",) if is_blind else ()
     message = f"row noise (stripes) of {rows.share:.2f} times the noise of single pixels, measured in the {rows.source}"

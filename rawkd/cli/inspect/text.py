@@ -20,6 +20,8 @@ Matrix = Sequence[Sequence[float]]
 UNKNOWN = "unknown"
 ALIKE = 1.05
 """Ratio of the largest to the least of the planes up to which one number, of the greens, stands for all four."""
+ONE_NOISE = 1.5
+"""The same ratio up to which `--noise` can stand for all planes."""
 SOURCES = {
     "blind": "measured in the pixels of the photo (blind)",
     "profile": "the NoiseProfile of the file (profile)",
@@ -179,10 +181,11 @@ def _noise(record: Record) -> Rows:
         ("in the shadows", f"{_ratio(noise['snr_shadows'])} at 1 % of white"),
         ("gain", _planes(noise["gain"])),
         ("read noise", f"{_planes(noise['read_noise_dn'], ' DN')}, {read_variance**0.5:.2%} of white"),
-        ("as an option", f"--noise {_green(noise['gain']):.3g},{read_variance:.3g}"),
         ("source", SOURCES.get(noise["source"], noise["source"])),
         ("confidence", f"{word} ({confidence:.2f})"),
     ]
+    if max(noise["gain"]) < ONE_NOISE * min(noise["gain"]):
+        rows.insert(-2, ("as an option", f"--noise {_green(noise['gain']):.3g},{read_variance:.3g}"))
     if noise["correlation"] is not None:
         across, down = noise["correlation"]
         rows.append(("neighbours", f"correlated, {across:.2f} horizontally and {down:.2f} vertically (0: white noise)"))

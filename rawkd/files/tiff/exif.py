@@ -96,7 +96,7 @@ def exposure_warnings(capture: Capture) -> tuple[str, ...]:
     stated = any(tag.number == EXPOSURE_TIME and _is_unset(tag) for tag in capture.exif)
     if not stated or capture.exposure_s is not None:
         return ()
-    return ("the file states an exposure time that is not above 0 s. The output states none.",)
+    return ("the file states an exposure time that is not above 0 s, so the output states none",)
 
 
 def rendered_root(
