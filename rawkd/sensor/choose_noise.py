@@ -175,7 +175,8 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
     level, measured = max(estimate.level, 0), estimate.model("pixels")
     if estimate.colours_differ:
         of_classes = (tag.gain * level + tag.read_variance) / (measured.gain * level + measured.read_variance)
-        over, where = float(of_classes.max()), f" in {('red', 'green', 'green', 'blue')[of_classes.argmax()]}"
+        names = ("red", "green", "green", "blue") if len(of_classes) == 4 else ("red", "green", "blue")
+        over, where = float(of_classes.max()), f" in {names[of_classes.argmax()]}"
     else:
         of_green = measured.green_gain * level + estimate.read_variance
         over, where = (tag.green_gain * level + tag.green_read_variance) / of_green, ""
