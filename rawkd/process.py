@@ -29,7 +29,7 @@ from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Context, Restoration, prepare, restore
 from rawkd.restore.treatment import profile_left, treatment_of
-from rawkd.sensor.defects import replaced
+from rawkd.sensor.defects import DefectMap, replaced
 from rawkd.sensor.noise import NoiseModel
 
 SOFTWARE = f"rawkd {__version__}"
@@ -71,6 +71,7 @@ def process_file(
     decoder: Decoder | None = None,
     context: Context | None = None,
     noise: NoiseModel | None = None,
+    defects: DefectMap | None = None,
     decode_threads: int | None = None,
 ) -> Report:
     """Denoise one file and write a DNG or a rendered picture, by the suffix of `output`.
@@ -82,6 +83,7 @@ def process_file(
     decoder : running decoder, so that it is not started for every file; None starts one.
     context : engines and calibrations shared by the files of a run.
     noise : noise parameters of the photo's series; None determines them by the options.
+    defects : hot and dead pixels of the photo's series, besides those that are known otherwise.
     decode_threads : CPU threads that decode; None is those of the options.
 
     Raises
@@ -105,7 +107,7 @@ def process_file(
         load_ahead(photo, options.denoise, context.engines, noise, restoring=restoring)
     progress(0.0)
     with clock.step("noise"):
-        prepared = prepare(photo, options.denoise, context, noise)
+        prepared = prepare(photo, options.denoise, context, noise, defects)
     restoring.set()
     with clock.step("denoise"):
         if options.crop is not None:

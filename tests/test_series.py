@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes_of_every_cfa import scene_photo
 
-from rawkd.batch.series import PooledNoise, Series, load_pool, pool_noise, sampling_order, save_pool
+from rawkd.batch.series import Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Task
 from rawkd.errors import NoiseError
@@ -122,7 +122,7 @@ def test_samples_are_spread_and_do_not_depend_on_the_order(tmp_path: Path) -> No
 def test_a_pool_that_was_written_down_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     noise = NoiseModel(np.array([1 / 3, 0.1, 0.1, 0.7]) * 1e-3, np.array([0, 1, 1, 1 / 7]) * 1e-6, "blind", 1 / 3)
-    pool = PooledNoise(noise, ("a.dng", "b \udcff.dng"), 2, ("odd",))
+    pool = SeriesPool(noise, ("a.dng", "b \udcff.dng"), 2, ("odd",))
     assert load_pool(store, SERIES, "settings") is None
     save_pool(store, SERIES, "settings", pool)
     again = load_pool(store, SERIES, "settings")
@@ -136,7 +136,7 @@ def test_a_pool_that_was_written_down_is_the_same_to_the_last_bit(tmp_path: Path
 @pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"noise": {"gain": [1]}})])
 def test_a_damaged_pool_is_made_again(tmp_path: Path, text: str) -> None:
     store = LocalStore(str(tmp_path))
-    save_pool(store, SERIES, "s", PooledNoise(model(1e-3), (), 1))
+    save_pool(store, SERIES, "s", SeriesPool(model(1e-3), (), 1))
     (path,) = (tmp_path / ".rawkd" / "series").iterdir()
     path.write_text(text)
     assert load_pool(store, SERIES, "s") is None

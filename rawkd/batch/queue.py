@@ -1,4 +1,4 @@
-"""The story of a batch: find what is done, identify the rest, pool the noise of each series, denoise, publish."""
+"""The story of a batch: find what is done, identify the rest, measure each series, denoise, publish."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rawkd.batch.outcome import Failure, Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save
-from rawkd.batch.series import SAMPLES, PooledNoise, Series, load_pool, pool_noise, sampling_order, save_pool
+from rawkd.batch.series import SAMPLES, Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import Store
 from rawkd.batch.task import Task, collisions, place
@@ -18,7 +18,7 @@ from rawkd.errors import OutputError, RawkdError
 from rawkd.files.read.identify import Identity
 from rawkd.photo import Capture
 from rawkd.restore.installed_calibration import installed_profile
-from rawkd.sensor.noise import NoiseModel
+from rawkd.sensor.blind.recurring import recurring_defects
 
 Listener = Callable[[Outcome], None]
 """Called with every outcome, as it comes."""
@@ -48,7 +48,7 @@ class Batch:
 
     options: BatchOptions
     workers: Workers
-    pools: dict[tuple[str, Series], PooledNoise] = field(default_factory=dict)
+    pools: dict[tuple[str, Series], SeriesPool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.settings = fingerprint(self.options)
@@ -153,10 +153,11 @@ class Batch:
         return {task: None if of in calibrated else of for task, of in series.items()}
 
     def _assigned(self, task: Task, series: Series | None) -> Assignment:
-        """A photo with the noise of its series, if that has one."""
+        """A photo with the noise and the defects of its series, if that has any."""
         pool = None if series is None else self.pools.get((task.target.root, series))
-        noise = None if pool is None else pool.noise
-        return Assignment(task, self.options.process, noise, "" if pool is None else str(series))
+        if pool is None:
+            return Assignment(task, self.options.process)
+        return Assignment(task, self.options.process, pool.noise, pool.defects, str(series))
 
     def _pool(self, series: dict[Task, Series | None]) -> Iterator[Outcome]:
         """Load or measure the pools of all series; the outcomes of photos that cannot be read."""
@@ -227,16 +228,15 @@ def _series_of(series: dict[Task, Series | None], task: Task) -> Series:
     return of
 
 
-def _pooled(measured: Iterable[tuple[Task, Measured]]) -> PooledNoise | None:
-    """The pooled noise of measured photos of one series; None if none gave its noise."""
-    useful: list[tuple[Task, NoiseModel, tuple[str, ...]]] = [
-        (task, found.noise, found.warnings) for task, found in measured if found.noise is not None
-    ]
+def _pooled(measured: Iterable[tuple[Task, Measured]]) -> SeriesPool | None:
+    """The pool of measured photos of one series; None if none gave its noise."""
+    useful = [(task, found) for task, found in measured if found.noise is not None]
     if not useful:
         return None
-    noise, used = pool_noise([model for _, model, _ in useful])
-    warnings = sorted({warning for _, _, warnings in useful for warning in warnings})
-    return PooledNoise(noise, tuple(sorted(task.name for task, _, _ in useful)), used, tuple(warnings))
+    noise, used = pool_noise([found.noise for _, found in useful if found.noise is not None])
+    warnings = sorted({warning for _, found in useful for warning in found.warnings})
+    defects = recurring_defects(found.suspects for _, found in useful if found.suspects is not None)
+    return SeriesPool(noise, tuple(sorted(task.name for task, _ in useful)), used, tuple(warnings), defects)
 
 
 def _skipped(task: Task, record: Record) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rawkd import __version__
 from rawkd.batch.outcome import Outcome, counts
-from rawkd.batch.series import PooledNoise, Series
+from rawkd.batch.series import Series, SeriesPool
 from rawkd.errors import OutputError, UsageError
 from rawkd.files.naming import make_folder, refuse_existing
 from rawkd.files.write.atomic import atomic_output
@@ -46,7 +46,7 @@ def _check_name(path: Path) -> None:
         raise UsageError(f"{path}: a report is named .json or .csv")
 
 
-def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], PooledNoise]) -> None:
+def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], SeriesPool]) -> None:
     """Write the report of a batch, photos by name; an existing report is replaced.
 
     The folder is created if no photo was written to it.
@@ -64,7 +64,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[s
             "rawkd": __version__,
             "counts": counts(outcomes),
             "series": [
-                {"series": str(series), "outputs": root, **pool.record()}
+                {"series": str(series), "outputs": root, **pool.record(), "defects": pool.number_of_defects}
                 for (root, series), pool in sorted(pools.items(), key=lambda item: (item[0][0], str(item[0][1])))
             ],
             "photos": records,

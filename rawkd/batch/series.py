@@ -1,7 +1,8 @@
-"""One noise model for a series: photos of one camera, ISO, bit depth and CFA differ in content, not in noise.
+"""What a series shares: photos of one camera, ISO, bit depth and CFA differ in content, not in noise and defects.
 
 Up to `SAMPLES` photos of a series are measured and their estimates pooled, so that all photos of the series get the
-same student and strength. The names alone choose the photos, so the pool does not depend on the order of work. It is
+same student and strength. They also show the camera's hot and dead pixels, which are at the same places in all of them
+(`sensor.blind.recurring`). The names alone choose the photos, so the pool does not depend on the order of work. It is
 saved before the first photo of the series is denoised, and used again when the run is resumed or photos are added.
 
 Measuring a sample means reading these photos twice. Eight estimates are more accurate than cameras of one model are
@@ -22,8 +23,9 @@ import numpy as np
 
 from rawkd.batch.store import OWN_FOLDER, Store
 from rawkd.batch.task import Task
-from rawkd.errors import NoiseError
+from rawkd.errors import InputError, NoiseError
 from rawkd.files.read.identify import Identity
+from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
 
 SAMPLES = 8
@@ -62,19 +64,26 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
-class PooledNoise:
-    """The noise of a series.
+class SeriesPool:
+    """The noise of a series, and its defects.
 
     Attributes
     ----------
     noise : for every photo of the series. measured : names of the photos that were measured.
     used : number of estimates that agree and were averaged. warnings : of the estimates, each sentence once.
+    defects : hot and dead pixels that several of these photos show; None if there are none.
     """
 
     noise: NoiseModel
     measured: tuple[str, ...]
     used: int
     warnings: tuple[str, ...] = ()
+    defects: DefectMap | None = None
+
+    @property
+    def number_of_defects(self) -> int:
+        """Number of hot and dead pixels that several photos show."""
+        return 0 if self.defects is None else len(self.defects.pixels)
 
     def record(self) -> dict[str, Any]:
         """The pool as plain values, for JSON."""
@@ -86,14 +95,16 @@ class PooledNoise:
             "measured": list(self.measured),
             "used": self.used,
             "warnings": list(self.warnings),
+            "defects": None if self.defects is None else self.defects.record(),
         }
 
     @classmethod
-    def of_record(cls, record: dict[str, Any]) -> PooledNoise:
-        """The pool of a `record`. Raises KeyError, TypeError, ValueError or NoiseError if it is damaged."""
+    def of_record(cls, record: dict[str, Any]) -> SeriesPool:
+        """The pool of a `record`. Raises KeyError, TypeError, ValueError, NoiseError or InputError if it is damaged."""
         gain, read = (np.array(record[name], np.float64) for name in ("gain", "read_variance"))
         noise = NoiseModel(gain, read, str(record["source"]), float(record["confidence"]))
-        return cls(noise, tuple(record["measured"]), int(record["used"]), tuple(record["warnings"]))
+        defects = None if record["defects"] is None else DefectMap.of_record(record["defects"])
+        return cls(noise, tuple(record["measured"]), int(record["used"]), tuple(record["warnings"]), defects)
 
 
 def sampling_order(tasks: Sequence[Task]) -> list[Task]:
@@ -151,16 +162,16 @@ def _lower_median(values: Sequence[float], weights: Sequence[float]) -> float:
     return pairs[-1][0]
 
 
-def load_pool(store: Store, series: Series, settings: str) -> PooledNoise | None:
+def load_pool(store: Store, series: Series, settings: str) -> SeriesPool | None:
     """The pool that an earlier run saved; None if it is missing or damaged."""
     data = store.read(_name(series, settings))
     try:
-        return None if data is None else PooledNoise.of_record(json.loads(data)["noise"])
-    except (ValueError, KeyError, TypeError, NoiseError):
+        return None if data is None else SeriesPool.of_record(json.loads(data)["noise"])
+    except (ValueError, KeyError, TypeError, NoiseError, InputError):
         return None
 
 
-def save_pool(store: Store, series: Series, settings: str, pool: PooledNoise) -> None:
+def save_pool(store: Store, series: Series, settings: str, pool: SeriesPool) -> None:
     """Save the pool of a series. Raises OutputError."""
     text = json.dumps({"series": asdict(series), "noise": pool.record()}, indent=1)
     store.write(_name(series, settings), text.encode())

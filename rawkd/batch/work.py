@@ -18,6 +18,8 @@ from rawkd.files.read.identify import Identity, identify
 from rawkd.files.read.raw import read_raw
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.pipeline import Context, prepare
+from rawkd.sensor.blind.recurring import Suspects
+from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
 
 
@@ -86,19 +88,31 @@ class WorkerContext:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The noise of one photo and warnings about it; `noise` is None if it could not be measured."""
+    """What one photo tells about its series.
+
+    Attributes
+    ----------
+    noise : None if it could not be measured. warnings : about the noise. suspects : None if no defects are searched.
+    """
 
     noise: NoiseModel | None
     warnings: tuple[str, ...] = ()
+    suspects: Suspects | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """A photo and how to denoise it; `noise` is that of its series, None to measure its own."""
+    """A photo and how to denoise it.
+
+    Attributes
+    ----------
+    noise : that of its series; None to measure its own. defects : those that its series shows.
+    """
 
     task: Task
     options: ProcessOptions
     noise: NoiseModel | None = None
+    defects: DefectMap | None = None
     series: str = ""
 
 
@@ -138,7 +152,11 @@ def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure
             photo = read_raw(path, decoder=worker.decoder, threads=worker.decode_threads(denoise.threads))
             try:
                 prepared = prepare(photo, denoise, worker.context)
-                return Measured(prepared.noise if prepared.noise.known else None, prepared.noise_warnings)
+                if not prepared.noise.known:
+                    return Measured(None, prepared.noise_warnings)
+                searches = denoise.defects == "auto"
+                suspects = Suspects.of(prepared.photo, prepared.noise) if searches else None
+                return Measured(prepared.noise, prepared.noise_warnings, suspects)
             except NoiseError:
                 return Measured(None)
     except Exception as error:  # one bad photo must not cost the others
@@ -179,6 +197,7 @@ def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Pa
             decoder=worker.decoder,
             context=worker.context,
             noise=assignment.noise,
+            defects=assignment.defects,
             decode_threads=worker.decode_threads(options.denoise.threads),
         )
     except RawkdError as error:

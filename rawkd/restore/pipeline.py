@@ -16,7 +16,7 @@ from rawkd.restore.mosaic import Progress, no_progress, restore_mosaic
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.region import part_with_context
 from rawkd.sensor.choose_noise import noise_model_of
-from rawkd.sensor.defects import with_known_defects, without_defects
+from rawkd.sensor.defects import DefectMap, with_known_defects, without_defects
 from rawkd.sensor.noise import UNKNOWN_NOISE, NoiseModel
 from rawkd.sensor.rows import level_rows
 
@@ -112,7 +112,11 @@ def denoise(
 
 
 def prepare(
-    photo: RawPhoto, options: DenoiseOptions, context: Context | None = None, noise: NoiseModel | None = None
+    photo: RawPhoto,
+    options: DenoiseOptions,
+    context: Context | None = None,
+    noise: NoiseModel | None = None,
+    defects: DefectMap | None = None,
 ) -> Prepared:
     """Remove row offsets if asked for, mark the known defects, and find the noise.
 
@@ -120,6 +124,7 @@ def prepare(
     ----------
     photo : the whole photo, even if only a region of it will be restored (`Prepared.region`).
     noise : the noise if it is known already, for example from the photo's series; None finds it as the options say.
+    defects : more known defects, those of the photo's series.
 
     Raises
     ------
@@ -130,7 +135,8 @@ def prepare(
     warnings = photo.warnings
     if not options.keeps_everything:
         photo, row_warnings = level_rows(photo, remove=options.rows)
-        photo = with_known_defects(photo, known_defects(photo.capture, options.calibration, context.calibrations))
+        maps = known_defects(photo.capture, options.calibration, context.calibrations)
+        photo = with_known_defects(photo, maps if defects is None else (*maps, defects))
         warnings += () if photo.was_denoised else row_warnings
         if photo.pattern.kind == "mono" and options.chroma != 1:
             warnings += ("--chroma changed nothing: a monochrome photo has no colour noise",)

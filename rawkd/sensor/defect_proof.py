@@ -46,6 +46,8 @@ LOOSE = Limits(sigmas=5.0, texture=1.5, shared=0.5, sure_sigmas=0.0, spread=0.01
 """For dark samples that lost `DEAD` of the light."""
 DAYLIGHT_GROUND = 0.05
 """Signal."""
+SUSPECT = Limits(sigmas=6.0, texture=1.5, shared=0.5, sure_sigmas=0.0, spread=0.5)
+"""For samples that count only if other photos show them too."""
 DEAD = 0.5
 """Fraction of the darkest neighbour. A dead sample counts no light, a cold one lacks a fixed amount."""
 CLIPPED = 0.95
@@ -58,32 +60,58 @@ NEAREST = {2: ((-2, 0), (2, 0), (0, -2), (0, 2)), 6: ((-3, -3), (3, 3), (-3, 3),
 """Steps from any sample to near ones of its colour and site, by the side of the cell."""
 
 
-def single(data: FloatArray, found: IntArray, pattern: CFAPattern, noise: NoiseModel) -> tuple[IntArray, FloatArray]:
-    """Keep samples that leave the range of all surrounding samples of their colour, and do so alone.
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """How samples differ from their surroundings, each (n,).
 
-    Returns
-    -------
-    Their flat indices, (n,), and their heights: signed distances from the range, negative if darker.
+    Attributes
+    ----------
+    height : signed distance from the range of all surrounding samples of their colour, negative if darker.
+    low, high : that range. sigma : noise standard deviation. span : largest of that range and those of the other
+        colours. beside, error : sum of the changes of the four adjacent samples, and its standard error.
+    spread : sum of the changes of the nearest samples of their colour less `SPREAD_SIGMAS` standard errors; minus
+        infinity where it proves nothing. ground : mean of the surroundings.
     """
-    low, high = _range_of_colour(data, found, pattern)
-    value = data.ravel()[found]
-    near = np.clip(value, low, high)
-    height, sigma = value - near, deviation_at(near, noise)
-    size, sign, dark = np.abs(height), np.sign(height), height < 0
-    beside, error, span, ground = _changes_beside(data, found, noise, NEAREST[pattern.side])
-    span = np.maximum(span, high - low)
-    spread = _change_of_colour(data, found, NEAREST[pattern.side])
-    spread -= SPREAD_SIGMAS * np.sqrt(8) * sigma  # four samples less four
-    no_light = dark | (pattern.side != 2)  # samples of X-Trans are too far to tell
 
-    def meet(limits: Limits) -> BoolArray:
-        far = size > np.maximum(limits.sigmas * sigma, limits.texture * span)
-        single = sign * beside + limits.sure_sigmas * error < limits.shared * size
-        return np.asarray(far & single & (no_light | (spread < limits.spread * size)))
+    height: FloatArray
+    low: FloatArray
+    high: FloatArray
+    sigma: FloatArray
+    span: FloatArray
+    beside: FloatArray
+    error: FloatArray
+    spread: FloatArray
+    ground: FloatArray
 
-    strict = meet(STRICT) | meet(DAYLIGHT) & (ground > DAYLIGHT_GROUND)
-    proven = strict & (~dark | (high < CLIPPED)) | meet(LOOSE) & dark & (size > DEAD * low)
-    return found[proven], height[proven]
+    @classmethod
+    def of(cls, data: FloatArray, found: IntArray, pattern: CFAPattern, noise: NoiseModel) -> Evidence:
+        """Measure the samples at flat indices, (n,)."""
+        low, high = _range_of_colour(data, found, pattern)
+        value = data.ravel()[found]
+        near = np.clip(value, low, high)
+        height, sigma = value - near, deviation_at(near, noise)
+        beside, error, span, ground = _changes_beside(data, found, noise, NEAREST[pattern.side])
+        spread = _change_of_colour(data, found, NEAREST[pattern.side])
+        spread -= SPREAD_SIGMAS * np.sqrt(8) * sigma  # four samples less four
+        if pattern.side != 2:  # samples of X-Trans are too far to tell
+            spread[:] = -np.inf
+        spread[height < 0] = -np.inf
+        return cls(height, low, high, sigma, np.maximum(span, high - low), beside, error, spread, ground)
+
+    def meets(self, limits: Limits) -> BoolArray:
+        """Whether the samples reach the limits, (n,)."""
+        size, sign = np.abs(self.height), np.sign(self.height)
+        far = size > np.maximum(limits.sigmas * self.sigma, limits.texture * self.span)
+        single = sign * self.beside + limits.sure_sigmas * self.error < limits.shared * size
+        return np.asarray(far & single & (self.spread < limits.spread * size))
+
+    @property
+    def proves(self) -> BoolArray:
+        """Whether the samples leave the range of all surrounding samples of their colour, and do so alone, (n,)."""
+        dark = self.height < 0
+        strict = self.meets(STRICT) | self.meets(DAYLIGHT) & (self.ground > DAYLIGHT_GROUND)
+        dead = self.meets(LOOSE) & dark & (-self.height > DEAD * self.low)
+        return np.asarray(strict & (~dark | (self.high < CLIPPED)) | dead)
 
 
 def _range_of_colour(data: FloatArray, found: IntArray, pattern: CFAPattern) -> tuple[FloatArray, FloatArray]:

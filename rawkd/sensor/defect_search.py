@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from rawkd.photo import DoubleArray, FloatArray, Mosaic, PixelArray
-from rawkd.sensor.defect_proof import LOOSE, NEAREST, BoolArray, IntArray, Steps, deviation_at, single
+from rawkd.sensor.defect_proof import LOOSE, NEAREST, SUSPECT, BoolArray, Evidence, IntArray, Steps, deviation_at
 from rawkd.sensor.noise import NoiseModel
 
 ALONE = 4.0
@@ -34,20 +34,25 @@ STRIP_ROWS = 8
 """Rows per batch, so that all buffers fit into the processor's cache."""
 
 
-def find_defects(mosaic: Mosaic, noise: NoiseModel) -> PixelArray:
+def find_defects(mosaic: Mosaic, noise: NoiseModel, *, suspects: bool = False) -> PixelArray:
     """Return rows and columns of the hot and dead pixels of a mosaic, (n, 2), sorted by row, then column.
 
     Parameters
     ----------
     mosaic : (H, W) signal of any phase. noise : noise parameters of the photo.
+    suspects : whether to return pixels with less proof instead, many of them texture (`sensor.blind.recurring`).
     """
     data, pattern = mosaic.data, mosaic.pattern
     if min(data.shape) <= 2 * border_px(pattern.side):
         return np.empty((0, 2), np.int64)
     classes = pattern.class_of_site
     found = _outliers(data, noise.gain[classes], noise.read_variance[classes])
-    found, height = single(data, found, pattern, noise)
-    keep = _alone(data, found, height, noise, NEAREST[pattern.side])
+    evidence = Evidence.of(data, found, pattern, noise)
+    if suspects:
+        keep = evidence.meets(SUSPECT)
+    else:
+        keep = evidence.proves
+        keep[keep] = _alone(data, found[keep], evidence.height[keep], noise, NEAREST[pattern.side])
     return np.stack(np.divmod(found[keep], data.shape[1]), axis=1)
 
 

@@ -6,6 +6,7 @@ Their positions come from the file, a map learned from dark frames, or a search 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,19 @@ class DefectMap:
             raise InputError(
                 f"a pixel in the map of defective pixels lies outside the {self.width} x {self.height} frame"
             )
+
+    def record(self) -> dict[str, Any]:
+        """Return the map as plain values, for JSON."""
+        return {"width": self.width, "height": self.height, "pixels": self.pixels.tolist()}
+
+    @classmethod
+    def of_record(cls, record: Any) -> DefectMap:
+        """Return the map of a record; KeyError, TypeError, ValueError or InputError if it is damaged."""
+        width, height, pixels = (record[name] for name in ("width", "height", "pixels"))
+        places = [(row, column) for row, column in pixels]
+        if any(type(number) is not int for place in ((height, width), *places) for number in place):
+            raise ValueError("defects")
+        return cls(height, width, np.array(places, np.int64).reshape(-1, 2))
 
 
 @dataclass(frozen=True)

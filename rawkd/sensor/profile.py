@@ -117,9 +117,7 @@ def profile_record(profile: CameraProfile) -> dict[str, object]:
         "model": profile.model,
         "iso_range": list(profile.iso_range),
         "planes": planes,
-        "defects": [
-            {"width": one.width, "height": one.height, "pixels": one.pixels.tolist()} for one in profile.defects
-        ],
+        "defects": [one.record() for one in profile.defects],
     }
 
 
@@ -138,13 +136,7 @@ def _coefficients(planes: Any, name: str, count: int) -> DoubleArray:
 
 def _defect_maps(entries: Any) -> tuple[DefectMap, ...]:
     """Return the defect maps; ValueError if a number is not an integer or two maps have the same frame size."""
-    maps = []
-    for entry in entries:
-        width, height, pixels = (entry[name] for name in ("width", "height", "pixels"))
-        places = [(row, column) for row, column in pixels]
-        if any(type(number) is not int for place in ((height, width), *places) for number in place):
-            raise ValueError("defects")
-        maps.append(DefectMap(height, width, np.array(places, np.int64).reshape(-1, 2)))
+    maps = tuple(DefectMap.of_record(entry) for entry in entries)
     if len({(one.height, one.width) for one in maps}) != len(maps):
         raise ValueError("defects")
-    return tuple(maps)
+    return maps
