@@ -35,7 +35,7 @@ from rawkd.calibration.transfer import find_bursts, odd_frames, transfer_points
 from rawkd.calibration.transfer_line import ClassPoints, fit_transfer_line
 from rawkd.cli import main
 from rawkd.errors import InputError, NoiseError, OutputError
-from rawkd.photo import RawPhoto, Rect
+from rawkd.photo import Capture, RawPhoto, Rect
 from rawkd.restore.installed_calibration import (
     installed_files,
     installed_profile,
@@ -388,6 +388,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_CONFIG_HOME", "APPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     return tmp_path
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("iso", [800.0, 0.0, None])
+def test_the_defects_of_an_installed_file_need_no_iso(iso: float | None) -> None:
+    install("one.json", (400, 6400), (2e-6, 0), pixel=7)
+    capture = Capture(make="Rawkd", model="Lab One", iso=iso)
+    assert [one.pixels.tolist() for one in known_defects(capture, None)] == [[[7, 7]]]
+    assert (installed_profile(capture)[0] is None) == (not iso)
 
 
 @pytest.mark.usefixtures("home")

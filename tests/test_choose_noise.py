@@ -142,6 +142,14 @@ class TestCalibration:
         with pytest.raises(NoiseError, match="ISO"):
             noise_model_of(photo, calibration=calibration)
 
+    def test_rounding_is_the_least_read_variance(self, photo: RawPhoto, tmp_path: Path, calibration: Path) -> None:
+        """A fit may give zero; then every rounded sample of a black frame would look like a defect."""
+        text = calibration.read_text().replace("[0, 0, 1e-06]", "[0, 0, 0]")
+        (tmp_path / "zero.json").write_text(text)
+        capture = Capture(make="Canon", model="EOS", iso=800.0)
+        noise, _ = noise_model_of(replace(photo, capture=capture), calibration=tmp_path / "zero.json")
+        assert noise.read_variance.tolist() == [1 / LEVELS.range_dn**2 / 12] * 4
+
     def test_another_camera_and_another_iso_are_told(self, photo: RawPhoto, calibration: Path) -> None:
         capture = Capture(make="Nikon", model="D3", iso=6400.0)
         _, warnings = noise_model_of(replace(photo, capture=capture), calibration=calibration)
@@ -193,6 +201,58 @@ class TestProfileAgainstPixels:
         noise, warnings = noise_model_of(replace(photo, capture=capture, noise_profile=(GAIN, READ)))
         assert noise.source == "blind, capped by ISO"
         assert "such cameras" in warnings[0]
+
+
+def of_two_gains(blue: float, share: float = 1.0) -> RawPhoto:
+    """A photo of gain `share` times 1e-3, in blue `blue` times that."""
+    clean = leaves(1024)
+    data = noisy(clean, 1e-3 * share, 1e-6 * share).data.copy()
+    data[1::2, 1::2] = noisy(clean, 1e-3 * share * blue, 1e-6 * share * blue).data[1::2, 1::2]
+    return photo_of(Mosaic(data, CFAPattern.RGGB))
+
+
+class TestProfileAgainstColours:
+    """A profile may be right for all colours but one."""
+
+    @pytest.mark.parametrize("share", [1.0, 2.5])
+    def test_a_colour_with_more_noise_raises_it(self, share: float) -> None:
+        noise, warnings = noise_model_of(replace(of_two_gains(3.0, share), noise_profile=(1e-3, 1e-6)))
+        assert noise.source == "profile, raised by the pixels"
+        assert noise.gain == pytest.approx([1e-3 * share] * 3 + [3e-3 * share], rel=0.15)
+        assert "less noise variance in blue" in warnings[0]
+
+    def test_a_colour_with_less_noise_lowers_it(self) -> None:
+        noise, warnings = noise_model_of(replace(of_two_gains(0.3), noise_profile=(1e-3, 1e-6)))
+        assert noise.source == "profile, lowered by the pixels"
+        assert noise.gain == pytest.approx([1e-3] * 3 + [3e-4], rel=0.15)
+        assert "more noise variance in blue" in warnings[0]
+
+    def test_the_iso_caps_all_colours_alike(self) -> None:
+        capture = Capture(iso=100.0, focal_length_mm=50.0, exif=FULL_FRAME)
+        noise, _ = noise_model_of(replace(of_two_gains(0.3), capture=capture))
+        assert (noise.source, noise.confidence) == ("blind, capped by ISO", 0.5)
+        assert noise.green_gain == pytest.approx(6e-5, rel=0.01)
+        assert noise.gain[3] / noise.green_gain == pytest.approx(0.3, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def silent() -> RawPhoto:
+    return of_two_gains(0.02)
+
+
+class TestNoEvidence:
+    """Blue without noise, as after a codec: the line of the estimate lies far below the noise of the others."""
+
+    def test_without_another_source_it_is_an_error(self, silent: RawPhoto) -> None:
+        with pytest.raises(NoiseError, match="do not show how strong"):
+            noise_model_of(silent)
+        with pytest.raises(NoiseError, match="do not show how strong"):
+            noise_model_of(silent, source="blind")
+
+    def test_the_profile_is_used_unchecked(self, silent: RawPhoto) -> None:
+        noise, warnings = noise_model_of(replace(silent, noise_profile=(1e-3, 1e-6)))
+        assert (noise.source, noise.green_gain) == ("profile", 1e-3)
+        assert "not be checked" in warnings[0]
 
 
 class TestPixelsAgainstIso:

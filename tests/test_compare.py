@@ -167,8 +167,27 @@ def test_the_size_is_bounded(
 
 def test_folders_are_taken_out_of_warnings(tmp_path: Path) -> None:
     photo = tmp_path / "sub" / "a.dng"
-    assert without_folders(f"{photo}: bad, see {tmp_path / 'sub'}", photo) == "a.dng: bad, see "
-    assert without_folders("plain", Path("a.dng")) == "plain"
+    assert without_folders(f"{photo}: bad, see {tmp_path / 'sub'}", photo) == "a.dng: bad, see sub"
+    assert without_folders("plain, 1/60 s", Path("a.dng")) == "plain, 1/60 s"
+    assert without_folders("'/data/x/y.json' and C:\\Users\\Jane\\z.json", photo) == "'y.json' and z.json"
+
+
+@pytest.mark.parametrize("folder", ["a", "raw", "the", "."])
+def test_a_relative_folder_is_no_part_of_words(folder: str) -> None:
+    """The word rawkd stays, even for a photo in a folder named raw."""
+    text = "rawkd: the noise of a picture is unknown; give it with --noise"
+    photo = Path(folder, "x.dng")
+    assert without_folders(f"{photo}: {text}", photo) == f"x.dng: {text}"
+
+
+def test_the_home_of_jan_is_no_part_of_that_of_jane(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/home/jan van x")
+    monkeypatch.setenv("USERPROFILE", "/home/jan van x")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/cloud/jane owner")
+    found = without_folders("/home/jan van x/cal.json, /cloud/jane owner/rawkd/cameras/x.json", tmp_path / "a.dng")
+    assert found == "cal.json, x.json"
+    monkeypatch.setenv("HOME", "/home/jan")
+    assert without_folders("/home/jane/cal.json: bad", tmp_path / "a.dng") == "cal.json: bad"
 
 
 def scene() -> np.ndarray:

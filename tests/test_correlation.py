@@ -12,7 +12,8 @@ from small_photos import noisy_photo
 
 from rawkd.cli.inspect.text import _noise
 from rawkd.compare.noise_plot import noise_chart
-from rawkd.photo import CFAPattern, FloatArray, Mosaic
+from rawkd.files.write.drawing import Dots, Drawing, Line, Text
+from rawkd.photo import CFAPattern, FloatArray, Mosaic, Tag
 from rawkd.sensor.blind import estimate
 from rawkd.sensor.blind.blocks import LUMA, NOISE, block_statistics
 from rawkd.sensor.blind.correlation import SIGNIFICANT, WHITE, Correlation, measure_correlation
@@ -22,6 +23,7 @@ from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.training.data.synthesize import Camera, add_noise
 
 GAIN, READ = 4e-3, 1e-5
+FULL_FRAME = (Tag(41989, 3, 1, (50).to_bytes(2, "little")),)
 
 
 def of_neighbours(share: float) -> float:
@@ -144,7 +146,27 @@ def test_correlation_reaches_the_warning_and_the_plot(scene: np.ndarray) -> None
         noise, warnings = noise_model_of(one)
         assert noise.correlation == pytest.approx((of_neighbours(0.2),) * 2, abs=0.06)
         assert any("neighbouring pixels is correlated by 0.5" in warning for warning in warnings)
-    assert noise_chart(photo, noise)
+    heights = [cloud_over_line(noise_chart(photo, one)) for one in (noise, replace(noise, correlation=None))]
+    assert abs(heights[0]) < 0.1  # texture lifts it a little
+    assert heights[1] < -0.1  # the twin: what a plot for white noise would show
+
+
+def test_the_cap_of_the_iso_keeps_the_warning(scene: np.ndarray) -> None:
+    plain = noisy_photo(*scene.shape, pattern=CFAPattern.RGGB, iso=100)
+    plain = replace(plain, capture=replace(plain.capture, focal_length_mm=50.0, exif=FULL_FRAME))
+    photo = replace(plain.with_mosaic(with_smoothed_noise(scene, 0.2)), noise_profile=())
+    noise, warnings = noise_model_of(photo)
+    assert noise.source == "blind, capped by ISO"
+    assert any("neighbouring pixels is correlated" in warning for warning in warnings)
+
+
+def cloud_over_line(drawn: Drawing) -> float:
+    """The median height of the cloud over the line in use, decades of variance."""
+    cloud = next(item for item in drawn.items if isinstance(item, Dots) and len(item.points) > 100)
+    line = next(item for item in drawn.items if isinstance(item, Line) and item.colour == "#c0392b")
+    fit = np.interp(cloud.points[:, 0], line.points[:, 0], line.points[:, 1])
+    marks = [float(item.y) for item in drawn.items if isinstance(item, Text) and item.text in ("0.001", "0.0001")]
+    return float(np.median(fit - cloud.points[:, 1]) / np.ptp(marks))
 
 
 @pytest.mark.parametrize(

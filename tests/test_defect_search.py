@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from defect_pictures import mosaic_of, noisy, places_of
 from PIL import Image
+from scenes_of_every_cfa import mosaicked
 from small_photos import GAIN, READ_VARIANCE
 
 from rawkd.files.read.raw import read_raw
@@ -86,6 +87,18 @@ def test_noise_alone_shows_none_even_if_it_is_understated() -> None:
     assert len(find_defects(noisy(flat, NOISE), tenth)) < 20
 
 
+def test_the_noisiest_colour_sets_the_limit() -> None:
+    flat = Mosaic(np.full((600, 600), 0.05, np.float32), CFAPattern.RGGB)
+    data = noisy(flat, NOISE).data
+    data[1::2, 1::2] = noisy(flat, NoiseModel(np.array(16 * GAIN), np.array(16 * READ_VARIANCE), "given")).data[
+        1::2, 1::2
+    ]
+    classes = np.array([1, 1, 1, 16])
+    own = NoiseModel(GAIN * classes, READ_VARIANCE * classes, "given")
+    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), own)) == 0
+    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), NOISE)) > 20
+
+
 @pytest.mark.parametrize("gain", [1e-4, 1e-3, 6e-3])
 def test_clean_pictures_have_less_than_one_in_a_million(data: Path, gain: float) -> None:
     noise = NoiseModel(np.array(gain), np.array(gain / 1000), "given")
@@ -139,17 +152,29 @@ def test_weak_pixels_and_dust(level: float, left: float, found: int) -> None:
 
 @pytest.mark.parametrize("colour", [(1, 0.05, 0.02), (0.05, 1, 0.05), (0.02, 0.05, 1)])
 @pytest.mark.parametrize("peak", [0.1, 0.5])
-def test_lights_of_one_colour_stay(colour: tuple[float, float, float], peak: float) -> None:
-    """A red lamp of two pixels shows in no pixel beside it but green and blue ones, which hardly see it."""
+@pytest.mark.parametrize(("pattern", "lost"), [(CFAPattern.RGGB, 0), (CFAPattern.XTRANS, 8)])
+def test_lights_of_one_colour_stay(
+    colour: tuple[float, float, float], peak: float, pattern: CFAPattern, lost: int
+) -> None:
+    """225 red lamps of two pixels show in no pixel beside them but green and blue ones, which hardly see them."""
     noise = NoiseModel(np.array(2e-4), np.array(3.4e-7), "given")
-    rgb, rng = np.full((400, 400, 3), 0.01), np.random.default_rng(8)
+    rgb, rng = np.full((402, 402, 3), 0.01), np.random.default_rng(8)
     y, x = np.mgrid[-9:10, -9:10]
     for row in range(25, 376, 25):
         for column in range(25, 376, 25):
             apart = np.hypot(y - rng.uniform(-0.5, 0.5), x - rng.uniform(-0.5, 0.5))
             light = peak * np.exp(-4 * np.log(2) * np.square(apart / 2))
             rgb[row - 9 : row + 10, column - 9 : column + 10] += light[..., None] * colour
-    assert len(find_defects(noisy(mosaic_of(rgb, CFAPattern.RGGB), noise), noise)) == 0
+    field = noisy(Mosaic(mosaicked(rgb, pattern), pattern), noise)
+    assert len(find_defects(field, noise.for_cfa(pattern))) <= lost
+
+
+@pytest.mark.parametrize(("saturation", "found"), [(0.8, 0), (1.0, 1)])
+def test_dust_beside_clipped_pixels_stays_where_the_sensor_clips_below_white(saturation: float, found: int) -> None:
+    data = np.full((64, 64), 0.8, np.float32)
+    data[30, 31] = 0.6 * 0.8
+    noise = NoiseModel(np.array(1e-5), np.array(1e-8), "given")
+    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), noise, saturation)) == found
 
 
 @pytest.mark.parametrize(

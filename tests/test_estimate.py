@@ -257,6 +257,31 @@ class TestColours:
         assert not found.colours_differ
         np.testing.assert_array_equal(found.model("pixels").gain, found.gain)
 
+    @pytest.mark.parametrize(("gain", "read", "bright", "blue"), [(1e-3, 9e-6, 0.1, 0.1), (4e-3, 1.6e-4, 0.3, 0.02)])
+    def test_a_colour_clipped_at_black_is_not_quiet(self, gain: float, read: float, bright: float, blue: float) -> None:
+        """Blue in candle light: clipping at DN 0 takes away more than half of its noise."""
+        clean = bright * leaves(1024)
+        clean[1::2, 1::2] *= blue
+        mosaic = noisy(clean, gain, read, floor=0.0)
+        assert not estimate_noise(mosaic, saturation=1, floor=0.0).colours_differ
+
+    def test_a_twentieth_of_the_picture_does_not_decide(self) -> None:
+        """Only a strip is free of texture, and there something is wrong with blue."""
+        rng = np.random.default_rng(4)
+        clean = np.full((1024, 1024), 0.2)
+        clean[:, 50:] *= np.repeat(1 + 0.3 * rng.standard_normal((512, 487)), 2, 0).repeat(2, 1)
+        quiet = self.with_blue(np.clip(clean, 0, 1), 0.3).data
+        quiet[:, 50:] = noisy(np.clip(clean, 0, 1), 1e-3, 1e-6).data[:, 50:]
+        assert not estimate_noise(Mosaic(quiet, CFAPattern.RGGB), saturation=1).colours_differ
+
+    def test_texture_of_one_colour_is_no_noise(self) -> None:
+        """Texture in blue alone, as of a fabric, is no noise of blue."""
+        rng = np.random.default_rng(3)
+        clean = np.full((1024, 1024), 0.2)
+        clean[1::2, 1::2] *= 1 + 0.25 * rng.standard_normal((512, 512)) * (np.arange(512) > 40)
+        found = estimate_noise(noisy(np.clip(clean, 0, 1), 1e-3, 1e-6), saturation=1)
+        assert not found.colours_differ
+
 
 class TestRealFiles:
     @pytest.mark.parametrize("name", ["canon-s40-box.crw", "canon-s40-box-wide.crw", "canon-g2-chart.crw"])

@@ -64,6 +64,16 @@ def test_texture_in_a_minority_of_photos_is_left_out() -> None:
     assert np.mean([*good, 5e-3, 5e-3, 5e-3]) > 2e-3
 
 
+def test_every_colour_must_agree() -> None:
+    """Where two of five photos did not show that blue is quieter, the pool does not average both kinds."""
+    own = NoiseModel(np.array([1e-3, 1e-3, 1e-3, 3.5e-4]), np.full(4, 1e-6), "blind", 0.9)
+    noise, used = pool_noise([own, model(0.9e-3), own, own, model(1e-3)])
+    assert used == 3
+    assert noise.gain.tolist() == pytest.approx(own.gain.tolist())
+    one, used = pool_noise([own, model(1.4e-3)])  # the lower median of each class is that of the first
+    assert (used, one.gain[3]) == (1, pytest.approx(3.5e-4))
+
+
 def test_the_mean_is_better_than_one_estimate() -> None:
     """The mean of 8 estimates with 5 % error has 1.8 %; over 200 series that is told from 5 % beyond doubt."""
     rng = np.random.default_rng(0)

@@ -115,10 +115,10 @@ def sampling_order(tasks: Sequence[Task]) -> list[Task]:
 def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     """The pooled noise of one series, and the number of estimates it averages.
 
-    It is the mean, weighted by confidence, of the variance lines within a factor of 1.5 of the weighted median at a
-    middle grey. The median is the lower one, since texture only adds variance; guesses count only if there is nothing
-    else (our choice). Estimates of another kind of CFA than most have are left out. The result does not depend on the
-    order of `models`, to the last bit.
+    It is the mean, weighted by confidence, of the variance lines that at a middle grey are within a factor of 1.5 of
+    the weighted median in every noise class, or of the nearest if there are none. The median is the lower one, since
+    texture only adds variance; guesses count only if there is nothing else (our choice). Estimates of another kind of
+    CFA than most have are left out. The result does not depend on the order of `models`, to the last bit.
 
     Raises
     ------
@@ -131,13 +131,11 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     alike = [model for model in models if len(model.gain) == count]
     known = [model for model in alike if model.source != GUESSED] or alike
     weights = [max(model.confidence, LEAST_WEIGHT) for model in known]
-    levels = [model.green_gain * MIDDLE_SIGNAL + model.green_read_variance for model in known]
-    middle = _lower_median(levels, weights)
-    near = [
-        (model, weight)
-        for model, weight, level in zip(known, weights, levels, strict=True)
-        if middle / SPREAD <= level <= middle * SPREAD
-    ]
+    levels = np.array([model.gain * MIDDLE_SIGNAL + model.read_variance for model in known])
+    middle = np.array([_lower_median(levels[:, each].tolist(), weights) for each in range(count)])
+    apart = np.abs(np.log(levels / middle)).max(axis=1)
+    agree = apart <= max(math.log(SPREAD), apart.min())
+    near = [(model, weight) for model, weight, kept in zip(known, weights, agree, strict=True) if kept]
     total = math.fsum(weight for _, weight in near)
 
     def mean(values: Sequence[float]) -> float:

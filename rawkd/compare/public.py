@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from rawkd.photo import Capture
+from rawkd.user_folders import cache_folder, config_folder
+
+ABSOLUTE = r"(?<![^\s'\"(=])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:]+[/\\])*(?=[^\s/\\])"
+"""The folders of an absolute path: after a space, quote, bracket or equals sign, up to its last name."""
 
 
 def public_capture(capture: Capture) -> Capture:
@@ -21,9 +26,13 @@ def public_capture(capture: Capture) -> Capture:
 
 
 def without_folders(text: str, photo: Path) -> str:
-    """Remove the folder of the photo from a text and replace the user's home folder by ~."""
-    for folder in (photo.parent, photo.resolve().parent):
-        if folder != folder.parent and str(folder) != ".":
-            text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "").replace(str(folder), "")
+    """Return a text in which the photo and every absolute path has no folder any more.
+
+    Folders with spaces are recognised if they are the photo's, the user's home, or those of rawkd below it.
+    """
+    text = text.replace(str(photo), photo.name)
     home = os.path.expanduser("~")  # noqa: PTH111 -- "~" itself for a user without a home, where Path.home fails
-    return text.replace(home, "~") if len(home) > 1 else text
+    own = (str(photo.resolve().parent), home, *(str(one) for one in (config_folder(), cache_folder()) if one))
+    for folder in sorted((one for one in own if len(one) > 1), key=len, reverse=True):
+        text = re.sub(rf"(?<![\w/\\]){re.escape(folder)}[/\\]", "/", text)
+    return re.sub(ABSOLUTE, "", text)

@@ -57,11 +57,13 @@ def installed_profile(capture: Capture, folder: Path | None = None) -> tuple[Pat
     ----------
     folder : where the files lie; None for `profile_folder`.
     """
+    if not capture.iso or capture.iso <= 0:
+        return None, ()
     found, unreadable = _profiles_of(capture, folder)
     warnings = []
     for path, profile in found:
         try:
-            profile.noise_at(capture.iso or 0)
+            profile.noise_at(capture.iso)
         except NoiseError as error:
             low, high = profile.iso_range
             warnings.append(
@@ -100,8 +102,7 @@ def profile_name(make: str, model: str) -> str:
 
 def _profiles_of(capture: Capture, folder: Path | None) -> tuple[list[tuple[Path, CameraProfile]], list[str]]:
     """Return the calibrations of a photo's camera, nearest ISO first, then by name, and errors of unreadable files."""
-    iso = capture.iso
-    if not capture.model.strip() or not iso or iso <= 0:
+    if not capture.model.strip():
         return [], []
     found, unreadable = [], []
     for path in installed_files(folder):
@@ -112,10 +113,12 @@ def _profiles_of(capture: Capture, folder: Path | None) -> tuple[list[tuple[Path
             continue
         if profile.is_of(capture.make, capture.model):
             found.append((path, profile))
-    return sorted(found, key=lambda one: _times_outside(one[1], iso)), unreadable
+    return sorted(found, key=lambda one: _times_outside(one[1], capture.iso)), unreadable
 
 
-def _times_outside(profile: CameraProfile, iso: float) -> float:
-    """Return the factor by which an ISO lies outside the measured range; 1 inside it."""
+def _times_outside(profile: CameraProfile, iso: float | None) -> float:
+    """Return the factor by which an ISO lies outside the measured range; 1 inside it, and if the ISO is unknown."""
+    if not iso or iso <= 0:
+        return 1.0
     low, high = profile.iso_range
     return max(low / iso, iso / max(high, 1.0), 1.0)

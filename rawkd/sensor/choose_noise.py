@@ -32,8 +32,10 @@ HIGH_CONFIDENCE, SOME_CONFIDENCE = 0.8, 0.3
 LOWERED, LOWERED_UNSURE, RAISED = 1.25, 2.0, 1.3
 """Ratios above which the estimate from the pixels replaces the profile. The first two are profile over pixels, with and
 without `SOME_CONFIDENCE`; the third is pixels over profile."""
-NO_EVIDENCE = 0.25
-"""Relative error above which an estimate is not used."""
+NO_EVIDENCE, NOTHING = 0.25, 1.0
+"""Relative errors above which an estimate is not used if there is another source, and above which it never is."""
+CLASS_COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "green", "blue")}
+"""Colours of the noise classes, by their number."""
 WORTH_A_WARNING = 2.0
 """Ratio between profile and pixels, either way, from which rawkd warns."""
 
@@ -101,7 +103,9 @@ def _calibrated(photo: RawPhoto, path: Path) -> NoiseAndWarnings:
         low, high = profile.iso_range
         warnings.append(f"ISO {capture.iso:g} lies outside the calibrated range {low:g} to {high:g}")
     try:
-        return profile.noise_at(capture.iso), tuple(warnings)
+        noise = profile.noise_at(capture.iso)
+        rounding = 1 / photo.levels.range_dn**2 / 12
+        return replace(noise, read_variance=np.maximum(noise.read_variance, rounding)), tuple(warnings)
     except NoiseError as error:
         low, high = profile.iso_range
         raise NoiseError(
@@ -125,13 +129,16 @@ def _prior(photo: RawPhoto) -> NoiseAndWarnings:
 
 def _measured(photo: RawPhoto) -> NoiseEstimate:
     levels = photo.levels
-    return estimate_noise(
+    estimate = estimate_noise(
         photo.mosaic,
         saturation=levels.saturation,
         floor=levels.floor,
         step=1 / levels.range_dn,
         masked_read_variance=masked_read_variance(photo),
     )
+    if estimate.relative_error > NOTHING:
+        raise NoiseError("the pixels do not show how strong the noise is")
+    return estimate
 
 
 def _found(photo: RawPhoto) -> NoiseAndWarnings:
@@ -174,21 +181,21 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
     """Return the profile, or the estimate from the pixels if it contradicts the profile (rules: head of this file)."""
     level, measured = max(estimate.level, 0), estimate.model("pixels")
     if estimate.colours_differ:
-        of_classes = (tag.gain * level + tag.read_variance) / (measured.gain * level + measured.read_variance)
-        names = ("red", "green", "green", "blue") if len(of_classes) == 4 else ("red", "green", "blue")
-        over, where = float(of_classes.max()), f" in {names[of_classes.argmax()]}"
+        ratio = (tag.gain * level + tag.read_variance) / (measured.gain * level + measured.read_variance)
     else:
         of_green = measured.green_gain * level + estimate.read_variance
-        over, where = (tag.green_gain * level + tag.green_read_variance) / of_green, ""
+        ratio = np.array([(tag.green_gain * level + tag.green_read_variance) / of_green])
+    over, under = float(ratio.max()), 1 / float(ratio.min())
     enough = LOWERED if estimate.confidence >= SOME_CONFIDENCE else LOWERED_UNSURE
     model, outcome = replace(tag, correlation=estimate.neighbours), "rawkd uses the profile"
     if over > max(enough, 1 + 4 * estimate.relative_error) and estimate.relative_error < NO_EVIDENCE:
         model, outcome = estimate.model("profile, lowered by the pixels"), "rawkd uses the measurement"
-    elif 1 / over > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
+    elif under > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
         model, outcome = estimate.model("profile, raised by the pixels"), "rawkd uses the measurement"
     warnings = correlation_warning(estimate)
-    if not 1 / WORTH_A_WARNING < over < WORTH_A_WARNING:
-        word, factor = ("more", over) if over > 1 else ("less", 1 / over)
+    if max(over, under) >= WORTH_A_WARNING:
+        word, factor, worst = ("more", over, ratio.argmax()) if over > under else ("less", under, ratio.argmin())
+        where = f" in {CLASS_COLOURS[len(ratio)][worst]}" if estimate.colours_differ else ""
         message = (
             f"the NoiseProfile states {factor:.1f} times {word} noise variance{where} than the pixels show; {outcome}"
         )

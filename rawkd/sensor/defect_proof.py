@@ -51,13 +51,13 @@ SUSPECT = Limits(sigmas=6.0, texture=1.5, shared=0.5, sure_sigmas=0.0, spread=0.
 DEAD = 0.5
 """Fraction of the darkest neighbour. A dead sample counts no light, a cold one lacks a fixed amount."""
 CLIPPED = 0.95
-"""Signal above which a sample may be clipped."""
+"""Part of the saturation above which a sample may be clipped."""
 SPREAD_SIGMAS = 2.0
 """Standard errors by which samples of a point of light must rise (`Limits.spread`)."""
 
 BESIDE = ((-1, 0), (1, 0), (0, -1), (0, 1))
 NEAREST = {2: ((-2, 0), (2, 0), (0, -2), (0, 2)), 6: ((-3, -3), (3, 3), (-3, 3), (3, -3))}
-"""Steps from any sample to near ones of its colour and site, by the side of the cell."""
+"""Steps from any sample to near ones of its colour, by the side of the cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +91,8 @@ class Evidence:
         near = np.clip(value, low, high)
         height, sigma = value - near, deviation_at(near, noise)
         beside, error, span, ground = _changes_beside(data, found, noise, NEAREST[pattern.side])
-        spread = _change_of_colour(data, found, NEAREST[pattern.side])
-        spread -= SPREAD_SIGMAS * np.sqrt(8) * sigma  # four samples less four
-        if pattern.side != 2:  # samples of X-Trans are too far to tell
-            spread[:] = -np.inf
+        spread, deviations = _change_of_colour(data, found, pattern)
+        spread -= SPREAD_SIGMAS * deviations * sigma
         spread[height < 0] = -np.inf
         return cls(height, low, high, sigma, np.maximum(span, high - low), beside, error, spread, ground)
 
@@ -105,13 +103,17 @@ class Evidence:
         single = sign * self.beside + limits.sure_sigmas * self.error < limits.shared * size
         return np.asarray(far & single & (self.spread < limits.spread * size))
 
-    @property
-    def proves(self) -> BoolArray:
-        """Whether the samples leave the range of all surrounding samples of their colour, and do so alone, (n,)."""
+    def proves(self, saturation: float) -> BoolArray:
+        """Whether the samples leave the range of all surrounding samples of their colour, and do so alone, (n,).
+
+        Parameters
+        ----------
+        saturation : signal at which the sensor clips.
+        """
         dark = self.height < 0
         strict = self.meets(STRICT) | self.meets(DAYLIGHT) & (self.ground > DAYLIGHT_GROUND)
         dead = self.meets(LOOSE) & dark & (-self.height > DEAD * self.low)
-        return np.asarray(strict & (~dark | (self.high < CLIPPED)) | dead)
+        return np.asarray(strict & (~dark | (self.high < CLIPPED * saturation)) | dead)
 
 
 def _range_of_colour(data: FloatArray, found: IntArray, pattern: CFAPattern) -> tuple[FloatArray, FloatArray]:
@@ -153,14 +155,31 @@ def _changes_beside(
     return rise, np.sqrt(4 + 4 / len(outwards)) * deviation_at(level, noise), span, ground
 
 
-def _change_of_colour(data: FloatArray, found: IntArray, nearest: Steps) -> FloatArray:
-    """Return by how much the nearest samples of its colour together rise at each candidate, (n,).
+def _change_of_colour(data: FloatArray, found: IntArray, pattern: CFAPattern) -> tuple[FloatArray, FloatArray]:
+    """Return by how much near samples of its colour together rise at each candidate, twice (n,).
 
-    Their rise is measured against those twice as far.
+    Bayer: the four nearest, against those twice as far. X-Trans: those up to two rows and columns away, against the
+    nearest on the diagonals.
+
+    Returns
+    -------
+    The rise, and its standard error in standard deviations of one sample.
     """
-    flat, width = data.ravel(), data.shape[1]
-    steps = [y * width + x for y, x in nearest]
-    return np.asarray(sum(flat[found + step] - flat[found + 2 * step] for step in steps))
+    flat, (width, side) = data.ravel(), (data.shape[1], pattern.side)
+    steps = np.array([y * width + x for y, x in NEAREST[side]])
+    if side == 2:
+        rise = flat[found[:, None] + steps].sum(axis=1) - flat[found[:, None] + 2 * steps].sum(axis=1)
+        return rise, np.full(len(found), np.sqrt(8), data.dtype)
+    rise, error = np.empty(len(found), data.dtype), np.empty(len(found), data.dtype)
+    row, column = np.divmod(found, width)
+    site = row % side * side + column % side
+    for each in np.unique(site).tolist():
+        here = site == each
+        near = [y * width + x for y, x in _same_colour(pattern, *divmod(each, side)) if max(abs(y), abs(x)) <= 2]
+        ground = flat[found[here, None] + steps].mean(axis=1)
+        rise[here] = flat[found[here, None] + np.array(near)].sum(axis=1) - len(near) * ground
+        error[here] = np.sqrt(len(near) + len(near) ** 2 / len(steps))
+    return rise, error
 
 
 def _same_colour(pattern: CFAPattern, row: int, column: int) -> Steps:

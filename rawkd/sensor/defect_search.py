@@ -34,12 +34,13 @@ STRIP_ROWS = 8
 """Rows per batch, so that all buffers fit into the processor's cache."""
 
 
-def find_defects(mosaic: Mosaic, noise: NoiseModel, *, suspects: bool = False) -> PixelArray:
+def find_defects(mosaic: Mosaic, noise: NoiseModel, saturation: float = 1.0, *, suspects: bool = False) -> PixelArray:
     """Return rows and columns of the hot and dead pixels of a mosaic, (n, 2), sorted by row, then column.
 
     Parameters
     ----------
     mosaic : (H, W) signal of any phase. noise : noise parameters of the photo.
+    saturation : signal at which the sensor clips.
     suspects : whether to return pixels with less proof instead, many of them texture (`sensor.blind.recurring`).
     """
     data, pattern = mosaic.data, mosaic.pattern
@@ -51,7 +52,7 @@ def find_defects(mosaic: Mosaic, noise: NoiseModel, *, suspects: bool = False) -
     if suspects:
         keep = evidence.meets(SUSPECT)
     else:
-        keep = evidence.proves
+        keep = evidence.proves(saturation)
         keep[keep] = _alone(data, found[keep], evidence.height[keep], noise, NEAREST[pattern.side])
     return np.stack(np.divmod(found[keep], data.shape[1]), axis=1)
 

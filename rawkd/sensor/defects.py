@@ -18,6 +18,8 @@ from rawkd.sensor.noise import NoiseModel
 
 DEFECTS = ("auto", "map")
 """Which pixels are replaced: "map" for the known ones, "auto" also for those found in the photo."""
+FEW = 10
+"""Number found that is usual whatever the size of the photo."""
 STEPS = ((1, 1), (1, -1), (0, 2), (2, 0), (2, 2), (2, -2), (0, 1), (1, 0), (1, 2), (1, -2), (2, 1), (2, -1))
 """Steps to the samples that surround a sample; each is taken in both directions, where a sample has the same colour."""
 MANY = 1e-4
@@ -79,7 +81,7 @@ class DefectCount:
 
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence if unusually many were found, else nothing."""
-        if self.found <= MANY * self.pixels:
+        if self.found <= max(FEW, MANY * self.pixels):
             return ()
         return (
             f"{self.found} pixels were taken for hot or dead ones and replaced, unusually many; if small lights or"
@@ -106,7 +108,7 @@ def without_defects(photo: RawPhoto, noise: NoiseModel, *, search: bool) -> tupl
     search : whether to also search the photo for unknown defects.
     """
     mosaic = replaced(photo.mosaic, photo.defects)
-    found = find_defects(mosaic, noise) if search else np.empty((0, 2), np.int64)
+    found = find_defects(mosaic, noise, photo.levels.saturation) if search else np.empty((0, 2), np.int64)
     return replaced(mosaic, found), DefectCount(len(photo.defects), len(found), mosaic.data.size)
 
 

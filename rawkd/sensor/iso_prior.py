@@ -47,7 +47,7 @@ class IsoPrior:
 
         Parameters
         ----------
-        read_variance : (4,) measured in masked pixels; None for the one expected at the gain plus rounding noise.
+        read_variance : (classes,) measured in masked pixels; None for the one expected at the gain plus rounding noise.
         step : signal of one DN.
         """
         confidence = 0.5 if self.size_known else 0.25

@@ -11,6 +11,7 @@ import numpy as np
 
 from rawkd.photo import CFAPattern, DoubleArray
 from rawkd.sensor.blind.blocks import BlockStatistics
+from rawkd.sensor.blind.clipping import unclipped
 from rawkd.sensor.blind.correlation import FEWEST_BLOCKS, NOISE_LIKE
 from rawkd.sensor.cfa import lattices_of
 
@@ -24,22 +25,30 @@ line on 36 photos at four gains had at most 1.8."""
 
 
 def noise_of_colours(
-    blocks: BlockStatistics, pattern: CFAPattern, gain: float, read_variance: float, saturation: float
+    blocks: BlockStatistics,
+    pattern: CFAPattern,
+    gain: float,
+    read_variance: float,
+    floor: float | None,
 ) -> DoubleArray:
     """Return the noise variance of every noise class over the common line, (classes,); ones unless colours differ.
 
     Parameters
     ----------
-    blocks : statistics at full scale. gain, read_variance : the line. saturation : signal at which the sensor clips.
+    blocks : statistics at full scale. gain, read_variance : the line.
+    floor : signal of DN 0, at which clipping takes noise away; None if nothing was clipped.
     """
     same = np.ones(len(pattern.classes))
     if pattern.kind == "mono":
         return same
-    level, energy, number = blocks.level, blocks.energy, blocks.energy.shape[1]
-    line = gain * np.maximum(level, 0) + read_variance
+    energy, number = blocks.energy, blocks.energy.shape[1]
+    levels, place = blocks.sorted_levels
+    level, kept = (found.take(place) for found in unclipped(levels, gain, read_variance, floor))
+    line = gain * level + read_variance
     total = energy.sum(axis=1)
     calm = (blocks.luma_energy * number**2 <= NOISE_LIKE * total) & (total <= LINE_LIKE * line.sum(axis=1))
-    ratio = np.where(calm[:, None] & (level + 4 * np.sqrt(energy) < saturation), energy / line, np.nan)
+    used = calm[:, None] & (kept > 0)
+    ratio = np.divide(energy, line * kept, out=np.full_like(line, np.nan), where=used)
     of_plane = _colour_of_planes(pattern)
     found = [ratio[:, of_plane == colour] for colour in range(3)]
     if min(np.isfinite(one).any(axis=1).sum() for one in found) < max(FEWEST_BLOCKS, LEAST_SHARE * len(level)):

@@ -150,7 +150,7 @@ def estimate_noise(
         read_of_planes=np.ones(len(mosaic.pattern.classes))
         if masked_read_variance is None
         else masked_read_variance / masked_read_variance.mean(),
-        noise_of_classes=noise_of_colours(blocks, mosaic.pattern, line.gain, line.read_variance, saturation),
+        noise_of_classes=noise_of_colours(blocks, mosaic.pattern, line.gain, line.read_variance, floor),
         correlation=correlation,
     )
 

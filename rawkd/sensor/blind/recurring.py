@@ -47,7 +47,7 @@ class Suspects:
     def of(cls, photo: RawPhoto, noise: NoiseModel) -> Suspects:
         """Search a photo, whose known defects need no proof and are left out."""
         mosaic, area = replaced(photo.mosaic, photo.defects), photo.active_area
-        found = find_defects(mosaic, noise, suspects=True)
+        found = find_defects(mosaic, noise, photo.levels.saturation, suspects=True)
         height, width = photo.frame.shape
         return cls((height, width), found + np.array((area.top, area.left)), _view(mosaic.data))
 

@@ -216,7 +216,7 @@ def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
 def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, step: int) -> None:
     """Set the learning rates: linear warm-up, full rate, then a cosine to `FINAL_RATE` over the recipe's `decay`."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
-    falling = max(0.0, (step - 1) / recipe.steps - (1 - recipe.decay)) / recipe.decay
+    falling = max(0.0, (step - 1) / recipe.steps - (1 - recipe.decay)) / recipe.decay if recipe.decay else 0.0
     cosine = 0.5 * (1 + math.cos(math.pi * falling))
     for group, rate in zip(optimiser.param_groups, recipe.rates, strict=True):
         group["lr"] = rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
