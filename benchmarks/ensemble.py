@@ -21,7 +21,7 @@ import numpy as np
 from rawkd.files.read.pictures import read_picture
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
-from rawkd.inference.engines import load_engine
+from rawkd.inference.engines import Engines
 from rawkd.inference.self_ensemble import self_ensemble
 from rawkd.inference.students import load_family
 from rawkd.inference.tiling import denoise_tiled
@@ -67,7 +67,7 @@ def main() -> None:
         gain = math.sqrt(card.subrange.low * card.subrange.high)
         camera = camera_at(gain)
         ksigma = KSigma.between(camera.noise_model(), card.anchor)
-        engine, _ = load_engine(card, device="cpu")
+        engine, _ = Engines().load(card, device="cpu")
         rng = np.random.default_rng(1)
         noisy = [unpack(add_noise(pack(mosaic), camera, rng)) for mosaic in clean]
         before = np.mean([psnr(np.clip(n, 0, 1), c) for n, c in zip(noisy, clean, strict=True)])

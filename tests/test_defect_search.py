@@ -87,18 +87,6 @@ def test_noise_alone_shows_none_even_if_it_is_understated() -> None:
     assert len(find_defects(noisy(flat, NOISE), tenth)) < 20
 
 
-def test_the_noisiest_colour_sets_the_limit() -> None:
-    flat = Mosaic(np.full((600, 600), 0.05, np.float32), CFAPattern.RGGB)
-    data = noisy(flat, NOISE).data
-    data[1::2, 1::2] = noisy(flat, NoiseModel(np.array(16 * GAIN), np.array(16 * READ_VARIANCE), "given")).data[
-        1::2, 1::2
-    ]
-    classes = np.array([1, 1, 1, 16])
-    own = NoiseModel(GAIN * classes, READ_VARIANCE * classes, "given")
-    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), own)) == 0
-    assert len(find_defects(Mosaic(data, CFAPattern.RGGB), NOISE)) > 20
-
-
 @pytest.mark.parametrize("gain", [1e-4, 1e-3, 6e-3])
 def test_clean_pictures_have_less_than_one_in_a_million(data: Path, gain: float) -> None:
     noise = NoiseModel(np.array(gain), np.array(gain / 1000), "given")

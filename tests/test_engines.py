@@ -27,7 +27,7 @@ from rawkd.inference.cpu import openvino_engine
 from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.cpu.shapes import SHAPES
-from rawkd.inference.engines import Engines, gpu_in_sight, load_engine
+from rawkd.inference.engines import Engines, gpu_in_sight
 from rawkd.inference.gpu import ways
 from rawkd.inference.selftest import check_golden, golden_input, make_golden
 from rawkd.inference.weights import WEIGHTS, sha256_of
@@ -165,7 +165,7 @@ def test_altered_weights_never_run(card: ModelCard) -> None:
     data[len(data) // 2] ^= 1
     network.write_bytes(data)
     with pytest.raises(ModelError, match="its sha256 differs"):
-        load_engine(card, device="cpu")
+        Engines().load(card, device="cpu")
 
 
 def test_broken_networks_are_named(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_broken_networks_are_named(tmp_path: Path) -> None:
     (folder / "network.onnx").write_bytes(b"no network")
     card = write_card(folder, card_document(files={"network.onnx": sha256_of(b"no network")}))
     with pytest.raises(ModelError, match=r"network.onnx does not compile"):
-        load_engine(card, device="cpu")
+        Engines().load(card, device="cpu")
 
 
 def test_a_network_that_changes_the_shape_is_no_denoiser(tmp_path: Path) -> None:
@@ -389,18 +389,18 @@ def test_the_self_test_runs_once_per_model(
     original = check_golden
     monkeypatch.setattr(selftest, "check_golden", lambda c, e: tested.append(c.name) or original(c, e))
     for _ in range(3):
-        load_engine(card, device="cpu")
+        Engines().load(card, device="cpu")
     assert tested == ["unet"]
-    load_engine(make_model(tmp_path / "blur", blur), device="cpu")
-    load_engine(card, device="cpu", threads=1)
+    Engines().load(make_model(tmp_path / "blur", blur), device="cpu")
+    Engines().load(card, device="cpu", threads=1)
     assert tested == ["unet", "blur"]
     (cache / "selftest.json").write_text("{damaged")
-    load_engine(card, device="cpu")
+    Engines().load(card, device="cpu")
     assert tested == ["unet", "blur", "unet"]
     wrong = replace(card, golden=replace(card.golden, seed=7))
     for _ in range(2):
         with pytest.raises(ModelError, match="computes wrongly"):
-            load_engine(wrong, device="cpu")
+            Engines().load(wrong, device="cpu")
     assert len(tested) == 5
 
 
@@ -411,14 +411,14 @@ def test_another_version_of_rawkd_repeats_the_self_test(card: ModelCard, monkeyp
     monkeypatch.setattr(selftest, "check_golden", lambda c, e: tested.append(e.identity) or original(c, e))
     for version, number in (("1", 1), ("1", 1), ("2", 2), ("2", 2), ("1", 2)):
         monkeypatch.setattr(openvino_engine, "_version", lambda version=version: version)
-        load_engine(card, device="cpu", threads=1)
+        Engines().load(card, device="cpu", threads=1)
         assert len(tested) == number
     assert len(set(tested)) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(card: ModelCard, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
-    engine, warnings = load_engine(card, device="cpu", threads=1)
+    engine, warnings = Engines().load(card, device="cpu", threads=1)
     assert (engine.device, warnings) == ("cpu", ())
 
 
@@ -426,15 +426,15 @@ def test_a_cache_that_cannot_be_written_is_no_error(card: ModelCard, cache: Path
 def test_a_user_without_a_home_has_no_cache(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "cache_folder", cache_folder)
     assert selftest.cache_folder() is None
-    engine, warnings = load_engine(card, device="cpu", threads=1)
+    engine, warnings = Engines().load(card, device="cpu", threads=1)
     assert (engine.device, warnings) == ("cpu", ())
 
 
 def test_devices_and_inputs_that_do_not_exist(card: ModelCard) -> None:
     with pytest.raises(UsageError, match="choose one of auto, cpu, gpu, cuda, mps"):
-        load_engine(card, device="npu")
+        Engines().load(card, device="npu")
     with pytest.raises(ModelError, match=r"needs planes\+variance"):
-        load_engine(replace(card, input="planes+variance"), device="cpu")
+        Engines().load(replace(card, input="planes+variance"), device="cpu")
 
 
 def test_auto_imports_torch_only_in_sight_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,11 +459,11 @@ def test_a_gpu_that_fails_is_a_warning_or_the_users_error(card: ModelCard, monke
 
     monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
     monkeypatch.setattr(Engines, "_on_gpu", broken)
-    engine, warnings = load_engine(card, threads=1)
+    engine, warnings = Engines().load(card, threads=1)
     assert engine.device == "cpu"
     assert warnings == ("the GPU is not used: it computes wrongly",)
     with pytest.raises(ModelError, match="it computes wrongly"):
-        load_engine(card, device="cuda")
+        Engines().load(card, device="cuda")
 
 
 @pytest.mark.parametrize("error", [MemoryLimitError("it is full"), OSError("libcudart.so"), RuntimeError("no driver")])
@@ -473,16 +473,16 @@ def test_a_gpu_may_fail_in_any_way(card: ModelCard, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(engine_module, "gpu_in_sight", lambda: "cuda")
     monkeypatch.setattr(Engines, "_on_gpu", broken)
-    engine, warnings = load_engine(card, threads=1)
+    engine, warnings = Engines().load(card, threads=1)
     assert (engine.device, warnings) == ("cpu", (f"the GPU is not used: {error}",))
     with pytest.raises(RawkdError, match=str(error)):
-        load_engine(card, device="cuda")
+        Engines().load(card, device="cuda")
 
 
 def test_cuda_without_torch_names_the_extra(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ways, "find_spec", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install 'rawkd\[torch\]'"):
-        load_engine(card, device="cuda")
+        Engines().load(card, device="cuda")
 
 
 QUIET = """
@@ -491,9 +491,9 @@ events = []
 sys.addaudithook(lambda name, _: events.append(name))
 from pathlib import Path
 from rawkd.inference.card_file import read_card
-from rawkd.inference.engines import load_engine
+from rawkd.inference.engines import Engines
 import numpy as np
-engine, _ = load_engine(read_card(Path(sys.argv[1])))
+engine, _ = Engines().load(read_card(Path(sys.argv[1])))
 engine.run(np.zeros((1, 4, 8, 8), np.float32))
 spawned = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "subprocess.Popen")
 heard = [name for name in events if name in spawned or name in ("socket.connect", "socket.getaddrinfo")]
@@ -616,13 +616,13 @@ class TestTorch:
                 load_torch_engine(replace(torch_card, config=config), "cpu")
         if not torch.cuda.is_available():
             with pytest.raises(ModelError, match="finds no cuda device here"):
-                load_engine(torch_card, device="cuda")
+                Engines().load(torch_card, device="cuda")
 
     def test_a_gpu_gives_what_the_cpu_gives(self, torch_card: ModelCard) -> None:
         import torch
 
         if not torch.cuda.is_available():
             pytest.skip("no GPU")
-        engine, _ = load_engine(torch_card, device="cuda")
+        engine, _ = Engines().load(torch_card, device="cuda")
         planes = random_planes(1, 4, 64, 48)
         np.testing.assert_allclose(engine.run(planes), blurred(planes), rtol=0, atol=1e-5)

@@ -27,7 +27,7 @@ from rawkd.inference.card_file import read_card
 from rawkd.inference.cpu import openvino_engine
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engine import Engine, reason_of
-from rawkd.inference.engines import Engines, load_engine
+from rawkd.inference.engines import Engines
 from rawkd.inference.gpu import onnx_engine, openvino_gpu, ways
 from rawkd.inference.gpu.compiled import SHAPES, CompiledEngine, checked
 from rawkd.inference.gpu.onnx_engine import load_onnx_engine, with_weights
@@ -241,7 +241,7 @@ def test_without_onnx_runtime_the_extra_is_named(card: ModelCard, monkeypatch: p
     with pytest.raises(
         ModelError, match=r"cuda needs torch: pip install 'rawkd\[torch\]' or rawkd\[onnx\], or use --device cpu"
     ):
-        load_engine(card, device="cuda")
+        Engines().load(card, device="cuda")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_the_extras_are_those_that_serve_the_device(
     monkeypatch.setattr(ways, "find_spec", lambda _: None)
     monkeypatch.setattr(sys, "platform", system)
     with pytest.raises(ModelError, match=f"^{device} needs torch") as caught:
-        load_engine(card, device=device)
+        Engines().load(card, device=device)
     assert ("rawkd[onnx]" in str(caught.value)) == has_onnx
 
 
@@ -471,7 +471,7 @@ class TestWays:
             r"finds no Intel GPU .*; torch is not installed; onnxruntime is not installed\): see docs/install\.md"
         )
         with pytest.raises(ModelError, match=expected):
-            load_engine(card, device="gpu")
+            Engines().load(card, device="gpu")
 
     def test_a_named_device_that_failed_is_not_tried_for_every_photo(
         self, card: ModelCard, monkeypatch: pytest.MonkeyPatch
@@ -492,7 +492,7 @@ class TestWays:
 
     def test_a_gpu_gives_what_the_cpu_gives(self, card: ModelCard) -> None:
         try:
-            engine, _ = load_engine(card, device="gpu", precision="f32")
+            engine, _ = Engines().load(card, device="gpu", precision="f32")
         except ModelError:
             pytest.skip("no GPU")
         planes = np.random.default_rng(0).random((1, 4, 64, 48)).astype(np.float32)
@@ -555,7 +555,7 @@ class TestFailures:
     ) -> None:
         fake_gpu(1, lambda planes: planes + np.float32(1e-3))
         with pytest.raises(ModelError, match=r"unet computes wrongly on a fake GPU .*choose another --device"):
-            load_engine(card, device="gpu")
+            Engines().load(card, device="gpu")
 
     def test_auto_warns_once_and_takes_the_cpu(self, card: ModelCard, fake_gpu: Callable[..., list[FakeGPU]]) -> None:
         started = fake_gpu(1, raising(ModelError("the driver is gone: use --device cpu")))
@@ -572,7 +572,7 @@ class TestFailures:
         """A new driver has the same name as the old one."""
         started = fake_gpu(99, raising(ModelError("never")))
         for _ in range(2):
-            load_engine(card, device="gpu")
+            Engines().load(card, device="gpu")
         assert [gpu.tiles for gpu in started] == [1, 1]
 
     @pytest.mark.parametrize("device", ["gpu", "auto"])

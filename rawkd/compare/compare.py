@@ -133,7 +133,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
     versions = [Version("original", shown, seconds=seconds)]
     method, warnings = method_for(photo.pattern.kind, options.demosaic)
     noise, context = prepared.noise, Context()
-    overview, chart = shown[0], noise_chart(photo, noise)
+    overview, first = shown[0], None
     for number, model in enumerate(options.models):
         begin = time.perf_counter()
         share = _Share(progress, number, len(options.models))
@@ -148,7 +148,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
         warnings += tuple(text if text in fallback else f"{versions[-1].name}: {text}" for text in texts)
         if number == 0:
             overview = render_preview(restoration.photo, OVERVIEW_PX, mosaic=restoration.mosaic)
-            chart = noise_chart(photo, noise, restoration.mosaic)
+            first = restoration.mosaic
     return Comparison(
         name=path.name,
         capture=public_capture(photo.capture),
@@ -160,7 +160,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
         crops=crops,
         overview=overview,
         versions=tuple(versions),
-        chart=chart,
+        chart=noise_chart(photo, noise, first),
         warnings=tuple(
             without_folders(text, path)
             for text in dict.fromkeys(prepared.warnings + prepared.noise_warnings + warnings)

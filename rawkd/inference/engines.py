@@ -20,24 +20,12 @@ from rawkd.inference.engine import Engine, reason_of
 from rawkd.inference.gpu.ways import DEVICES, Way, gpu_in_sight, ways_to
 from rawkd.inference.selftest import check_golden, self_test
 
-__all__ = ["DEVICES", "Engines", "gpu_in_sight", "load_engine"]
+__all__ = ["DEVICES", "Engines", "gpu_in_sight"]
 
 Result = TypeVar("Result")
 
 ON_CPU = ": use --device cpu"
 """Advice at the end of many messages."""
-
-
-def load_engine(
-    card: ModelCard,
-    *,
-    device: str = "auto",
-    threads: int | None = None,
-    precision: str | None = None,
-    gain: float | None = None,
-) -> tuple[Engine, tuple[str, ...]]:
-    """The model on a device, after its self-test there, and warnings. `Engines.load` describes the parameters."""
-    return Engines().load(card, device=device, threads=threads, precision=precision, gain=gain)
 
 
 class Engines:
