@@ -71,7 +71,7 @@ def process_file(
     decoder: Decoder | None = None,
     context: Context | None = None,
     noise: NoiseModel | None = None,
-    defects: DefectMap | None = None,
+    defects: tuple[DefectMap, ...] = (),
     decode_threads: int | None = None,
 ) -> Report:
     """Denoise one file and write a DNG or a rendered picture, by the suffix of `output`.
@@ -83,7 +83,7 @@ def process_file(
     decoder : running decoder, so that it is not started for every file; None starts one.
     context : engines and calibrations shared by the files of a run.
     noise : noise parameters of the photo's series; None determines them by the options.
-    defects : hot and dead pixels of the photo's series, besides those that are known otherwise.
+    defects : maps of more hot and dead pixels of the camera, besides those that are known otherwise.
     decode_threads : CPU threads that decode; None is those of the options.
 
     Raises

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rawkd.batch.outcome import Failure, Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save
-from rawkd.batch.series import SAMPLES, Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
+from rawkd.batch.series import SAMPLES, Series, SeriesPool, defects_of_cameras, load_pool, sampling_order, save_pool
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import Store
 from rawkd.batch.task import Task, collisions, place
@@ -18,7 +18,6 @@ from rawkd.errors import OutputError, RawkdError
 from rawkd.files.read.identify import Identity
 from rawkd.photo import Capture
 from rawkd.restore.installed_calibration import installed_profile
-from rawkd.sensor.blind.recurring import recurring_defects
 
 Listener = Callable[[Outcome], None]
 """Called with every outcome, as it comes."""
@@ -182,8 +181,13 @@ class Batch:
                 else:
                     waiting[assignment.task.target.root, _series_of(series, assignment.task)].remove(assignment.task)
                     yield _failed(assignment.task, found)
-        for (root, of), members in waiting.items():
-            pool = _pooled([(task, measured[task]) for task in members if task in measured])
+        useful = {key: [(t, measured[t]) for t in members if t in measured] for key, members in waiting.items()}
+        defects = defects_of_cameras(
+            ((root, of.make, of.model), one.suspects) for (root, of), photos in useful.items() for _, one in photos
+        )
+        for (root, of), photos in useful.items():
+            noises = [(task.name, one.noise, one.warnings) for task, one in photos if one.noise is not None]
+            pool = SeriesPool.of(noises, defects.get((root, of.make, of.model), ()))
             if pool is not None:
                 save_pool(stores[root], of, self.settings, pool)
                 self.pools[root, of] = pool
@@ -226,17 +230,6 @@ def _series_of(series: dict[Task, Series | None], task: Task) -> Series:
     if of is None:
         raise KeyError(task)
     return of
-
-
-def _pooled(measured: Iterable[tuple[Task, Measured]]) -> SeriesPool | None:
-    """The pool of measured photos of one series; None if none gave its noise."""
-    useful = [(task, found) for task, found in measured if found.noise is not None]
-    if not useful:
-        return None
-    noise, used = pool_noise([found.noise for _, found in useful if found.noise is not None])
-    warnings = sorted({warning for _, found in useful for warning in found.warnings})
-    defects = recurring_defects(found.suspects for _, found in useful if found.suspects is not None)
-    return SeriesPool(noise, tuple(sorted(task.name for task, _ in useful)), used, tuple(warnings), defects)
 
 
 def _skipped(task: Task, record: Record) -> Outcome:

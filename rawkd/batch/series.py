@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from rawkd.batch.store import OWN_FOLDER, Store
 from rawkd.batch.task import Task
 from rawkd.errors import InputError, NoiseError
 from rawkd.files.read.identify import Identity
+from rawkd.sensor.blind.recurring import Suspects, recurring_defects
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
 
@@ -38,6 +39,10 @@ LEAST_WEIGHT = 0.05
 """Least weight of an estimate, so that a series of estimates without confidence still has a pool."""
 GUESSED = "iso"
 """The source of noise parameters that are guessed from the ISO alone."""
+
+
+Camera = tuple[str, str, str]
+"""Root of the outputs, make and model."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +76,30 @@ class SeriesPool:
     ----------
     noise : for every photo of the series. measured : names of the photos that were measured.
     used : number of estimates that agree and were averaged. warnings : of the estimates, each sentence once.
-    defects : hot and dead pixels that several of these photos show; None if there are none.
+    defects : maps of the hot and dead pixels that several photos of the camera show, one for each frame size.
     """
 
     noise: NoiseModel
     measured: tuple[str, ...]
     used: int
     warnings: tuple[str, ...] = ()
-    defects: DefectMap | None = None
+    defects: tuple[DefectMap, ...] = ()
+
+    @classmethod
+    def of(
+        cls, measured: Sequence[tuple[str, NoiseModel, tuple[str, ...]]], defects: tuple[DefectMap, ...]
+    ) -> SeriesPool | None:
+        """The pool of measured photos, each with name, noise and warnings; None if there are none."""
+        if not measured:
+            return None
+        noise, used = pool_noise([model for _, model, _ in measured])
+        warnings = sorted({warning for _, _, of_photo in measured for warning in of_photo})
+        return cls(noise, tuple(sorted(name for name, _, _ in measured)), used, tuple(warnings), defects)
 
     @property
     def number_of_defects(self) -> int:
         """Number of hot and dead pixels that several photos show."""
-        return 0 if self.defects is None else len(self.defects.pixels)
+        return sum(len(one.pixels) for one in self.defects)
 
     def record(self) -> dict[str, Any]:
         """The pool as plain values, for JSON."""
@@ -95,7 +111,7 @@ class SeriesPool:
             "measured": list(self.measured),
             "used": self.used,
             "warnings": list(self.warnings),
-            "defects": None if self.defects is None else self.defects.record(),
+            "defects": [one.record() for one in self.defects],
         }
 
     @classmethod
@@ -103,7 +119,7 @@ class SeriesPool:
         """The pool of a `record`. Raises KeyError, TypeError, ValueError, NoiseError or InputError if it is damaged."""
         gain, read = (np.array(record[name], np.float64) for name in ("gain", "read_variance"))
         noise = NoiseModel(gain, read, str(record["source"]), float(record["confidence"]))
-        defects = None if record["defects"] is None else DefectMap.of_record(record["defects"])
+        defects = tuple(DefectMap.of_record(one) for one in record["defects"])
         return cls(noise, tuple(record["measured"]), int(record["used"]), tuple(record["warnings"]), defects)
 
 
@@ -148,6 +164,17 @@ def pool_noise(models: Sequence[NoiseModel]) -> tuple[NoiseModel, int]:
     if source != GUESSED:
         source = f"{source}, mean of {len(near)} photos" if len(near) > 1 else f"{source}, of 1 photo"
     return NoiseModel(gain, read, source, mean([model.confidence for model, _ in near])), len(near)
+
+
+def defects_of_cameras(
+    photos: Iterable[tuple[Camera, Suspects | None]],
+) -> dict[Camera, tuple[DefectMap, ...]]:
+    """The defects of each camera, which all its series show together."""
+    suspects: dict[Camera, list[Suspects]] = {}
+    for camera, found in photos:
+        if found is not None:
+            suspects.setdefault(camera, []).append(found)
+    return {camera: recurring_defects(found) for camera, found in suspects.items()}
 
 
 def _lower_median(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -106,13 +106,13 @@ class Assignment:
 
     Attributes
     ----------
-    noise : that of its series; None to measure its own. defects : those that its series shows.
+    noise : that of its series; None to measure its own. defects : maps of those that photos of its camera show.
     """
 
     task: Task
     options: ProcessOptions
     noise: NoiseModel | None = None
-    defects: DefectMap | None = None
+    defects: tuple[DefectMap, ...] = ()
     series: str = ""
 
 

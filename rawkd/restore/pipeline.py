@@ -116,7 +116,7 @@ def prepare(
     options: DenoiseOptions,
     context: Context | None = None,
     noise: NoiseModel | None = None,
-    defects: DefectMap | None = None,
+    defects: tuple[DefectMap, ...] = (),
 ) -> Prepared:
     """Remove row offsets if asked for, mark the known defects, and find the noise.
 
@@ -124,7 +124,7 @@ def prepare(
     ----------
     photo : the whole photo, even if only a region of it will be restored (`Prepared.region`).
     noise : the noise if it is known already, for example from the photo's series; None finds it as the options say.
-    defects : more known defects, those of the photo's series.
+    defects : maps of more known defects, such as those that other photos of the camera show.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def prepare(
     if not options.keeps_everything:
         photo, row_warnings = level_rows(photo, remove=options.rows)
         maps = known_defects(photo.capture, options.calibration, context.calibrations)
-        photo = with_known_defects(photo, maps if defects is None else (*maps, defects))
+        photo = with_known_defects(photo, (*maps, *defects))
         warnings += () if photo.was_denoised else row_warnings
         if photo.pattern.kind == "mono" and options.chroma != 1:
             warnings += ("--chroma changed nothing: a monochrome photo has no colour noise",)

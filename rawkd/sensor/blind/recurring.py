@@ -25,8 +25,8 @@ LEAST_VIEW_SIGNAL = 1e-3
 """Darker cells count as this, so that noise does not decide about views of dark photos."""
 SAME_SCENE = 0.7
 """Correlation of two views from which they show the same scene."""
-LEAST_SCENES, LEAST_PART = 2, 1 / 3
-"""A defect is suspected in at least so many scenes, and in this part of them."""
+LEAST_SCENES = 2
+"""A defect is suspected in at least so many scenes, and in more than chance alone would do to any pixel of a frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,29 +52,38 @@ class Suspects:
         return cls((height, width), found + np.array((area.top, area.left)), _view(mosaic.data))
 
 
-def recurring_defects(photos: Iterable[Suspects]) -> DefectMap | None:
-    """Return the pixels that several scenes suspect; None if there are none.
+def recurring_defects(photos: Iterable[Suspects]) -> tuple[DefectMap, ...]:
+    """Return the pixels that several scenes suspect, a map for each frame size that has some, smallest frame first.
 
-    Only frames of the commonest size count, of equally common ones the largest. The result does not depend on the order
-    of `photos`.
+    The result does not depend on the order of `photos`.
     """
     by_size: dict[tuple[int, int], list[Suspects]] = defaultdict(list)
     for one in photos:
         by_size[one.frame].append(one)
-    if not by_size:
-        return None
-    (height, width), alike = max(by_size.items(), key=lambda item: (len(item[1]), item[0]))
-    scenes = _scenes([one.view for one in alike])
-    number = len(set(scenes))
-    seen: dict[int, set[int]] = defaultdict(set)
-    for scene, one in zip(scenes, alike, strict=True):
-        for place in (one.pixels[:, 0] * width + one.pixels[:, 1]).tolist():
-            seen[place].add(scene)
-    least = max(LEAST_SCENES, math.ceil(LEAST_PART * number))
-    places = sorted(place for place, where in seen.items() if len(where) >= least)
-    if not places:
-        return None
-    return DefectMap(height, width, np.stack(np.divmod(np.array(places, np.int64), width), axis=1))
+    maps = []
+    for (height, width), alike in sorted(by_size.items()):
+        seen: dict[int, set[int]] = defaultdict(set)
+        for scene, one in zip(_scenes([one.view for one in alike]), alike, strict=True):
+            for place in (one.pixels[:, 0] * width + one.pixels[:, 1]).tolist():
+                seen[place].add(scene)
+        least = _least_scenes(sum(map(len, seen.values())), height * width)
+        places = sorted(place for place, where in seen.items() if len(where) >= least)
+        if places:
+            maps.append(DefectMap(height, width, np.stack(np.divmod(np.array(places, np.int64), width), axis=1)))
+    return tuple(maps)
+
+
+def _least_scenes(suspects: int, pixels: int) -> int:
+    """Return in how many scenes a pixel must be suspected so that chance does so to less than one pixel of a frame.
+
+    Parameters
+    ----------
+    suspects : in all scenes. pixels : of a frame. Their ratio is the mean of a Poisson number, the scenes of a pixel.
+    """
+    mean, least = suspects / pixels, LEAST_SCENES
+    while pixels * mean**least / math.factorial(least) >= 1:
+        least += 1
+    return least
 
 
 def _view(data: FloatArray) -> DoubleArray:
