@@ -20,7 +20,33 @@ INSIDE = np.s_[..., EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX]
 BESIDE_EDGES = 4, 24
 """Distance in pixels from a bright edge within which the greens are compared."""
 SMOOTHING = 0.2
+SHADOW, RADII_PX = 0.006, (6, 12, 24, 48)
+GROUNDS = (0.25, 0.2, 0.05), (0.04, 0.12, 0.25)
+"""R, G and B of warm and of blue ground, signal."""
 CLIPPED_GAIN = 2.5e-2
+
+
+def shadow_casts(network: TrainedNetwork, gain: float) -> dict[int, float]:
+    """Largest error of the mean of R, G or B in black discs on warm and on blue ground, in levels of the disc.
+
+    The discs are neutral, 0.6 % of white, about one deviation of the noise above black, like pupils. By radius, pixels.
+    """
+    camera = replace(camera_at(gain), read_variance=gain / 300)
+    y, x = np.mgrid[: 2 * SIDE, : 2 * SIDE]
+    parity = 2 * (y % 2) + x % 2
+    casts = {}
+    for radius in RADII_PX:
+        step, errors = max(64, 4 * radius), []
+        apart = np.hypot(*((side - 0.3) % step - step / 2 for side in (y, x)))
+        light = np.clip((apart - radius) / 1.5 + 0.5, 0, 1)
+        for ground in GROUNDS:
+            of_colour = SHADOW + light * (np.array(ground)[:, None, None] - SHADOW)
+            clean = np.choose(parity, of_colour[[0, 1, 1, 2]])
+            error = network.restored(noisy_mosaics(np.stack([clean] * 4), camera, 7), camera) - clean
+            inside = apart < radius - 3
+            errors += [error[:, inside & np.isin(parity, sites)].mean() for sites in ((0,), (1, 2), (3,))]
+        casts[radius] = max(errors, key=abs) / SHADOW
+    return casts
 
 
 def kept_of_patterns(network: TrainedNetwork, camera: Camera) -> dict[str, list[float]]:

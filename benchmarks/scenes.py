@@ -19,6 +19,8 @@ Day, at each --gain (default: 2e-4, 1.5e-3 and 1.2e-2), read variance on the pri
 - lines, weaves and print, five deviations high (or 0.16 of white): the part of the amplitude that is left;
 - flat: a field at 15 % of white, the standard deviation that is left, and that of Gr - Gb smoothed over 4 pixels, both
   in per cent of the level, after and before;
+- casts: the largest error of the mean of a colour in black discs on coloured ground, in levels of the disc (0.6 % of
+  white), by radius;
 - greens: Gr - Gb, smoothed over 4 pixels, on dark ground 4 to 24 px from bright edges and far from them, rms in
   deviations.
 
@@ -44,6 +46,7 @@ from day_scenes import (
     flat_field,
     greens_beside_edges,
     kept_of_patterns,
+    shadow_casts,
     smoothed_loss,
 )
 from held_out import clean_planes
@@ -80,6 +83,8 @@ def print_day(network: TrainedNetwork, gain: float, pictures: list[FloatArray]) 
     after, greens, before, greens_before = flat_field(network, camera)
     print(f"    flat {after:.2f} % ({before:.2f}), Gr - Gb {greens:.2f} % ({greens_before:.2f})")
     near, far = greens_beside_edges(network, camera)
+    casts = ", ".join(f"{radius} px: {cast:+.2f}" for radius, cast in shadow_casts(network, gain).items())
+    print(f"    casts {casts}")
     print(f"    greens beside edges {near:.3f}, far {far:.3f}", flush=True)
     if pictures:
         print(f"    smoothed {smoothed_loss(network, camera, pictures):.2f} dB", flush=True)
