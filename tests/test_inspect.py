@@ -123,6 +123,17 @@ def test_facts_that_a_file_does_not_state_have_no_line(
     assert (found["clipping"], found["known defects"]) == ("at white", "none")
 
 
+def test_the_defects_that_would_be_found_are_listed(
+    tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    frame = flat_frame(128, 128)
+    frame[60, 71] = frame.max() + 3000
+    path = write_with_tags(tmp_path / "a.dng", frame)
+    assert shown(path, family, capfd)["found defects"] == "1 pixel; --json lists them"
+    assert main(["inspect", str(path), "--model", str(family), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["found_defects"] == [[60, 71]]
+
+
 def test_the_date_has_hyphens(tmp_path: Path, family: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_with_tags(tmp_path / "a.dng", flat_frame(128, 128), tags={306: (ASCII, "2026:03:26 21:16:32")})
     assert shown(path, family, capfd)["taken"] == "2026-03-26 21:16:32"

@@ -112,6 +112,18 @@ def without_defects(photo: RawPhoto, noise: NoiseModel, *, search: bool) -> tupl
     return replaced(mosaic, found), DefectCount(len(photo.defects), len(found), mosaic.data.size)
 
 
+def unknown_defects(photo: RawPhoto, noise: NoiseModel, *, suspects: bool = False) -> PixelArray:
+    """Return rows and columns in the frame of the defects that a search finds beside the known ones, (n, 2).
+
+    Parameters
+    ----------
+    suspects : as in `find_defects`.
+    """
+    mosaic = replaced(photo.mosaic, photo.defects)
+    found = find_defects(mosaic, noise, photo.levels.saturation, suspects=suspects)
+    return np.asarray(found + np.array((photo.active_area.top, photo.active_area.left)))
+
+
 def replaced(mosaic: Mosaic, pixels: PixelArray) -> Mosaic:
     """Return the mosaic with the samples at `pixels` estimated from sound ones of their colour.
 

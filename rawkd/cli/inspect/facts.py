@@ -22,6 +22,7 @@ from rawkd.photo import NAMES_OF_KINDS, RawPhoto
 from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, prepare
+from rawkd.sensor.defects import unknown_defects
 from rawkd.sensor.noise_figures import MID_GREY, SHADOWS, equivalent_iso, signal_to_noise
 from rawkd.sensor.rows import measure_rows
 
@@ -62,11 +63,20 @@ def facts_of(
         "noise": _noise(prepared, photo),
         "row_noise": _row_noise(photo),
         "known_defects": len(prepared.photo.defects),
+        "found_defects": _found_defects(prepared),
         "student": None if card is None else card.name,
         "no_student": why_none,
         **_past(photo),
     }
     return record, prepared.warnings + prepared.noise_warnings + settings.warnings + choice_warnings
+
+
+def _found_defects(prepared: Prepared) -> list[list[int]] | None:
+    """Row and column in the frame of each defect that `rawkd denoise` would find; None if the noise is unknown."""
+    if not prepared.noise.known:
+        return None
+    found: list[list[int]] = unknown_defects(prepared.photo, prepared.noise).tolist()
+    return found
 
 
 def _camera(path: Path, photo: RawPhoto, settings: CameraSettings) -> Record:

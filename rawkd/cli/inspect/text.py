@@ -112,6 +112,7 @@ def _sensor(record: Record) -> Rows:
         ]
     if record["pixel_aspect"] != 1:
         rows.append(("pixel aspect", f"{record['pixel_aspect']:.3g} (width / height)"))
+    found = record["found_defects"]
     return [
         *rows,
         ("CFA", record["cfa"]),
@@ -121,6 +122,10 @@ def _sensor(record: Record) -> Rows:
         ("white", f"{record['white_dn']:g} DN"),
         ("clipping", _clipping(record)),
         ("known defects", f"{record['known_defects']} pixels" if record["known_defects"] else "none"),
+        (
+            "found defects",
+            f"{len(found)} {'pixel' if len(found) == 1 else 'pixels'}; --json lists them" if found else "none",
+        ),
     ]
 
 

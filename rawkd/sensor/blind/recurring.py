@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rawkd.photo import DoubleArray, FloatArray, PixelArray, RawPhoto
-from rawkd.sensor.defect_search import find_defects
-from rawkd.sensor.defects import DefectMap, replaced
+from rawkd.sensor.defects import DefectMap, unknown_defects
 from rawkd.sensor.noise import NoiseModel
 
 VIEW_CELLS = 16
@@ -46,10 +45,8 @@ class Suspects:
     @classmethod
     def of(cls, photo: RawPhoto, noise: NoiseModel) -> Suspects:
         """Search a photo, whose known defects need no proof and are left out."""
-        mosaic, area = replaced(photo.mosaic, photo.defects), photo.active_area
-        found = find_defects(mosaic, noise, photo.levels.saturation, suspects=True)
         height, width = photo.frame.shape
-        return cls((height, width), found + np.array((area.top, area.left)), _view(mosaic.data))
+        return cls((height, width), unknown_defects(photo, noise, suspects=True), _view(photo.mosaic.data))
 
 
 def recurring_defects(photos: Iterable[Suspects]) -> tuple[DefectMap, ...]:
