@@ -74,6 +74,24 @@ def test_own_noise_weighs_the_shadow_like_the_lamp() -> None:
     assert float(charbonnier(dark, clean, batch)) < 0.15
 
 
+@pytest.mark.parametrize(
+    ("hard", "soft"), [("charbonnier", "soft-charbonnier"), ("own-noise-charbonnier", "own-noise-soft-charbonnier")]
+)
+def test_soft_losses_favour_a_faint_light_that_is_there_in_a_third_of_all_cases(hard: str, soft: str) -> None:
+    """Its median is nothing, its mean a third of it."""
+    clean = torch.full((30, 4, 2, 2), 1.0)
+    clean[:10] += 0.5
+    sigma = torch.ones(30)
+    answers = torch.linspace(0, 0.5, 51)
+    best = {}
+    for name in (hard, soft):
+        loss = build_losses({name: 1.0}, None, CPU)[name][1]
+        values = [float(loss(torch.full_like(clean, 1 + float(x)), clean, batch_of(clean, sigma))) for x in answers]
+        best[name] = float(answers[int(np.argmin(values))])
+    assert best[hard] == 0
+    assert 0.08 < best[soft] < 0.5 / 3
+
+
 def test_charbonnier_is_smooth_where_nothing_is_wrong() -> None:
     clean, sigma = planes(), torch.full((2,), 0.5)
     restored = clean.clone().requires_grad_()

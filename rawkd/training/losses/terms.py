@@ -7,6 +7,7 @@ the minimalist ISP as in the Feature-Align paper, section 3.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +22,10 @@ from rawkd.render.color import color_correct, gamma
 from rawkd.render.isp import process
 from rawkd.training.data.dataset import Batch
 
-CHARBONNIER_C = 1e-6
+CHARBONNIER_C, SOFT_C = 1e-6, 0.3
+"""Errors well below c count by their square, others by their size. With c = 1e-6 all count by their size, so networks
+learn medians: of a faint star that half of all noise would hide, that is the sky. Soft losses keep more of it
+(docs/training-log.md). The second is our choice, in units of the noise."""
 LEAST_SHARE = 1e-3
 """Lower limit of a sample's noise variance, as a fraction of the crop's mean noise variance."""
 LEAST_ERROR = 1e-4
@@ -39,16 +43,16 @@ class Loss(Protocol):
         ...
 
 
-def charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+def charbonnier(restored: Tensor, clean: Tensor, batch: Batch, c: float = CHARBONNIER_C) -> Tensor:
     """Return the mean of sqrt(d^2 + c^2), with the error d in units of the crop's rms noise.
 
     The unit gives dark and bright crops equal weight (our choice).
     """
     difference = (restored - clean) / batch.sigma[:, None, None, None]
-    return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
+    return torch.sqrt(difference * difference + c**2).mean()
 
 
-def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch, c: float = CHARBONNIER_C) -> Tensor:
     """Return the Charbonnier loss in units of each sample's own noise, so dark parts of a bright crop count fully.
 
     Our choice. The anchor's variance is k (y + v/k), so a sample has (y + v/k) / mean(y + v/k) times the mean variance.
@@ -56,7 +60,7 @@ def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch) -> Tens
     distance = clean + batch.black[:, None, None, None]
     share = (distance / distance.mean((1, 2, 3), keepdim=True)).clamp(min=LEAST_SHARE)
     difference = (restored - clean) / (batch.sigma[:, None, None, None] * share.sqrt())
-    return torch.sqrt(difference * difference + CHARBONNIER_C**2).mean()
+    return torch.sqrt(difference * difference + c**2).mean()
 
 
 def log_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
@@ -170,6 +174,8 @@ def _vgg16_stages() -> nn.ModuleList:
 LOSSES: dict[str, Callable[[Path | None], Loss]] = {
     "charbonnier": lambda _weights: charbonnier,
     "own-noise-charbonnier": lambda _weights: own_noise_charbonnier,
+    "soft-charbonnier": lambda _weights: partial(charbonnier, c=SOFT_C),
+    "own-noise-soft-charbonnier": lambda _weights: partial(own_noise_charbonnier, c=SOFT_C),
     "log-error": lambda _weights: log_error,
     "rgb-perceptual": RgbPerceptual,
 }
