@@ -22,7 +22,7 @@ from rawkd.render.color import color_correct, gamma
 from rawkd.render.isp import process
 from rawkd.training.data.dataset import Batch
 
-CHARBONNIER_C, SOFT_C = 1e-6, 0.3
+CHARBONNIER_C, SOFT_C = 1e-6, 0.5
 """Errors well below c count by their square, others by their size. With c = 1e-6 all count by their size, so networks
 learn medians: of a faint star that half of all noise would hide, that is the sky. Soft losses keep more of it
 (docs/training-log.md). The second is our choice, in units of the noise."""
