@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from defect_pictures import places_of
 from scipy.ndimage import gaussian_filter
-from scipy.stats import poisson
 from small_photos import GAIN, READ_VARIANCE, noisy_photo
 from small_shoots import read_report
 
@@ -91,14 +90,16 @@ def test_the_order_of_photos_and_frames_of_other_sizes_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("suspects", "pixels", "least"), [(100, 24e6, 2), (8e-4 * 24e6, 24e6, 3), (0.02 * 4e6, 4e6, 4)]
+    ("share", "scenes", "defects", "least"), [(2e-5, 8, 0, 3), (2e-5, 8, 200, 2), (1e-3, 8, 0, 4), (1e-3, 8, 3000, 3)]
 )
-def test_chance_does_not_make_defects(suspects: float, pixels: float, least: int) -> None:
-    """Numbers of scenes beyond which a binomial leaves less than one pixel of the frame."""
-    assert _least_scenes(int(suspects), int(pixels)) == least
-    shares = poisson.sf([least - 2, least - 1], suspects / pixels)
-    assert shares[0] * pixels > 0.9 or least == 2
-    assert shares[1] * pixels < 1
+def test_chance_makes_no_defects(share: float, scenes: int, defects: int, least: int) -> None:
+    """Suspects at random places of four million pixels, and defects that half of all scenes suspect."""
+    rng, pixels = np.random.default_rng(1), 4_000_000
+    times = np.concatenate([rng.binomial(scenes, share, pixels), rng.binomial(scenes, 0.5, defects)])
+    found = _least_scenes(times[times > 0].tolist(), pixels)
+    by_chance = int((times[:pixels] >= found).sum())
+    assert by_chance <= 0.04 * defects
+    assert found <= least
 
 
 def test_nothing_to_go_by() -> None:

@@ -25,7 +25,9 @@ LEAST_VIEW_SIGNAL = 1e-3
 SAME_SCENE = 0.7
 """Correlation of two views from which they show the same scene."""
 LEAST_SCENES = 2
-"""A defect is suspected in at least so many scenes, and in more than chance alone would do to any pixel of a frame."""
+"""A defect is suspected in at least so many scenes."""
+FALSE_SHARE = 0.02
+"""Largest share of the defects that chance may have made. Texture recurs a little more often than chance has it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Suspects:
     def of(cls, photo: RawPhoto, noise: NoiseModel) -> Suspects:
         """Search a photo, whose known defects need no proof and are left out."""
         height, width = photo.frame.shape
-        return cls((height, width), unknown_defects(photo, noise, suspects=True), _view(photo.mosaic.data))
+        return cls((height, width), unknown_defects(photo, noise, suspects=True), view_of(photo.mosaic.data))
 
 
 def recurring_defects(photos: Iterable[Suspects]) -> tuple[DefectMap, ...]:
@@ -63,27 +65,30 @@ def recurring_defects(photos: Iterable[Suspects]) -> tuple[DefectMap, ...]:
         for scene, one in zip(_scenes([one.view for one in alike]), alike, strict=True):
             for place in (one.pixels[:, 0] * width + one.pixels[:, 1]).tolist():
                 seen[place].add(scene)
-        least = _least_scenes(sum(map(len, seen.values())), height * width)
+        least = _least_scenes([len(where) for where in seen.values()], height * width)
         places = sorted(place for place, where in seen.items() if len(where) >= least)
         if places:
             maps.append(DefectMap(height, width, np.stack(np.divmod(np.array(places, np.int64), width), axis=1)))
     return tuple(maps)
 
 
-def _least_scenes(suspects: int, pixels: int) -> int:
-    """Return in how many scenes a pixel must be suspected so that chance does so to less than one pixel of a frame.
+def _least_scenes(times: Sequence[int], pixels: int) -> int:
+    """Return in how many scenes a pixel must be suspected to be a defect, so that chance makes few of the defects.
 
     Parameters
     ----------
-    suspects : in all scenes. pixels : of a frame. Their ratio is the mean of a Poisson number, the scenes of a pixel.
+    times : in how many scenes each suspect was seen. pixels : of a frame. By chance, the scenes that suspect a pixel
+        are a Poisson number.
     """
-    mean, least = suspects / pixels, LEAST_SCENES
-    while pixels * mean**least / math.factorial(least) >= 1:
+    mean, least = sum(times) / pixels, LEAST_SCENES
+    while (number := sum(one >= least for one in times)) and pixels * mean**least / math.factorial(least) > (
+        FALSE_SHARE * number
+    ):
         least += 1
     return least
 
 
-def _view(data: FloatArray) -> DoubleArray:
+def view_of(data: FloatArray) -> DoubleArray:
     """Return the view of a mosaic, or of its part that divides into cells."""
     height, width = (length // VIEW_CELLS for length in data.shape)
     if not (height and width):
