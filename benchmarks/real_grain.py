@@ -2,9 +2,9 @@
 
     python benchmarks/real_grain.py PHOTO X,Y,SIDE... [--model fast --model balanced]
 
-X, Y and SIDE are pixels of the mosaic's active area, a flat square each. A quadratic surface is subtracted from the
-green pixels of one row parity; what remains is compared before and after: its standard deviation, and that of its means
-over 4 x 4 samples (blotches). Prints both in per cent of the noise before, one line a model.
+X, Y and SIDE are pixels of the mosaic's active area, a flat square each. From the red, the blue and every second green
+pixel a quadratic surface is subtracted; what remains is compared before and after: its standard deviation, and that of
+its means over 4 x 4 samples (blotches). Prints both in per cent of the noise before, a line for each square and colour.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rawkd.restore.pipeline import Context, denoise
 BLOTCH = 4
 
 
-def greens(mosaic: Mosaic, left: int, top: int, side: int) -> FloatArray:
-    """Green samples of every second row of a square, less a quadratic surface."""
+def samples(mosaic: Mosaic, colour: str, left: int, top: int, side: int) -> FloatArray:
+    """Samples of a colour in every second row and column of a square, less a quadratic surface."""
     row, column = next(
         (row, column)
         for row in (0, 1)
         for column in (0, 1)
-        if mosaic.pattern.colour_at(top + row, left + column) == "G"
+        if mosaic.pattern.colour_at(top + row, left + column) == colour
     )
     square = mosaic.data[top + row : top + side : 2, left + column : left + side : 2]
     square = square[: len(square) // BLOTCH * BLOTCH, : square.shape[1] // BLOTCH * BLOTCH].astype(np.float64)
@@ -54,14 +54,15 @@ def main() -> None:
     options = parser.parse_args()
     squares = [tuple(map(int, square.split(","))) for square in options.squares]
     photo, context = read_raw(options.photo), Context()
-    before = [deviations(greens(photo.mosaic, *square)) for square in squares]
+    wanted = [(colour, square) for square in squares for colour in "RGB"]
+    before = [deviations(samples(photo.mosaic, colour, *square)) for colour, square in wanted]
     for model in options.model or ["fast", "balanced", "best"]:
         restored = denoise(photo, DenoiseOptions(model=model, device="cpu"), context=context)
         print(f"{restored.student}, gain {restored.noise.green_gain:.2g} ({restored.noise.source})")
-        for square, (noise, blotches) in zip(squares, before, strict=True):
-            left, left_blotches = deviations(greens(restored.mosaic, *square))
+        for (colour, square), (noise, blotches) in zip(wanted, before, strict=True):
+            left, left_blotches = deviations(samples(restored.mosaic, colour, *square))
             print(
-                f"  {','.join(map(str, square))}: {100 * left / noise:.0f} % of the grain,"
+                f"  {','.join(map(str, square))} {colour}: {100 * left / noise:.0f} % of the grain,"
                 f" {100 * left_blotches / blotches:.0f} % of the blotches",
                 flush=True,
             )

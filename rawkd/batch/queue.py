@@ -181,11 +181,11 @@ class Batch:
                 else:
                     waiting[assignment.task.target.root, _series_of(series, assignment.task)].remove(assignment.task)
                     yield _failed(assignment.task, found)
-        useful = {key: [(t, measured[t]) for t in members if t in measured] for key, members in waiting.items()}
+        photos_of = {key: [(t, measured[t]) for t in members if t in measured] for key, members in waiting.items()}
         defects = defects_of_cameras(
-            ((root, of.make, of.model), one.suspects) for (root, of), photos in useful.items() for _, one in photos
+            ((root, of.make, of.model), one.suspects) for (root, of), photos in photos_of.items() for _, one in photos
         )
-        for (root, of), photos in useful.items():
+        for (root, of), photos in photos_of.items():
             noises = [(task.name, one.noise, one.warnings) for task, one in photos if one.noise is not None]
             pool = SeriesPool.of(noises, defects.get((root, of.make, of.model), ()))
             if pool is not None:

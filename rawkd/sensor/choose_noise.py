@@ -32,7 +32,7 @@ HIGH_CONFIDENCE, SOME_CONFIDENCE = 0.8, 0.3
 LOWERED, LOWERED_UNSURE, RAISED = 1.25, 2.0, 1.3
 """Ratios above which the estimate from the pixels replaces the profile. The first two are profile over pixels, with and
 without `SOME_CONFIDENCE`; the third is pixels over profile."""
-NO_EVIDENCE, NOTHING = 0.25, 10.0
+NO_EVIDENCE, REFUSED = 0.25, 10.0
 """Relative errors above which an estimate is not used if there is another source, and above which it never is."""
 CLASS_COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "green", "blue")}
 """Colours of the noise classes, by their number."""
@@ -136,7 +136,7 @@ def _measured(photo: RawPhoto) -> NoiseEstimate:
         step=1 / levels.range_dn,
         masked_read_variance=masked_read_variance(photo),
     )
-    if estimate.relative_error > NOTHING:
+    if estimate.relative_error > REFUSED:
         raise NoiseError("the pixels do not show how strong the noise is")
     return estimate
 

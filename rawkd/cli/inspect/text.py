@@ -20,7 +20,7 @@ Matrix = Sequence[Sequence[float]]
 UNKNOWN = "unknown"
 ALIKE = 1.05
 """Ratio of the largest to the least of the planes up to which one number, of the greens, stands for all four."""
-ONE_NOISE = 1.5
+ALIKE_NOISE = 1.5
 """The same ratio up to which `--noise` can stand for all planes."""
 SOURCES = {
     "blind": "measured in the pixels of the photo (blind)",
@@ -189,7 +189,7 @@ def _noise(record: Record) -> Rows:
         ("source", SOURCES.get(noise["source"], noise["source"])),
         ("confidence", f"{word} ({confidence:.2f})"),
     ]
-    if max(noise["gain"]) < ONE_NOISE * min(noise["gain"]):
+    if max(noise["gain"]) < ALIKE_NOISE * min(noise["gain"]):
         rows.insert(-2, ("as an option", f"--noise {_green(noise['gain']):.3g},{read_variance:.3g}"))
     if noise["correlation"] is not None:
         across, down = noise["correlation"]
