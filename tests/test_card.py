@@ -99,13 +99,13 @@ def test_tiles_that_cannot_work_are_refused(tmp_path: Path, change: dict[str, in
 
 def test_bf16_needs_a_measured_small_cost_at_the_photos_gain(tmp_path: Path) -> None:
     card = write_card(tmp_path, card_document())
-    assert not card.allows_bf16()
-    assert not card.allows_bf16(1e-3)
-    assert not replace(card, bf16_cost_db={}).allows_bf16()
-    assert replace(card, bf16_cost_db={"1e-4": 0.049, "1e-3": -0.001}).allows_bf16()
+    assert not card.allows("bf16")
+    assert not card.allows("bf16", gain=1e-3)
+    assert not replace(card, bf16_cost_db={}).allows("bf16")
+    assert replace(card, bf16_cost_db={"1e-4": 0.049, "1e-3": -0.001}).allows("bf16")
     dear = replace(card, bf16_cost_db={"1.00e-04": 0.001, "1.00e-03": 0.002, "1.00e-02": 0.05})
-    assert not dear.allows_bf16()
-    allowed = {gain: dear.allows_bf16(gain) for gain in (1e-6, 1e-4, 5e-4, 9e-4, 1e-3, 2e-3, 1e-2, 1.0)}
+    assert not dear.allows("bf16")
+    allowed = {gain: dear.allows("bf16", gain=gain) for gain in (1e-6, 1e-4, 5e-4, 9e-4, 1e-3, 2e-3, 1e-2, 1.0)}
     assert [gain for gain, may in allowed.items() if may] == [1e-6, 1e-4, 5e-4, 9e-4]
 
 

@@ -14,8 +14,8 @@ from tiny_models import make_model, unet
 from rawkd import disk_cache
 from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu import openvino_engine
-from rawkd.inference.cpu.bf16 import has_bf16
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.precisions import has_bf16
 from rawkd.photo import FloatArray
 
 PLANES = np.random.default_rng(0).random((1, 4, 24, 32)).astype(np.float32)

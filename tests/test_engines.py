@@ -22,10 +22,10 @@ from tiny_models import ANCHOR, BLUR, Graph, blur, card_document, identity, make
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engines as engine_module
 from rawkd.inference import openvino_library, selftest
-from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
+from rawkd.inference.card import COST_LIMIT_DB, ModelCard
 from rawkd.inference.cpu import openvino_engine
-from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.precisions import bf16_is_faster, has_bf16
 from rawkd.inference.cpu.shapes import SHAPES
 from rawkd.inference.engines import Engines, gpu_in_sight
 from rawkd.inference.gpu import ways
@@ -191,7 +191,7 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
     cheap = replace(card, bf16_cost_db={"1e-3": 0.001})
     assert OpenVINOEngine(cheap).precision == ("bf16" if bf16_is_faster() else "f32")
     assert OpenVINOEngine(cheap, precision="f32").precision == "f32"
-    assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": BF16_COST_LIMIT_DB})).precision == "f32"
+    assert OpenVINOEngine(replace(card, bf16_cost_db={"1e-3": COST_LIMIT_DB})).precision == "f32"
     dear, kept = replace(card, bf16_cost_db={"1e-4": 0.001, "1e-3": 0.001, "1e-2": 0.1}), Engines()
     engines = [kept.load(dear, device="cpu", threads=1, gain=gain)[0] for gain in (2e-4, 2e-3, 3e-4)]
     assert [engine.precision for engine in engines] == [
@@ -200,8 +200,8 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
         engines[0].precision,
     ]
     assert engines[0] is engines[2]
-    with pytest.raises(UsageError, match="f32 or bf16"):
-        OpenVINOEngine(card, precision="int8")
+    with pytest.raises(UsageError, match=r"f32, bf16, int8 or int8\+bf16, not fp16"):
+        OpenVINOEngine(card, precision="fp16")
     with pytest.raises(UsageError, match="0 threads"):
         OpenVINOEngine(card, threads=0)
 

@@ -55,7 +55,7 @@ BAYER = FANetConfig(
     patch=True,
     block="dense-gated",
     anchor=ANCHOR,
-    guide_limit=64.0,
+    guide_limit=12.0,
 )
 XTRANS = replace(BAYER, planes=36, patch=False)
 WIDER = replace(XTRANS, widths=(12, 16, 24))

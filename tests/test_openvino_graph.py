@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny_models import make_model, unet
 
-from rawkd.inference.card import BF16_COST_LIMIT_DB, ModelCard
-from rawkd.inference.cpu.bf16 import has_bf16
+from rawkd.inference.card import COST_LIMIT_DB, ModelCard
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.cpu.precisions import has_bf16
 from rawkd.inference.graph.openvino_graph import CONVOLUTIONS, fill, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.selftest import golden_input
@@ -84,7 +84,7 @@ def test_bf16_costs_less_than_its_limit(card: ModelCard) -> None:
         psnr_db(OpenVINOEngine(card, precision=precision).run(planes), card, clean, camera)
         for precision in ("f32", "bf16")
     )
-    assert exact - rounded < BF16_COST_LIMIT_DB
+    assert exact - rounded < COST_LIMIT_DB
 
 
 def test_bf16_from_the_input_on_would_cost_more() -> None:
@@ -95,4 +95,4 @@ def test_bf16_from_the_input_on_would_cost_more() -> None:
     clean, camera, planes = noisy_leaves(card)
     whole = openvino_core().compile_model(read(card, 128), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     exact = psnr_db(OpenVINOEngine(card, precision="f32").run(planes), card, clean, camera)
-    assert exact - psnr_db(whole(planes)[0], card, clean, camera) > BF16_COST_LIMIT_DB
+    assert exact - psnr_db(whole(planes)[0], card, clean, camera) > COST_LIMIT_DB

@@ -12,8 +12,8 @@ from rawkd.errors import ModelError
 from rawkd.photo import CFAPattern, Kind
 from rawkd.sensor.ksigma import Anchor
 
-BF16_COST_LIMIT_DB = 0.05
-"""A network runs in bf16 if that costs less PSNR than this at the photo's gain. bf16 is a third faster. Our choice."""
+COST_LIMIT_DB = 0.05
+"""A network runs in bf16, in int8 or in both if that costs less PSNR than this at the photo's gain (our choice)."""
 
 TIERS = ("fast", "balanced", "best")
 """The tiers that users choose from, fastest first. A card states the tier of its family."""
@@ -87,6 +87,20 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class Int8:
+    """What a network needs to compute in int8 (`inference.graph.int8`).
+
+    Attributes
+    ----------
+    ranges : by the name of each convolution to quantise, base64 of its range by input channel, float16.
+    cost_db : PSNR that int8 loses, dB, by gain.
+    """
+
+    ranges: dict[str, str]
+    cost_db: dict[str, float]
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """All facts about one model: the contents of `card.json`, and its folder.
 
@@ -109,6 +123,7 @@ class ModelCard:
     limits : known limitations, one sentence each.
     directory : the folder of the card.
     cfa : kind of sensor whose mosaics it takes: bayer | xtrans | mono; without meaning for pictures.
+    int8 : None for a network that cannot compute in int8.
     """
 
     family: str
@@ -138,6 +153,7 @@ class ModelCard:
     created: str
     directory: Path
     cfa: Kind = "bayer"
+    int8: Int8 | None = None
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
@@ -201,18 +217,23 @@ class ModelCard:
         """Whether a tile's output is exact beyond the halo, so that cropped tiles can be joined without blending."""
         return 2 * self.halo < self.tile
 
-    def allows_bf16(self, gain: float | None = None) -> bool:
-        """Return whether the measured cost of bf16 is below `BF16_COST_LIMIT_DB`.
+    def allows(self, *precisions: str, gain: float | None = None) -> bool:
+        """Return whether the measured costs of bf16, int8 or both together are below `COST_LIMIT_DB`.
 
         Parameters
         ----------
         gain : the nearest measured gains below and above it count; None for all measured gains.
         """
-        cost = {float(at): value for at, value in (self.bf16_cost_db or {}).items()}
+        cost_db = {"bf16": self.bf16_cost_db, "int8": self.int8.cost_db if self.int8 else None}
+        costs = [{float(at): value for at, value in (cost_db[name] or {}).items()} for name in precisions]
+        about: set[float | None] = {*costs[0]}
+        if any(one.keys() != about for one in costs):
+            return False
         if gain is not None:
+            measured = costs[0]
             about = {
-                max((at for at in cost if at <= gain), default=None),
-                min((at for at in cost if at > gain), default=None),
+                max((at for at in measured if at <= gain), default=None),
+                min((at for at in measured if at > gain), default=None),
             }
-            cost = {at: value for at, value in cost.items() if at in about}
-        return bool(cost) and all(value < BF16_COST_LIMIT_DB for value in cost.values())
+        found = [sum(one[at] for one in costs) for at in about if at is not None]
+        return bool(found) and all(value < COST_LIMIT_DB for value in found)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.errors import ModelError
-from rawkd.inference.card import INPUTS, TIERS, Golden, ModelCard, NoiseSubrange
+from rawkd.inference.card import INPUTS, TIERS, Golden, Int8, ModelCard, NoiseSubrange
 from rawkd.photo import NAMES_OF_KINDS
 from rawkd.sensor.ksigma import Anchor
 
 CARD = "card.json"
 ROLES = ("student", "teacher")
-OPTIONAL = {"tier": None, "cfa": "bayer"}
+OPTIONAL = {"tier": None, "cfa": "bayer", "int8": None}
 """Fields that older cards do not have, and what a missing one stands for."""
 
 
@@ -99,6 +99,11 @@ def _golden(value: Any) -> Golden:
     return golden
 
 
+def _int8(value: Any) -> Int8:
+    _same_keys(value, (item.name for item in fields(Int8)))
+    return Int8(_object(_text)(value["ranges"]), _object(_number)(value["cost_db"]))
+
+
 def _hashes(value: Any) -> dict[str, str]:
     hashes = _object(_text)(value)
     for name, digest in hashes.items():
@@ -146,6 +151,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "limits": _sentences,
     "created": _text,
     "cfa": _one_of(tuple(NAMES_OF_KINDS)),
+    "int8": _or_null(_int8),
 }
 
 
@@ -188,4 +194,5 @@ def card_json(card: ModelCard) -> str:
     document["subrange"] = [card.subrange.low, card.subrange.high]
     document["anchor"] = asdict(card.anchor)
     document["golden"] = asdict(card.golden)
+    document["int8"] = None if card.int8 is None else asdict(card.int8)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

@@ -122,14 +122,21 @@ class Engines:
     def _on_cpu(self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None) -> Engine:
         from rawkd.inference.cpu.openvino_engine import OpenVINOEngine, precision_of
 
-        precision = precision_of(card, precision, gain)
-        key = (*_identity(card), "cpu", threads, precision)
+        chosen = precision_of(card, precision, gain)
+        key = (*_identity(card), "cpu", threads, chosen)
         with self._alone(key):
-            if key not in self._loaded:
-                engine = OpenVINOEngine(card, threads=threads, precision=precision, shapes=self._shapes)
-                self_test(card, engine)
-                self._loaded[key] = engine
-            return self._loaded[key]
+            if key not in self._loaded and (key not in self._failed or precision is not None):
+                try:
+                    engine = OpenVINOEngine(card, threads=threads, precision=chosen, shapes=self._shapes)
+                    self_test(card, engine)
+                    self._loaded[key] = engine
+                except ModelError as error:
+                    if precision is not None or chosen == "f32":
+                        raise
+                    self._failed[key] = _bare(error)
+            if key in self._loaded:
+                return self._loaded[key]
+        return self._on_cpu(card, threads, "f32", gain)
 
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
         """Return the engine of the first way to the device that works."""

@@ -44,7 +44,7 @@ RECORD = Lock()
 """Held while a thread adds to the record of passed tests."""
 
 PATCH = 12
-TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05}
+TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05, "int8": 0.05, "int8+bf16": 0.05}
 """Largest rms error by precision, in standard deviations of the input's noise.
 
 A student leaves about 0.15 of the noise, so an error of 0.01 costs 0.02 dB. In f32 only the order of sums differs,

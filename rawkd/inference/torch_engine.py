@@ -84,7 +84,11 @@ def precision_of(card: ModelCard, device: str, precision: str | None = None, gai
     if precision is not None:
         return precision
     reduced = {"cuda": "bf16", "mps": "fp16"}.get(device)
-    if reduced is None or not card.allows_bf16(gain) or (device == "cuda" and not torch.cuda.is_bf16_supported()):
+    if (
+        reduced is None
+        or not card.allows("bf16", gain=gain)
+        or (device == "cuda" and not torch.cuda.is_bf16_supported())
+    ):
         return "f32"
     return reduced
 

@@ -59,6 +59,9 @@ class GatedBlock(nn.Module):
     norm, because a CPU computes it in half the time.
     """
 
+    reads_normalised = ("enter", "widen")
+    """Convolutions behind a norm, whose inputs 8 bits can hold (`inference.graph.int8`)."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(width, 2 * width, 1)
@@ -83,6 +86,9 @@ class DenseGatedBlock(nn.Module):
     convolutions run on a CPU's matrix unit; depthwise ones are limited by memory bandwidth. Our choice
     (docs/training-log.md has the comparison).
     """
+
+    reads_normalised = ("mix",)
+    """As in `GatedBlock`."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

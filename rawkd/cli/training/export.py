@@ -69,7 +69,8 @@ def export_command(
     family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"
-    click.echo(str(export(run, models, held_out, provenance, role=role, tier=tier, half=half)))
+    model = export(run, models, held_out, provenance, role=role, tier=tier, half=half, pictures=training)
+    click.echo(str(model))
     return OK
 
 

@@ -14,9 +14,10 @@ from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
-from rawkd.inference.cpu.bf16 import bf16_is_faster, has_bf16
+from rawkd.inference.cpu.precisions import bf16_is_faster, has_bf16, int8_is_faster
 from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
+from rawkd.inference.graph.int8 import decode, quantise_inputs, quantise_kernels
 from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
@@ -26,25 +27,34 @@ STREAMS = 4
 """Most tiles at a time; each needs 0.3 to 0.4 GB for activations with the shipped tiles (`shapes.SHAPES`)."""
 
 
+PRECISIONS = ("f32", "bf16", "int8", "int8+bf16")
+"""bf16 is used from the first convolution on (`graph.openvino_graph`), int8 for some convolutions (`graph.int8`): the
+rest then is in float32, or in bf16."""
+
+
 def precision_of(card: ModelCard, precision: str | None = None, gain: float | None = None) -> str:
-    """The precision that an engine computes in: f32, or bf16 from the first convolution on (`openvino_graph`).
+    """The precision that an engine computes in, one of `PRECISIONS`.
 
     Parameters
     ----------
-    precision : asked for; None takes bf16 where the card allows it, for photos of `gain` or for all, and it is faster
-        on this CPU (`bf16_is_faster`).
+    precision : asked for; None takes bf16 and int8 where the card allows them, for photos of `gain` or for all, and
+        they are faster on this CPU (`precisions`).
 
     Raises
     ------
-    UsageError: for another precision. ModelError: if the CPU has no bf16 and it is asked for.
+    UsageError: for another precision. ModelError: if the CPU has no bf16, or the model no int8, and it is asked for.
     """
-    if precision not in (None, "f32", "bf16"):
-        raise UsageError(f"the CPU computes in f32 or bf16, not {precision}")
-    if precision == "f32" or (precision is None and not card.allows_bf16(gain)):
-        return "f32"
-    if precision == "bf16" and not has_bf16():
+    if precision is None:
+        if card.allows("bf16", gain=gain) and bf16_is_faster():
+            return "int8+bf16" if card.allows("int8", "bf16", gain=gain) and int8_is_faster("bf16") else "bf16"
+        return "int8" if card.allows("int8", gain=gain) and int8_is_faster("f32") else "f32"
+    if precision not in PRECISIONS:
+        raise UsageError(f"the CPU computes in {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, not {precision}")
+    if "bf16" in precision and not has_bf16():
         raise ModelError("this CPU has no bf16: choose f32")
-    return "bf16" if precision == "bf16" or bf16_is_faster() else "f32"
+    if "int8" in precision and card.int8 is None:
+        raise ModelError(f"the model {card.name} has no int8: choose f32")
+    return precision
 
 
 class OpenVINOEngine:
@@ -94,7 +104,9 @@ class OpenVINOEngine:
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._key = [_version(), self.identity, sorted(capabilities), self._options, card.files]
+        self._ranges = decode(card.int8.ranges) if card.int8 and "int8" in self.precision else {}
+        used = card.int8.ranges if card.int8 and self._ranges else None
+        self._key = [_version(), self.identity, sorted(capabilities), self._options, card.files, used]
         self._network = verified_bytes(card, NETWORK)
         self._path = card.directory / NETWORK
         self._weights = load_weights(card) if shard_names(card) else {}
@@ -165,8 +177,10 @@ class OpenVINOEngine:
         model = self._core.read_model(self._network)
         fill(openvino, model, self._weights, self._path)
         model.reshape(list(shape))
+        quantise_inputs(openvino, model, self._ranges)
         simplify(openvino, model)
-        parts = [model] if self.precision == "f32" else split_before_convolutions(openvino, model)
+        quantise_kernels(openvino, model)
+        parts = split_before_convolutions(openvino, model) if len(self._precisions) > 1 else [model]
         compiled = [
             self._core.compile_model(part, "CPU", self._options_for(precision))
             for part, precision in zip(parts, self._precisions, strict=True)
@@ -177,7 +191,7 @@ class OpenVINOEngine:
 
     @property
     def _precisions(self) -> tuple[str, ...]:
-        return ("f32",) if self.precision == "f32" else ("f32", "bf16")
+        return ("f32", "bf16") if "bf16" in self.precision else ("f32",)
 
     def _options_for(self, precision: str) -> dict[str, Any]:
         return {**self._options, "INFERENCE_PRECISION_HINT": precision}

@@ -35,7 +35,7 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
     """
     if precision not in (None, *HINTS):
         raise UsageError(f"OpenVINO computes in f32 or fp16 on a GPU, not {precision}")
-    return precision or ("fp16" if card.allows_bf16(gain) else "f32")
+    return precision or ("fp16" if card.allows("bf16", gain=gain) else "f32")
 
 
 def load_openvino_gpu_engine(card: ModelCard, precision: str, target: str | None = None) -> CompiledEngine:

@@ -32,6 +32,8 @@ def fill(
 ) -> None:
     """Give a graph without weights those of the shards; until then each is an input of its name, after the planes.
 
+    The constants keep the names.
+
     Parameters
     ----------
     network : file of the graph, for the message.
@@ -44,7 +46,9 @@ def fill(
         name = parameter.get_friendly_name()
         if name not in weights:
             raise ModelError(f"{network} needs the tensor {name}, which the weights lack. Install the model again.")
-        parameter.output(0).replace(openvino.op.Constant(weights[name]).output(0))
+        constant = openvino.op.Constant(weights[name])
+        constant.set_friendly_name(name)
+        parameter.output(0).replace(constant.output(0))
         model.remove_parameter(parameter)
 
 

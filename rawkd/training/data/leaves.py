@@ -24,6 +24,8 @@ TEXTURE_PX = 128
 """Side of a tile of texture, supersampled pixels."""
 FINEST_WEAVE_PX, COARSEST_WEAVE_PX = 2.0, 8.0
 """Range of the periods of weaves."""
+WIDEST_BAR_PX = 3
+"""Width of the widest bars on the grid of the pixels."""
 
 
 def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
@@ -40,6 +42,8 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
         scene = _gradient(side_px, rng)
     elif kind < 0.45:
         scene = _weave(side_px, rng)
+    elif kind < 0.52:
+        scene = _bars(side_px, rng)
     else:
         scene = dead_leaves(side_px, rng)
     return np.clip(scene, 0, 1, out=scene)
@@ -197,6 +201,25 @@ def _weave(side_px: int, rng: np.random.Generator) -> FloatArray:
         field = field * np.sin(2 * np.pi * ((y * cosine - x * sine) / (period * rng.uniform(0.8, 1.25)) + bend))
     a, b = _palette(rng)[rng.integers(0, 6, 2)]
     return _mixed(a, b, (0.5 + 0.5 * rng.uniform(0.2, 1) * field)[:, :, None])
+
+
+def _bars(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Return hard bars or checks on the grid of the pixels, 1 to 3 px wide, in a rectangle or everywhere.
+
+    At low gains they are thousands of deviations of the noise high, and bars of 1 px are the strongest pattern that a
+    sensor can record. Networks that had seen none multiplied them up to 1e17 times (docs/training-log.md). Half of them
+    are black and white.
+    """
+    widths = rng.integers(1, WIDEST_BAR_PX + 1, 2)
+    places = np.arange(side_px)
+    row, column = ((places + rng.integers(0, 12)) // width % 2 for width in widths)
+    kind = rng.random()
+    pattern = np.add.outer(row * (kind < 0.6), column * (kind >= 0.3)) % 2
+    a, b = ([0.002] * 3, [1.0] * 3) if rng.random() < 0.5 else _palette(rng)[rng.integers(0, 6, 2)]
+    top, left = rng.integers(0, side_px // 2, 2) * (rng.random() < 0.5)
+    inside = np.zeros((side_px, side_px, 1), np.float32)
+    inside[top : top + side_px // 2 if top else None, left:] = 1
+    return _mixed(np.asarray(a), np.asarray(b), inside * pattern[:, :, None])
 
 
 def _gradient(side_px: int, rng: np.random.Generator) -> FloatArray:

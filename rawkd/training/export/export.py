@@ -29,8 +29,9 @@ from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.photo import CFAPattern
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.data.clean import CleanSet
+from rawkd.training.export.int8 import activation_ranges, with_int8
 from rawkd.training.export.limits import limits_of
-from rawkd.training.export.measures import MEASURE_SEED, bf16_cost, measure
+from rawkd.training.export.measures import MEASURE_SEED, cost_of, measure
 from rawkd.training.export.readme import readme_of
 from rawkd.training.export.shards import halve, shards
 from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
@@ -54,6 +55,7 @@ def export(
     role: str = "student",
     tier: str | None = None,
     half: bool = False,
+    pictures: CleanSet | None = None,
 ) -> Path:
     """Write a model from the averaged weights of a run, check it, and return its folder.
 
@@ -63,6 +65,7 @@ def export(
     ----------
     role : student | teacher. tier : fast | balanced | best, or None.
     half : round the weights to fp16 and write them as shards, and the graph without weights.
+    pictures : of the training, to measure the ranges of int8 on; None measures them on generated scenes.
 
     Raises
     ------
@@ -132,7 +135,8 @@ def export(
             metrics=measure(engine, draft, held_out),
         )
         check_golden(card, engine)
-        card = replace(card, bf16_cost_db=bf16_cost(card, held_out))
+        card = replace(card, bf16_cost_db=cost_of("bf16", card, held_out))
+        card = with_int8(card, activation_ranges(network, recipe, index, pictures), held_out)
         for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
             (folder / file).write_text(text, encoding="utf-8")
         return _moved(folder, models / name)

@@ -87,10 +87,10 @@ def _restore(engine: Engine, noisy: FloatArray, ksigma: KSigma) -> FloatArray:
     return restored
 
 
-def bf16_cost(card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
-    """Return the PSNR that bf16 loses by gain, dB; None if this machine has no bf16 or fails the self-test."""
+def cost_of(precision: str, card: ModelCard, held_out: CleanSet) -> dict[str, float] | None:
+    """Return the PSNR that bf16 or int8 loses by gain, dB; None if this machine lacks it or fails the self-test."""
     try:
-        engine = OpenVINOEngine(card, precision="bf16")
+        engine = OpenVINOEngine(card, precision=precision)
         check_golden(card, engine)
     except ModelError:
         return None

@@ -52,13 +52,19 @@ def _domain(card: ModelCard) -> str:
 
 def _measures(card: ModelCard) -> str:
     """Return a table of PSNR and SSIM by gain or sigma."""
-    cost_db = card.bf16_cost_db or {}
+    costs_db = {"bf16": card.bf16_cost_db or {}, "int8": card.int8.cost_db if card.int8 else {}}
     rows = [
-        (noise, f"{m['psnr_noisy']:.2f}", f"{m['psnr']:.2f}", f"{m['ssim']:.4f}", str(cost_db.get(noise, "-")))
+        (
+            noise,
+            f"{m['psnr_noisy']:.2f}",
+            f"{m['psnr']:.2f}",
+            f"{m['ssim']:.4f}",
+            *(str(costs.get(noise, "-")) for costs in costs_db.values()),
+        )
         for noise, m in card.metrics.items()
     ]
     noise = "sigma" if card.is_for_pictures else "gain"
-    return _table((noise, "noisy PSNR, dB", "PSNR, dB", "SSIM", "bf16 cost, dB"), rows)
+    return _table((noise, "noisy PSNR, dB", "PSNR, dB", "SSIM", *(f"{name} cost, dB" for name in costs_db)), rows)
 
 
 def _network(card: ModelCard) -> str:

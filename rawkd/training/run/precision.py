@@ -8,7 +8,7 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from rawkd.inference.cpu.bf16 import FASTER_BELOW
+from rawkd.inference.cpu.precisions import FASTER_BELOW
 from rawkd.training.run.distributed import Processes
 
 CROPS, CHANNELS, SIDE_PX = 4, 64, 48

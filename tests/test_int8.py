@@ -1,0 +1,169 @@
+"""Convolutions in int8: the right ones, with the right ranges, at a small cost."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rawkd.errors import ModelError
+from rawkd.inference.card import Int8, ModelCard
+from rawkd.inference.card_file import card_json, read_card
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.graph.int8 import decode, encode, quantise_inputs, quantise_kernels
+from rawkd.inference.openvino_library import import_openvino, openvino_core
+from rawkd.inference.students import load_cards
+from rawkd.photo import FloatArray
+
+CHANNELS, SIDE = 16, 24
+WITH_INT8 = [card for card in load_cards(None) if card.int8]
+
+
+def convolution(weights: FloatArray) -> Any:
+    """An openvino.Model of one 3x3 convolution named `mix` and its bias."""
+    openvino = import_openvino()
+    operations = openvino.opset13
+    planes = operations.parameter([1, weights.shape[1], SIDE, SIDE], np.float32)
+    kernel = operations.constant(weights)
+    kernel.set_friendly_name("mix.weight")
+    result = operations.convolution(planes, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
+    return openvino.Model([result], [planes])
+
+
+def run(model: Any, planes: FloatArray) -> FloatArray:
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.asarray(compiled([planes])[0])
+
+
+def error_of(ranges: FloatArray, scale: FloatArray) -> float:
+    """Relative rms error of the convolution in int8; its inputs have the rms `scale` by channel."""
+    rng = np.random.default_rng(4)
+    planes = (rng.standard_normal((1, CHANNELS, SIDE, SIDE)) * scale[:, None, None]).astype(np.float32)
+    weights = (rng.standard_normal((8, CHANNELS, 3, 3)) / scale[:, None, None]).astype(np.float32)
+    exact, model = run(convolution(weights), planes), convolution(weights)
+    quantise_inputs(import_openvino(), model, {"mix": ranges})
+    quantise_kernels(import_openvino(), model)
+    return float(np.sqrt(np.mean((run(model, planes) - exact) ** 2) / np.mean(exact**2)))
+
+
+def test_every_channel_has_a_range_of_its_own() -> None:
+    """Rounding to steps of r / 128 of the input and of 1 / 127 of the largest weight, each uniform: sd 1 / sqrt(12).
+
+    With ranges of 4 deviations and largest weights of about 3.2, the relative error is
+    sqrt((4 / 128)^2 + (3.2 / 127)^2) / sqrt(12) = 0.0116; clipping beyond 4 deviations adds less than 0.001.
+    """
+    scale = np.geomspace(0.05, 5, CHANNELS).astype(np.float32)
+    assert error_of(4 * scale, scale) == pytest.approx(0.0116, rel=0.15)
+    assert error_of(np.full(CHANNELS, 4 * scale.max(), np.float32), scale) > 0.1  # the twin: one range for all
+
+
+def test_what_lies_beyond_the_range_is_clipped() -> None:
+    """Of a normal variable, clipping at one deviation leaves 0.516 of the variance; its error has 0.151 of it."""
+    scale = np.ones(CHANNELS, np.float32)
+    assert error_of(scale, scale) == pytest.approx(np.sqrt(0.151), rel=0.1)
+
+
+def test_a_missing_convolution_or_another_width_is_refused() -> None:
+    model = convolution(np.ones((8, CHANNELS, 3, 3), np.float32))
+    with pytest.raises(ModelError, match="no convolution other"):
+        quantise_inputs(import_openvino(), model, {"other": np.ones(CHANNELS, np.float32)})
+    with pytest.raises(ModelError, match="has 3 channels, its convolution 16"):
+        quantise_inputs(import_openvino(), model, {"mix": np.ones(3, np.float32)})
+
+
+def test_without_ranges_a_graph_stays_as_it_is() -> None:
+    model = convolution(np.ones((8, CHANNELS, 3, 3), np.float32))
+    quantise_inputs(import_openvino(), model, {})
+    quantise_kernels(import_openvino(), model)
+    assert not [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]
+
+
+@given(st.dictionaries(st.text(min_size=1), st.lists(st.floats(2.0**-10, 2.0**15, width=16), min_size=1), max_size=3))
+def test_ranges_in_a_card_are_those_measured(ranges: dict[str, list[float]]) -> None:
+    values = {name: np.array(of, np.float32) for name, of in ranges.items()}
+    found = decode(encode(values))
+    assert found.keys() == values.keys()
+    for name, of in values.items():
+        np.testing.assert_array_equal(found[name], of)
+
+
+@pytest.mark.parametrize("text", ["?", "AA", "", base64.b64encode(np.array([1, -1], "<f2").tobytes()).decode()])
+def test_damaged_ranges_are_refused(text: str) -> None:
+    with pytest.raises(ModelError, match="int8 range of mix is"):
+        decode({"mix": text})
+
+
+@pytest.mark.parametrize(
+    "value", [[], {"ranges": {}}, {"ranges": {}, "cost_db": {}, "more": 1}, {"ranges": {"a": 1}, "cost_db": {}}]
+)
+def test_a_card_with_another_int8_field_is_refused(tmp_path: Path, value: Any) -> None:
+    from tiny_models import card_document, write_card
+
+    document = card_document()
+    document["int8"] = value
+    with pytest.raises(ModelError, match="the field int8"):
+        write_card(tmp_path, document)
+
+
+def test_some_shipped_model_has_int8() -> None:
+    assert [card for card in WITH_INT8 if card.tier == "best"]
+
+
+@pytest.mark.parametrize("card", WITH_INT8, ids=lambda card: card.name)
+class TestShipped:
+    """Shipped models that compute in int8."""
+
+    def test_a_card_keeps_its_ranges(self, card: ModelCard, tmp_path: Path) -> None:
+        (tmp_path / "card.json").write_text(card_json(card))
+        assert replace(read_card(tmp_path), directory=card.directory) == card
+
+    def test_normalised_features_stay_below_the_root_of_their_channels(self, card: ModelCard) -> None:
+        assert card.int8
+        for of in decode(card.int8.ranges).values():
+            assert of.max() <= np.sqrt(len(of)) * 1.001
+
+    def test_int8_differs_from_float32_by_a_part_of_what_is_left_of_the_noise(self, card: ModelCard) -> None:
+        """In a flat field, in deviations of the noise: not zero, or float32 was computed."""
+        rng = np.random.default_rng(2)
+        side = 8 * card.stride
+        level, anchor = 0.1, card.anchor
+        deviation = np.sqrt(anchor.gain * level + anchor.read_variance)
+        planes = (level + deviation * rng.standard_normal((1, card.channels, side, side))).astype(np.float32)
+        exact, rounded = (
+            OpenVINOEngine(card, threads=1, precision=precision).run(planes) for precision in ("f32", "int8")
+        )
+        off = float(np.sqrt(np.mean((rounded - exact) ** 2)) / deviation)
+        assert 1e-4 < off < 0.06
+
+
+def test_an_int8_that_computes_wrongly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The self-test fails in int8 alone: the photo runs in float32, and the next one does not try again."""
+    from rawkd.inference import engines
+    from rawkd.inference.cpu import openvino_engine
+
+    card = replace(WITH_INT8[0], bf16_cost_db=None)
+    tried: list[str] = []
+
+    def fails_in_int8(_: ModelCard, engine: Any) -> None:
+        tried.append(engine.precision)
+        if engine.precision == "int8":
+            raise ModelError("computes wrongly")
+
+    monkeypatch.setattr(openvino_engine, "int8_is_faster", lambda _: True)
+    monkeypatch.setattr(engines, "self_test", fails_in_int8)
+    loaded = engines.Engines()
+    first, second = (loaded.load(card, device="cpu", threads=1, gain=1e-4)[0] for _ in range(2))
+    assert first is second
+    assert tried == ["int8", "f32"]
+    with pytest.raises(ModelError, match="computes wrongly"):
+        loaded.load(card, device="cpu", threads=1, precision="int8")
+
+
+def test_int8_needs_no_more_than_a_card() -> None:
+    assert replace(WITH_INT8[0], int8=Int8({}, {})).allows("int8") is False
