@@ -3,9 +3,9 @@
     python benchmarks/network_cost.py RECIPE... [--threads 2] [--batch 16] [--dtype bf16|float32]
 
 RECIPE is a name of `rawkd/training/recipes.py` or a recipe's file; the weights are freshly drawn. One tile of 512 x 512
-packed pixels (1.05 MP of mosaic) runs in OpenVINO in bf16 and in float32, best of eight; a training step of crops of 64
-packed pixels, median of eight, in parts: forward, backward, optimiser. It runs in --dtype, by default in the one that
-`rawkd train` takes on this machine. Needs an idle machine.
+packed pixels (1.05 MP of mosaic) runs in OpenVINO in float32, in bf16, and in int8 with the rest in float32 or in bf16,
+best of eight; a training step of crops of 64 packed pixels, median of eight, in parts: forward, backward, optimiser. It
+runs in --dtype, by default in the one that `rawkd train` takes on this machine. Needs an idle machine.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
-from rawkd.inference.openvino_library import openvino_core
+from rawkd.inference.graph.int8 import quantise_inputs, quantise_kernels
+from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
+from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.training.recipes import recipe_named
@@ -29,6 +32,9 @@ from rawkd.training.run.precision import faster_dtype
 TILE_PX, CROP_PX = 512, 64
 DTYPES = {"bf16": torch.bfloat16, "float32": torch.float32}
 ROUNDS = 8
+PRECISIONS = ("f32", "bf16", "int8", "int8+bf16")
+RANGE = 4.0
+"""Range of the inputs in int8, without a meaning for the time."""
 
 
 def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -41,11 +47,31 @@ def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
 def tile_ms(network: Any, precision: str, threads: int) -> float:
     """Best time of one tile in OpenVINO, milliseconds."""
     planes, graph = torch.rand(1, 4, TILE_PX, TILE_PX) * 0.1, io.BytesIO()
-    torch.onnx.export(network.eval(), (planes,), graph, dynamo=False, opset_version=17)
-    core = openvino_core()
-    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(core.read_model(graph.getvalue()), "CPU", options).create_infer_request()
-    return 1e3 * min(seconds_of(lambda: request.infer([planes.numpy()]))[0] for _ in range(ROUNDS))
+    without = {"export_params": False, "do_constant_folding": False}
+    torch.onnx.export(network.eval(), (planes,), graph, dynamo=False, opset_version=17, **without)
+    openvino, core = import_openvino(), openvino_core()
+    model = core.read_model(graph.getvalue())
+    fill(openvino, model, {name: np.asarray(value) for name, value in network.state_dict().items()})
+    if "int8" in precision:
+        convolutions = {
+            f"{name}.{child}": getattr(module, child)
+            for name, module in network.named_modules()
+            for child in getattr(module, "reads_normalised", ())
+        }
+        ranges = {name: np.full(one.in_channels, RANGE, np.float32) for name, one in convolutions.items()}
+        quantise_inputs(openvino, model, ranges)
+    simplify(openvino, model)
+    quantise_kernels(openvino, model)
+    in_bf16 = "bf16" in precision
+    parts = (
+        zip(split_before_convolutions(openvino, model), ("f32", "bf16"), strict=True) if in_bf16 else [(model, "f32")]
+    )
+    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    requests = [
+        core.compile_model(part, "CPU", {**options, "INFERENCE_PRECISION_HINT": hint}).create_infer_request()
+        for part, hint in parts
+    ]
+    return 1e3 * min(seconds_of(lambda: through(requests, planes.numpy()))[0] for _ in range(ROUNDS))
 
 
 def step_ms(network: Any, rates: tuple[float, ...], batch: int, dtype: torch.dtype) -> list[float]:
@@ -71,16 +97,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtype = DTYPES[options.dtype] if options.dtype else faster_dtype("cpu")
-    print(
-        "| network | parameters | GMAC/MP | tile bf16, ms | tile float32, ms | forward | backward | optimiser | s/MP |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    tiles = " | ".join(f"tile {precision}, ms" for precision in PRECISIONS)
+    print(f"| network | parameters | GMAC/MP | {tiles} | forward | backward | optimiser | s/MP |")
+    print("|---" * 11 + "|")
     for name in options.recipes:
         recipe = recipe_named(name)
         torch.manual_seed(recipe.seed)
         network: Any = build_network(recipe.network, recipe.network_config(0)).to(memory_format=torch.channels_last)
         gmac = macs_per_mp(network, network.stride)["1e6"]
-        tiles = [f"{tile_ms(network, precision, options.threads):.0f}" for precision in ("bf16", "f32")]
+        tiles = [f"{tile_ms(network, precision, options.threads):.0f}" for precision in PRECISIONS]
         parts = step_ms(network, recipe.rates, options.batch, dtype)
         pace = sum(parts) / 1e3 / (4 * options.batch * CROP_PX**2 / 1e6)
         cells = [name, f"{num_parameters(network):,}", f"{gmac:.2f}", *tiles, *(f"{part:.0f}" for part in parts)]

@@ -29,6 +29,7 @@ from rawkd.photo import CFAPattern  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.export import export as exporting  # noqa: E402
+from rawkd.training.export import int8 as with_ranges  # noqa: E402
 from rawkd.training.export.export import export, tile_px  # noqa: E402
 from rawkd.training.export.limits import limits_of  # noqa: E402
 from rawkd.training.export.readme import readme_of  # noqa: E402
@@ -103,6 +104,31 @@ def test_the_card_is_complete(model: Path) -> None:
     readme = (model / "README.md").read_text()
     assert f"{card.params:,} parameters" in readme
     assert sorted(path.name for path in model.iterdir()) == sorted([WEIGHTS, NETWORK, "card.json", "README.md"])
+
+
+def test_a_large_network_of_dense_gated_blocks_gets_int8(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(with_ranges, "LEAST_GMAC", 0.0)
+    monkeypatch.setattr(with_ranges, "BATCHES", 2)
+    dense = replace(TINY, config={**TINY.config, "block": "dense-gated", "patch": True, "shrink": 2})
+    run, held_out = trained(dense, pictures, tmp_path / "run")
+    card = read_card(export(run, tmp_path / "models", held_out, PROVENANCE, pictures=held_out))
+    assert card.int8
+    assert set(card.int8.ranges) == {"encoder.0.0.mix", "encoder.1.1.mix", "decoder.0.0.mix"}
+    assert set(card.int8.cost_db) == set(card.metrics)
+    assert all(abs(cost) < 0.1 for cost in card.int8.cost_db.values())
+    check_golden(card, OpenVINOEngine(card, threads=1, precision="int8"))
+    assert "int8 cost" in (card.directory / "README.md").read_text()
+
+
+def test_other_networks_get_no_int8(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks without a norm have no ranges; small networks with one are not worth it."""
+    card = read_card(model)
+    assert card.int8 is None
+    assert with_ranges.activation_ranges(load_module(card), TINY, 2, None) == {}
+    small = next(card for card in load_cards(None) if card.tier == "fast")
+    assert with_ranges.with_int8(small, {"encoder.1.1.enter": np.ones(56, np.float32)}, CleanSet([], 1, 1)) is small
 
 
 def test_a_new_export_has_the_tiles_of_the_shipped_models(model: Path) -> None:

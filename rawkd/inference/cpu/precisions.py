@@ -22,16 +22,16 @@ from rawkd import disk_cache
 from rawkd.inference.graph.int8 import quantise_inputs, quantise_kernels
 from rawkd.inference.openvino_library import import_openvino, openvino_core
 
-CHANNELS = 64
-PLANES, KERNEL = (1, CHANNELS, 64, 64), (CHANNELS, CHANNELS, 3, 3)
+CHANNELS = 128
+PLANES, KERNEL = (1, CHANNELS, 32, 32), (CHANNELS, CHANNELS, 3, 3)
 """The timed convolution: 0.15 GMAC, 1 to 5 ms on one thread."""
 ROUNDS = 7
 FASTER_BELOW = 0.9
 """Largest ratio of the times at which the shorter precision is used. A large convolution in bf16 takes 0.54 of the time
 in float32 where it is faster, 1.9 where it is not (docs/performance.md)."""
 LARGEST_ERROR = 0.05
-"""Largest relative rms error of the timed convolution in int8. Right sums have 0.01; sums of 16 bits, which saturate,
-have more than 0.2."""
+"""Largest relative rms error of the timed convolution in int8, whose inputs and kernel have the largest size only. With
+VNNI it has 0.005; without, CPUs add pairs of products in 16 bits, which overflow: 0.49 (AVX2 and AVX-512)."""
 TIMING = Lock()
 
 
@@ -81,10 +81,13 @@ def _measured_times() -> dict[str, float]:
     rng = np.random.default_rng(0)
     planes, kernel = (rng.choice(np.array([-1, 1], np.float32), shape) for shape in (PLANES, KERNEL))
     asked = ("f32", "bf16", "int8") if has_bf16() else ("f32", "int8")
-    requests = {precision: _convolution(precision, kernel) for precision in asked}
+    requests = {}
+    for precision in asked:
+        with suppress(RuntimeError):  # what does not compile has no time
+            requests[precision] = _convolution(precision, kernel)
     answers = {precision: request.infer([planes])[0] for precision, request in requests.items()}
-    error = np.sqrt(np.mean((answers["int8"] - answers["f32"]) ** 2) / np.mean(answers["f32"] ** 2))
-    if not error < LARGEST_ERROR:
+    exact, rounded = answers["f32"], answers.get("int8")
+    if rounded is not None and not np.mean((rounded - exact) ** 2) < LARGEST_ERROR**2 * np.mean(exact**2):
         del requests["int8"]
     times = dict.fromkeys(requests, np.inf)
     for _ in range(ROUNDS):

@@ -22,6 +22,9 @@ BATCHES, CROPS = 24, 8
 LEAST_RANGE = 0.1
 """Least range, in units of the rms of all channels, for channels that the crops hardly use. Larger values than those of
 the crops are clipped; no value exceeds the root of the number of channels (our choice)."""
+LEAST_GMAC = 5.0
+"""Least 10^9 multiply-accumulates a megapixel of a network that gets int8. Smaller ones wait for memory: int8 saves
+0.05 to 0.1 of their time (docs/performance.md) and is not worth its errors (our choice)."""
 SEED = 8
 
 
@@ -65,8 +68,8 @@ def activation_ranges(
 
 
 def with_int8(card: ModelCard, ranges: Mapping[str, FloatArray], held_out: CleanSet) -> ModelCard:
-    """Return the card with the ranges of int8 and its measured cost; without, if there are none or int8 fails."""
-    if not ranges:
+    """Return the card with the ranges of int8 and its measured cost; without, if the network is small or int8 fails."""
+    if not ranges or card.macs_per_mp["1e6"] < LEAST_GMAC:
         return card
     able = replace(card, int8=Int8(encode(ranges), {}))
     cost_db = cost_of("int8", able, held_out)
