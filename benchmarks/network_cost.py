@@ -25,6 +25,7 @@ from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_co
 from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
+from rawkd.training.export.int8 import convolutions_for_int8
 from rawkd.training.recipes import recipe_named
 from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.run.precision import faster_dtype
@@ -53,12 +54,8 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
     model = core.read_model(graph.getvalue())
     fill(openvino, model, {name: np.asarray(value) for name, value in network.state_dict().items()})
     if "int8" in precision:
-        convolutions = {
-            f"{name}.{child}": getattr(module, child)
-            for name, module in network.named_modules()
-            for child in getattr(module, "reads_normalised", ())
-        }
-        ranges = {name: np.full(one.in_channels, RANGE, np.float32) for name, one in convolutions.items()}
+        convolutions = convolutions_for_int8(network)
+        ranges = {name: np.full(int(one.in_channels), RANGE, np.float32) for name, one in convolutions.items()}
         quantise_inputs(openvino, model, ranges)
     simplify(openvino, model)
     quantise_kernels(openvino, model)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Times:
     times: Times = []
     monkeypatch.setattr(precisions, "has_bf16", lambda: True)
     monkeypatch.setattr(precisions, "_measured_times", times.pop)
+    monkeypatch.setattr(precisions, "int8_is_right", lambda: True)
     return times
 
 
@@ -53,7 +55,7 @@ def test_the_faster_precision_is_used(measured: Times, ratio: float, faster: boo
     ("times", "than_f32", "than_bf16"),
     [
         ({"f32": 3.0, "bf16": 1.5, "int8": 0.9}, True, True),
-        ({"f32": 3.0, "bf16": 1.0, "int8": 1.2}, True, False),
+        ({"f32": 3.0, "bf16": 1.5, "int8": 1.2}, True, False),
         ({"f32": 1.0, "bf16": 1.9, "int8": 1.2}, False, True),
         ({"f32": 1.0, "bf16": 0.5}, False, False),
         ({"f32": 3.0, "int8": 0.9}, True, True),
@@ -121,24 +123,48 @@ def test_this_cpu_answers() -> None:
     assert all(1e-5 < seconds < 10 for seconds in times.values())
 
 
-def test_wrong_sums_rule_int8_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU whose int8 sums saturate at half of what they should be."""
+class Request:
+    """Answers with `change` of what the timed convolution gives."""
+
+    def __init__(self, request: Any, change: Callable[[Any], Any]) -> None:
+        self._request, self._change = request, change
+
+    def infer(self, *arguments: Any, **options: Any) -> list[Any]:
+        return [self._change(self._request.infer(*arguments, **options)[0])]
+
+
+def fails(_: Any) -> Any:
+    raise RuntimeError("not implemented")
+
+
+@pytest.mark.parametrize(
+    ("change", "is_right"),
+    [(lambda sums: sums, True), (lambda sums: np.clip(sums, -sums.max() / 3, sums.max() / 3), False), (fails, False)],
+    ids=["right sums", "saturated sums", "no int8"],
+)
+def test_int8_is_used_where_its_sums_are_right(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any], is_right: bool
+) -> None:
+    """A CPU whose answer in int8 is a change of that in float32; int8 is the fastest here."""
     real = precisions._convolution
+    monkeypatch.setattr(
+        precisions,
+        "_convolution",
+        lambda precision: Request(real("f32"), change) if precision == "int8" else real(precision),
+    )
+    monkeypatch.setattr(precisions, "_measured_times", lambda: {"f32": 3.0, "int8": 0.9})
+    precisions.int8_is_right.cache_clear()
+    assert precisions.int8_is_faster("f32") is is_right
+    precisions.int8_is_right.cache_clear()
 
-    class Saturated:
-        def __init__(self, request: object) -> None:
-            self._request = request
 
-        def infer(self, *arguments: object, **options: object) -> object:
-            answer = self._request.infer(*arguments, **options)[0]  # type: ignore[attr-defined]
-            return [np.clip(answer, -answer.max() / 3, answer.max() / 3)]
-
-    def convolution(precision: str, kernel: object) -> object:
-        request = real(precision, kernel)
-        return Saturated(request) if precision == "int8" else request
-
-    monkeypatch.setattr(precisions, "_convolution", convolution)
-    assert "int8" not in precisions._measured_times()
+def test_a_precision_that_fails_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As int8 and bf16 on a processor for which OpenVINO cannot compute them."""
+    real = precisions._convolution
+    monkeypatch.setattr(
+        precisions, "_convolution", lambda precision: real("f32") if precision == "f32" else Request(real("f32"), fails)
+    )
+    assert set(precisions._measured_times()) == {"f32"}
 
 
 def test_bf16_can_be_asked_for_where_it_is_slower(measured: Times, monkeypatch: pytest.MonkeyPatch) -> None:

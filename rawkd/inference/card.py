@@ -220,6 +220,8 @@ class ModelCard:
     def allows(self, *precisions: str, gain: float | None = None) -> bool:
         """Return whether the measured costs of bf16, int8 or both together are below `COST_LIMIT_DB`.
 
+        A cost below zero, a gain by chance, counts as zero.
+
         Parameters
         ----------
         gain : the nearest measured gains below and above it count; None for all measured gains.
@@ -235,5 +237,5 @@ class ModelCard:
                 max((at for at in measured if at <= gain), default=None),
                 min((at for at in measured if at > gain), default=None),
             }
-        found = [sum(one[at] for one in costs) for at in about if at is not None]
+        found = [sum(max(0.0, one[at]) for one in costs) for at in about if at is not None]
         return bool(found) and all(value < COST_LIMIT_DB for value in found)

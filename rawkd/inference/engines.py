@@ -59,7 +59,7 @@ class Engines:
         Parameters
         ----------
         device : auto | cpu | gpu | cuda | mps. threads : CPU threads; None leaves it to OpenVINO.
-        precision : f32 | bf16 | fp16, to measure what one costs; None takes what the card allows.
+        precision : f32 | bf16 | fp16 | int8 | int8+bf16, to measure what one costs; None takes what the card allows.
         gain : of the photos to denoise; what the card allows depends on it. None for all gains.
 
         Raises
@@ -73,16 +73,17 @@ class Engines:
             card.check_denoises()
         gpu = gpu_in_sight() if device == "auto" else (device if device != "cpu" else None)
         if gpu is None:
-            return self._on_cpu(card, threads, precision, gain), ()
+            return self._on_cpu(card, threads, precision, gain)
         if self._gpu_failure is not None:
-            fallback = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
-            return fallback, (f"the GPU is not used, since it failed before: {self._gpu_failure}",)
+            engine, failures = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
+            return engine, (f"the GPU is not used, since it failed before: {self._gpu_failure}", *failures)
         try:
             return self._on_gpu(card, gpu, precision, gain), ()
         except Exception as error:
             if device == "auto":
                 warning = f"the GPU is not used: {_without_advice(str(error))}"
-                return self._on_cpu(card, threads, precision, gain), (warning,)
+                engine, failures = self._on_cpu(card, threads, precision, gain)
+                return engine, (warning, *failures)
             if isinstance(error, RawkdError):
                 raise
             raise ModelError(f"{device} cannot be used ({error}): use --device cpu, or update its driver") from error
@@ -116,27 +117,34 @@ class Engines:
         for key, kept in list(self._loaded.items()):
             if kept.device != "cpu":
                 self._loaded.pop(key, None)
-        engine = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
-        return work(engine), engine, (f"the GPU failed, so the CPU did the whole photo: {failure}",)
+        engine, failures = self._on_cpu(card, threads, _on_any_cpu(precision), gain)
+        return work(engine), engine, (f"the GPU failed, so the CPU did the whole photo: {failure}", *failures)
 
-    def _on_cpu(self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None) -> Engine:
-        from rawkd.inference.cpu.openvino_engine import OpenVINOEngine, precision_of
+    def _on_cpu(
+        self, card: ModelCard, threads: int | None, precision: str | None, gain: float | None
+    ) -> tuple[Engine, tuple[str, ...]]:
+        """Return an engine, and a warning if this CPU fails the self-test in the precision that should be fastest."""
+        from rawkd.inference.cpu.openvino_engine import OpenVINOEngine, precision_of, simpler_precisions
 
         chosen = precision_of(card, precision, gain)
-        key = (*_identity(card), "cpu", threads, chosen)
-        with self._alone(key):
-            if key not in self._loaded and (key not in self._failed or precision is not None):
-                try:
-                    engine = OpenVINOEngine(card, threads=threads, precision=chosen, shapes=self._shapes)
-                    self_test(card, engine)
-                    self._loaded[key] = engine
-                except ModelError as error:
-                    if precision is not None or chosen == "f32":
-                        raise
-                    self._failed[key] = _bare(error)
-            if key in self._loaded:
-                return self._loaded[key]
-        return self._on_cpu(card, threads, "f32", gain)
+        failures: list[str] = []
+        for attempt in (chosen, *(simpler_precisions(chosen) if precision is None else ())):
+            key = (*_identity(card), "cpu", threads, attempt)
+            is_last = precision is not None or attempt == "f32"
+            with self._alone(key):
+                if key not in self._loaded and (key not in self._failed or is_last):
+                    try:
+                        engine = OpenVINOEngine(card, threads=threads, precision=attempt, shapes=self._shapes)
+                        self_test(card, engine)
+                        self._loaded[key] = engine
+                    except ModelError as error:
+                        if is_last:
+                            raise
+                        self._failed[key] = _bare(error)
+                if key in self._loaded:
+                    break
+            failures.append(f"{attempt} is not used: {_without_advice(str(self._failed[key]))}")
+        return self._loaded[key], tuple(failures)
 
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
         """Return the engine of the first way to the device that works."""
@@ -237,5 +245,6 @@ def _on_any_cpu(precision: str | None) -> str | None:
 
 
 def _identity(card: ModelCard) -> tuple[object, ...]:
-    """Key of a model: its folder, name and the hashes of its files."""
-    return (card.directory, card.name, tuple(sorted(card.files.items())))
+    """Key of a model: its folder, name, the hashes of its files and the ranges of int8."""
+    ranges = card.int8.ranges if card.int8 else {}
+    return (card.directory, card.name, tuple(sorted(card.files.items())), tuple(sorted(ranges.items())))

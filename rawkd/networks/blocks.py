@@ -59,9 +59,6 @@ class GatedBlock(nn.Module):
     norm, because a CPU computes it in half the time.
     """
 
-    reads_normalised = ("enter", "widen")
-    """Convolutions behind a norm, whose inputs 8 bits can hold (`inference.graph.int8`)."""
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.enter = nn.Conv2d(width, 2 * width, 1)
@@ -88,7 +85,8 @@ class DenseGatedBlock(nn.Module):
     """
 
     reads_normalised = ("mix",)
-    """As in `GatedBlock`."""
+    """Convolutions behind a norm, whose inputs 8 bits can hold (`inference.graph.int8`). In a `GatedBlock` int8 would
+    save half as much of the time and cost more (docs/training-log.md)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

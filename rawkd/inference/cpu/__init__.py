@@ -1,1 +1,1 @@
-"""Engines on the CPU: OpenVINO, its compiled shapes, and whether bf16 is faster."""
+"""Engines on the CPU: OpenVINO, its compiled shapes, and which precision is fastest."""

@@ -38,7 +38,7 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
     Parameters
     ----------
     precision : asked for; None takes bf16 and int8 where the card allows them, for photos of `gain` or for all, and
-        they are faster on this CPU (`precisions`).
+        they are faster on this CPU (`precisions`). If it allows each alone but not both, bf16 is taken.
 
     Raises
     ------
@@ -55,6 +55,11 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
     if "int8" in precision and card.int8 is None:
         raise ModelError(f"the model {card.name} has no int8: choose f32")
     return precision
+
+
+def simpler_precisions(precision: str) -> tuple[str, ...]:
+    """Return what to compute in instead of a precision that fails on this CPU, the fastest first."""
+    return {"int8+bf16": ("bf16", "f32"), "int8": ("f32",), "bf16": ("f32",)}.get(precision, ())
 
 
 class OpenVINOEngine:

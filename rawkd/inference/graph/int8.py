@@ -2,8 +2,8 @@
 
 Only the convolutions that read normalised features (`networks.blocks.rms_norm`) are quantised: their inputs have a mean
 square of 1 and never exceed the root of the number of channels, so 8 bits over a fixed range suffice. The sum of the
-residuals, the gates and the units of noise are not. OpenVINO takes a FakeQuantize in front of a convolution and one
-behind its kernel for a convolution in int8.
+residuals, the gates and the units of noise are not quantised. OpenVINO takes a FakeQuantize in front of a convolution
+and one behind its kernel for a convolution in int8.
 
 Every channel has a range of its own, measured at export. The factors between the ranges move into the kernel, which
 then has one scale for each output channel: the idea of SmoothQuant (Xiao et al., ICML 2023). Symmetric ranges and the

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from rawkd.photo import DoubleArray, FloatArray
 from rawkd.render.color import XYZ_FROM_RGB
+from rawkd.training.data.patterns import bars, stripes, weave
 
 SUPERSAMPLING = 2
 RADIUS_EXPONENT = 3.0
 SMALLEST_RADIUS_PX, LARGEST_RADIUS_PX = 1.5, 300.0
 TEXTURED_FROM_PX = 10
 """Radius above which a leaf may have texture and shading."""
+DARK = 0.002
+"""Least value of a colour."""
 TEXTURE_PX = 128
 """Side of a tile of texture, supersampled pixels."""
-FINEST_WEAVE_PX, COARSEST_WEAVE_PX = 2.0, 8.0
-"""Range of the periods of weaves."""
-WIDEST_BAR_PX = 3
-"""Width of the widest bars on the grid of the pixels."""
 
 
 def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
@@ -37,13 +36,13 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
     if kind < 0.10:
         scene = _coloured_noise(side_px, rng)
     elif kind < 0.15:
-        scene = _stripes(side_px, rng)
+        scene = _patterned(stripes(side_px, rng), rng)
     elif kind < 0.20:
         scene = _gradient(side_px, rng)
     elif kind < 0.45:
-        scene = _weave(side_px, rng)
+        scene = _patterned(weave(side_px, rng), rng)
     elif kind < 0.52:
-        scene = _bars(side_px, rng)
+        scene = _barred(side_px, rng)
     else:
         scene = dead_leaves(side_px, rng)
     return np.clip(scene, 0, 1, out=scene)
@@ -146,7 +145,7 @@ def _palette(rng: np.random.Generator) -> DoubleArray:
     centres = np.column_stack([lightness, chroma])
     lab = np.repeat(centres, 2, axis=0) + rng.normal(0, (6, 3, 3), (6, 3))
     lab[:, 1:] *= spread > 0
-    return np.clip(_linear_from_lab(lab), 0.002, 1)
+    return np.clip(_linear_from_lab(lab), DARK, 1)
 
 
 def _linear_from_lab(lab: DoubleArray) -> DoubleArray:
@@ -175,51 +174,18 @@ def _coloured_noise(side_px: int, rng: np.random.Generator) -> FloatArray:
     return _mixed(a, b, _noise_field(side_px, rng.uniform(0.5, 2.5), rng)[:, :, None])
 
 
-def _stripes(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Return hard-edged stripes of changing period at a random angle, like lines or the stems of letters."""
-    y, x = np.mgrid[0:side_px, 0:side_px].astype(np.float32)
-    angle, period = rng.uniform(0, np.pi), rng.uniform(3, 40)
-    phase = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.uniform(0, 3) * (x * y) / side_px**2
-    field = np.clip((np.sin(2 * np.pi * phase)) * period / 4 + 0.5, 0, 1)[:, :, None]
+def _patterned(field: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return a pattern, (H, W) of 0..1, between two colours."""
     a, b = _palette(rng)[rng.integers(0, 6, 2)]
-    return _mixed(a, b, field)
+    return _mixed(a, b, field[:, :, None])
 
 
-def _weave(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Return fine waves at a random angle, like cloth, grilles or roof tiles; half of them are crossed by others.
-
-    Periods go down to the finest that pixels can represent. Few patterns in photographs are finer than three pixels, so
-    networks that train on photographs alone remove or change them.
-    """
-    y, x = np.mgrid[0:side_px, 0:side_px].astype(np.float32)
-    angle = rng.uniform(0, np.pi)
-    sine, cosine = np.sin(angle), np.cos(angle)
-    period = np.exp(rng.uniform(np.log(FINEST_WEAVE_PX), np.log(COARSEST_WEAVE_PX)))
-    bend = rng.uniform(0, 2) * (x * y) / side_px**2
-    field = np.sin(2 * np.pi * ((x * cosine + y * sine) / period + bend))
-    if rng.random() < 0.5:
-        field = field * np.sin(2 * np.pi * ((y * cosine - x * sine) / (period * rng.uniform(0.8, 1.25)) + bend))
-    a, b = _palette(rng)[rng.integers(0, 6, 2)]
-    return _mixed(a, b, (0.5 + 0.5 * rng.uniform(0.2, 1) * field)[:, :, None])
-
-
-def _bars(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Return hard bars or checks on the grid of the pixels, 1 to 3 px wide, in a rectangle or everywhere.
-
-    At low gains they are thousands of deviations of the noise high, and bars of 1 px are the strongest pattern that a
-    sensor can record. Networks that had seen none multiplied them up to 1e17 times (docs/training-log.md). Half of them
-    are black and white.
-    """
-    widths = rng.integers(1, WIDEST_BAR_PX + 1, 2)
-    places = np.arange(side_px)
-    row, column = ((places + rng.integers(0, 12)) // width % 2 for width in widths)
-    kind = rng.random()
-    pattern = np.add.outer(row * (kind < 0.6), column * (kind >= 0.3)) % 2
-    a, b = ([0.002] * 3, [1.0] * 3) if rng.random() < 0.5 else _palette(rng)[rng.integers(0, 6, 2)]
-    top, left = rng.integers(0, side_px // 2, 2) * (rng.random() < 0.5)
-    inside = np.zeros((side_px, side_px, 1), np.float32)
-    inside[top : top + side_px // 2 if top else None, left:] = 1
-    return _mixed(np.asarray(a), np.asarray(b), inside * pattern[:, :, None])
+def _barred(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Return bars between two colours of different centres, in half of the scenes between black and white."""
+    field = bars(side_px, rng)
+    black, white = np.full(3, DARK), np.ones(3)
+    a, b = (black, white) if rng.random() < 0.5 else _palette(rng)[2 * rng.permutation(3)[:2]]
+    return _mixed(a, b, field[:, :, None])
 
 
 def _gradient(side_px: int, rng: np.random.Generator) -> FloatArray:

@@ -40,5 +40,5 @@ def faster_dtype(device_type: str) -> torch.dtype:
                 begin = time.perf_counter()
                 F.conv2d(values, weights, padding=1)
                 taken.append(time.perf_counter() - begin)
-    faster = min(seconds[torch.bfloat16]) < FASTER_BELOW * min(seconds[torch.float32])
+    faster = min(seconds[torch.bfloat16]) < FASTER_BELOW["bf16"] * min(seconds[torch.float32])
     return torch.bfloat16 if faster else torch.float32
