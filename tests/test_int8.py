@@ -156,7 +156,7 @@ def test_a_precision_that_computes_wrongly_is_not_used(monkeypatch: pytest.Monke
     def fails_in_int8(_: ModelCard, engine: Any) -> None:
         tried.append(engine.precision)
         if "int8" in engine.precision or (bf16_fails and "bf16" in engine.precision):
-            raise ModelError("it computes wrongly: choose another --device")
+            raise ModelError("it computes wrongly: choose another --device, or update the driver")
 
     monkeypatch.setattr(openvino_engine, "int8_is_faster", lambda _: True)
     monkeypatch.setattr(openvino_engine, "bf16_is_faster", lambda: True)

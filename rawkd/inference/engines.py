@@ -143,7 +143,7 @@ class Engines:
                         self._failed[key] = _bare(error)
                 if key in self._loaded:
                     break
-            failures.append(f"{attempt} is not used: {_without_advice(str(self._failed[key]))}")
+            failures.append(f"{attempt} is not used: {str(self._failed[key]).partition(': choose another')[0]}")
         return self._loaded[key], tuple(failures)
 
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:

@@ -20,8 +20,7 @@ def stripes(side_px: int, rng: np.random.Generator) -> FloatArray:
     y, x = np.mgrid[0:side_px, 0:side_px].astype(np.float32)
     angle, period = rng.uniform(0, np.pi), rng.uniform(3, 40)
     phase = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.uniform(0, 3) * (x * y) / side_px**2
-    field: FloatArray = np.clip((np.sin(2 * np.pi * phase)) * period / 4 + 0.5, 0, 1)
-    return field
+    return np.asarray(np.clip(np.sin(2 * np.pi * phase) * period / 4 + 0.5, 0, 1), np.float32)
 
 
 def weave(side_px: int, rng: np.random.Generator) -> FloatArray:
@@ -54,4 +53,4 @@ def bars(side_px: int, rng: np.random.Generator) -> FloatArray:
     if rng.random() < 0.5:
         top, left = rng.integers(1, side_px // 2, 2)
         field[:top], field[:, :left], field[top + side_px // 2 :] = 0, 0, 0
-    return field.astype(np.float32)
+    return np.asarray(field, np.float32)
