@@ -20,6 +20,7 @@ from rawkd.errors import InputError, ModelError, OutputError, UsageError  # noqa
 from rawkd.inference.card import TIERS  # noqa: E402
 from rawkd.inference.card_file import read_card  # noqa: E402
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine  # noqa: E402
+from rawkd.inference.graph.int8 import encode  # noqa: E402
 from rawkd.inference.selftest import check_golden  # noqa: E402
 from rawkd.inference.students import load_cards  # noqa: E402
 from rawkd.inference.torch_engine import load_module  # noqa: E402
@@ -29,11 +30,12 @@ from rawkd.photo import CFAPattern  # noqa: E402
 from rawkd.training.config import Recipe  # noqa: E402
 from rawkd.training.data.clean import CleanSet, find_pictures  # noqa: E402
 from rawkd.training.export import export as exporting  # noqa: E402
-from rawkd.training.export import int8 as with_ranges  # noqa: E402
 from rawkd.training.export.export import export, tile_px  # noqa: E402
+from rawkd.training.export.int8 import with_int8  # noqa: E402
 from rawkd.training.export.limits import limits_of  # noqa: E402
 from rawkd.training.export.readme import readme_of  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
+from rawkd.training.run import int8  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from rawkd.training.saved.provenance import Provenance, data_of, origin_of, stages_of, trained_on, with_licences  # noqa: E402
@@ -109,7 +111,7 @@ def test_the_card_is_complete(model: Path) -> None:
 def test_a_large_network_of_dense_gated_blocks_gets_int8(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(with_ranges, "BATCHES", 2)
+    monkeypatch.setattr(int8, "BATCHES", 2)
     dense = replace(TINY, config={**TINY.config, "block": "dense-gated", "patch": True, "shrink": 2})
     run, held_out = trained(dense, pictures, tmp_path / "run")
     card = read_card(export(run, tmp_path / "models", held_out, PROVENANCE, pictures=held_out))
@@ -121,14 +123,27 @@ def test_a_large_network_of_dense_gated_blocks_gets_int8(
     assert "int8 cost" in (card.directory / "README.md").read_text()
 
 
+def test_a_run_that_rounds_keeps_its_ranges(pictures: Path, tmp_path: Path) -> None:
+    """The averaged network is validated with rounding, and the card has the ranges of the training."""
+    dense = replace(TINY, config={**TINY.config, "block": "dense-gated", "patch": True, "shrink": 2})
+    ranges = encode({"encoder.0.0.mix": np.full(8, 2.5, np.float32), "encoder.1.1.mix": np.full(16, 3.5, np.float32)})
+    run, held_out = trained(replace(dense, int8=ranges), pictures, tmp_path / "run")
+    exact, _ = trained(dense, pictures, tmp_path / "exact")
+    values = [load_checkpoint(folder).history[-1]["val_psnr_gain_db"] for folder in (run, exact)]  # type: ignore[union-attr]
+    assert values[0] != values[1]
+    card = read_card(export(run, tmp_path / "models", held_out, PROVENANCE))
+    assert card.int8
+    assert card.int8.ranges == ranges == card.recipe["int8"]
+
+
 def test_other_networks_get_no_int8(model: Path) -> None:
     """Blocks without dense convolutions behind a norm have no ranges."""
     card = read_card(model)
     assert card.int8 is None
-    assert with_ranges.activation_ranges(load_module(card), TINY, 2, None) == {}
+    assert int8.activation_ranges(load_module(card), TINY, 2, None) == {}
     gated = next(card for card in load_cards(None) if card.tier == "fast")
-    assert with_ranges.convolutions_for_int8(load_module(gated)) == {}
-    assert with_ranges.with_int8(gated, {}, CleanSet([], 1, 1)) is gated
+    assert int8.convolutions_for_int8(load_module(gated)) == {}
+    assert with_int8(gated, {}, CleanSet([], 1, 1)) is gated
 
 
 def test_a_new_export_has_the_tiles_of_the_shipped_models(model: Path) -> None:

@@ -39,6 +39,7 @@ class Recipe:
     losses : weight by name, keys of `losses.terms.LOSSES`.
     leaves, skies, lamps : fractions of crops with dead leaves, starry skies, lamps in the dark (`data.night_sky`).
     seed : of weights, data and noise; validation has its own.
+    int8 : ranges, as in a card, of the convolutions that round as int8 does in training (`run.int8`); {} for none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Recipe:
     skies: float = 0.0
     lamps: float = 0.0
     seed: int = 1
+    int8: dict[str, str] = field(default_factory=dict)
 
     @property
     def input(self) -> str:

@@ -10,7 +10,7 @@ import click
 
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.training.options import TrainingChoices, training_options
-from rawkd.cli.training.run import is_main_process, require_torch, run_training
+from rawkd.cli.training.run import is_main_process, require_torch, run_training, training_pictures
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,16 +28,23 @@ if TYPE_CHECKING:
     "--recipe", "recipe_name", metavar="NAME|FILE", help="Use this recipe of rawkd/training/recipes.py, or a file."
 )
 @click.option("--like", "model", metavar="MODEL", help="Repeat the runs that made this model, by its card, in --out.")
+@click.option(
+    "--int8", "rounds", is_flag=True, help="Train with features rounded to int8, for a last stage; needs --start-from."
+)
 @training_options
-def train_command(recipe_name: str | None, model: str | None, choices: TrainingChoices) -> int:
+def train_command(recipe_name: str | None, model: str | None, rounds: bool, choices: TrainingChoices) -> int:
     """Train one student, or resume its training."""
     require_torch()
     if (recipe_name is None) == (model is None):
         raise UsageError("give either --recipe or --like")
+    if rounds and (model is not None or choices.start_from is None):
+        raise UsageError("--int8 rounds the features of a trained network: give --recipe and --start-from")
     if model is not None:
         _repeat(model, choices)
     elif recipe_name is not None:
         recipe = choices.recipe(recipe_name)
+        if rounds:
+            recipe = _rounding(recipe, choices)
         run_training(recipe, choices, _supervised(recipe, choices))
     return OK
 
@@ -50,6 +57,25 @@ def _supervised(recipe: Recipe, choices: TrainingChoices) -> MakeStrategy:
         return Supervised(build_losses(recipe.losses, choices.vgg16, device))
 
     return make
+
+
+def _rounding(recipe: Recipe, choices: TrainingChoices) -> Recipe:
+    """The recipe with the ranges of the network that the run starts from.
+
+    Raises
+    ------
+    UsageError: if that network has no convolutions for int8.
+    """
+    from rawkd.inference.graph.int8 import encode
+    from rawkd.training.run.int8 import activation_ranges
+    from rawkd.training.saved.trained import find_trained, load_trained
+
+    training, _ = training_pictures(choices, (recipe,))
+    network = load_trained(find_trained(str(choices.start_from))).float().eval()
+    ranges = activation_ranges(network, recipe, choices.subrange, training)
+    if not ranges:
+        raise UsageError(f"{choices.start_from} has no convolutions that can compute in int8: leave out --int8")
+    return replace(recipe, int8=encode(ranges))
 
 
 def _repeat(model: str, choices: TrainingChoices) -> None:

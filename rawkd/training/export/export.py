@@ -21,6 +21,7 @@ from rawkd.inference.card import Golden, ModelCard
 from rawkd.inference.card_file import CARD, card_json, read_card
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engine import Engine
+from rawkd.inference.graph.int8 import decode
 from rawkd.inference.halo import measure_halo
 from rawkd.inference.selftest import check_golden, make_golden
 from rawkd.inference.weights import NETWORK, WEIGHTS, sha256_of
@@ -29,11 +30,12 @@ from rawkd.networks.count import macs_per_mp, num_parameters
 from rawkd.photo import CFAPattern
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.data.clean import CleanSet
-from rawkd.training.export.int8 import activation_ranges, with_int8
+from rawkd.training.export.int8 import with_int8
 from rawkd.training.export.limits import limits_of
 from rawkd.training.export.measures import MEASURE_SEED, cost_of, measure
 from rawkd.training.export.readme import readme_of
 from rawkd.training.export.shards import halve, shards
+from rawkd.training.run.int8 import activation_ranges
 from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.saved.provenance import Provenance, stages_of
 
@@ -65,7 +67,7 @@ def export(
     ----------
     role : student | teacher. tier : fast | balanced | best, or None.
     half : round the weights to fp16 and write them as shards, and the graph without weights.
-    pictures : of the training, to measure the ranges of int8 on; None measures them on generated scenes.
+    pictures : of the training, to measure the ranges of int8 on if the run had none; None for generated scenes.
 
     Raises
     ------
@@ -136,7 +138,8 @@ def export(
         )
         check_golden(card, engine)
         card = replace(card, bf16_cost_db=cost_of("bf16", card, held_out))
-        card = with_int8(card, activation_ranges(network, recipe, index, pictures), held_out)
+        ranges = decode(recipe.int8) if recipe.int8 else activation_ranges(network, recipe, index, pictures)
+        card = with_int8(card, ranges, held_out)
         for file, text in ((CARD, card_json(card)), (README, readme_of(card))):
             (folder / file).write_text(text, encoding="utf-8")
         return _moved(folder, models / name)

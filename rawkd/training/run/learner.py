@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError
+from rawkd.inference.graph.int8 import decode
 from rawkd.networks import build_network
 from rawkd.training.config import Recipe
 from rawkd.training.run.grow import grow
+from rawkd.training.run.int8 import round_as_int8
 from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.saved.checkpoint import Checkpoint
 from rawkd.training.saved.trained import TrainedCard, load_trained
@@ -59,6 +61,8 @@ class Learner:
                 f" {student.in_channels}. Correct its configuration."
             )
         average.load_state_dict(student.state_dict())
+        for network in (student, average):
+            round_as_int8(network, decode(recipe.int8))
         strategy = make_strategy(device, student)
         trained = nn.ModuleList([student] if strategy.adapters is None else [student, strategy.adapters])
         return cls(student, average.eval(), strategy, _optimiser(trained, recipe, dtype), dtype)
