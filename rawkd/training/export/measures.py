@@ -40,10 +40,11 @@ def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, di
         return {f"{sigma:g}": _measure_pictures_at(engine, card, held_out, sigma) for sigma in (low, high)}
     count = max(3, round(GAINS_A_DECADE * math.log10(high / low)))
     gains = np.geomspace(low, high, count + 2)[1:-1]
-    return {f"{gain:.2e}": _measure_at(engine, card, held_out, float(gain)) for gain in gains}
+    return {f"{gain:.2e}": measure_at(engine, card, held_out, float(gain)) for gain in gains}
 
 
-def _measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float) -> dict[str, float]:
+def measure_at(engine: Engine, card: ModelCard, held_out: CleanSet, gain: float) -> dict[str, float]:
+    """Return psnr, psnr_noisy (dB) and ssim at one gain, as in `measure`."""
     rng = np.random.default_rng(MEASURE_SEED)
     rows = []
     crop_px = CROP_MOSAIC_PX // (card.cell.side * card.stride) * card.stride
