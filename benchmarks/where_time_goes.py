@@ -33,6 +33,7 @@ import numpy as np
 from rawkd.files.write.drawing import Drawing, Item, Line, Text, write_drawing
 from rawkd.inference.card import TIERS
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
+from rawkd.inference.graph.int8 import quantise_inputs, quantise_kernels
 from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.students import load_cards, load_family
 
@@ -119,10 +120,16 @@ def gmac_per_second(precision: str, threads: int | None) -> float:
     rng = np.random.default_rng(1)
     planes = operations.parameter([1, CHANNELS, SIDE, SIDE], np.float32)
     weights = operations.constant(rng.standard_normal((CHANNELS, CHANNELS, KERNEL, KERNEL), np.float32) * 0.02)
+    weights.set_friendly_name("large.weight")
     result = operations.convolution(planes, weights, [1, 1], [1, 1], [1, 1], [1, 1])
-    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    model, hint = openvino.Model([result], [planes]), precision
+    if "int8" in precision:
+        quantise_inputs(openvino, model, {"large": np.full(CHANNELS, 4, np.float32)})
+        quantise_kernels(openvino, model)
+        hint = "f32"
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    compiled = openvino_core().compile_model(openvino.Model([result], [planes]), "CPU", options)
+    compiled = openvino_core().compile_model(model, "CPU", options)
     request = compiled.create_infer_request()
     data = rng.standard_normal((1, CHANNELS, SIDE, SIDE), np.float32)
     seconds = []
