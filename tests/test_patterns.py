@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawkd.photo import FloatArray
-from rawkd.training.data.leaves import leaves_scene
-from rawkd.training.data.patterns import WIDEST_BAR_PX, bars, stripes, weave
+pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from rawkd.photo import FloatArray  # noqa: E402
+from rawkd.training.data.dataset import BARS_EVERY, NoisyBatches  # noqa: E402
+from rawkd.training.data.leaves import bars_scene  # noqa: E402
+from rawkd.training.data.patterns import WIDEST_BAR_PX, bars, stripes, weave  # noqa: E402
+from rawkd.training.recipes import RECIPES  # noqa: E402
 
 SIDE_PX = 48
 SEEDS = st.integers(0, 2**31)
@@ -52,10 +57,20 @@ def test_bars_have_every_width_and_both_directions() -> None:
     assert found == {(name, width) for name in ("columns", "rows") for width in (1, 2, 3)}
 
 
-def test_some_scenes_are_black_and_white_bars() -> None:
-    """0.07 of the scenes, half of them in black and white."""
-    strongest = [
-        np.abs(np.diff(leaves_scene(SIDE_PX, np.random.default_rng(seed))[:, :, 1], axis=1)).max()
-        for seed in range(150)
+def test_half_of_the_scenes_of_bars_are_black_and_white() -> None:
+    scenes = [bars_scene(SIDE_PX, np.random.default_rng(seed)) for seed in range(150)]
+    assert all(0 <= scene.min() < scene.max() <= 1 for scene in scenes)
+    black_and_white = sum(np.ptp(scene) > 0.99 for scene in scenes)
+    assert black_and_white == pytest.approx(75, abs=4 * np.sqrt(150) / 2)
+
+
+def test_some_crops_of_a_training_show_bars() -> None:
+    recipe = replace(RECIPES["fanet-fast-leaves"], batch=8, crop_px=16)
+    batches = NoisyBatches(None, recipe, 0, seed=1, length=28)
+    hardest = [np.ptp(batches._scene(number, 0)[:, :, 1]) for number in range(2 * BARS_EVERY)]
+    drawn = [hardest[number] for number in (BARS_EVERY - 1, 2 * BARS_EVERY - 1)]
+    expected = [
+        np.ptp(bars_scene(2 * recipe.crop_side_px, np.random.default_rng([1, 1 << 30, number]))[:, :, 1])
+        for number in (BARS_EVERY - 1, 2 * BARS_EVERY - 1)
     ]
-    assert sum(step > 0.99 for step in strongest) == pytest.approx(150 * 0.035, abs=3 * np.sqrt(150 * 0.035))
+    assert drawn == expected

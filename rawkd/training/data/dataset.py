@@ -21,7 +21,7 @@ from rawkd.sensor.noise import NoiseModel
 from rawkd.training.config import Recipe
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.clean_crops import Crop, exposed, picture_crop, window_of
-from rawkd.training.data.leaves import leaves_scene
+from rawkd.training.data.leaves import bars_scene, leaves_scene
 from rawkd.training.data.night_sky import sky_crop, with_lamps, with_stars
 from rawkd.training.data.synthesize import Camera, NoiseShare, add_noise, draw_camera, estimated_noise
 from rawkd.training.data.wrong_samples import with_wrong_samples
@@ -31,6 +31,8 @@ SECOND_NOISE = 1
 LEAVES_SCENES, LEAVES_BATCHES = 16, 4
 """Number of generated scenes that a batch draws from, and number of batches after which a new scene replaces the
 oldest."""
+BARS_EVERY = 14
+"""One of so many generated scenes is of bars."""
 
 
 class Batch(NamedTuple):
@@ -199,7 +201,8 @@ class NoisyBatches(Dataset[Batch]):
         if number not in self._scenes:
             self._scenes = {key: kept for key, kept in self._scenes.items() if oldest <= key < oldest + LEAVES_SCENES}
             generator = np.random.default_rng([self.seed, 1 << 30, number])
-            self._scenes[number] = leaves_scene(2 * self.recipe.crop_side_px, generator)
+            draw = bars_scene if number % BARS_EVERY == BARS_EVERY - 1 else leaves_scene
+            self._scenes[number] = draw(2 * self.recipe.crop_side_px, generator)
         return self._scenes[number]
 
 

@@ -36,13 +36,11 @@ def leaves_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
     if kind < 0.10:
         scene = _coloured_noise(side_px, rng)
     elif kind < 0.15:
-        scene = _patterned(stripes(side_px, rng), rng)
+        scene = _striped(side_px, rng)
     elif kind < 0.20:
         scene = _gradient(side_px, rng)
     elif kind < 0.45:
-        scene = _patterned(weave(side_px, rng), rng)
-    elif kind < 0.52:
-        scene = _barred(side_px, rng)
+        scene = _woven(side_px, rng)
     else:
         scene = dead_leaves(side_px, rng)
     return np.clip(scene, 0, 1, out=scene)
@@ -174,14 +172,25 @@ def _coloured_noise(side_px: int, rng: np.random.Generator) -> FloatArray:
     return _mixed(a, b, _noise_field(side_px, rng.uniform(0.5, 2.5), rng)[:, :, None])
 
 
-def _patterned(field: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return a pattern, (H, W) of 0..1, between two colours."""
+def _striped(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Return stripes between two colours, (side, side, 3)."""
+    field = stripes(side_px, rng)
     a, b = _palette(rng)[rng.integers(0, 6, 2)]
     return _mixed(a, b, field[:, :, None])
 
 
-def _barred(side_px: int, rng: np.random.Generator) -> FloatArray:
-    """Return bars between two colours of different centres, in half of the scenes between black and white."""
+def _woven(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Return a weave between two colours, of a random contrast."""
+    field = weave(side_px, rng)
+    a, b = _palette(rng)[rng.integers(0, 6, 2)]
+    return _mixed(a, b, (0.5 + rng.uniform(0.2, 1) * (field - 0.5))[:, :, None])
+
+
+def bars_scene(side_px: int, rng: np.random.Generator) -> FloatArray:
+    """Return bars as fine as the pixels, in linear sRGB, (side, side, 3) float32, 0..1.
+
+    They lie between two colours of different centres, in half of the scenes between black and white.
+    """
     field = bars(side_px, rng)
     black, white = np.full(3, DARK), np.ones(3)
     a, b = (black, white) if rng.random() < 0.5 else _palette(rng)[2 * rng.permutation(3)[:2]]

@@ -37,7 +37,7 @@ def weave(side_px: int, rng: np.random.Generator) -> FloatArray:
     field = np.sin(2 * np.pi * ((x * cosine + y * sine) / period + bend))
     if rng.random() < 0.5:
         field = field * np.sin(2 * np.pi * ((y * cosine - x * sine) / (period * rng.uniform(0.8, 1.25)) + bend))
-    return np.asarray(0.5 + 0.5 * rng.uniform(0.2, 1) * field, np.float32)
+    return np.asarray(0.5 + 0.5 * field, np.float32)
 
 
 def bars(side_px: int, rng: np.random.Generator) -> FloatArray:
