@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
-from rawkd.photo import FloatArray  # noqa: E402
-from rawkd.training.data.dataset import BARS_EVERY, NoisyBatches  # noqa: E402
-from rawkd.training.data.leaves import bars_scene  # noqa: E402
-from rawkd.training.data.patterns import WIDEST_BAR_PX, bars, stripes, weave  # noqa: E402
-from rawkd.training.recipes import RECIPES  # noqa: E402
+from rawkd.photo import FloatArray
+from rawkd.training.data.dataset import BARS_EVERY, NoisyBatches
+from rawkd.training.data.leaves import bars_scene
+from rawkd.training.data.patterns import WIDEST_BAR_PX, bars, stripes, weave
+from rawkd.training.recipes import RECIPES
 
 SIDE_PX = 48
 SEEDS = st.integers(0, 2**31)
