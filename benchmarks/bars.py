@@ -4,7 +4,7 @@
 
 NETWORK is a shipped model, or the folder of a model, a run or a snapshot. Columns, rows and checks of 1, 2 and 3 pixels
 between 1 % and 90 % of white get noise (seed 3) and are restored in float32 with the true noise parameters. Prints the
-rms error in units of the noise: 1 for a network that changes nothing. At low gains such bars are thousands of
+rms error in units of the noise: 1 for a network that changes nothing. At low gains such bars are hundreds of
 deviations of the noise high.
 """
 

@@ -1,4 +1,4 @@
-"""Patterns as fine as the pixels: the strongest that a sensor records, thousands of deviations high at low gains."""
+"""Patterns as fine as the pixels: the strongest that a sensor records, hundreds of deviations high at low gains."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def lines_kept(card: ModelCard, period_px: float) -> float:
 def patterns_error(card: ModelCard) -> float:
     """Largest rms error of `fine_patterns` in units of their noise, at low and middle gain.
 
-    They are up to thousands of deviations high. Networks with a high limit of the guide, which had seen no such bars in
+    They are up to hundreds of deviations high. Networks with a high limit of the guide, which had seen no such bars in
     training, gave up to 1e17.
     """
     inside, found = np.s_[32:-32, 32:-32], []

@@ -34,8 +34,8 @@ class FANetConfig:
     patch : whether level 0 works on patches of 2x2 packed pixels (4x4 stem with stride 2, head with pixel shuffle).
         Fewer, wider layers run faster on a CPU. False: level 0 is the packed mosaic, as in the paper.
     guide_limit : limit of the structure in the guide, in units of four noise standard deviations; None for no limit.
-        Every feature-align layer multiplies by the guide, so deep networks overflow without a limit at gains far below
-        the training range.
+        Every feature-align layer multiplies by the guide, so networks explode without a low limit, on bars as fine as
+        the pixels and at gains below the training range (docs/training-log.md).
     block : "arnet" as in the paper, "gated" (`GatedBlock`, from NAFNet) or "dense-gated" (`DenseGatedBlock`). The gated
         ones follow a 1x1 convolution where the width changes.
     anchor : (gain, read variance) of the k-sigma anchor: the network works in units of noise. None: it works on

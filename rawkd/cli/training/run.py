@@ -24,16 +24,18 @@ def run_training(
     choices: TrainingChoices,
     make_strategy: MakeStrategy,
     distillation: dict[str, Any] | None = None,
+    pictures: tuple[CleanSet | None, CleanSet | None] | None = None,
 ) -> Checkpoint:
     """Train or resume, tell of the progress, print the run's folder, and return its last state.
 
     Parameters
     ----------
     make_strategy : on a device, for the student. distillation : what a resumed run must agree in besides.
+    pictures : training and held-out; None for those of the choices.
     """
     from rawkd.training.run.loop import train
 
-    pictures, run = training_pictures(choices, (recipe,)), prepared_run(choices)
+    pictures, run = pictures or training_pictures(choices, (recipe,)), prepared_run(choices)
     with shown_progress(recipe.student_name(choices.subrange), seen=is_main_process()) as listen:
         state = train(
             recipe,

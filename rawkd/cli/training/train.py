@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rawkd.training.config import Recipe
+    from rawkd.training.data.clean import CleanSet
     from rawkd.training.run.learner import MakeStrategy
     from rawkd.training.saved.stages import Stage
     from rawkd.training.strategies import Strategy
@@ -43,9 +44,10 @@ def train_command(recipe_name: str | None, model: str | None, rounds: bool, choi
         _repeat(model, choices)
     elif recipe_name is not None:
         recipe = choices.recipe(recipe_name)
+        pictures = training_pictures(choices, (recipe,))
         if rounds:
-            recipe = _rounding(recipe, choices)
-        run_training(recipe, choices, _supervised(recipe, choices))
+            recipe = _rounding(recipe, choices, pictures[0])
+        run_training(recipe, choices, _supervised(recipe, choices), pictures=pictures)
     return OK
 
 
@@ -59,8 +61,8 @@ def _supervised(recipe: Recipe, choices: TrainingChoices) -> MakeStrategy:
     return make
 
 
-def _rounding(recipe: Recipe, choices: TrainingChoices) -> Recipe:
-    """The recipe with the ranges of the network that the run starts from.
+def _rounding(recipe: Recipe, choices: TrainingChoices, pictures: CleanSet | None) -> Recipe:
+    """The recipe with the ranges of the network that the run starts from, measured on crops of the training pictures.
 
     Raises
     ------
@@ -70,9 +72,8 @@ def _rounding(recipe: Recipe, choices: TrainingChoices) -> Recipe:
     from rawkd.training.run.int8 import activation_ranges
     from rawkd.training.saved.trained import find_trained, load_trained
 
-    training, _ = training_pictures(choices, (recipe,))
     network = load_trained(find_trained(str(choices.start_from))).float().eval()
-    ranges = activation_ranges(network, recipe, choices.subrange, training)
+    ranges = activation_ranges(network, recipe, choices.subrange, pictures)
     if not ranges:
         raise UsageError(f"{choices.start_from} has no convolutions that can compute in int8: leave out --int8")
     return replace(recipe, int8=encode(ranges))

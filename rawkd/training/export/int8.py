@@ -15,16 +15,20 @@ from rawkd.photo import FloatArray
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.export.measures import cost_of, measure_at
 
-MOST_OF_ONE_DB = 0.02
-"""Largest PSNR that one convolution may lose at the last but one measured gain, dB. In `best` two of the finest level
-lose 0.05, all others next to nothing (docs/training-log.md)."""
+LOSS_LIMIT_DB = 0.02
+"""A convolution that alone loses this much PSNR at the second highest measured gain stays out of int8 (our choice). In
+`best` two of the finest level lose 0.05 dB, all others next to nothing (docs/training-log.md)."""
 
 
 def with_int8(card: ModelCard, ranges: Mapping[str, FloatArray], held_out: CleanSet) -> ModelCard:
     """Return the card with the ranges of int8 and its measured cost; convolutions that lose too much stay out.
 
-    Without them, if there are no ranges, if this CPU adds int8 wrongly (`int8_is_right`), or if the network fails the
-    self-test in int8, alone or with bf16.
+    The card stays as it is if no convolution is left, if this CPU adds int8 wrongly (`int8_is_right`), or if the
+    network fails the self-test in int8, alone or with bf16.
+
+    Parameters
+    ----------
+    ranges : of each input channel, (channels,), by the name of the convolution.
     """
     if not ranges or not int8_is_right():
         return card
@@ -34,16 +38,19 @@ def with_int8(card: ModelCard, ranges: Mapping[str, FloatArray], held_out: Clean
     for name, text in encode(ranges).items():
         alone = replace(card, int8=Int8({name: text}, {}))
         rounded = measure_at(OpenVINOEngine(alone, precision="int8"), alone, held_out, gain)
-        if exact["psnr"] - rounded["psnr"] < MOST_OF_ONE_DB:
+        if exact["psnr"] - rounded["psnr"] < LOSS_LIMIT_DB:
             kept[name] = text
+    if not kept:
+        return card
     able = replace(card, int8=Int8(kept, {}))
     cost_db = cost_of("int8", able, held_out)
-    if not kept or cost_db is None or not _passes_with_bf16(able):
+    if cost_db is None or not _passes_with_bf16(able):
         return card
     return replace(able, int8=Int8(kept, cost_db))
 
 
 def _passes_with_bf16(card: ModelCard) -> bool:
+    """Return whether the network passes the self-test in int8 with bf16; True on a CPU without bf16."""
     if not has_bf16():
         return True
     try:

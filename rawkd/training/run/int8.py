@@ -31,7 +31,7 @@ SEED = 8
 
 
 def convolutions_for_int8(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the convolutions that read normalised features, by name: what its blocks name in `reads_normalised`."""
+    """Return the convolutions that read normalised features, by name: those that blocks name in `reads_normalised`."""
     return {
         f"{name}.{child}": getattr(module, child)
         for name, module in network.named_modules()
@@ -44,7 +44,8 @@ def activation_ranges(
 ) -> dict[str, FloatArray]:
     """Return the range of each input channel, (channels,), of the convolutions for int8, by name.
 
-    None for a network without such convolutions, or one that does not take a packed mosaic alone.
+    A range is the largest size of the features, in units of the rms of all channels. The result is empty for a network
+    without such convolutions, or one that does not take a packed mosaic alone.
 
     Parameters
     ----------
