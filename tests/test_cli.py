@@ -106,6 +106,21 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert "Usage: rawkd " + command in capsys.readouterr().out
 
 
+def commands(name: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    """Return a command, or those of a group, by their names."""
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    return [found for part, member in command.commands.items() for found in commands(f"{name} {part}", member)]
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_every_command_prints_tracebacks_as_its_errors_say(name: str) -> None:
+    loaded = app.get_command(click.Context(app), name)
+    assert loaded is not None
+    without = [full for full, command in commands(name, loaded) if not any("-v" in one.opts for one in command.params)]
+    assert without == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

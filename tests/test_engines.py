@@ -200,7 +200,7 @@ def test_precision_is_what_the_card_allows(card: ModelCard) -> None:
         engines[0].precision,
     ]
     assert engines[0] is engines[2]
-    with pytest.raises(UsageError, match=r"f32, bf16, int8 or int8\+bf16, not fp16"):
+    with pytest.raises(UsageError, match=r"f32, bf16, int8, int8\+bf16 or int7, not fp16"):
         OpenVINOEngine(card, precision="fp16")
     with pytest.raises(UsageError, match="0 threads"):
         OpenVINOEngine(card, threads=0)

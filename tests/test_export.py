@@ -119,7 +119,10 @@ def test_a_large_network_of_dense_gated_blocks_gets_int8(
     assert set(card.int8.ranges) == {"encoder.0.0.mix", "encoder.1.1.mix", "decoder.0.0.mix"}
     assert set(card.int8.cost_db) == set(card.metrics)
     assert all(abs(cost) < 0.1 for cost in card.int8.cost_db.values())
-    check_golden(card, OpenVINOEngine(card, threads=1, precision="int8"))
+    assert card.int7
+    assert set(card.int7.ranges) <= set(card.int8.ranges)
+    for precision in ("int8", "int7"):
+        check_golden(card, OpenVINOEngine(card, threads=1, precision=precision))
     assert "int8 cost" in (card.directory / "README.md").read_text()
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,14 +48,14 @@ def run(model: Any, planes: FloatArray) -> FloatArray:
     return np.asarray(compiled([planes])[0])
 
 
-def error_of(ranges: FloatArray, scale: FloatArray) -> float:
+def error_of(ranges: FloatArray, scale: FloatArray, bits: int = 8) -> float:
     """Relative rms error of the convolution in int8; its inputs have the rms `scale` by channel."""
     rng = np.random.default_rng(4)
     planes = (rng.standard_normal((1, CHANNELS, SIDE, SIDE)) * scale[:, None, None]).astype(np.float32)
     weights = (rng.standard_normal((8, CHANNELS, 3, 3)) / scale[:, None, None]).astype(np.float32)
     exact, model = run(convolution(weights), planes), convolution(weights)
     quantise_inputs(import_openvino(), model, {"mix": ranges})
-    quantise_kernels(import_openvino(), model)
+    quantise_kernels(import_openvino(), model, bits)
     return float(np.sqrt(np.mean((run(model, planes) - exact) ** 2) / np.mean(exact**2)))
 
 
@@ -65,6 +69,32 @@ def test_every_channel_has_a_range_of_its_own() -> None:
     scale = np.geomspace(0.05, 5, CHANNELS).astype(np.float32)
     assert error_of(4 * scale, scale) == pytest.approx(0.0116, rel=0.15)
     assert error_of(np.full(CHANNELS, 4 * scale.max(), np.float32), scale) > 0.1  # the twin: one range for all
+
+
+def test_kernels_of_7_bits() -> None:
+    """As above with steps of 1 / 63: sqrt((4 / 128)^2 + (3.2 / 63)^2) / sqrt(12) = 0.0172; right on every processor."""
+    scale = np.geomspace(0.05, 5, CHANNELS).astype(np.float32)
+    assert error_of(4 * scale, scale, bits=7) == pytest.approx(0.0172, rel=0.15)
+
+
+AVX2 = """
+import sys
+from rawkd.inference.cpu.openvino_engine import OpenVINOEngine, precision_of
+from rawkd.inference.cpu.precisions import int8_is_right
+from rawkd.inference.selftest import check_golden
+from rawkd.inference.students import load_cards
+card = next(card for card in load_cards(None) if card.tier == "best" and card.cfa == "bayer")
+check_golden(card, OpenVINOEngine(card, threads=1, precision="int7"))
+print(int8_is_right(8), int8_is_right(7))
+"""
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="needs a processor with AVX2")
+def test_without_vnni_kernels_of_7_bits_are_right() -> None:
+    """OpenVINO computes as on a processor with AVX2 only: sums of 8 bits overflow, those of 7 bits do not."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", AVX2], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_what_lies_beyond_the_range_is_clipped() -> None:
@@ -125,6 +155,7 @@ class TestShipped:
 
     def test_a_card_keeps_its_ranges(self, card: ModelCard, tmp_path: Path) -> None:
         (tmp_path / "card.json").write_text(card_json(card))
+        assert card.int7
         assert replace(read_card(tmp_path), directory=card.directory) == card
 
     def test_normalised_features_stay_below_the_root_of_their_channels(self, card: ModelCard) -> None:
@@ -132,16 +163,17 @@ class TestShipped:
         for of in decode(card.int8.ranges).values():
             assert of.max() <= np.sqrt(len(of)) * 1.001
 
-    def test_int8_differs_from_float32_by_a_part_of_what_is_left_of_the_noise(self, card: ModelCard) -> None:
+    @pytest.mark.parametrize("precision", ["int8", "int7"])
+    def test_int8_differs_from_float32_by_a_part_of_what_is_left_of_the_noise(
+        self, card: ModelCard, precision: str
+    ) -> None:
         """In a flat field, in deviations of the noise: not zero, or float32 was computed."""
         rng = np.random.default_rng(2)
         side = 8 * card.stride
         level, anchor = 0.1, card.anchor
         deviation = np.sqrt(anchor.gain * level + anchor.read_variance)
         planes = (level + deviation * rng.standard_normal((1, card.channels, side, side))).astype(np.float32)
-        exact, rounded = (
-            OpenVINOEngine(card, threads=1, precision=precision).run(planes) for precision in ("f32", "int8")
-        )
+        exact, rounded = (OpenVINOEngine(card, threads=1, precision=name).run(planes) for name in ("f32", precision))
         off = float(np.sqrt(np.mean((rounded - exact) ** 2)) / deviation)
         assert 1e-4 < off < 0.06
 

@@ -36,7 +36,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Times:
     times: Times = []
     monkeypatch.setattr(precisions, "has_bf16", lambda: True)
     monkeypatch.setattr(precisions, "_measured_times", times.pop)
-    monkeypatch.setattr(precisions, "int8_is_right", lambda: True)
+    monkeypatch.setattr(precisions, "int8_is_right", lambda _: True)
     return times
 
 
@@ -150,7 +150,7 @@ def test_int8_is_used_where_its_sums_are_right(
     monkeypatch.setattr(
         precisions,
         "_convolution",
-        lambda precision: Request(real("f32"), change) if precision == "int8" else real(precision),
+        lambda precision, bits: Request(real("f32"), change) if precision == "int8" else real(precision, bits),
     )
     monkeypatch.setattr(precisions, "_measured_times", lambda: {"f32": 3.0, "int8": 0.9})
     precisions.int8_is_right.cache_clear()
@@ -203,3 +203,29 @@ def test_the_costs_of_the_card_decide(
             kept.unlink() if kept.is_file() else None
         measured.append(times)
         assert precision_of(card, gain=gain) == expected
+
+
+@pytest.mark.parametrize(
+    ("int8_db", "int7_db", "bits", "expected"),
+    [
+        (0.01, 0.01, (8, 7), "int8"),
+        (0.01, 0.01, (7,), "int7"),
+        (0.20, 0.01, (8, 7), "int7"),  # fewer convolutions compute in it
+        (0.01, 0.20, (7,), "f32"),
+        (0.01, 0.01, (), "f32"),
+    ],
+    ids=str,
+)
+def test_kernels_of_7_bits_serve_a_cpu_without_vnni(
+    measured: Times,
+    monkeypatch: pytest.MonkeyPatch,
+    int8_db: float,
+    int7_db: float,
+    bits: tuple[int, ...],
+    expected: str,
+) -> None:
+    monkeypatch.setattr(precisions, "has_bf16", lambda: False)
+    monkeypatch.setattr(precisions, "int8_is_right", lambda asked: asked in bits)
+    measured.append({"f32": 3.0, "int8": 1.7})
+    roundings = [Int8({"mix": "ADw="}, {"1e-3": cost}) for cost in (int8_db, int7_db)]
+    assert precision_of(make_card("tiny", 1e-5, 1e-2, int8=roundings[0], int7=roundings[1])) == expected

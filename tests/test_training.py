@@ -280,6 +280,16 @@ def test_a_run_grows_out_of_another(folder: Path, tmp_path: Path) -> None:
     assert second.average["stem.weight"].shape[0] == 12
 
 
+def test_a_run_starts_from_the_parts_of_a_larger_one(folder: Path, tmp_path: Path) -> None:
+    dense = {**TINY.config, "block": "dense-gated", "shrink": 2, "align_hidden": 4, "patch": True}
+    large = replace(TINY, config={**dense, "widths": [12, 24]}, steps=2)
+    first = run(large, folder, tmp_path / "first")
+    small = replace(large, config={**dense, "widths": [8, 24]}, steps=1, learning_rate=0.0)
+    second = run(small, folder, tmp_path / "second", start_from=str(tmp_path / "first"))
+    rows = {tuple(row.tolist()) for row in first.average["stem.weight"].flatten(1)}
+    assert all(tuple(row.tolist()) in rows for row in second.average["stem.weight"].flatten(1))
+
+
 class Poisoned:
     """A strategy one of whose losses is not finite from the second step on."""
 

@@ -51,6 +51,18 @@ COMMANDS = (
 """Every command, in the order of the help. A new command is one file in rawkd/cli and one line here."""
 
 
+def _with_verbose(command: click.Command) -> click.Command:
+    """Add the option that prints tracebacks, which `sentence_of` names, to a command or its commands that lack it."""
+    if isinstance(command, click.Group):
+        for member in command.commands.values():
+            _with_verbose(member)
+    elif not any("-v" in parameter.opts for parameter in command.params):
+        command.params.append(
+            click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, help="Print tracebacks of errors.")
+        )
+    return command
+
+
 class LazyGroup(click.Group):
     """A group whose help needs none of its commands."""
 
@@ -65,7 +77,7 @@ class LazyGroup(click.Group):
                 loaded = getattr(import_module(command.module), f"{cmd_name}_command")
                 if not isinstance(loaded, click.Command):
                     raise TypeError(f"{command.module} defines no command {cmd_name}")
-                return loaded
+                return _with_verbose(loaded)
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

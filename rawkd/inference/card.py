@@ -123,7 +123,7 @@ class ModelCard:
     limits : known limitations, one sentence each.
     directory : the folder of the card.
     cfa : kind of sensor whose mosaics it takes: bayer | xtrans | mono; without meaning for pictures.
-    int8 : None for a network that cannot compute in int8.
+    int8 : None for a network that cannot compute in int8. int7 : the same with kernels of 7 bits.
     """
 
     family: str
@@ -154,6 +154,7 @@ class ModelCard:
     directory: Path
     cfa: Kind = "bayer"
     int8: Int8 | None = None
+    int7: Int8 | None = None
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.tile < self.stride or self.tile % self.stride:
@@ -217,8 +218,13 @@ class ModelCard:
         """Whether a tile's output is exact beyond the halo, so that cropped tiles can be joined without blending."""
         return 2 * self.halo < self.tile
 
+    @property
+    def roundings(self) -> dict[str, Int8]:
+        """What the network rounds in int8 and in int7, as far as it can compute in them."""
+        return {name: one for name, one in (("int8", self.int8), ("int7", self.int7)) if one is not None}
+
     def allows(self, *precisions: str, gain: float | None = None) -> bool:
-        """Return whether the measured costs of bf16, int8 or both together are below `COST_LIMIT_DB`.
+        """Return whether the measured costs of bf16, int8, int7, or bf16 and int8 together are below `COST_LIMIT_DB`.
 
         A cost below zero, a gain by chance, counts as zero.
 
@@ -226,8 +232,8 @@ class ModelCard:
         ----------
         gain : the nearest measured gains below and above it count; None for all measured gains.
         """
-        cost_db = {"bf16": self.bf16_cost_db, "int8": self.int8.cost_db if self.int8 else None}
-        costs = [{float(at): value for at, value in (cost_db[name] or {}).items()} for name in precisions]
+        cost_db = {"bf16": self.bf16_cost_db or {}, **{name: one.cost_db for name, one in self.roundings.items()}}
+        costs = [{float(at): value for at, value in cost_db.get(name, {}).items()} for name in precisions]
         about: set[float | None] = {*costs[0]}
         if any(one.keys() != about for one in costs):
             return False

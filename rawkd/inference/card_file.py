@@ -17,7 +17,7 @@ from rawkd.sensor.ksigma import Anchor
 
 CARD = "card.json"
 ROLES = ("student", "teacher")
-OPTIONAL = {"tier": None, "cfa": "bayer", "int8": None}
+OPTIONAL = {"tier": None, "cfa": "bayer", "int8": None, "int7": None}
 """Fields that older cards do not have, and what a missing one stands for."""
 
 
@@ -152,6 +152,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "created": _text,
     "cfa": _one_of(tuple(NAMES_OF_KINDS)),
     "int8": _or_null(_int8),
+    "int7": _or_null(_int8),
 }
 
 
@@ -194,5 +195,7 @@ def card_json(card: ModelCard) -> str:
     document["subrange"] = [card.subrange.low, card.subrange.high]
     document["anchor"] = asdict(card.anchor)
     document["golden"] = asdict(card.golden)
-    document["int8"] = None if card.int8 is None else asdict(card.int8)
+    for name in ("int8", "int7"):
+        rounding = getattr(card, name)
+        document[name] = None if rounding is None else asdict(rounding)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

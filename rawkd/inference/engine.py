@@ -15,7 +15,7 @@ class Engine(Protocol):
 
     Attributes
     ----------
-    device : cpu | gpu | cuda | mps. precision : f32 | bf16 | fp16 | int8 | int8+bf16, of the
+    device : cpu | gpu | cuda | mps. precision : f32 | bf16 | fp16 | int8 | int8+bf16 | int7, of the
         arithmetic; inputs and outputs are float32.
     streams : number of threads that may call `run` at once.
     identity : device and versions in one line; on a CPU, a self-test is valid for one identity.

@@ -59,7 +59,7 @@ class Engines:
         Parameters
         ----------
         device : auto | cpu | gpu | cuda | mps. threads : CPU threads; None leaves it to OpenVINO.
-        precision : f32 | bf16 | fp16 | int8 | int8+bf16, to measure what one costs; None takes what the card allows.
+        precision : f32 | bf16 | fp16 | int8 | int8+bf16 | int7, to measure; None takes what the card allows.
         gain : of the photos to denoise; what the card allows depends on it. None for all gains.
 
         Raises
@@ -245,6 +245,6 @@ def _on_any_cpu(precision: str | None) -> str | None:
 
 
 def _identity(card: ModelCard) -> tuple[object, ...]:
-    """Key of a model: its folder, name, the hashes of its files and the ranges of int8."""
-    ranges = card.int8.ranges if card.int8 else {}
-    return (card.directory, card.name, tuple(sorted(card.files.items())), tuple(sorted(ranges.items())))
+    """Key of a model: its folder, name, the hashes of its files and the ranges of int8 and int7."""
+    ranges = [(name, *sorted(rounding.ranges.items())) for name, rounding in card.roundings.items()]
+    return (card.directory, card.name, tuple(sorted(card.files.items())), *ranges)

@@ -44,7 +44,7 @@ RECORD = Lock()
 """Held while a thread adds to the record of passed tests."""
 
 PATCH = 12
-TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05, "int8": 0.07, "int8+bf16": 0.07}
+TOLERANCE = {"f32": 0.01, "bf16": 0.05, "fp16": 0.05, "int8": 0.07, "int8+bf16": 0.07, "int7": 0.07}
 """Largest rms error by precision, in standard deviations of the input's noise.
 
 A student leaves about 0.15 of the noise, so an error of 0.01 costs 0.02 dB. In f32 only the order of sums differs,
@@ -123,7 +123,7 @@ def self_test(card: ModelCard, engine: Engine) -> None:
     ------
     ModelError: as `check_golden`.
     """
-    ranges = card.int8.ranges if card.int8 else None
+    ranges = {name: rounding.ranges for name, rounding in card.roundings.items()}
     model = json.dumps([card.files, asdict(card.golden), ranges], sort_keys=True)
     facts = [openvino_engine._version(), platform.node(), engine.identity, engine.precision, model]
     key = sha256_of("\n".join(facts).encode())

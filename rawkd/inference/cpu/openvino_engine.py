@@ -13,7 +13,7 @@ from typing import Any
 from rawkd import __version__, disk_cache
 from rawkd.cores import available_cores
 from rawkd.errors import ModelError, UsageError
-from rawkd.inference.card import ModelCard
+from rawkd.inference.card import Int8, ModelCard
 from rawkd.inference.cpu.precisions import bf16_is_faster, has_bf16, int8_is_faster
 from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
@@ -27,9 +27,9 @@ STREAMS = 4
 """Most tiles at a time; each needs 0.3 to 0.4 GB for activations with the shipped tiles (`shapes.SHAPES`)."""
 
 
-PRECISIONS = ("f32", "bf16", "int8", "int8+bf16")
+PRECISIONS = ("f32", "bf16", "int8", "int8+bf16", "int7")
 """bf16 is used from the first convolution on (`graph.openvino_graph`), int8 for some convolutions (`graph.int8`): the
-rest then is in float32, or in bf16."""
+rest then is in float32, or in bf16. int7 is int8 with kernels of 7 bits, for processors without VNNI."""
 
 
 def precision_of(card: ModelCard, precision: str | None = None, gain: float | None = None) -> str:
@@ -47,19 +47,26 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
     if precision is None:
         if card.allows("bf16", gain=gain) and bf16_is_faster():
             return "int8+bf16" if card.allows("int8", "bf16", gain=gain) and int8_is_faster("bf16") else "bf16"
-        return "int8" if card.allows("int8", gain=gain) and int8_is_faster("f32") else "f32"
+        if card.allows("int8", gain=gain) and int8_is_faster("f32"):
+            return "int8"
+        return "int7" if card.allows("int7", gain=gain) and int8_is_faster("f32", bits=7) else "f32"
     if precision not in PRECISIONS:
         raise UsageError(f"the CPU computes in {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, not {precision}")
     if "bf16" in precision and not has_bf16():
         raise ModelError("this CPU has no bf16: choose f32")
-    if "int8" in precision and card.int8 is None:
-        raise ModelError(f"the model {card.name} has no int8: choose f32")
+    if "int" in precision and rounding_of(card, precision) is None:
+        raise ModelError(f"the model {card.name} has no {precision.partition('+')[0]}: choose f32")
     return precision
+
+
+def rounding_of(card: ModelCard, precision: str) -> Int8 | None:
+    """Return what the network rounds in a precision; None for nothing, or if the card does not allow it."""
+    return card.roundings.get(precision.partition("+")[0])
 
 
 def simpler_precisions(precision: str) -> tuple[str, ...]:
     """Return what to compute in instead of a precision that fails on this CPU, the fastest first."""
-    return {"int8+bf16": ("bf16", "f32"), "int8": ("f32",), "bf16": ("f32",)}.get(precision, ())
+    return ("bf16", "f32") if precision == "int8+bf16" else () if precision == "f32" else ("f32",)
 
 
 class OpenVINOEngine:
@@ -109,8 +116,9 @@ class OpenVINOEngine:
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._ranges = decode(card.int8.ranges) if card.int8 and "int8" in self.precision else {}
-        used = card.int8.ranges if card.int8 and self._ranges else None
+        rounding = rounding_of(card, self.precision)
+        self._ranges = decode(rounding.ranges) if rounding else {}
+        used = rounding.ranges if rounding else None
         self._key = [_version(), self.identity, sorted(capabilities), self._options, card.files, used]
         self._network = verified_bytes(card, NETWORK)
         self._path = card.directory / NETWORK
@@ -184,7 +192,7 @@ class OpenVINOEngine:
         model.reshape(list(shape))
         quantise_inputs(openvino, model, self._ranges)
         simplify(openvino, model)
-        quantise_kernels(openvino, model)
+        quantise_kernels(openvino, model, 7 if self.precision == "int7" else 8)
         parts = split_before_convolutions(openvino, model) if len(self._precisions) > 1 else [model]
         compiled = [
             self._core.compile_model(part, "CPU", self._options_for(precision))

@@ -33,7 +33,8 @@ time in float32, else 1.9; in int8 it takes 0.33 of the time in float32 and 0.57
 The gain in a whole network is smaller."""
 LARGEST_ERROR = 0.05
 """Largest relative rms error of the convolution in int8, whose inputs and weights are all -1 or 1. With VNNI it is
-0.005; other CPUs add pairs of products in 16 bits, which overflow: 0.49 (AVX2 and AVX-512)."""
+0.005; other CPUs add pairs of products in 16 bits, which overflow: 0.50 (AVX2 and AVX-512), or 0.012 with kernels of 7
+bits."""
 TIMING = Lock()
 
 
@@ -51,20 +52,25 @@ def bf16_is_faster() -> bool:
     return has_bf16() and _faster("bf16", "f32")
 
 
-def int8_is_faster(other: str) -> bool:
-    """Return whether a convolution in int8 is right on this CPU, and faster than in `other`, f32 or bf16."""
-    return _faster("int8", other) and int8_is_right()
+def int8_is_faster(other: str, bits: int = 8) -> bool:
+    """Return whether a convolution in int8 is right on this CPU, and faster than in `other`, f32 or bf16.
+
+    Parameters
+    ----------
+    bits : of the kernel, 8 or 7. They make no difference to the time.
+    """
+    return _faster("int8", other) and int8_is_right(bits)
 
 
 @cache
-def int8_is_right() -> bool:
-    """Return whether this CPU adds products of int8 in 32 bits.
+def int8_is_right(bits: int = 8) -> bool:
+    """Return whether this CPU adds products of int8 without overflow; with kernels of 7 bits, 16 bits hold a pair.
 
     Each process that would use int8 looks (0.05 s), because a virtual machine can move to another processor, and wrong
     sums alter pictures.
     """
     try:
-        exact, rounded = (_convolution(precision).infer([_values(PLANES)])[0] for precision in ("f32", "int8"))
+        exact, rounded = (_convolution(name, bits).infer([_values(PLANES)])[0] for name in ("f32", "int8"))
     except RuntimeError:
         return False
     return bool(np.mean((rounded - exact) ** 2) < LARGEST_ERROR**2 * np.mean(exact**2))
@@ -114,8 +120,8 @@ def _values(shape: tuple[int, ...]) -> FloatArray:
     return np.random.default_rng(0).choice(np.array([-1, 1], np.float32), shape)
 
 
-def _convolution(precision: str) -> Any:
-    """Return an infer request for the timed convolution on one thread."""
+def _convolution(precision: str, bits: int = 8) -> Any:
+    """Return an infer request for the timed convolution on one thread; `bits` are those of the kernel in int8."""
     openvino = import_openvino()
     from openvino import opset13 as operations
 
@@ -125,7 +131,7 @@ def _convolution(precision: str) -> Any:
     model = openvino.Model([result], [planes])
     if precision == "int8":
         quantise_inputs(openvino, model, {"timed": np.ones(CHANNELS, np.float32)})
-        quantise_kernels(openvino, model)
+        quantise_kernels(openvino, model, bits)
     hint = "f32" if precision == "int8" else precision
     options = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
     return openvino_core().compile_model(model, "CPU", options).create_infer_request()

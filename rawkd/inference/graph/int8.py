@@ -5,6 +5,10 @@ square of 1 and never exceed the root of the number of channels, so 8 bits over 
 residuals, the gates and the units of noise are not quantised. OpenVINO takes a FakeQuantize in front of a convolution
 and one behind its kernel for a convolution in int8.
 
+Processors without VNNI add pairs of products in 16 bits. With kernels of 7 bits (-63 to 63) such a sum cannot overflow:
+255 * 63 * 2 = 32,130. Those are values of 8 bits of which only the middle half is used, because OpenVINO takes no other
+number of levels.
+
 Every channel has a range of its own, measured at export. The factors between the ranges move into the kernel, which
 then has one scale for each output channel: the idea of SmoothQuant (Xiao et al., ICML 2023). Symmetric ranges and the
 moment of the measurement are our choice (docs/performance.md has what int8 gains, `card.int8` what it costs).
@@ -28,6 +32,8 @@ KERNEL = ".weight"
 """End of the name of a kernel; the start is the name of its convolution."""
 LEVELS, KERNEL_LEVELS = 256, 255
 """Number of values: -128 to 127, and -127 to 127 for kernels, so that these are symmetric."""
+NARROWER = {8: 1.0, 7: 127 / 63}
+"""Range of a kernel as a multiple of its largest weight, by bits."""
 LEAST_KERNEL = 1e-12
 """Added to the range of a kernel, so that a kernel of zeros has one."""
 
@@ -92,10 +98,14 @@ def quantise_inputs(openvino: ModuleType, model: Any, ranges: Mapping[str, Float
         raise ModelError(f"the network has no convolution {min(left)} to compute in int8. Install the model again.")
 
 
-def quantise_kernels(openvino: ModuleType, model: Any) -> None:
+def quantise_kernels(openvino: ModuleType, model: Any, bits: int = 8) -> None:
     """Round the kernels of the convolutions with quantised inputs to int8, one range for each output channel, in place.
 
     Comes after all other rewrites: these need kernels that are constants.
+
+    Parameters
+    ----------
+    bits : 8, or 7 for values of -63 to 63.
     """
     for node in model.get_ordered_ops():
         if node.get_type_name() != CONVOLUTION:
@@ -104,6 +114,7 @@ def quantise_kernels(openvino: ModuleType, model: Any) -> None:
             continue
         kernel = node.input(1).get_source_output()
         limits = np.abs(kernel.get_node().data).max(axis=(1, 2, 3), keepdims=True) + np.float32(LEAST_KERNEL)
+        limits = limits * np.float32(NARROWER[bits])
         rounded = openvino.opset13.fake_quantize(kernel, -limits, limits, -limits, limits, KERNEL_LEVELS)
         node.input(1).replace_source_output(rounded.output(0))
     model.validate_nodes_and_infer_types()

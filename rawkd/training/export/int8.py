@@ -15,38 +15,47 @@ from rawkd.photo import FloatArray
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.export.measures import cost_of, measure_at
 
-LOSS_LIMIT_DB = 0.02
-"""A convolution that alone loses this much PSNR at the second highest measured gain stays out of int8 (our choice). In
-`best` two of the finest level lose 0.05 dB, all others next to nothing (docs/training-log.md)."""
+LOSS_LIMIT_DB = {"int8": 0.02, "int7": 0.01}
+"""A convolution that alone loses this much PSNR at the second highest measured gain stays out (our choice). In `best`
+two of the finest level lose 0.05 dB in int8, all others next to nothing (docs/training-log.md)."""
 
 
 def with_int8(card: ModelCard, ranges: Mapping[str, FloatArray], held_out: CleanSet) -> ModelCard:
-    """Return the card with the ranges of int8 and its measured cost; convolutions that lose too much stay out.
+    """Return the card with the ranges and measured costs of int8 and int7; convolutions that lose too much stay out.
 
-    The card stays as it is if no convolution is left, if this CPU adds int8 wrongly (`int8_is_right`), or if the
-    network fails the self-test in int8, alone or with bf16.
+    A field stays as it is if no convolution is left, if this CPU computes it wrongly (`int8_is_right`), or if the
+    network fails the self-test, alone or, for int8, with bf16.
 
     Parameters
     ----------
     ranges : of each input channel, (channels,), by the name of the convolution.
     """
-    if not ranges or not int8_is_right():
-        return card
+    for precision, bits in (("int8", 8), ("int7", 7)):
+        if ranges and int8_is_right(bits):
+            card = _with(precision, card, encode(ranges), held_out)
+    return card
+
+
+def _with(precision: str, card: ModelCard, ranges: dict[str, str], held_out: CleanSet) -> ModelCard:
     gain = float(sorted(card.metrics, key=float)[-2])
     exact = measure_at(OpenVINOEngine(card, precision="f32"), card, held_out, gain)
     kept = {}
-    for name, text in encode(ranges).items():
-        alone = replace(card, int8=Int8({name: text}, {}))
-        rounded = measure_at(OpenVINOEngine(alone, precision="int8"), alone, held_out, gain)
-        if exact["psnr"] - rounded["psnr"] < LOSS_LIMIT_DB:
+    for name, text in ranges.items():
+        alone = _carrying(card, precision, Int8({name: text}, {}))
+        rounded = measure_at(OpenVINOEngine(alone, precision=precision), alone, held_out, gain)
+        if exact["psnr"] - rounded["psnr"] < LOSS_LIMIT_DB[precision]:
             kept[name] = text
     if not kept:
         return card
-    able = replace(card, int8=Int8(kept, {}))
-    cost_db = cost_of("int8", able, held_out)
-    if cost_db is None or not _passes_with_bf16(able):
+    able = _carrying(card, precision, Int8(kept, {}))
+    cost_db = cost_of(precision, able, held_out)
+    if cost_db is None or (precision == "int8" and not _passes_with_bf16(able)):
         return card
-    return replace(able, int8=Int8(kept, cost_db))
+    return _carrying(card, precision, Int8(kept, cost_db))
+
+
+def _carrying(card: ModelCard, precision: str, rounding: Int8) -> ModelCard:
+    return replace(card, int7=rounding) if precision == "int7" else replace(card, int8=rounding)
 
 
 def _passes_with_bf16(card: ModelCard) -> bool:

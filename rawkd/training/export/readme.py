@@ -52,7 +52,7 @@ def _domain(card: ModelCard) -> str:
 
 def _measures(card: ModelCard) -> str:
     """Return a table of PSNR and SSIM by gain or sigma."""
-    costs_db = {"bf16": card.bf16_cost_db or {}, "int8": card.int8.cost_db if card.int8 else {}}
+    costs_db = {"bf16": card.bf16_cost_db or {}, **{name: one.cost_db for name, one in card.roundings.items()}}
     rows = [
         (
             noise,

@@ -13,9 +13,11 @@ from rawkd.errors import ModelError
 from rawkd.inference.graph.int8 import decode
 from rawkd.networks import build_network
 from rawkd.training.config import Recipe
+from rawkd.training.data.dataset import Batch
 from rawkd.training.run.grow import grow
 from rawkd.training.run.int8 import round_as_int8
 from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.run.prune import can_prune, prune
 from rawkd.training.saved.checkpoint import Checkpoint
 from rawkd.training.saved.trained import TrainedCard, load_trained
 from rawkd.training.strategies import Strategy
@@ -85,22 +87,35 @@ class Learner:
             adapters.load_state_dict(state.adapters)
         self.optimiser.load_state_dict(state.optimiser)
 
-    def start_from(self, trained: TrainedCard) -> None:
-        """Start with the weights of a model or of another run; a FA-Net can start from a smaller one (`grow`).
+    def start_from(self, trained: TrainedCard, crops: Callable[[], list[Batch]]) -> None:
+        """Start with the weights of a model or of another run.
+
+        A FA-Net can also start from a smaller one (`grow`) or a larger one (`prune`).
+
+        Parameters
+        ----------
+        crops : returns batches of one crop each, to measure which parts of a larger network matter.
 
         Raises
         ------
-        ModelError: if these weights do not fit the network and cannot be grown.
+        ModelError: if these weights do not fit the network and cannot be made to.
         """
-        begun = load_trained(trained).to(next(self.student.parameters()).device)
+        device = next(self.student.parameters()).device
+        begun = load_trained(trained).to(device)
         if _shapes(begun) == _shapes(self.student):
             self.student.load_state_dict(begun.state_dict())
         else:
             try:
-                grow(begun, self.student)
+                if can_prune(begun, self.student):
+                    prune(begun, self.student, self._loss, [crop.to(device) for crop in crops()])
+                else:
+                    grow(begun, self.student)
             except ModelError as error:
                 raise ModelError(f"{trained.name} has weights of another network: {error}") from error
         self.average.load_state_dict(self.student.state_dict())
+
+    def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        return torch.stack(list(self.strategy.step(network, batch, 0.0).values())).sum()
 
     def follow(self, decay: float) -> None:
         """Update the weight average: move it towards the student by the fraction 1 - decay."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import Batch
 from rawkd.training.run.compiled import compile_checked
 from rawkd.training.run.distributed import Processes, joined_processes
+from rawkd.training.run.importance import single_crops
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.run.precision import common_dtype
@@ -136,8 +138,9 @@ def train(
     ):
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy, common_dtype(processes))
-        state = _begin(learner, run.folder, identity, start_from, pictures, warn)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
+        crops = partial(single_crops, pictures[0], recipe, subrange, weaker)
+        state = _begin(learner, run.folder, identity, start_from, pictures, crops, warn)
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = _validation_batches(pictures[1], recipe, subrange)
         if run.compiled:
@@ -150,8 +153,7 @@ def train(
             terms = optimise(parallel, learner, batch.to(device), recipe, step, processes)
             learner.follow(min(recipe.ema, step / (step + 10)))
             elapsed = time.monotonic() - began
-            out_of_time = run.minutes is not None and processes.any(elapsed > 60 * run.minutes)
-            values = dict(terms)
+            out_of_time, values = run.minutes is not None and processes.any(elapsed > 60 * run.minutes), dict(terms)
             if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
                 values |= validate(learner.average, validation, device)
                 history = [*state.history, {"step": step, **values}]
@@ -182,6 +184,7 @@ def _begin(
     identity: dict[str, Any],
     start_from: str | None,
     pictures: tuple[CleanSet | None, CleanSet | None],
+    crops: Callable[[], list[Batch]],
     warn: Callable[[str], None],
 ) -> Checkpoint:
     """Restore the learner from the checkpoint of its run, or initialise it; return its state."""
@@ -192,7 +195,7 @@ def _begin(
         learner.resume(state)
         return state
     if start_from is not None:
-        learner.start_from(find_trained(start_from))
+        learner.start_from(find_trained(start_from), crops)
     return replace(learner.checkpoint(0, identity, 0.0, []), origin=origin_of(start_from, *pictures))
 
 
