@@ -3,9 +3,10 @@
     python benchmarks/network_cost.py RECIPE... [--threads 2] [--batch 16] [--dtype bf16|float32]
 
 RECIPE is a name of `rawkd/training/recipes.py` or a recipe's file; the weights are freshly drawn. One tile of 512 x 512
-packed pixels (1.05 MP of mosaic) runs in OpenVINO in float32, in bf16, and in int8 with the rest in float32 or in bf16,
-best of eight; a training step of crops of 64 packed pixels, median of eight, in parts: forward, backward, optimiser. It
-runs in --dtype, by default in the one that `rawkd train` takes on this machine. Needs an idle machine.
+packed pixels (1.05 MP of mosaic) runs in OpenVINO in float32, in bf16, in int8 with the rest in float32 or in bf16, and
+in int7 without the finest level, best of eight; "-" where the processor cannot. A training step of crops of 64 packed
+pixels, median of eight, in parts: forward, backward, optimiser; in --dtype, by default the one that `rawkd train` takes
+on this machine. Needs an idle machine. ONEDNN_MAX_CPU_ISA=AVX2 computes the tiles as on a processor with AVX2 only.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from rawkd.training.run.precision import faster_dtype
 TILE_PX, CROP_PX = 512, 64
 DTYPES = {"bf16": torch.bfloat16, "float32": torch.float32}
 ROUNDS = 8
-PRECISIONS = ("f32", "bf16", "int8", "int8+bf16")
+PRECISIONS = ("f32", "bf16", "int8", "int8+bf16", "int7")
 RANGE = 4.0
 """Range of the inputs in int8, without a meaning for the time."""
 
@@ -53,12 +54,14 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
     openvino, core = import_openvino(), openvino_core()
     model = core.read_model(graph.getvalue())
     fill(openvino, model, {name: np.asarray(value) for name, value in network.state_dict().items()})
-    if "int8" in precision:
+    if "int" in precision:
         convolutions = convolutions_for_int8(network)
+        if precision == "int7":
+            convolutions = {name: one for name, one in convolutions.items() if name.split(".")[1] != "0"}
         ranges = {name: np.full(int(one.in_channels), RANGE, np.float32) for name, one in convolutions.items()}
         quantise_inputs(openvino, model, ranges)
     simplify(openvino, model)
-    quantise_kernels(openvino, model)
+    quantise_kernels(openvino, model, 7 if precision == "int7" else 8)
     in_bf16 = "bf16" in precision
     parts = (
         zip(split_before_convolutions(openvino, model), ("f32", "bf16"), strict=True) if in_bf16 else [(model, "f32")]
@@ -69,6 +72,14 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
         for part, hint in parts
     ]
     return 1e3 * min(seconds_of(lambda: through(requests, planes.numpy()))[0] for _ in range(ROUNDS))
+
+
+def tile_cell(network: Any, precision: str, threads: int) -> str:
+    """Time of one tile as text; "-" for a precision that this processor has not."""
+    try:
+        return f"{tile_ms(network, precision, threads):.0f}"
+    except RuntimeError:
+        return "-"
 
 
 def step_ms(network: Any, rates: tuple[float, ...], batch: int, dtype: torch.dtype) -> list[float]:
@@ -96,13 +107,13 @@ def main() -> None:
     dtype = DTYPES[options.dtype] if options.dtype else faster_dtype("cpu")
     tiles = " | ".join(f"tile {precision}, ms" for precision in PRECISIONS)
     print(f"| network | parameters | GMAC/MP | {tiles} | forward | backward | optimiser | s/MP |")
-    print("|---" * 11 + "|")
+    print("|---" * (len(PRECISIONS) + 7) + "|")
     for name in options.recipes:
         recipe = recipe_named(name)
         torch.manual_seed(recipe.seed)
         network: Any = build_network(recipe.network, recipe.network_config(0)).to(memory_format=torch.channels_last)
         gmac = macs_per_mp(network, network.stride)["1e6"]
-        tiles = [f"{tile_ms(network, precision, options.threads):.0f}" for precision in PRECISIONS]
+        tiles = [tile_cell(network, precision, options.threads) for precision in PRECISIONS]
         parts = step_ms(network, recipe.rates, options.batch, dtype)
         pace = sum(parts) / 1e3 / (4 * options.batch * CROP_PX**2 / 1e6)
         cells = [name, f"{num_parameters(network):,}", f"{gmac:.2f}", *tiles, *(f"{part:.0f}" for part in parts)]

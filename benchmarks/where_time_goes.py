@@ -123,9 +123,9 @@ def gmac_per_second(precision: str, threads: int | None) -> float:
     weights.set_friendly_name("large.weight")
     result = operations.convolution(planes, weights, [1, 1], [1, 1], [1, 1], [1, 1])
     model, hint = openvino.Model([result], [planes]), precision
-    if "int8" in precision:
+    if "int" in precision:
         quantise_inputs(openvino, model, {"large": np.full(CHANNELS, 4, np.float32)})
-        quantise_kernels(openvino, model)
+        quantise_kernels(openvino, model, 7 if precision == "int7" else 8)
         hint = "f32"
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}

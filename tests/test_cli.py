@@ -121,6 +121,14 @@ def test_every_command_prints_tracebacks_as_its_errors_say(name: str) -> None:
     assert without == []
 
 
+@pytest.mark.parametrize(("flags", "has_traceback"), [(["-v"], True), (["--verbose"], True), ([], False)])
+def test_a_command_without_other_messages_prints_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], has_traceback: bool
+) -> None:
+    assert main(["train", "--recipe", "nowhere", "--out", str(tmp_path), *flags]) == 2
+    assert ("Traceback" in capsys.readouterr().err) is has_traceback
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -16,6 +16,7 @@ from rawkd.inference.cpu.precisions import int8_is_right  # noqa: E402
 from rawkd.inference.graph.int8 import quantise_inputs, quantise_kernels  # noqa: E402
 from rawkd.inference.openvino_library import import_openvino, openvino_core  # noqa: E402
 from rawkd.networks.blocks import DenseGatedBlock  # noqa: E402
+from rawkd.training.run import int8  # noqa: E402
 from rawkd.training.run.int8 import convolutions_for_int8, round_as_int8  # noqa: E402
 
 WIDTH, SIDE = 16, 12
@@ -89,7 +90,9 @@ def test_the_convolutions_behind_a_norm_are_rounded() -> None:
         round_as_int8(block(), {"block.mix": LIMITS[:3]})
 
 
-def test_int8_needs_a_trained_network_of_dense_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_int8_needs_a_trained_network_of_dense_blocks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = str(tmp_path / "run")
     assert main(["train", "--recipe", "balanced-dense", "--int8", "--out", out]) == 2
     assert "give --recipe and --start-from" in capsys.readouterr().err
@@ -99,3 +102,7 @@ def test_int8_needs_a_trained_network_of_dense_blocks(tmp_path: Path, capsys: py
         iio.imwrite(tmp_path / f"{number}.png", pixels)
     assert main(["train", "--recipe", "fanet-fast", "--subrange", "0", "--int8", "--out", out, *start]) == 2
     assert "fanet-fast-0 has no convolutions that can compute in int8" in capsys.readouterr().err
+    monkeypatch.setattr(int8, "BATCHES", 1)
+    start[1] = "mono-balanced-0"
+    assert main(["train", "--recipe", "best-dense", "--int8", "--out", out, *start]) == 2
+    assert "mono-balanced-0 is of another size than the recipe's network" in capsys.readouterr().err

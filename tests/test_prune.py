@@ -122,7 +122,6 @@ def test_the_larger_network_is_unchanged() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"block": "gated"},
         {"align_hidden": 8},
         {"widths": (8, 8, 16)},
         {"widths": (8, 11, 16)},
@@ -137,6 +136,28 @@ def test_other_networks_are_refused(changes: dict[str, Any]) -> None:
         prune(FANet(LARGE), FANet(replace(SMALL, **changes)), distance_to(FANet(LARGE)), CROPS)
 
 
-@pytest.mark.parametrize("widths", [(12, 16, 24), (8, 12, 32)], ids=str)
-def test_a_network_that_is_not_smaller_is_not_pruned(widths: tuple[int, ...]) -> None:
-    assert not can_prune(FANet(LARGE), FANet(replace(LARGE, widths=widths)))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"widths": (8, 12, 32)},
+        {"widths": SMALL.widths, "block": "gated"},
+        {"widths": SMALL.widths, "planes": 36, "patch": False},
+    ],
+    ids=str,
+)
+def test_a_network_that_is_not_smaller_or_of_another_kind_is_not_pruned(changes: dict[str, Any]) -> None:
+    assert not can_prune(FANet(LARGE), FANet(replace(LARGE, **changes)))
+
+
+def test_the_larger_network_is_measured_in_the_units_of_the_smaller_ones_noise() -> None:
+    """The crops have the noise that the smaller network is trained for."""
+    large, small = trained(LARGE), FANet(replace(SMALL, anchor=(4e-3, 8e-6)))
+    seen = []
+
+    def loss(network: Any, batch: Batch) -> Any:
+        seen.append(network.noise_units)
+        return network(batch.noisy).mean()
+
+    prune(large, small, loss, CROPS[:2])
+    assert {*seen} == {small.noise_units}

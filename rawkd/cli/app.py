@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -122,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:  # the end of every run: the code and one sentence instead of a traceback
         click.echo(f"error: {sentence_of(error)}", err=True)
-        if {"-v", "--verbose"} & set(arguments):
+        if any(re.fullmatch(r"--verbose|-[a-zA-Z]*v", argument) for argument in arguments):
             click.echo("".join(traceback.format_exception(error)), err=True)
         return exit_code_of(error)
     finally:

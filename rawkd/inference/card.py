@@ -123,7 +123,8 @@ class ModelCard:
     limits : known limitations, one sentence each.
     directory : the folder of the card.
     cfa : kind of sensor whose mosaics it takes: bayer | xtrans | mono; without meaning for pictures.
-    int8 : None for a network that cannot compute in int8. int7 : the same with kernels of 7 bits.
+    int8 : None for a network that cannot compute in int8. int7 : the same for
+        kernels of -63 to 63, which processors without VNNI can add.
     """
 
     family: str

@@ -24,7 +24,7 @@ class DenoiseOptions:
     noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
     model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
     device : auto | cpu | gpu | cuda | mps. threads : CPU threads, None for all.
-    precision : f32 | bf16 | fp16 | int8 | int8+bf16, None for what the card allows on the device at the photo's gain.
+    precision : f32 | bf16 | fp16 | int8 | int8+bf16 | int7; None for what the card allows there at the photo's gain.
     defects : auto | map. `map` replaces hot and dead pixels listed in the file or the calibration; `auto` also searches
         the photo for others.
     rows : whether to remove the offset of each row where masked pixels show it.

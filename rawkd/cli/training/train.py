@@ -66,16 +66,22 @@ def _rounding(recipe: Recipe, choices: TrainingChoices, pictures: CleanSet | Non
 
     Raises
     ------
-    UsageError: if that network has no convolutions for int8.
+    UsageError: if that network has no convolutions for int8, or another size than the recipe's.
     """
     from rawkd.inference.graph.int8 import encode
-    from rawkd.training.run.int8 import activation_ranges
+    from rawkd.networks import build_network
+    from rawkd.training.run.int8 import activation_ranges, convolutions_for_int8
     from rawkd.training.saved.trained import find_trained, load_trained
 
     network = load_trained(find_trained(str(choices.start_from))).float().eval()
     ranges = activation_ranges(network, recipe, choices.subrange, pictures)
     if not ranges:
         raise UsageError(f"{choices.start_from} has no convolutions that can compute in int8: leave out --int8")
+    own = convolutions_for_int8(build_network(recipe.network, recipe.network_config(choices.subrange)))
+    if {name: one.in_channels for name, one in own.items()} != {name: len(of) for name, of in ranges.items()}:
+        raise UsageError(
+            f"{choices.start_from} is of another size than the recipe's network: train without --int8"
+        )
     return replace(recipe, int8=encode(ranges))
 
 

@@ -19,8 +19,8 @@ class Treatment:
     ----------
     software : name and version of the program.
     model : name of the network, None if no noise was removed. weights_sha256 : identity of its weights
-        (`ModelCard.weights_sha256`). precision : f32 | bf16 | fp16 | int8 | int8+bf16. ensemble : number of
-        averaged copies.
+        (`ModelCard.weights_sha256`). precision : f32 | bf16 | fp16 | int8 | int8+bf16 | int7. ensemble :
+        number of averaged copies.
     strength, luma, chroma : parts that were removed, 0..1, of all noise, of luminance noise and of colour noise.
     noise, gain, read_variance : source and parameters of the noise of the green pixels, signal units.
     defects : number of replaced hot and dead pixels. rows : whether row offsets were removed.

@@ -37,12 +37,13 @@ def precision_of(card: ModelCard, precision: str | None = None, gain: float | No
 
     Parameters
     ----------
-    precision : asked for; None takes bf16 and int8 where the card allows them, for photos of `gain` or for all, and
-        they are faster on this CPU (`precisions`). If it allows each alone but not both, bf16 is taken.
+    precision : asked for; None takes bf16, int8 or int7 where the card allows them, for photos of `gain` or for all,
+        and they are faster on this CPU (`precisions`). If it allows bf16 and int8 alone but not both, bf16 is taken.
 
     Raises
     ------
-    UsageError: for another precision. ModelError: if the CPU has no bf16, or the model no int8, and it is asked for.
+    UsageError: for another precision. ModelError: if the CPU has no bf16, or the model no int8 or int7, and it is
+        asked for.
     """
     if precision is None:
         if card.allows("bf16", gain=gain) and bf16_is_faster():

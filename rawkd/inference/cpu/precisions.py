@@ -29,12 +29,12 @@ PLANES, KERNEL = (1, CHANNELS, 32, 32), (CHANNELS, CHANNELS, 3, 3)
 ROUNDS = 7
 FASTER_BELOW = {"bf16": 0.9, "int8": 0.75}
 """Largest ratio of the times at which a precision is used. Where bf16 is faster, a large convolution takes 0.54 of the
-time in float32, else 1.9; in int8 it takes 0.33 of the time in float32 and 0.57 of that in bf16 (docs/performance.md).
-The gain in a whole network is smaller."""
+time in float32, else 1.9. In int8 it takes 0.33 of the time in float32, 0.55 with AVX2 alone, and 0.57 of that in bf16
+(docs/performance.md). The gain in a whole network is smaller."""
 LARGEST_ERROR = 0.05
 """Largest relative rms error of the convolution in int8, whose inputs and weights are all -1 or 1. With VNNI it is
-0.005; other CPUs add pairs of products in 16 bits, which overflow: 0.50 (AVX2 and AVX-512), or 0.012 with kernels of 7
-bits."""
+0.006; other CPUs add pairs of products in 16 bits, which overflow: 0.50 (AVX2 and AVX-512). With kernels of 7 bits they
+do not: 0.006."""
 TIMING = Lock()
 
 

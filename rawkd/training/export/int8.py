@@ -30,20 +30,25 @@ def with_int8(card: ModelCard, ranges: Mapping[str, FloatArray], held_out: Clean
     ----------
     ranges : of each input channel, (channels,), by the name of the convolution.
     """
+    if not ranges:
+        return card
+    gain = float(sorted(card.metrics, key=float)[-2])
+    exact = measure_at(OpenVINOEngine(card, precision="f32"), card, held_out, gain)["psnr"]
     for precision, bits in (("int8", 8), ("int7", 7)):
-        if ranges and int8_is_right(bits):
-            card = _with(precision, card, encode(ranges), held_out)
+        if int8_is_right(bits):
+            card = _with(precision, card, encode(ranges), held_out, gain, exact)
     return card
 
 
-def _with(precision: str, card: ModelCard, ranges: dict[str, str], held_out: CleanSet) -> ModelCard:
-    gain = float(sorted(card.metrics, key=float)[-2])
-    exact = measure_at(OpenVINOEngine(card, precision="f32"), card, held_out, gain)
+def _with(
+    precision: str, card: ModelCard, ranges: dict[str, str], held_out: CleanSet, gain: float, exact: float
+) -> ModelCard:
+    """Return the card with one of the two; `exact` is the PSNR in float32 at `gain`, dB."""
     kept = {}
     for name, text in ranges.items():
         alone = _carrying(card, precision, Int8({name: text}, {}))
         rounded = measure_at(OpenVINOEngine(alone, precision=precision), alone, held_out, gain)
-        if exact["psnr"] - rounded["psnr"] < LOSS_LIMIT_DB[precision]:
+        if exact - rounded["psnr"] < LOSS_LIMIT_DB[precision]:
             kept[name] = text
     if not kept:
         return card

@@ -20,7 +20,6 @@ from rawkd.training.config import Recipe
 from rawkd.training.data.batches import batches_of
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import Batch
-from rawkd.training.data.synthesize import NoiseShare
 
 Loss = Callable[[nn.Module, Batch], Tensor]
 """Computes the loss of a network for a batch."""
@@ -45,10 +44,9 @@ class Importance:
     inner: dict[tuple[Place, int], Tensor]
 
 
-def single_crops(pictures: CleanSet | None, recipe: Recipe, subrange: int, weaker: NoiseShare | None) -> list[Batch]:
+def single_crops(pictures: CleanSet | None, recipe: Recipe, subrange: int) -> list[Batch]:
     """Return crops as in training, each a batch of its own; `batches_of` explains the parameters."""
-    single = replace(recipe, batch=1)
-    made = batches_of(pictures, single, subrange, seed=SEED, length=CROPS, weaker=weaker)
+    made = batches_of(pictures, replace(recipe, batch=1), subrange, seed=SEED, length=CROPS)
     return [made[index] for index in range(CROPS)]
 
 
@@ -72,19 +70,23 @@ def importance_of(network: FANet, blocks: dict[Place, list[int]], loss: Loss, ba
     blocks : positions of the blocks that are not skipped, by side and level. batches : of one crop each.
     """
     widths = network.config.widths
-    streams = {place: _mask(widths[place[1]]) for place in blocks}
-    inner = {(place, block): _mask(widths[place[1]]) for place, kept in blocks.items() for block in kept}
+    device = network.stem.weight.device
+    streams = {place: _mask(widths[place[1]], device) for place in blocks}
+    inner = {(place, block): _mask(widths[place[1]], device) for place, kept in blocks.items() for block in kept}
     hooks = [network.stem.register_forward_hook(_times(streams["encoder", 0]))]
     for place, kept in blocks.items():
         level = level_of(network, place)
         parts: list[Any] = [level[index + step] for index in kept for step in (0, 1)]
-        parts += [network.up[place[1]]] if place[0] == "decoder" else [level[0]] if place[1] else []
+        if place[0] == "decoder":
+            hooks.append(parts[0].register_forward_pre_hook(_times_input(streams[place])))
+        elif place[1]:
+            parts.append(level[0])
         hooks += [part.register_forward_hook(_times(streams[place])) for part in parts]
     for (place, block), mask in inner.items():
         leave: Any = level_of(network, place)[block].leave
-        hooks.append(leave.register_forward_pre_hook(lambda _, inputs, mask=mask: (inputs[0] * mask,)))
+        hooks.append(leave.register_forward_pre_hook(_times_input(mask)))
     masks = [*streams.values(), *inner.values()]
-    totals = [torch.zeros(mask.numel()) for mask in masks]
+    totals = [torch.zeros_like(mask).flatten() for mask in masks]
     try:
         for batch in batches:
             slopes = torch.autograd.grad(loss(network, batch), masks)
@@ -99,9 +101,13 @@ def importance_of(network: FANet, blocks: dict[Place, list[int]], loss: Loss, ba
     return Importance(by_level, dict(zip(inner, totals[len(streams) :], strict=True)))
 
 
-def _mask(channels: int) -> Tensor:
-    return torch.ones(1, channels, 1, 1, requires_grad=True)
+def _mask(channels: int, device: torch.device) -> Tensor:
+    return torch.ones(1, channels, 1, 1, device=device, requires_grad=True)
 
 
 def _times(mask: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     return lambda _, __, output: output * mask
+
+
+def _times_input(mask: Tensor) -> Callable[[nn.Module, Any], tuple[Tensor]]:
+    return lambda _, inputs: (inputs[0] * mask,)

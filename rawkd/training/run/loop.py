@@ -1,8 +1,8 @@
 """The training loop for one recipe, subrange and strategy.
 
-It uses channels-last and bf16 where that is faster, Adam or Muon with linear warm-up and cosine decay, gradient
-clipping, and an exponential average of the weights, validated in float32. Data depends only on the step, so a resumed
-run is the uninterrupted one, on a machine with the same precision. With `torchrun`, each process has its own batches.
+It uses channels-last and bf16 where that is faster, Adam or Muon with linear warm-up and cosine decay, clipping, and an
+exponential average of the weights, validated in float32. Data depends only on the step, so a resumed run is the
+uninterrupted one. With `torchrun`, each process has its own batches.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def train(
         device = processes.device
         learner = Learner.of(recipe, subrange, device, make_strategy, common_dtype(processes))
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
-        crops = partial(single_crops, pictures[0], recipe, subrange, weaker)
+        crops = partial(single_crops, pictures[0], recipe, subrange)
         state = _begin(learner, run.folder, identity, start_from, pictures, crops, warn)
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = _validation_batches(pictures[1], recipe, subrange)
@@ -153,7 +153,8 @@ def train(
             terms = optimise(parallel, learner, batch.to(device), recipe, step, processes)
             learner.follow(min(recipe.ema, step / (step + 10)))
             elapsed = time.monotonic() - began
-            out_of_time, values = run.minutes is not None and processes.any(elapsed > 60 * run.minutes), dict(terms)
+            out_of_time = run.minutes is not None and processes.any(elapsed > 60 * run.minutes)
+            values = dict(terms)
             if step % run.validate_every == 0 or step == recipe.steps or out_of_time:
                 values |= validate(learner.average, validation, device)
                 history = [*state.history, {"step": step, **values}]

@@ -1,11 +1,12 @@
 """Initialise a FA-Net of dense gated blocks with the parts of a larger one that matter most.
 
 A block matters as much as the loss rises without it; `importance` weighs the channels. The steps and the factor for the
-norm are our choice. The network must be trained afterwards: first it is worse than both.
+norm are our choice. At first the network is worse than the larger one and must be trained.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from rawkd.networks.fanet import FANet, FANetConfig
 from rawkd.training.data.dataset import Batch
 from rawkd.training.run.importance import Importance, Loss, Place, blocks_of, importance_of, level_of
 
-EQUAL_FIELDS = ("shrink", "patch", "block", "align_hidden", "planes", "halves")
+EQUAL_FIELDS = ("shrink", "patch", "align_hidden")
 """Configuration fields that must be equal in both networks."""
 
 
@@ -43,16 +44,19 @@ class Parts:
 def prune(large: Any, small: Any, loss: Loss, batches: Sequence[Batch]) -> None:
     """Change the weights of `small`, which is newly initialised, to the most important ones of `large`.
 
+    `large` gets the units of noise of `small`, which have no weights, and its parameters no gradients.
+
     Parameters
     ----------
-    loss : the loss that training minimises. batches : to measure it on, of one crop each.
+    loss : the supervised loss. batches : to measure it on, of one crop each, as for the training of `small`.
 
     Raises
     ------
-    ModelError: unless `can_prune`, both have dense gated blocks, and they differ in widths and numbers of blocks alone.
+    ModelError: unless `can_prune`, and both have feature alignment, patches, and skips of half width.
     """
     _refuse_other_shape(large.config, small.config)
     large.eval().requires_grad_(False)
+    large.noise_units = small.noise_units
     with ExitStack() as without:
         blocks = _kept_blocks(large, small.config, loss, batches, without)
         parts = _kept_channels(small.config, blocks, importance_of(large, blocks, loss, batches))
@@ -61,8 +65,13 @@ def prune(large: Any, small: Any, loss: Loss, batches: Sequence[Batch]) -> None:
 
 
 def can_prune(large: nn.Module, small: nn.Module) -> bool:
-    """Return whether both are FA-Nets, and no level of `small` is wider or deeper, some narrower or shallower."""
+    """Return whether `small` is a FA-Net of dense gated blocks as `large`, for as many planes, and the smaller one.
+
+    That is: no level is wider or deeper, some narrower or shallower.
+    """
     if not (isinstance(small, FANet) and isinstance(large, FANet)):
+        return False
+    if {small.config.block, large.config.block} != {"dense-gated"} or small.config.planes != large.config.planes:
         return False
     few, many = (
         (*network.config.widths, *network.config.encoder_blocks, *network.config.decoder_blocks)
@@ -74,14 +83,14 @@ def can_prune(large: nn.Module, small: nn.Module) -> bool:
 
 def _refuse_other_shape(large: FANetConfig, small: FANetConfig) -> None:
     equal = all(getattr(large, name) == getattr(small, name) for name in EQUAL_FIELDS)
-    known = large.block == "dense-gated" and large.patch and large.shrink == 2 and large.align_hidden > 0
+    known = large.patch and large.shrink == 2 and large.align_hidden > 0
     changes = all(one != other for config in (large, small) for one, other in pairwise(config.widths))
     even = all(width % 2 == 0 for width in (*large.widths, *small.widths))
     filled = all((*small.encoder_blocks[1:], *small.decoder_blocks))
     if not (equal and known and changes and even and filled and (large.anchor is None) == (small.anchor is None)):
         raise ModelError(
-            "the smaller network cannot start from the larger one. Both must be FA-Nets with dense gated blocks,"
-            " feature alignment, patches and skips of half width, with an even width that changes from level to level"
+            "the smaller network cannot start from the larger one. Both must have feature alignment, patches and"
+            " skips of half width, with an even width that changes from level to level"
             " and a block at each level but the encoder's finest."
         )
 
@@ -118,7 +127,8 @@ def _kept_blocks(
             costs = {}
             for block in kept[place]:
                 with _skipped(level, block):
-                    costs[block] = sum(float(loss(large, batch)) for batch in batches)
+                    cost = sum(float(loss(large, batch)) for batch in batches)
+                costs[block] = cost if math.isfinite(cost) else math.inf
             least = min(costs, key=costs.__getitem__)
             without.enter_context(_skipped(level, least))
             kept[place].remove(least)
@@ -159,10 +169,12 @@ def _norm_factors(large: FANet, parts: Parts, batches: Sequence[Batch]) -> dict[
             shares[key].append(float((kept / everything.clamp(min=1e-12)).sqrt().mean()))
 
         hooks.append(level_of(large, place)[block].register_forward_pre_hook(see))
-    for batch in batches:
-        large(batch.noisy)
-    for hook in hooks:
-        hook.remove()
+    try:
+        for batch in batches:
+            large(batch.noisy)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return {key: sum(found) / len(found) for key, found in shares.items()}
 
 
