@@ -79,9 +79,7 @@ def _rounding(recipe: Recipe, choices: TrainingChoices, pictures: CleanSet | Non
         raise UsageError(f"{choices.start_from} has no convolutions that can compute in int8: leave out --int8")
     own = convolutions_for_int8(build_network(recipe.network, recipe.network_config(choices.subrange)))
     if {name: one.in_channels for name, one in own.items()} != {name: len(of) for name, of in ranges.items()}:
-        raise UsageError(
-            f"{choices.start_from} is of another size than the recipe's network: train without --int8"
-        )
+        raise UsageError(f"{choices.start_from} is of another size than the recipe's network: train without --int8")
     return replace(recipe, int8=encode(ranges))
 
 

@@ -11,9 +11,16 @@ from rawkd.inference.weights import SHARD_PREFIX
 SHARD_BYTES = 15 << 20
 """Largest size of the tensors in a file, bytes; with its header a file stays under 16 MiB."""
 
+LARGE_KERNEL, STEPS = 80_000, 128
+"""A kernel wider than a pixel that has more weights is rounded to so many steps, on either side of zero, of the next
+power of two above the largest weight of an output channel. Its fp16 values end in zeros, so that wheels and
+repositories compress them: `best` to 8.6 MB instead of 13.5, at no cost (docs/training-log.md)."""
+
 
 def halve(network: nn.Module) -> None:
     """Round the weights to fp16 values, in place, so that later measurements apply to the exported weights.
+
+    Large kernels are rounded further (`LARGE_KERNEL`).
 
     Raises
     ------
@@ -21,10 +28,18 @@ def halve(network: nn.Module) -> None:
     """
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
-            rounded = tensor.half()
+            is_large = tensor.dim() == 4 and tensor.shape[-1] > 1 and tensor.numel() > LARGE_KERNEL
+            rounded = (_coarse(tensor) if is_large else tensor).half()
             if not torch.isfinite(rounded).all():
                 raise ModelError(f"the weights {name} do not fit into 16-bit floats. Export without --half.")
             tensor.copy_(rounded)
+
+
+def _coarse(kernel: Tensor) -> Tensor:
+    """Return a kernel, (out, in, h, w), whose weights are whole multiples of a power of two for each output channel."""
+    largest = kernel.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float16).tiny)
+    step = 2 ** torch.ceil(torch.log2(largest)) / STEPS
+    return torch.round(kernel / step) * step
 
 
 def shards(network: nn.Module) -> dict[str, bytes]:
