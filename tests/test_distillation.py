@@ -406,6 +406,7 @@ def test_the_command_distils_resumes_and_keeps_to_its_teacher(
     monkeypatch.setitem(recipes.RECIPES, "tiny", STUDENT)
     out = tmp_path / "run"
     asked = ("--teacher", card.directory, "--student", "tiny", "--subrange", 1, "--out", out, "--validate-every", 2)
+    asked = (*asked, "--seed", 5)
     assert distill(*asked, "--steps", 3, "--minutes", 1e-9, "--batch", 2) == 0
     assert distill(*asked, "--steps", 3, "--batch", 2) == 0
     shown = capsys.readouterr()
@@ -413,7 +414,7 @@ def test_the_command_distils_resumes_and_keeps_to_its_teacher(
     assert "response" in shown.err
     kept = load_checkpoint(out)
     assert kept is not None
-    assert (kept.step, kept.recipe["recipe"]["batch"]) == (3, 2)
+    assert (kept.step, kept.recipe["recipe"]["batch"], kept.recipe["recipe"]["seed"]) == (3, 2, 5)
     assert kept.recipe["distillation"]["kd_alpha"] == 0.5
     assert distill(*asked, "--steps", 3, "--batch", 2, "--kd-alpha", 0.9) == 5
     assert "distillation.kd_alpha 0.5 -> 0.9" in capsys.readouterr().err

@@ -27,6 +27,7 @@ class TrainingChoices:
     folders: tuple[Path, ...]
     steps: int | None
     batch: int | None
+    seed: int | None
     minutes: float | None
     folder: Path
     start_from: str | None
@@ -44,7 +45,7 @@ class TrainingChoices:
         return self.asked_subrange or 0
 
     def recipe(self, name: str) -> Recipe:
-        """The recipe of that name with the noise, steps and crops that were asked for.
+        """The recipe of that name with the noise, steps, crops and seed that were asked for.
 
         Raises
         ------
@@ -60,7 +61,7 @@ class TrainingChoices:
         return self.adjusted(recipe)
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """The recipe with the noise, steps and crops that were asked for.
+        """The recipe with the noise, steps, crops and seed that were asked for.
 
         Raises
         ------
@@ -74,6 +75,8 @@ class TrainingChoices:
             recipe = recipe.with_steps(self.steps)
         if self.batch is not None:
             recipe = replace(recipe, batch=self.batch)
+        if self.seed is not None:
+            recipe = replace(recipe, seed=self.seed)
         if not self.folders and recipe.leaves < 1:
             raise UsageError(f"recipe {recipe.name} needs pictures: name their folder with --data")
         return recipe
@@ -114,6 +117,7 @@ _OPTIONS = (
     ),
     click.option("--steps", type=click.IntRange(1), help="Replace the recipe's number of steps."),
     click.option("--batch", type=click.IntRange(1), help="Replace the recipe's number of crops a step."),
+    click.option("--seed", type=click.IntRange(0), help="Replace the recipe's seed: first weights and crops."),
     click.option(
         "--minutes",
         type=click.FloatRange(0, min_open=True),

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     show_default=True,
     help="Search this many generations after the first, which is drawn at random.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Set the seed of the search.")
 @training_options
 def search_command(
     recipe_name: str,
@@ -58,7 +57,6 @@ def search_command(
     proxy_steps: int,
     population: int,
     generations: int,
-    seed: int,
     choices: TrainingChoices,
 ) -> int:
     """Find a network under a budget, or go on with a search; `rawkd train --recipe OUT/recipe.json` trains it."""
@@ -75,7 +73,7 @@ def search_command(
     if world_in_environment() > 1:
         raise UsageError("a search runs in one process: start it without torchrun")
     recipe = choices.recipe(recipe_name)
-    asked = Search(recipe, choices.subrange, budget_gmacs, proxy_steps, population, generations, seed)
+    asked = Search(recipe, choices.subrange, budget_gmacs, proxy_steps, population, generations, recipe.seed)
 
     def supervised(device: torch.device, _student: nn.Module) -> Strategy:
         return Supervised(build_losses(recipe.losses, choices.vgg16, device))
