@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Times:
     """A CPU with bf16; the times that its next measurements return, in the order of a stack."""
     times: Times = []
     monkeypatch.setattr(precisions, "has_bf16", lambda: True)
-    monkeypatch.setattr(precisions, "_measured_times", times.pop)
+    monkeypatch.setattr(precisions, "_measured_times", lambda: (times.pop(), True))
     monkeypatch.setattr(precisions, "int8_is_right", lambda _: True)
     return times
 
@@ -103,6 +104,46 @@ def test_a_damaged_answer_is_measured_again(measured: Times, monkeypatch: pytest
     assert not measured
 
 
+class Delayed:
+    """Answers at once; the clock says that it took the next of some times."""
+
+    def __init__(self, clock: list[float], seconds: Iterator[float]) -> None:
+        self._clock, self._seconds = clock, seconds
+
+    def infer(self, *_: Any, **__: Any) -> None:
+        self._clock[0] += next(self._seconds)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "is_sure", "shortest"),
+    [
+        (chain(repeat(2.0)), True, 2.0),
+        (chain([2.0, 9.0, 5.0, 7.0, 2.1, 9.0, 8.0], repeat(2.05)), True, 2.0),
+        (cycle([2.0, 5.0, 3.0, 4.0] + [9.0 + k for k in range(60)]), False, 2.0),
+    ],
+    ids=["idle", "busy at first", "busy"],
+)
+def test_a_busy_machine_is_measured_longer_and_again(
+    monkeypatch: pytest.MonkeyPatch, rounds: Iterator[float], is_sure: bool, shortest: float
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(precisions.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(precisions, "has_bf16", lambda: False)
+    steady = repeat(1.0)
+    monkeypatch.setattr(
+        precisions, "_convolution", lambda name: Delayed(clock, steady if name == "int8" else chain([0.0], rounds))
+    )
+    assert precisions._measured_times() == ({"f32": shortest, "int8": 1.0}, is_sure)
+
+
+def test_times_of_a_busy_machine_are_not_kept(measured: Times, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured.extend([bf16(2.0), bf16(0.5)])
+    monkeypatch.setattr(precisions, "_measured_times", lambda: (measured.pop(), False))
+    assert precisions.bf16_is_faster()
+    precisions._times.cache_clear()  # as in another process
+    assert not precisions.bf16_is_faster()
+
+
 def test_threads_that_ask_at_once_measure_once(measured: Times) -> None:
     measured.extend([bf16(2.0), bf16(2.0), bf16(2.0), bf16(0.5)])
     with ThreadPoolExecutor(4) as threads:
@@ -118,7 +159,7 @@ def test_bf16_of_a_cpu_without_it_is_not_measured(measured: Times, monkeypatch: 
 
 def test_this_cpu_answers() -> None:
     """The real measurement, in all precisions that this CPU has."""
-    times = precisions._measured_times()
+    times, _ = precisions._measured_times()
     assert {"f32", *(["bf16"] if precisions.has_bf16() else [])} <= set(times) <= {"f32", "bf16", "int8"}
     assert all(1e-5 < seconds < 10 for seconds in times.values())
 
@@ -152,7 +193,7 @@ def test_int8_is_used_where_its_sums_are_right(
         "_convolution",
         lambda precision, bits: Request(real("f32"), change) if precision == "int8" else real(precision, bits),
     )
-    monkeypatch.setattr(precisions, "_measured_times", lambda: {"f32": 3.0, "int8": 0.9})
+    monkeypatch.setattr(precisions, "_measured_times", lambda: ({"f32": 3.0, "int8": 0.9}, True))
     precisions.int8_is_right.cache_clear()
     assert precisions.int8_is_faster("f32") is is_right
     precisions.int8_is_right.cache_clear()
@@ -164,7 +205,7 @@ def test_a_precision_that_fails_has_no_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         precisions, "_convolution", lambda precision: real("f32") if precision == "f32" else Request(real("f32"), fails)
     )
-    assert set(precisions._measured_times()) == {"f32"}
+    assert set(precisions._measured_times()[0]) == {"f32"}
 
 
 def test_bf16_can_be_asked_for_where_it_is_slower(measured: Times, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 Having a precision is not enough. AMX runs a convolution in bf16 several times as fast as in float32, an AMD EPYC twice
 as fast, but an Intel Xeon whose AMX is switched off, as in some virtual machines, takes nearly twice the time. OpenVINO
 does not tell whether there is AMX. So one convolution is timed in each, once on each machine. The times are kept in the
-disk cache.
+disk cache, unless the machine was too busy to measure them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from rawkd.photo import FloatArray
 CHANNELS = 128
 PLANES, KERNEL = (1, CHANNELS, 32, 32), (CHANNELS, CHANNELS, 3, 3)
 """The timed convolution: 0.15 GMAC, 1 to 5 ms on one thread."""
-ROUNDS = 7
+ROUNDS, MOST_ROUNDS = 7, 40
+EQUAL, AGREEING = 1.1, 3
+"""The times are trusted, and kept for later runs, once the shortest few of each precision are equal: the longest of
+these is at most so many times the shortest. A busy machine disturbs most rounds, but hardly three by as much (our
+choice)."""
 FASTER_BELOW = {"bf16": 0.9, "int8": 0.75}
 """Largest ratio of the times at which a precision is used. Where bf16 is faster, a large convolution takes 0.54 of the
 time in float32, else 1.9. In int8 it takes 0.33 of the time in float32, 0.55 with AVX2 alone, and 0.57 of that in bf16
@@ -88,31 +92,41 @@ def _times() -> dict[str, float]:
     """Return the time of the convolution by precision, seconds, from the disk cache or measured."""
     openvino = import_openvino()
     name = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
-    timed = (PLANES, KERNEL, ROUNDS, __version__)
+    timed = (PLANES, KERNEL, ROUNDS, MOST_ROUNDS, __version__)
     key = json.dumps(["times of a convolution", timed, openvino.get_version(), platform.node(), name])
     for kept in disk_cache.load(key) or ():
         with suppress(ValueError, TypeError, AttributeError):
             return {str(precision): float(seconds) for precision, seconds in json.loads(kept).items()}
-    times = _measured_times()
-    disk_cache.keep(key, [json.dumps(times).encode()])
+    times, is_sure = _measured_times()
+    if is_sure:
+        disk_cache.keep(key, [json.dumps(times).encode()])
     return times
 
 
-def _measured_times() -> dict[str, float]:
-    """Return the shortest times; rounds alternate. A precision that does not compile or run is missing."""
+def _measured_times() -> tuple[dict[str, float], bool]:
+    """Return the shortest times, and whether they can be trusted (`EQUAL`); rounds alternate.
+
+    A precision that does not compile or run is missing.
+    """
     planes, requests = _values(PLANES), {}
     for precision in ("f32", "bf16", "int8") if has_bf16() else ("f32", "int8"):
         with suppress(RuntimeError):
             request = _convolution(precision)
             request.infer([planes])
             requests[precision] = request
-    times = dict.fromkeys(requests, np.inf)
-    for _ in range(ROUNDS):
+    seconds: dict[str, list[float]] = {precision: [] for precision in requests}
+    is_sure = False
+    for number in range(MOST_ROUNDS):
         for precision, request in requests.items():
             begin = time.perf_counter()
             request.infer([planes], share_inputs=True, share_outputs=True)
-            times[precision] = min(times[precision], time.perf_counter() - begin)
-    return times
+            seconds[precision].append(time.perf_counter() - begin)
+        if number + 1 >= ROUNDS:
+            shortest = [sorted(found)[:AGREEING] for found in seconds.values()]
+            is_sure = all(few[-1] <= EQUAL * few[0] for few in shortest)
+        if is_sure:
+            break
+    return {precision: min(found) for precision, found in seconds.items()}, is_sure
 
 
 def _values(shape: tuple[int, ...]) -> FloatArray:
