@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from tiny_teachers import shaken  # noqa: E402
 
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.networks.fanet import FANet, FANetConfig  # noqa: E402
@@ -27,11 +29,7 @@ PLANES_PX = 32
 def trained(config: FANetConfig) -> FANet:
     """With no parameter as it was drawn: nothing hides behind a zero."""
     torch.manual_seed(0)
-    network = FANet(config)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    return network
+    return cast(FANet, shaken(FANet(config), size=0.1))
 
 
 def corrections(network: FANet, electrons: Any) -> Any:

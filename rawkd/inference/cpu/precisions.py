@@ -28,9 +28,8 @@ PLANES, KERNEL = (1, CHANNELS, 32, 32), (CHANNELS, CHANNELS, 3, 3)
 """The timed convolution: 0.15 GMAC, 1 to 5 ms on one thread."""
 ROUNDS, MOST_ROUNDS = 7, 40
 EQUAL, AGREEING = 1.1, 3
-"""The times are trusted, and kept for later runs, once the shortest few of each precision are equal: the longest of
-these is at most so many times the shortest. A busy machine disturbs most rounds, but hardly three by as much (our
-choice)."""
+"""Times are trusted, and kept for later runs, once the three shortest of each precision are within 10 % of each other.
+On a busy machine they scatter more (our choice)."""
 FASTER_BELOW = {"bf16": 0.9, "int8": 0.75}
 """Largest ratio of the times at which a precision is used. Where bf16 is faster, a large convolution takes 0.54 of the
 time in float32, else 1.9. In int8 it takes 0.33 of the time in float32, 0.55 with AVX2 alone, and 0.57 of that in bf16

@@ -1,8 +1,8 @@
 """The training loop for one recipe, subrange and strategy.
 
-It uses channels-last and bf16 where that is faster, Adam or Muon with linear warm-up and cosine decay, clipping, and an
-exponential average of the weights, validated in float32. Data depends only on the step, so a resumed run is the
-uninterrupted one. With `torchrun`, each process has its own batches.
+It uses channels-last and bf16 where that is faster, Adam or Muon with linear warm-up and cosine decay, gradient
+clipping, and an exponential average of the weights (`validation`). Data depends only on the step, so a resumed run is
+the uninterrupted one, on a machine with the same precision. With `torchrun`, each process has its own batches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from rawkd.errors import UsageError
@@ -35,6 +34,7 @@ from rawkd.training.run.precision import common_dtype
 from rawkd.training.run.speed import Speed
 from rawkd.training.run.step import optimise
 from rawkd.training.run.tensorboard import TensorBoardLog
+from rawkd.training.run.validation import validate, validation_batches
 from rawkd.training.saved.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -45,7 +45,6 @@ from rawkd.training.saved.checkpoint import (
 from rawkd.training.saved.provenance import origin_of, refuse_other_pictures
 from rawkd.training.saved.trained import find_trained, normalised_name
 
-VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
 FINAL_RATE = 1e-3
 """Learning rate at the end, as a fraction of its peak."""
 
@@ -142,7 +141,7 @@ def train(
         crops = partial(single_crops, pictures[0], recipe, subrange)
         state = _begin(learner, run.folder, identity, start_from, pictures, crops, warn)
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
-        validation = _validation_batches(pictures[1], recipe, subrange)
+        validation = validation_batches(pictures[1], recipe, subrange)
         if run.compiled:
             compile_checked(learner, training[0].to(device))
         speed = Speed.of(learner.average, recipe, processes.world)
@@ -200,23 +199,6 @@ def _begin(
     return replace(learner.checkpoint(0, identity, 0.0, []), origin=origin_of(start_from, *pictures))
 
 
-def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> dict[str, float]:
-    """Return the mean noise left in the crops relative to their rms noise, and the gain in PSNR, dB; in float32."""
-    gains, errors = [], []
-    with torch.no_grad():
-        for batch in batches:
-            moved = batch.to(device)
-            after = _noise_db(network(moved.noisy), moved)
-            errors.append(after)
-            gains.append(after - _noise_db(moved.noisy, moved))
-    return {"val_psnr_gain_db": float(torch.cat(gains).mean()), "val_noise_db": float(-torch.cat(errors).mean())}
-
-
-def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
-    """Return the PSNR of every crop with its rms noise as the peak, dB."""
-    return -10 * torch.log10((planes - batch.clean).square().mean((1, 2, 3)) / batch.sigma**2)
-
-
 def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, step: int) -> None:
     """Set the learning rates: linear warm-up, full rate, then a cosine to `FINAL_RATE` over the recipe's `decay`."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
@@ -224,11 +206,6 @@ def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, st
     cosine = 0.5 * (1 + math.cos(math.pi * falling))
     for group, rate in zip(optimiser.param_groups, recipe.rates, strict=True):
         group["lr"] = rate * warm * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
-
-
-def _validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int) -> list[Batch]:
-    batches = batches_of(pictures, recipe, subrange, seed=VALIDATION_SEED, length=VALIDATION_BATCHES, exact=True)
-    return [batches[index] for index in range(len(batches))]
 
 
 def _batches(training: Batches, first: int, processes: Processes, workers: int) -> Iterator[Batch]:
