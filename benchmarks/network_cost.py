@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rawkd.inference.graph.int8 import quantise_inputs, quantise_kernels
+from rawkd.inference.graph.int8 import kernel_bits, quantise_inputs, quantise_kernels
 from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.networks import build_network
@@ -61,7 +61,7 @@ def tile_ms(network: Any, precision: str, threads: int) -> float:
         ranges = {name: np.full(int(one.in_channels), RANGE, np.float32) for name, one in convolutions.items()}
         quantise_inputs(openvino, model, ranges)
     simplify(openvino, model)
-    quantise_kernels(openvino, model, 7 if precision == "int7" else 8)
+    quantise_kernels(openvino, model, kernel_bits(precision))
     in_bf16 = "bf16" in precision
     parts = (
         zip(split_before_convolutions(openvino, model), ("f32", "bf16"), strict=True) if in_bf16 else [(model, "f32")]

@@ -33,7 +33,7 @@ import numpy as np
 from rawkd.files.write.drawing import Drawing, Item, Line, Text, write_drawing
 from rawkd.inference.card import TIERS
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
-from rawkd.inference.graph.int8 import quantise_inputs, quantise_kernels
+from rawkd.inference.graph.int8 import kernel_bits, quantise_inputs, quantise_kernels
 from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.students import load_cards, load_family
 
@@ -125,7 +125,7 @@ def gmac_per_second(precision: str, threads: int | None) -> float:
     model, hint = openvino.Model([result], [planes]), precision
     if "int" in precision:
         quantise_inputs(openvino, model, {"large": np.full(CHANNELS, 4, np.float32)})
-        quantise_kernels(openvino, model, 7 if precision == "int7" else 8)
+        quantise_kernels(openvino, model, kernel_bits(precision))
         hint = "f32"
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     options |= {"INFERENCE_NUM_THREADS": threads} if threads else {}

@@ -17,7 +17,7 @@ from rawkd.inference.card import Int8, ModelCard
 from rawkd.inference.cpu.precisions import bf16_is_faster, has_bf16, int8_is_faster
 from rawkd.inference.cpu.shapes import CompiledShapes
 from rawkd.inference.engine import reason_of
-from rawkd.inference.graph.int8 import decode, quantise_inputs, quantise_kernels
+from rawkd.inference.graph.int8 import decode, kernel_bits, quantise_inputs, quantise_kernels
 from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
@@ -193,7 +193,7 @@ class OpenVINOEngine:
         model.reshape(list(shape))
         quantise_inputs(openvino, model, self._ranges)
         simplify(openvino, model)
-        quantise_kernels(openvino, model, 7 if self.precision == "int7" else 8)
+        quantise_kernels(openvino, model, kernel_bits(self.precision))
         parts = split_before_convolutions(openvino, model) if len(self._precisions) > 1 else [model]
         compiled = [
             self._core.compile_model(part, "CPU", self._options_for(precision))

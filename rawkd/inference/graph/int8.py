@@ -98,6 +98,11 @@ def quantise_inputs(openvino: ModuleType, model: Any, ranges: Mapping[str, Float
         raise ModelError(f"the network has no convolution {min(left)} to compute in int8. Install the model again.")
 
 
+def kernel_bits(precision: str) -> int:
+    """Return the bits of the kernels in a precision: 7 in int7, else 8."""
+    return 7 if precision == "int7" else 8
+
+
 def quantise_kernels(openvino: ModuleType, model: Any, bits: int = 8) -> None:
     """Round the kernels of the convolutions with quantised inputs to int8, one range for each output channel, in place.
 
