@@ -91,20 +91,33 @@ def test_weights_beyond_16_bits_are_refused() -> None:
         halve(teacher)
 
 
-def test_large_kernels_are_rounded_so_that_they_compress() -> None:
-    """Normal weights have 7 bits of information each then, of which zlib makes 9 (15 before); the others stay fp16."""
+def test_large_kernels_are_stored_as_int8(tmp_path: Path) -> None:
+    """They take a byte a weight, of which zlib makes 6 bits; what is read is what the network computes with."""
     torch.manual_seed(0)
     large, point, small = (torch.nn.Conv2d(*shape) for shape in ((128, 128, 3), (512, 256, 1), (64, 64, 3)))
     for one in (large, point, small):
         torch.nn.init.normal_(one.weight, std=0.05)
+    with torch.no_grad():
+        large.weight[0] *= 0.2499 / large.weight[0].abs().max()  # rounded up to a power of two
+        large.weight[1] = 0
     kernels = [one.weight.detach().clone() for one in (large, point, small)]
-    halve(torch.nn.ModuleList([large, point, small]))
-    step = 2 ** torch.ceil(torch.log2(kernels[0].abs().amax((1, 2, 3), keepdim=True))) / 128
+    network = torch.nn.ModuleList([large, point, small])
+    files = shards(network)
+    (data,) = files.values()
+    stored = load(data)
+    assert stored["0.weight"].dtype == np.int8
+    assert stored["0.weight"].shape == kernels[0].shape
+    assert len(zlib.compress(stored["0.weight"].tobytes())) < 6.2 / 8 * kernels[0].numel()
+    halve(network)
+    step = 2 ** torch.ceil(torch.log2(kernels[0].abs().amax((1, 2, 3), keepdim=True).clamp(min=2**-14))) / 64
     assert torch.equal(large.weight, torch.round(kernels[0] / step) * step)
     for one, kernel in zip((point, small), kernels[1:], strict=True):
         assert torch.equal(one.weight, kernel.half().float())
-    sizes = [len(zlib.compress(one.half().numpy().tobytes())) for one in (large.weight.detach(), kernels[0])]
-    assert sizes[0] < 0.65 * sizes[1]
+    for written in (files, shards(network)):  # as before, and of the rounded network
+        loaded = load_weights(card_of(tmp_path / "m", written))
+        assert loaded.keys() == network.state_dict().keys()
+        for name, tensor in network.state_dict().items():
+            np.testing.assert_array_equal(loaded[name], tensor.numpy())
 
 
 @pytest.mark.parametrize("rounds", [True, False], ids=["fp16", "twin with fewer bits"])

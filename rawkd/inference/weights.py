@@ -23,6 +23,8 @@ WEIGHTS = "weights.safetensors"
 SHARD_PREFIX = "weights-"
 """Prefix of weights that are split into several files (`weights-1-of-2.safetensors`). `network.onnx` then contains
 the graph without weights."""
+STEP_SUFFIX = ".step"
+"""Suffix of the steps of a kernel that is stored as int8: int8 times the step of an output channel are its weights."""
 
 
 def models_directory() -> Path:
@@ -75,7 +77,7 @@ def shard_names(card: ModelCard) -> list[str]:
 
 
 def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
-    """Return the tensors of `weights.safetensors` or of its shards by name; 16-bit floats become float32.
+    """Return the tensors of `weights.safetensors` or of its shards by name; fp16 and int8 become float32.
 
     Raises
     ------
@@ -96,7 +98,13 @@ def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
             raise ModelError(
                 f"{card.directory / file}: the tensor {min(doubled)} is also in another file. Export the model again."
             )
-        tensors |= {
-            name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in part.items()
-        }
-    return tensors
+        tensors |= part
+    return {name: _values(name, tensors) for name in tensors if not name.endswith(STEP_SUFFIX)}
+
+
+def _values(name: str, tensors: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
+    """Return a tensor as the network uses it."""
+    value, step = tensors[name], tensors.get(name + STEP_SUFFIX)
+    if step is not None:
+        return value.astype(np.float32) * step.astype(np.float32)
+    return value.astype(np.float32) if value.dtype == np.float16 else value

@@ -35,7 +35,7 @@ from rawkd.cli.training.run import require_torch
     "--role", type=click.Choice(["student", "teacher"]), default="student", show_default=True, help="State the role."
 )
 @click.option("--tier", type=click.Choice(["fast", "balanced", "best"]), help="Ship the family as this tier.")
-@click.option("--half", is_flag=True, help="Write the weights as fp16 shards, half the size; teachers always are.")
+@click.option("--half", is_flag=True, help="Write fp16 shards, and large 3x3 kernels as int8; teachers always are.")
 def export_command(
     run: Path,
     folders: tuple[Path, ...],

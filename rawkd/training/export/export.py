@@ -66,7 +66,7 @@ def export(
     Parameters
     ----------
     role : student | teacher. tier : fast | balanced | best, or None.
-    half : round the weights to fp16 and write them as shards, and the graph without weights.
+    half : write the weights as shards of fp16 and int8 (see `shards`), and the graph without weights.
     pictures : of the training, to measure the ranges of int8 on if the run had none; None for generated scenes.
 
     Raises
