@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
+
+from conftest import ROOT  # noqa: E402
 
 from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
@@ -26,6 +30,7 @@ from rawkd.training.losses.terms import (  # noqa: E402
     log_error,
     own_noise_charbonnier,
     to_signal,
+    vgg16_stages,
 )
 
 CPU = torch.device("cpu")
@@ -174,21 +179,60 @@ def test_perceptual_loss_is_computed_in_float32(perceptual: RgbPerceptual) -> No
         assert float(perceptual(other, clean, batch)) == float(exact)
 
 
-def test_vgg16_weights_are_taken_from_torchvisions_file(perceptual: RgbPerceptual, tmp_path: Path) -> None:
-    convolutions = [module for module in perceptual.modules() if isinstance(module, torch.nn.Conv2d)]
-    assert [module.out_channels for module in convolutions] == [64, 64, 128, 128, 256, 256, 256, 512, 512, 512]
+@pytest.mark.parametrize("width", [64, 4], ids=["VGG16", "a narrower network"])
+def test_vgg16_weights_are_taken_from_torchvisions_file(width: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    stages = vgg16_stages([width, 2 * width, 4 * width, 8 * width])
+    convolutions = [module for module in stages.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert [module.out_channels // width for module in convolutions] == [1, 1, 2, 2, 4, 4, 4, 8, 8, 8]
     places = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
     state = {}
     for place, module in zip(places, convolutions, strict=True):
         state |= {f"features.{place}.weight": module.weight.clone(), f"features.{place}.bias": module.bias.clone()}
     path = tmp_path / "vgg16.pth"
     torch.save(state | {"features.24.weight": torch.zeros(1), "classifier.0.weight": torch.zeros(1)}, path)
-    torch.manual_seed(1)
     loaded = RgbPerceptual(path)
+    expected = RgbPerceptual(None)
+    expected.stages = stages.requires_grad_(requires_grad=False)
     clean, other = planes(), planes(seed=1)
     batch = batch_of(clean, torch.ones(2))
-    assert float(loaded(other, clean, batch)) == float(perceptual(other, clean, batch))
+    assert float(loaded(other, clean, batch)) == float(expected(other, clean, batch))
     assert float(loaded(other, clean, batch)) != float(RgbPerceptual(None)(other, clean, batch))
+
+
+def test_a_network_trained_on_photos_gives_the_perceptual_loss_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`benchmarks/train_vgg.py`: its normalisation is folded into the convolutions, which changes no feature."""
+    import imageio.v3 as iio
+
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    train_vgg = importlib.import_module("train_vgg")
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        iio.imwrite(
+            tmp_path / "photos" / name, np.random.default_rng(len(name)).integers(0, 256, (140, 70, 3), np.uint8)
+        )
+    path = tmp_path / "vgg.pt"
+    monkeypatch.setattr(train_vgg, "CHECKED", 32)
+    asked = [str(tmp_path / "photos"), "--out", str(path), "--width", "2", "--steps", "2", "--batch", "4"]
+    monkeypatch.setattr(sys, "argv", ["train_vgg.py", *asked])
+    train_vgg.main()
+    assert [stage[-2].out_channels for stage in RgbPerceptual(path).stages] == [2, 4, 8, 16]
+    torch.manual_seed(3)
+    network = train_vgg.Pretext(2).eval()
+    for layer in network.layers:
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            for values in (layer.weight.data, layer.bias.data, layer.running_mean, layer.running_var):
+                values.copy_(0.5 + torch.rand(len(values)))
+    torch.save(network.folded(), path)
+    picture = torch.rand((2, 3, 32, 32))
+    expected = network.layers(picture)
+    (*_, found) = RgbPerceptual(path)._features(picture)
+    torch.testing.assert_close(found, expected)
+    with torch.no_grad():
+        network.layers[1].bias += 0.1
+    assert not torch.allclose(found, network.layers(picture))
 
 
 @pytest.mark.parametrize("content", ["nothing", "text", "list", "few", "other shapes"])

@@ -6,8 +6,9 @@ the minimalist ISP as in the Feature-Align paper, section 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +34,11 @@ LEAST_ERROR = 1e-4
 CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
 """Layers of the perceptual loss among VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content from the third, style from
 all (defaults of Johnson's released code)."""
+
+VGG_LAYERS = (2, 2, 3, 3)
+"""Convolutions of VGG16's first four stages."""
+VGG_MEAN, VGG_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation of ImageNet's colours, which VGG16 expects to be removed."""
 
 
 class Loss(Protocol):
@@ -78,8 +84,9 @@ class RgbPerceptual(nn.Module):
 
     Parameters
     ----------
-    weights : file with torchvision's VGG16 state dict. The user provides it, because its licence forbids shipping it.
-        None: random weights, for tests.
+    weights : file with torchvision's VGG16 state dict, or one of the same layers with fewer channels
+        (benchmarks/train_vgg.py). The user provides it, because the licence of the former forbids shipping it. None:
+        random weights, for tests.
     """
 
     mean: Tensor
@@ -87,25 +94,11 @@ class RgbPerceptual(nn.Module):
 
     def __init__(self, weights: Path | None) -> None:
         super().__init__()
-        self.stages = _vgg16_stages()
-        if weights is not None:
-            self._load(weights)
+        self.stages = vgg16_stages() if weights is None else _read_stages(weights)
         for parameter in self.parameters():
             parameter.requires_grad_(False)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
-
-    def _load(self, path: Path) -> None:
-        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            names = [
-                key.removesuffix(".weight") for key in state if key.startswith("features.") and key.endswith(".weight")
-            ]
-            for convolution, name in zip(convolutions, names[: len(convolutions)], strict=True):
-                convolution.load_state_dict({"weight": state[f"{name}.weight"], "bias": state[f"{name}.bias"]})
-        except Exception as error:  # unpickling and other networks' weights raise many types
-            raise ModelError(f"{path}: not VGG16 weights. Give the state dict of torchvision's vgg16.") from error
+        self.register_buffer("mean", torch.tensor(VGG_MEAN)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(VGG_DEVIATION)[:, None, None])
 
     def forward(self, restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
         """Return the loss of the anchored values `restored`, (n, c, h, w)."""
@@ -159,15 +152,36 @@ def developed(planes: Tensor, batch: Batch) -> Tensor:
     return picture
 
 
-def _vgg16_stages() -> nn.ModuleList:
-    """Return VGG16 up to relu4_3 in four stages."""
+def vgg16_stages(widths: Sequence[int] = (64, 128, 256, 512)) -> nn.ModuleList:
+    """Return VGG16 up to relu4_3 in four stages of so many channels."""
     stages, channels = nn.ModuleList(), 3
-    for index, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3))):
+    for index, (width, count) in enumerate(zip(widths, VGG_LAYERS, strict=True)):
         layers: list[nn.Module] = [nn.MaxPool2d(2)] if index else []
         for _ in range(count):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
             channels = width
         stages.append(nn.Sequential(*layers))
+    return stages
+
+
+def _read_stages(path: Path) -> nn.ModuleList:
+    """Return the stages of a state dict, as wide as its kernels.
+
+    Raises
+    ------
+    ModelError: if it cannot be read, or its convolutions are not those of VGG16.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        kernels = [key for key in state if key.startswith("features.") and key.endswith(".weight")]
+        names = [key.removesuffix(".weight") for key in kernels]
+        lasts = [state[f"{names[index - 1]}.weight"] for index in accumulate(VGG_LAYERS)]
+        stages = vgg16_stages([len(kernel) for kernel in lasts])
+        convolutions = [module for module in stages.modules() if isinstance(module, nn.Conv2d)]
+        for convolution, name in zip(convolutions, names[: len(convolutions)], strict=True):
+            convolution.load_state_dict({"weight": state[f"{name}.weight"], "bias": state[f"{name}.bias"]})
+    except Exception as error:  # unpickling and other networks' weights raise many types
+        raise ModelError(f"{path}: not VGG16 weights. Give the state dict of torchvision's vgg16.") from error
     return stages
 
 
