@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rawkd.inference.lights import find_lights
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.restore.local_mean import keep_local_mean
 from rawkd.sensor.cfa import pack, unpack
@@ -16,6 +17,9 @@ from rawkd.training.saved.trained import find_trained, load_trained
 
 MOST_PIXELS = 1 << 20
 """Pixels that a network restores at a time."""
+
+
+WHOLE = (slice(None), slice(None))
 
 
 class TrainedNetwork:
@@ -32,20 +36,26 @@ class TrainedNetwork:
         ksigma = KSigma.between(camera.noise_model(self.cell), self._card.anchor).spread(self.cell)
         pictures = noisy.reshape(-1, *noisy.shape[-3:])
         number = max(1, MOST_PIXELS // pictures[0].size)
-        with torch.no_grad():
-            parts = [
-                self._network(torch.from_numpy(ksigma.apply(pictures[first : first + number]))).numpy()
-                for first in range(0, len(pictures), number)
-            ]
+        parts = [self._run(ksigma.apply(pictures[first : first + number])) for first in range(0, len(pictures), number)]
         return np.asarray(ksigma.invert(np.concatenate(parts)), np.float32).reshape(noisy.shape)
 
     def restored(self, noisy: FloatArray, camera: Camera) -> FloatArray:
-        """Noisy mosaics (..., H, W) -> restored, with the local means put right as in `rawkd denoise`."""
+        """Noisy mosaics (..., H, W) -> restored as in `rawkd denoise`: with dimmed lights and right local means."""
         mosaics = noisy.reshape(-1, *noisy.shape[-2:])
-        found = [unpack(one) for one in self.planes(np.stack([pack(one) for one in mosaics]), camera)]
-        for before, after in zip(mosaics, found, strict=True):
+        ksigma = KSigma.between(camera.noise_model(), self._card.anchor)
+        of_planes = ksigma.spread(self.cell)
+        found = []
+        for before in mosaics:
+            lights, seen = find_lights(before, ksigma, self._card), of_planes.apply(pack(before))
+            clean = lights.restore(self._run, seen, 0, 0, WHOLE) if lights else self._run(seen[None])[0]
+            after = unpack(np.asarray(of_planes.invert(clean), np.float32))
             keep_local_mean(before, after, camera.noise_model(), floor=floor_of(camera), saturation=1.0)
+            found.append(after)
         return np.stack(found).reshape(noisy.shape)
+
+    def _run(self, planes: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            return np.asarray(self._network(torch.from_numpy(planes)).numpy())
 
 
 def noisy_mosaics(clean: Any, camera: Camera, seed: int) -> FloatArray:

@@ -21,6 +21,7 @@ import numpy as np
 from rawkd.errors import InputError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
+from rawkd.inference.lights import find_lights
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.cfa import padded
 from rawkd.sensor.ksigma import KSigma
@@ -201,14 +202,18 @@ def denoise_tiled(
             f" {shape}"
         )
     grid = TileGrid.of(shape[0] // side, shape[1] // side, card)
-    of_planes = ksigma.spread(cell)
+    of_planes, lights = ksigma.spread(cell), find_lights(mosaic, ksigma, card)
     out = np.zeros(mosaic.shape, np.float32)
 
     def restore(row: TileSpan, column: TileSpan) -> FloatArray:
         """Return the part of the mosaic that the tile writes, times its blending window; exact tiles write to `out`."""
-        planes = engine.run(of_planes.pack(_read(mosaic, row, column, cell), side)[None])[0]
+        planes = of_planes.pack(_read(mosaic, row, column, cell), side)
         rows = slice(row.start - row.origin, row.stop - row.origin)
         columns = slice(column.start - column.origin, column.stop - column.origin)
+        if lights:
+            planes = lights.restore(engine.run, planes, row.origin, column.origin, (rows, columns))
+        else:
+            planes = engine.run(planes[None])[0]
         if card.exact_tiles:
             part = out[side * row.start : side * row.stop, side * column.start : side * column.stop]
             of_planes.unpack(planes[:, rows, columns], part)
