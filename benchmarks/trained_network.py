@@ -46,7 +46,7 @@ class TrainedNetwork:
         of_planes = ksigma.spread(self.cell)
         found = []
         for before in mosaics:
-            lights, seen = find_lights(before, ksigma, self._card), of_planes.apply(pack(before))
+            lights, seen = find_lights(before, ksigma, self._card.anchor, self.cell), of_planes.apply(pack(before))
             clean = lights.restore(self._run, seen, 0, 0, WHOLE) if lights else self._run(seen[None])[0]
             after = unpack(np.asarray(of_planes.invert(clean), np.float32))
             keep_local_mean(before, after, camera.noise_model(), floor=floor_of(camera), saturation=1.0)

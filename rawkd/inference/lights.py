@@ -19,15 +19,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from rawkd.inference.card import ModelCard
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.ksigma import Anchor, KSigma
 
-BLOCK_PX = 12
-"""Side of the blocks whose mean and maximum we look at; whole cells of every sensor."""
 REACH = 3
 """Blocks on either side among which a light counts: the local mean of the networks reaches 36 pixels."""
-CONTRAST, RATIO = 40.0, 7.0
+CONTRAST, RATIO = 40.0, 5.0
 """A light is so many deviations brighter than the darkest block within reach, and so many times as bright."""
 DARK = 30.0
 """Largest brightness of a dark block: 225 electrons. The noise of brighter places, at most 1/15 of their signal, is
@@ -37,10 +34,20 @@ DIMMED = 10.0
 DARK_SIDE = 3.0
 """Pixels that the first look puts less than so many deviations above the darkest block are taken from the second."""
 
-LEAST_SHARE = 1 / 256
-"""Smallest part of a tile that is worth a second look."""
+NEIGHBOURS = 5
+"""Of the nine blocks around a dark block as many are dark beside a light: fewer are not worth a second look."""
 
 Run = Callable[[Any], Any]
+
+
+def block_px(side: int) -> int:
+    """Return the side of the blocks whose mean and maximum we look at, for cells of 2 or 6 pixels: whole cells."""
+    return 16 if side == 2 else 12
+
+
+def context_px(side: int) -> int:
+    """Return how far around a pixel it matters what is dimmed: reach, and a block for each mean of neighbours."""
+    return (REACH + 3) * block_px(side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +82,11 @@ class Lights:
             for start, length, count in zip((top, left), planes.shape[1:], self.near.shape, strict=True)
         )
         near = self.near[np.ix_(np.rint(rows).astype(int), np.rint(columns).astype(int))]
-        if near[written].mean() < LEAST_SHARE:
+        if not near[written].any():
             return first
         low = _between(_between(self.low, rows, 1), columns, 2)[self.cell.class_of_site.ravel()]
         dark = near & (first < self._anchored(low + DARK_SIDE)).all(0)
-        if dark[written].mean() < LEAST_SHARE:
+        if not dark[written].any():
             return first
         second = run(np.minimum(planes, self._anchored(low + DIMMED))[None])[0]
         both: FloatArray = np.where(dark, second, first)
@@ -87,7 +94,7 @@ class Lights:
 
     def _blocks(self, start: int, length: int, count: int) -> FloatArray:
         """Return where packed pixels lie among the blocks of an axis; 0 is the centre of the first."""
-        centres = (np.arange(start, start + length) + 0.5) * (self.cell.side / BLOCK_PX)
+        centres = (np.arange(start, start + length) + 0.5) * (self.cell.side / block_px(self.cell.side))
         return np.asarray(np.clip(centres - 0.5, 0, count - 1), np.float32)
 
     def _anchored(self, brightness: FloatArray) -> FloatArray:
@@ -97,32 +104,34 @@ class Lights:
         return anchored - np.float32(self.anchor.read_variance / gain)
 
 
-def find_lights(mosaic: FloatArray, ksigma: KSigma, card: ModelCard) -> Lights | None:
+def find_lights(mosaic: FloatArray, ksigma: KSigma, anchor: Anchor, cell: CFAPattern) -> Lights | None:
     """Return the lights of a mosaic beside which it is dark, or None if there are none.
 
     Parameters
     ----------
-    mosaic : (H, W) float32 signal, whole cells of the card's `cell`. ksigma : as in `denoise_tiled`.
+    mosaic : (H, W) float32 signal, whole cells. ksigma : as in `denoise_tiled`. anchor, cell : of the model.
     """
-    if min(mosaic.shape) < BLOCK_PX:
+    if min(mosaic.shape) < block_px(cell.side):
         return None
-    means, brightest = (_brightness(values, ksigma, card.anchor) for values in _of_blocks(mosaic, card.cell))
+    means, brightest = (_brightness(values, ksigma, anchor) for values in _of_blocks(mosaic, cell))
     low = _over_window(means, np.minimum, REACH)
     high = _over_window(brightest, np.maximum, REACH)
     near: NDArray[np.bool_] = np.any((high - low > CONTRAST) & (high > RATIO * low) & (low < DARK), axis=0)
+    near &= _over_window(near[None].astype(np.uint8), np.add, 1)[0] >= NEIGHBOURS
     if not near.any():
         return None
     smooth = _over_window(low, np.add, 1) / 9
-    return Lights(np.where(near, smooth, high).astype(np.float32), near, card.anchor, card.cell)
+    return Lights(np.where(near, smooth, high).astype(np.float32), near, anchor, cell)
 
 
 def _of_blocks(mosaic: FloatArray, cell: CFAPattern) -> tuple[FloatArray, FloatArray]:
     """Return mean and maximum of the samples of each noise class in each whole block, (classes, rows, columns)."""
-    side, (rows, columns) = cell.side, (length // BLOCK_PX for length in mosaic.shape)
-    tall = mosaic[: rows * BLOCK_PX].reshape(rows, BLOCK_PX // side, side, -1)
+    side, size = cell.side, block_px(cell.side)
+    rows, columns = (length // size for length in mosaic.shape)
+    tall = mosaic[: rows * size].reshape(rows, size // side, side, -1)
 
     def of_classes(statistic: Callable[..., FloatArray]) -> FloatArray:
-        wide = statistic(tall, axis=1)[..., : columns * BLOCK_PX].reshape(rows, side, columns, -1, side)
+        wide = statistic(tall, axis=1)[..., : columns * size].reshape(rows, side, columns, -1, side)
         of_sites = statistic(wide, axis=3).transpose(1, 3, 0, 2).reshape(side * side, rows, columns)
         members = (cell.class_of_site.ravel() == one for one in range(len(cell.classes)))
         return np.stack([statistic(of_sites[some], axis=0) for some in members])

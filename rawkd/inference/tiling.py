@@ -202,7 +202,7 @@ def denoise_tiled(
             f" {shape}"
         )
     grid = TileGrid.of(shape[0] // side, shape[1] // side, card)
-    of_planes, lights = ksigma.spread(cell), find_lights(mosaic, ksigma, card)
+    of_planes, lights = ksigma.spread(cell), find_lights(mosaic, ksigma, card.anchor, cell)
     out = np.zeros(mosaic.shape, np.float32)
 
     def restore(row: TileSpan, column: TileSpan) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from rawkd.inference import lights
 from rawkd.inference.students import load_family
 from rawkd.photo import RawPhoto, Rect
 from rawkd.photo.region import part_of
@@ -18,8 +19,9 @@ RENDER_CONTEXT_PX = 16
 def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) -> RawPhoto:
     """Return the region with the surrounding pixels that the search for defects, the student and the renderer read.
 
-    It lies on the grid of the student's pooled cells and of the blocks whose means are restored. What is added to a
-    pixel depends on the means of two whole blocks on each side of its own (`keep_local_mean`).
+    It lies on the grid of the student's pooled cells, of the blocks in which lights are found, and of those whose means
+    are restored. What is added to a pixel depends on the means of two whole blocks on each side of its own
+    (`keep_local_mean`).
 
     Parameters
     ----------
@@ -33,7 +35,9 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
         return part_of(photo, region, RENDER_CONTEXT_PX)
     family = load_family(options.model, photo.pattern.kind)
     side = photo.pattern.side
-    context_px = RENDER_CONTEXT_PX + max(2 * window_px(side), side * max(card.halo for card in family))
+    network_px = side * max(card.halo for card in family) + lights.context_px(side)
+    context_px = RENDER_CONTEXT_PX + max(2 * window_px(side), network_px)
     if options.defects == "auto":
         context_px += border_px(photo.pattern.side)
-    return part_of(photo, region, context_px, math.lcm(window_px(side), *(side * card.stride for card in family)))
+    grid_px = math.lcm(lights.block_px(side), window_px(side), *(side * card.stride for card in family))
+    return part_of(photo, region, context_px, grid_px)
