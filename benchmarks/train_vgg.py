@@ -56,7 +56,7 @@ class Pretext(nn.Module):
         return scores[:, :TURNS], scores[:, TURNS:]
 
     def folded(self) -> dict[str, Tensor]:
-        """Return the convolutions with their normalisation in evaluation mode, named as in torchvision's vgg16."""
+        """Return the convolutions with their normalisation in evaluation mode, in the order of torchvision's vgg16."""
         state = {}
         for index, (layer, norm) in enumerate(pairwise(self.layers)):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

@@ -42,14 +42,16 @@ class TrainedNetwork:
     def restored(self, noisy: FloatArray, camera: Camera) -> FloatArray:
         """Noisy mosaics (..., H, W) -> restored as in `rawkd denoise`: with dimmed lights and right local means."""
         mosaics = noisy.reshape(-1, *noisy.shape[-2:])
-        ksigma = KSigma.between(camera.noise_model(), self._card.anchor)
+        noise = camera.noise_model(self.cell)
+        ksigma = KSigma.between(noise, self._card.anchor)
         of_planes = ksigma.spread(self.cell)
         found = []
         for before in mosaics:
-            lights, seen = find_lights(before, ksigma, self._card.anchor, self.cell), of_planes.apply(pack(before))
+            seen = of_planes.apply(pack(before, self.cell.side))
+            lights = find_lights(before, ksigma, self._card.anchor, self.cell)
             clean = lights.restore(self._run, seen, 0, 0, WHOLE) if lights else self._run(seen[None])[0]
             after = unpack(np.asarray(of_planes.invert(clean), np.float32))
-            keep_local_mean(before, after, camera.noise_model(), floor=floor_of(camera), saturation=1.0)
+            keep_local_mean(before, after, noise, floor=floor_of(camera), saturation=1.0, cell=self.cell)
             found.append(after)
         return np.stack(found).reshape(noisy.shape)
 

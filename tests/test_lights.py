@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from tiny_models import make_card
 
-from rawkd.inference import tiling
+from rawkd.inference import lights, tiling
 from rawkd.inference.card import ModelCard
 from rawkd.inference.card_file import read_card
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
-from rawkd.inference.lights import DIMMED, find_lights
+from rawkd.inference.lights import DIMMED, block_px, context_px, find_lights
 from rawkd.inference.tiling import TileGrid, denoise_tiled
 from rawkd.inference.weights import models_directory
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray
@@ -109,18 +110,71 @@ def test_a_picture_smaller_than_a_block_has_no_lights() -> None:
     assert find_lights(large, ksigma_of(card), card.anchor, card.cell) is not None
 
 
-def test_lights_are_found_from_every_side() -> None:
-    """What is near the disc does not depend on how the picture is turned, nor on the blocks that its edge cuts."""
+@pytest.mark.parametrize("turns", range(4))
+def test_lights_are_found_at_every_edge(turns: int) -> None:
+    """Also where the picture ends in a part of a block: a lamp there is as much a light as one at the other edge."""
     card = card_of(CFAPattern.RGGB)
-    mosaic, of_model = wall_with_disc(), (ksigma_of(card), card.anchor, card.cell)
-    whole = find_lights(mosaic, *of_model)
-    turned = find_lights(np.ascontiguousarray(mosaic[::-1].T), *of_model)
-    cut = find_lights(mosaic[:-10, :-2], *of_model)
+    mosaic = np.full((SIDE + 14, SIDE + 6), WALL, np.float32)
+    mosaic[:12, 120:150] = 1
+    turned = np.rot90(mosaic, turns)
+    found = find_lights(turned, ksigma_of(card), card.anchor, card.cell)
+    assert found is not None
+    beside = np.rot90(found.weight[0], -turns)
+    assert beside[1:3, 6:11].min() == 1
+    assert beside[8:].max() == 0
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
+def test_blocks_hold_the_mean_and_the_maximum_of_their_classes(cell: CFAPattern) -> None:
+    size, mosaic = block_px(cell.side), np.random.default_rng(1).random((cell.side * 21, cell.side * 23), np.float32)
+    row, column = np.indices(mosaic.shape) % cell.side
+    found = lights._of_blocks(mosaic, cell)
+    starts = [[*range(0, n - size, size), n - size] for n in mosaic.shape]
+    for (i, top), (j, left) in product(*map(enumerate, starts)):
+        box = np.s_[top : top + size, left : left + size]
+        for one in range(len(cell.classes)):
+            values = mosaic[box][cell.class_of_site[row[box], column[box]] == one]
+            assert [of[one, i, j] for of in found] == pytest.approx([values.mean(), values.max()], rel=1e-5)
+
+
+def test_no_edge_shows_between_the_looks() -> None:
+    """The looks differ by 1e-3; a wall that becomes too bright for a second look goes over from one to the other."""
+    card, network = card_of(CFAPattern.RGGB), Network()
+    brightness = np.linspace(15, 45, 960)
+    wall = np.broadcast_to(GAIN * np.square(brightness / 2), (SIDE, 960)).astype(np.float32)
+    mosaic = wall.copy()
+    mosaic[:32] = 1
+
+    def look(planes: FloatArray) -> FloatArray:
+        network.seen.append(planes)
+        return planes + np.float32(1e-3 * (len(network.seen) == 2))
+
+    network.run = look  # type: ignore[method-assign]
+    difference = (denoise_tiled(network, mosaic, ksigma_of(card), card) - mosaic)[48] * ksigma_of(card).scale[0] / 1e-3
+    assert len(network.seen) == 2
+    assert difference[brightness < 22].min() > 0.99
+    assert np.abs(difference[brightness > 38]).max() < 0.01
+    assert np.abs(np.diff(difference)).max() < 0.05
+
+
+@pytest.mark.parametrize("context", [True, False], ids=["with context", "twin without"])
+@pytest.mark.parametrize("cell", CELLS[:2], ids=["Bayer", "X-Trans"])
+def test_a_crop_sees_the_lamp_beside_it(cell: CFAPattern, context: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part of a picture that `part_with_context` cuts out holds what decides about the second look."""
+    card = card_of(cell)
+    size = block_px(cell.side)
+    around = (context_px(cell.side) if context else 2 * size) // size * size
+    mosaic = np.full((40 * size, 40 * size), WALL, np.float32)
+    mosaic[20 * size : 21 * size, 20 * size : 21 * size] = 1
+    asked = np.s_[23 * size : 24 * size, 20 * size : 21 * size]
+    whole = find_lights(mosaic, ksigma_of(card), card.anchor, cell)
+    start = [part.start - around for part in asked]
+    part = mosaic[tuple(slice(first, first + size + 2 * around) for first in start)]
+    cut = find_lights(part, ksigma_of(card), card.anchor, cell)
     assert whole is not None
-    assert turned is not None
-    assert cut is not None
-    np.testing.assert_array_equal(turned.near, whole.near[::-1].T)
-    np.testing.assert_array_equal(cut.near, whole.near[:-1, :-1])
+    block = np.s_[:, around // size, around // size]
+    same = cut is not None and bool(cut.weight[block] == whole.weight[:, 23, 20])
+    assert same == context
 
 
 @pytest.mark.parametrize(("dims", "most"), [(True, 0.18), (False, 0.18)], ids=["dimmed", "twin without"])

@@ -209,10 +209,8 @@ def test_a_network_trained_on_photos_gives_the_perceptual_loss_its_weights(
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     train_vgg = importlib.import_module("train_vgg")
     (tmp_path / "photos").mkdir()
-    for name in ("a.png", "b.png"):
-        iio.imwrite(
-            tmp_path / "photos" / name, np.random.default_rng(len(name)).integers(0, 256, (140, 70, 3), np.uint8)
-        )
+    for seed, name in enumerate(("a.png", "b.png")):
+        iio.imwrite(tmp_path / "photos" / name, np.random.default_rng(seed).integers(0, 256, (140, 70, 3), np.uint8))
     path = tmp_path / "vgg.pt"
     monkeypatch.setattr(train_vgg, "CHECKED", 32)
     asked = [str(tmp_path / "photos"), "--out", str(path), "--width", "2", "--steps", "2", "--batch", "4"]

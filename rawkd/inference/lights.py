@@ -3,9 +3,10 @@
 A network sees a mosaic less its local mean. Beside a light that mean is far above a dark wall, and the error of the
 network grows with the distance: 4 to 6 px from a blown disc `balanced` leaves 0.41 of the wall's noise, a visible ring
 of grain, and 0.15 if the disc is only 10 deviations brighter (docs/training-log.md#dimmed-lights). So the network runs
-again with such lights dimmed, and the dark samples are taken from that run. Tiles without lights run once. Our choice.
+again with such lights dimmed, and dark pixels are taken from that run. Tiles without lights run once. Our choice.
 
-Brightness is counted in deviations: twice the root of the electrons, whose noise is 1 everywhere.
+Brightness is counted in deviations: twice the root of the electrons, whose noise is 1 everywhere. All limits are ramps,
+so that no edge shows between the looks: (where a weight is 0, where it is 1).
 """
 
 from __future__ import annotations
@@ -17,25 +18,22 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.ksigma import Anchor, KSigma
 
 REACH = 3
 """Blocks on either side among which a light counts: the local mean of the networks reaches 36 pixels."""
-CONTRAST, RATIO = 40.0, 5.0
-"""A light is so many deviations brighter than the darkest block within reach, and so many times as bright."""
-DARK = 30.0
-"""Largest brightness of a dark block: 225 electrons. The noise of brighter places, at most 1/15 of their signal, is
-hardly seen."""
+CONTRAST, RATIO = (30.0, 40.0), (4.0, 5.0)
+"""A light is so many deviations brighter than the background, and so many times as bright."""
+DARK = (35.0, 25.0)
+"""Brightness of a dark background: at most 300 electrons. Noise of less than 1/17 of the signal is hardly seen."""
+SHARE = (0.3, 0.7)
+"""Part of a block and its eight neighbours that is dark beside a light: single blocks are not worth a second look."""
 DIMMED = 10.0
-"""Brightness of dimmed lights above the darkest block within reach."""
-DARK_SIDE = 3.0
-"""Pixels that the first look puts less than so many deviations above the darkest block are taken from the second."""
-
-NEIGHBOURS = 5
-"""Of the nine blocks around a dark block as many are dark beside a light: fewer are not worth a second look."""
+"""Brightness of dimmed lights above the background."""
+DARK_SIDE = (4.0, 2.0)
+"""Brightness above the background of pixels that are taken from the second look; the first look decides."""
 
 Run = Callable[[Any], Any]
 
@@ -46,8 +44,8 @@ def block_px(side: int) -> int:
 
 
 def context_px(side: int) -> int:
-    """Return how far around a pixel it matters what is dimmed: reach, and a block for each mean of neighbours."""
-    return (REACH + 3) * block_px(side)
+    """Return how far around a pixel the light matters: twice the reach, two means of neighbours, a block between."""
+    return (2 * REACH + 3) * block_px(side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +54,18 @@ class Lights:
 
     Attributes
     ----------
-    low : (classes, rows, columns) brightness of the darkest block within reach of each block, or of the brightest
-        sample, so that nothing is dimmed, where there is no light.
-    near : (rows, columns), whether a block is dark and a light is within reach.
+    background : (classes, rows, columns) brightness of each block without what is brighter and narrower than the reach.
+    weight : (1, rows, columns) of the second look, 0..1.
     anchor, cell : of the model.
     """
 
-    low: FloatArray
-    near: NDArray[np.bool_]
+    background: FloatArray
+    weight: FloatArray
     anchor: Anchor
     cell: CFAPattern
 
     def restore(self, run: Run, planes: FloatArray, top: int, left: int, written: tuple[slice, slice]) -> FloatArray:
-        """Return `run` of a tile, or of two looks at it if it is dark beside a light.
+        """Return `run` of a tile, or a mixture of two looks at it if it is dark beside a light.
 
         Parameters
         ----------
@@ -79,18 +76,19 @@ class Lights:
         first: FloatArray = run(planes[None])[0]
         rows, columns = (
             self._blocks(start, length, count)
-            for start, length, count in zip((top, left), planes.shape[1:], self.near.shape, strict=True)
+            for start, length, count in zip((top, left), planes.shape[1:], self.weight.shape[1:], strict=True)
         )
-        near = self.near[np.ix_(np.rint(rows).astype(int), np.rint(columns).astype(int))]
-        if not near[written].any():
+        weight = _between(_between(self.weight, rows, 1), columns, 2)[0]
+        if not weight[written].any():
             return first
-        low = _between(_between(self.low, rows, 1), columns, 2)[self.cell.class_of_site.ravel()]
-        dark = near & (first < self._anchored(low + DARK_SIDE)).all(0)
-        if not dark[written].any():
+        background = _between(_between(self.background, rows, 1), columns, 2)[self.cell.class_of_site.ravel()]
+        out, inside = (self._anchored(background + limit) for limit in DARK_SIDE)
+        weight = weight * np.clip((out - first) / (out - inside), 0, 1).min(0)
+        if not weight[written].any():
             return first
-        second = run(np.minimum(planes, self._anchored(low + DIMMED))[None])[0]
-        both: FloatArray = np.where(dark, second, first)
-        return both
+        second: FloatArray = run(np.minimum(planes, self._anchored(background + DIMMED))[None])[0]
+        mixed: FloatArray = first + weight * (second - first)
+        return mixed
 
     def _blocks(self, start: int, length: int, count: int) -> FloatArray:
         """Return where packed pixels lie among the blocks of an axis; 0 is the centre of the first."""
@@ -114,26 +112,40 @@ def find_lights(mosaic: FloatArray, ksigma: KSigma, anchor: Anchor, cell: CFAPat
     if min(mosaic.shape) < block_px(cell.side):
         return None
     means, brightest = (_brightness(values, ksigma, anchor) for values in _of_blocks(mosaic, cell))
-    low = _over_window(means, np.minimum, REACH)
+    background = _over_window(_over_window(means, np.minimum, REACH), np.maximum, REACH)
+    background = np.maximum(_over_window(background, np.add, 1) / np.float32(9), np.float32(1))
     high = _over_window(brightest, np.maximum, REACH)
-    near: NDArray[np.bool_] = np.any((high - low > CONTRAST) & (high > RATIO * low) & (low < DARK), axis=0)
-    near &= _over_window(near[None].astype(np.uint8), np.add, 1)[0] >= NEIGHBOURS
-    if not near.any():
-        return None
-    smooth = _over_window(low, np.add, 1) / 9
-    return Lights(np.where(near, smooth, high).astype(np.float32), near, anchor, cell)
+    lit = _ramp(high - background, CONTRAST) * _ramp(high / background, RATIO) * _ramp(background, DARK)
+    weight = _ramp(_over_window(lit.max(0, keepdims=True), np.add, 1) / np.float32(9), SHARE)
+    return Lights(background, weight, anchor, cell) if weight.any() else None
+
+
+def _ramp(values: FloatArray, limits: tuple[float, float]) -> FloatArray:
+    """Return weights that are 0 at the first limit, 1 at the second, and linear between."""
+    outer, inner = limits
+    ramp: FloatArray = np.clip((values - np.float32(outer)) / np.float32(inner - outer), 0, 1)
+    return ramp
 
 
 def _of_blocks(mosaic: FloatArray, cell: CFAPattern) -> tuple[FloatArray, FloatArray]:
-    """Return mean and maximum of the samples of each noise class in each whole block, (classes, rows, columns)."""
+    """Return mean and maximum of the samples of each noise class in each block, (classes, rows, columns).
+
+    The last block of an axis lies at its end, and may share pixels with the one before.
+    """
     side, size = cell.side, block_px(cell.side)
-    rows, columns = (length // size for length in mosaic.shape)
-    tall = mosaic[: rows * size].reshape(rows, size // side, side, -1)
+
+    def of_rows(values: FloatArray, statistic: Callable[..., FloatArray]) -> FloatArray:
+        """Return (rows, side, W) of (H, W): a statistic of the rows of a block that are one cell apart."""
+        whole = len(values) // size * size
+        parts = [values[:whole]] + ([values[-size:]] if whole < len(values) else [])
+        tall = [part.reshape(-1, size // side, side, part.shape[1]) for part in parts]
+        return np.concatenate([statistic(part, axis=1) for part in tall])
 
     def of_classes(statistic: Callable[..., FloatArray]) -> FloatArray:
-        wide = statistic(tall, axis=1)[..., : columns * size].reshape(rows, side, columns, -1, side)
-        of_sites = statistic(wide, axis=3).transpose(1, 3, 0, 2).reshape(side * side, rows, columns)
-        members = (cell.class_of_site.ravel() == one for one in range(len(cell.classes)))
+        rows = of_rows(mosaic, statistic)
+        of_columns = of_rows(rows.reshape(-1, rows.shape[2]).T, statistic)
+        of_sites = of_columns.reshape(-1, side, len(rows), side).transpose(3, 1, 2, 0)
+        members = (np.nonzero(cell.class_of_site == one) for one in range(len(cell.classes)))
         return np.stack([statistic(of_sites[some], axis=0) for some in members])
 
     return of_classes(np.mean), of_classes(np.max)

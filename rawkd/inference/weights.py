@@ -77,7 +77,7 @@ def shard_names(card: ModelCard) -> list[str]:
 
 
 def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
-    """Return the tensors of `weights.safetensors` or of its shards by name; fp16 and int8 become float32.
+    """Return the tensors of `weights.safetensors` or of its shards by name; fp16, and int8 with steps, become float32.
 
     Raises
     ------
@@ -99,12 +99,13 @@ def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
                 f"{card.directory / file}: the tensor {min(doubled)} is also in another file. Export the model again."
             )
         tensors |= part
-    return {name: _values(name, tensors) for name in tensors if not name.endswith(STEP_SUFFIX)}
+    steps = {name + STEP_SUFFIX for name, value in tensors.items() if value.dtype == np.int8} & tensors.keys()
+    return {name: _values(name, tensors) for name in tensors if name not in steps}
 
 
 def _values(name: str, tensors: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
     """Return a tensor as the network uses it."""
-    value, step = tensors[name], tensors.get(name + STEP_SUFFIX)
-    if step is not None:
-        return value.astype(np.float32) * step.astype(np.float32)
+    value = tensors[name]
+    if value.dtype == np.int8 and name + STEP_SUFFIX in tensors:
+        return value.astype(np.float32) * tensors[name + STEP_SUFFIX].astype(np.float32)
     return value.astype(np.float32) if value.dtype == np.float16 else value

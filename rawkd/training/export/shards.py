@@ -42,7 +42,7 @@ def _is_large(tensor: Tensor) -> bool:
 def _step(kernel: Tensor) -> Tensor:
     """Return the power of two of each output channel, (out, 1, 1, 1), of which its weights become multiples.
 
-    A rounded kernel gives the same multiples again: a weight that was rounded up to a power of two keeps its step.
+    A rounded kernel is stored without another rounding: its step stays, or becomes finer.
     """
     largest = kernel.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float16).tiny)
     mantissa, exponent = torch.frexp(largest)  # of a power of two: 0.5, and one more than its logarithm
