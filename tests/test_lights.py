@@ -137,6 +137,24 @@ def test_blocks_hold_the_mean_and_the_maximum_of_their_classes(cell: CFAPattern)
             assert [of[one, i, j] for of in found] == pytest.approx([values.mean(), values.max()], rel=1e-5)
 
 
+@pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
+@pytest.mark.parametrize("shift", range(0, 16, 3))
+def test_the_background_of_a_wall_ends_where_a_large_light_begins(cell: CFAPattern, shift: int) -> None:
+    """Also on a wall that becomes brighter towards the light; where the edge cuts a block, 5 px before it."""
+    card = card_of(cell)
+    edge = 240 + shift
+    brightness = np.linspace(6, 14, 480)
+    mosaic = np.broadcast_to(GAIN * np.square(brightness / 2), (480, 480)).astype(np.float32)
+    mosaic[:, edge:] = 1
+    found = find_lights(mosaic, ksigma_of(card), card.anchor, cell)
+    assert found is not None
+    places = found._blocks(0, 480 // cell.side, found.background.shape[2])
+    along = lights._between(found.background, places, 2)[0, 10]
+    beside = slice((edge - 48) // cell.side, (edge - 5) // cell.side)
+    wall = brightness.reshape(-1, cell.side).mean(1)[beside]
+    assert np.all((along[beside] > wall - 2) & (along[beside] < wall + 1))
+
+
 def test_no_edge_shows_between_the_looks() -> None:
     """The looks differ by 1e-3; a wall that becomes too bright for a second look goes over from one to the other."""
     card, network = card_of(CFAPattern.RGGB), Network()

@@ -44,8 +44,8 @@ def block_px(side: int) -> int:
 
 
 def context_px(side: int) -> int:
-    """Return how far around a pixel the light matters: twice the reach, two means of neighbours, a block between."""
-    return (2 * REACH + 3) * block_px(side)
+    """Return how far around a pixel the light matters: twice the reach, a mean of neighbours, a block between."""
+    return (2 * REACH + 1) * block_px(side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,8 @@ class Lights:
 
     Attributes
     ----------
-    background : (classes, rows, columns) brightness of each block without what is brighter and narrower than the reach.
+    background : (classes, rows, columns) brightness of each block without lights narrower than twice the reach; large
+        ones begin a block inside their edge.
     weight : (1, rows, columns) of the second look, 0..1.
     anchor, cell : of the model.
     """
@@ -112,8 +113,8 @@ def find_lights(mosaic: FloatArray, ksigma: KSigma, anchor: Anchor, cell: CFAPat
     if min(mosaic.shape) < block_px(cell.side):
         return None
     means, brightest = (_brightness(values, ksigma, anchor) for values in _of_blocks(mosaic, cell))
-    background = _over_window(_over_window(means, np.minimum, REACH), np.maximum, REACH)
-    background = np.maximum(_over_window(background, np.add, 1) / np.float32(9), np.float32(1))
+    darkest = _over_window(means, np.minimum, REACH)
+    background: FloatArray = np.maximum(_over_window(darkest, np.maximum, REACH - 1), np.float32(1))
     high = _over_window(brightest, np.maximum, REACH)
     lit = _ramp(high - background, CONTRAST) * _ramp(high / background, RATIO) * _ramp(background, DARK)
     weight = _ramp(_over_window(lit.max(0, keepdims=True), np.add, 1) / np.float32(9), SHARE)
