@@ -140,7 +140,7 @@ def test_blocks_hold_the_mean_and_the_maximum_of_their_classes(cell: CFAPattern)
 @pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
 @pytest.mark.parametrize("shift", range(0, 16, 3))
 def test_the_background_of_a_wall_ends_where_a_large_light_begins(cell: CFAPattern, shift: int) -> None:
-    """Also on a wall that becomes brighter towards the light; where the edge cuts a block, 5 px before it."""
+    """Also on a wall that becomes brighter towards the light; where the edge cuts a block, 8 px before it."""
     card = card_of(cell)
     edge = 240 + shift
     brightness = np.linspace(6, 14, 480)
@@ -150,7 +150,7 @@ def test_the_background_of_a_wall_ends_where_a_large_light_begins(cell: CFAPatte
     assert found is not None
     places = found._blocks(0, 480 // cell.side, found.background.shape[2])
     along = lights._between(found.background, places, 2)[0, 10]
-    beside = slice((edge - 48) // cell.side, (edge - 5) // cell.side)
+    beside = slice((edge - 48) // cell.side, (edge - 8) // cell.side)
     wall = brightness.reshape(-1, cell.side).mean(1)[beside]
     assert np.all((along[beside] > wall - 2) & (along[beside] < wall + 1))
 

@@ -293,7 +293,7 @@ def test_a_crop_is_that_part_of_the_whole_picture(tmp_path: Path, blurring: Path
 
 def test_a_crop_of_the_shipped_students_is_that_part_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun elsewhere on the students' grid of pooled cells, a crop would show other leftovers of the noise."""
-    photo, region = noisy_photo(1280, 1280), Rect(top=600, left=650, height=80, width=90)
+    photo, region = noisy_photo(1280, 1280), Rect(top=610, left=640, height=80, width=90)
     photo = photo.with_mosaic(noisy(leaves(1280, texture=0.5), GAIN, READ_VARIANCE, pattern=photo.pattern))
     options = DenoiseOptions(noise=NOISE, device="cpu", precision="f32")
     whole = denoise(photo, options).mosaic.data[sensor_rect(region, photo).slices]
