@@ -17,7 +17,7 @@ STEP_PX, FAR_PX = 32, 6
 STAR_FRAMES, WRONG_FRAMES = 4, 2
 FALSE_FRAMES, ALL_FALSE_FRAMES = 8, 38
 """Frames of an empty sky: 2 megapixels by default, 10 with --full."""
-RINGS = ((4, 6), (6, 10), (10, 15))
+RINGS = ((1, 4), (4, 6), (6, 10), (10, 15), (15, 30))
 SIGMA_OF_FWHM = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -97,11 +97,11 @@ def wrong_pixels(
     return found
 
 
-def rings(network: TrainedNetwork, camera: Camera) -> list[float]:
-    """Error beside a blown disc, rms in deviations of the wall's noise, one a ring."""
+def rings(network: TrainedNetwork, camera: Camera, *, dims_lights: bool) -> list[float]:
+    """Error beside a blown disc, dimmed for the network or not, rms in deviations of the wall's noise, one a ring."""
     distance = _from_centre() - 40
     clean = np.where(distance < 0, 1.0, WALL)
-    error = network.restored(noisy_mosaics(clean, camera, 5), camera) - clean
+    error = network.restored(noisy_mosaics(clean, camera, 5), camera, dims_lights=dims_lights) - clean
     inside = [(distance >= low) & (distance < high) for low, high in RINGS]
     return [float(np.sqrt((error[ring] ** 2).mean()) / deviation(camera, WALL)) for ring in inside]
 

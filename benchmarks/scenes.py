@@ -12,7 +12,7 @@ Night, at gain 2e-4 and read variance 3.4e-7:
 - false: pixels more than 5 raw deviations above a sky without stars;
 - hot, very hot, cold: the part of a wrong pixel's amplitude that is left, and the largest mean error of its neighbours
   within 12 px, in deviations; after the search for defects, and by the network alone;
-- ring: what is left of a dark wall's noise beside a blown disc, rms in deviations.
+- ring: what is left of a dark wall's noise beside a blown disc, rms in deviations; also if the disc is not dimmed.
 
 Day, at each --gain (default: 2e-4, 1.5e-3 and 1.2e-2), read variance on the prior line:
 
@@ -70,8 +70,10 @@ def print_night(network: TrainedNetwork, false_frames: int) -> None:
     for search in (True, False):
         for kind, found in wrong_pixels(network, NIGHT, WRONG, search=search).items():
             print(f"  {kind} {found}" + ("" if search else " (network alone)"))
-    left = zip(RINGS, rings(network, NIGHT), strict=True)
-    print("  ring " + ", ".join(f"{a}-{b} px: {part:.2f}" for (a, b), part in left), flush=True)
+    for dims_lights in (True, False):
+        left = zip(RINGS, rings(network, NIGHT, dims_lights=dims_lights), strict=True)
+        parts = ", ".join(f"{a}-{b} px: {part:.2f}" for (a, b), part in left)
+        print(f"  ring {parts}" + ("" if dims_lights else " (one look)"), flush=True)
 
 
 def print_day(network: TrainedNetwork, gain: float, pictures: list[FloatArray]) -> None:

@@ -17,8 +17,6 @@ from rawkd.training.saved.trained import find_trained, load_trained
 
 MOST_PIXELS = 1 << 20
 """Pixels that a network restores at a time."""
-
-
 WHOLE = (slice(None), slice(None))
 
 
@@ -39,7 +37,7 @@ class TrainedNetwork:
         parts = [self._run(ksigma.apply(pictures[first : first + number])) for first in range(0, len(pictures), number)]
         return np.asarray(ksigma.invert(np.concatenate(parts)), np.float32).reshape(noisy.shape)
 
-    def restored(self, noisy: FloatArray, camera: Camera) -> FloatArray:
+    def restored(self, noisy: FloatArray, camera: Camera, *, dims_lights: bool = True) -> FloatArray:
         """Noisy mosaics (..., H, W) -> restored as in `rawkd denoise`: with dimmed lights and right local means."""
         mosaics = noisy.reshape(-1, *noisy.shape[-2:])
         noise = camera.noise_model(self.cell)
@@ -48,7 +46,7 @@ class TrainedNetwork:
         found = []
         for before in mosaics:
             seen = of_planes.apply(pack(before, self.cell.side))
-            lights = find_lights(before, ksigma, self._card.anchor, self.cell)
+            lights = find_lights(before, ksigma, self._card.anchor, self.cell) if dims_lights else None
             clean = lights.restore(self._run, seen, 0, 0, WHOLE) if lights else self._run(seen[None])[0]
             after = unpack(np.asarray(of_planes.invert(clean), np.float32))
             keep_local_mean(before, after, noise, floor=floor_of(camera), saturation=1.0, cell=self.cell)

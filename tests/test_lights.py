@@ -60,10 +60,6 @@ def noisy(clean: DoubleArray, seed: int = 0) -> FloatArray:
     return (GAIN * rng.poisson(clean / GAIN) + READ**0.5 * rng.standard_normal(clean.shape)).astype(np.float32)
 
 
-def wall_with_disc(level: float = 1.0) -> FloatArray:
-    return noisy(np.where(distance_from_disc() < 0, level, WALL))
-
-
 @pytest.mark.parametrize("cell", CELLS, ids=[cell.name for cell in CELLS])
 def test_the_wall_is_taken_from_a_look_at_the_dimmed_light(cell: CFAPattern) -> None:
     """The network errs by a thousandth of the brightest sample that it sees."""

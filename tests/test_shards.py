@@ -153,6 +153,9 @@ def test_doubled_and_damaged_shards_are_refused(tmp_path: Path) -> None:
     card = card_of(tmp_path / "damaged", files | {"weights-2-of-2.safetensors": b"nothing"})
     with pytest.raises(ModelError, match=r"weights-2-of-2\.safetensors: not a valid safetensors file"):
         load_weights(card)
+    lost = {"weights-1-of-1.safetensors": save({"a": np.zeros(3, np.int8)})}
+    with pytest.raises(ModelError, match=r"the kernel a has no steps\. Export the model again"):
+        load_weights(card_of(tmp_path / "lost", lost))
     (tmp_path / "doubled" / "weights-1-of-2.safetensors").unlink()
     with pytest.raises(ModelError, match=r"weights-1-of-2\.safetensors: cannot be read"):
         load_weights(read_card(tmp_path / "doubled"))

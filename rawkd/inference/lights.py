@@ -2,11 +2,12 @@
 
 A network sees a mosaic less its local mean. Beside a light that mean is far above a dark wall, and the error of the
 network grows with the distance: 4 to 6 px from a blown disc `balanced` leaves 0.41 of the wall's noise, a visible ring
-of grain, and 0.15 if the disc is only 10 deviations brighter (docs/training-log.md#dimmed-lights). So the network runs
+of grain, and 0.15 if the disc is only 15 deviations brighter (docs/training-log.md#dimmed-lights). So the network runs
 again with such lights dimmed, and dark pixels are taken from that run. Tiles without lights run once. Our choice.
 
-Brightness is counted in deviations: twice the root of the electrons, whose noise is 1 everywhere. All limits are ramps,
-so that no edge shows between the looks: (where a weight is 0, where it is 1).
+Brightness is counted in deviations: twice the root of the electrons, whose noise is 1 everywhere. A limit is a pair:
+where the second look has the weight 0, and where it has 1. Between them the weight is linear, so that no edge shows
+between the looks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,7 +25,7 @@ from rawkd.sensor.ksigma import Anchor, KSigma
 REACH = 3
 """Blocks on either side among which a light counts: the local mean of the networks reaches 36 pixels."""
 CONTRAST, RATIO = (30.0, 40.0), (4.0, 5.0)
-"""A light is so many deviations brighter than the background, and so many times as bright."""
+"""How far a light is above the background: their difference in deviations, and their ratio."""
 DARK = (35.0, 25.0)
 """Brightness of a dark background: at most 300 electrons. Noise of less than 1/17 of the signal is hardly seen."""
 SHARE = (0.3, 0.7)
@@ -35,7 +35,7 @@ DIMMED = 10.0
 DARK_SIDE = (4.0, 2.0)
 """Brightness above the background of pixels that are taken from the second look; the first look decides."""
 
-Run = Callable[[Any], Any]
+Run = Callable[[FloatArray], FloatArray]
 
 
 def block_px(side: int) -> int:
@@ -44,7 +44,7 @@ def block_px(side: int) -> int:
 
 
 def context_px(side: int) -> int:
-    """Return how far around a pixel the light matters: twice the reach, a mean of neighbours, a block between."""
+    """Return how far around a pixel its weight and background depend on the mosaic: two windows and two neighbours."""
     return (2 * REACH + 1) * block_px(side)
 
 
@@ -87,7 +87,7 @@ class Lights:
         weight = weight * np.clip((out - first) / (out - inside), 0, 1).min(0)
         if not weight[written].any():
             return first
-        second: FloatArray = run(np.minimum(planes, self._anchored(background + DIMMED))[None])[0]
+        second = run(np.minimum(planes, self._anchored(background + DIMMED))[None])[0]
         mixed: FloatArray = first + weight * (second - first)
         return mixed
 

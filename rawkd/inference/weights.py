@@ -77,11 +77,12 @@ def shard_names(card: ModelCard) -> list[str]:
 
 
 def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
-    """Return the tensors of `weights.safetensors` or of its shards by name; fp16, and int8 with steps, become float32.
+    """Return the tensors of `weights.safetensors` or of its shards by name; fp16 and int8 become float32.
 
     Raises
     ------
-    ModelError: as `verified_bytes`; if a file is not a safetensors file, or two shards contain the same tensor.
+    ModelError: as `verified_bytes`; if a file is not a safetensors file, or two shards contain the same tensor;
+        if a kernel in int8 has no steps.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -99,13 +100,12 @@ def load_weights(card: ModelCard) -> dict[str, NDArray[np.generic]]:
                 f"{card.directory / file}: the tensor {min(doubled)} is also in another file. Export the model again."
             )
         tensors |= part
-    steps = {name + STEP_SUFFIX for name, value in tensors.items() if value.dtype == np.int8} & tensors.keys()
-    return {name: _values(name, tensors) for name in tensors if name not in steps}
-
-
-def _values(name: str, tensors: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
-    """Return a tensor as the network uses it."""
-    value = tensors[name]
-    if value.dtype == np.int8 and name + STEP_SUFFIX in tensors:
-        return value.astype(np.float32) * tensors[name + STEP_SUFFIX].astype(np.float32)
-    return value.astype(np.float32) if value.dtype == np.float16 else value
+    kernels = [name for name, value in tensors.items() if value.dtype == np.int8]
+    steps = {name: tensors.pop(name + STEP_SUFFIX, None) for name in kernels}
+    if lost := [name for name, step in steps.items() if step is None]:
+        raise ModelError(f"{card.directory}: the kernel {lost[0]} has no steps. Export the model again.")
+    floats = {
+        name: value.astype(np.float32) if value.dtype in (np.float16, np.int8) else value
+        for name, value in tensors.items()
+    }
+    return floats | {name: floats[name] * step.astype(np.float32) for name, step in steps.items() if step is not None}

@@ -40,9 +40,9 @@ def _is_large(tensor: Tensor) -> bool:
 
 
 def _step(kernel: Tensor) -> Tensor:
-    """Return the power of two of each output channel, (out, 1, 1, 1), of which its weights become multiples.
+    """Return the rounding step of each output channel, (out, 1, 1, 1): a power of two.
 
-    A rounded kernel is stored without another rounding: its step stays, or becomes finer.
+    A kernel that is rounded already keeps its values: its step stays the same or becomes smaller.
     """
     largest = kernel.abs().amax((1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float16).tiny)
     mantissa, exponent = torch.frexp(largest)  # of a power of two: 0.5, and one more than its logarithm
