@@ -36,7 +36,7 @@ def block_maps(maps: Tensor, constant: float, block_px: int, segment_px: int) ->
     """
     coefficients = mscn(whole_blocks(maps, block_px), constant, "edge")
     blocks = coefficients.unfold(2, block_px, block_px).unfold(3, block_px, block_px)
-    variance = blocks.var((-2, -1))
+    variance = _variance(blocks.flatten(-2))
     deviation = _root(variance)
     active = torch.sigmoid((variance - ACTIVE) / VARIANCE_WIDTH)
     impaired = torch.sigmoid((IMPAIRED - _least_segment(blocks, segment_px)) / SEGMENT_WIDTH)
@@ -49,7 +49,7 @@ def block_maps(maps: Tensor, constant: float, block_px: int, segment_px: int) ->
 def _least_segment(blocks: Tensor, segment_px: int) -> Tensor:
     """Return the soft minimum of the standard deviations of all segments on the four edges of each block."""
     edges = torch.stack([blocks[..., 0, :], blocks[..., -1, :], blocks[..., 0], blocks[..., -1]], -2)
-    deviations = _root(edges.unfold(-1, segment_px, 1).var(-1)).flatten(-2)
+    deviations = _root(_variance(edges.unfold(-1, segment_px, 1))).flatten(-2)
     return -SEGMENT_WIDTH * torch.logsumexp(deviations / -SEGMENT_WIDTH, -1)
 
 
@@ -58,7 +58,13 @@ def _contrast(blocks: Tensor) -> Tensor:
     middle = blocks.shape[-1] // 2
     centre = blocks[..., middle - 1 : middle + 1]
     surround = torch.cat((blocks[..., : middle - 1], blocks[..., middle + 1 :]), -1)
-    return _root(centre.var((-2, -1))) / _root(surround.var((-2, -1)))
+    return _root(_variance(centre.flatten(-2))) / _root(_variance(surround.flatten(-2)))
+
+
+def _variance(values: Tensor) -> Tensor:
+    """Return the unbiased variance over the last axis; several times faster than `Tensor.var` and its gradient."""
+    centred = values - values.mean(-1, keepdim=True)
+    return centred.square().sum(-1) / (values.shape[-1] - 1)
 
 
 def _root(variance: Tensor) -> Tensor:
