@@ -26,7 +26,7 @@ from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_co
 from rawkd.inference.openvino_library import import_openvino, openvino_core, through
 from rawkd.networks import build_network
 from rawkd.networks.count import macs_per_mp, num_parameters
-from rawkd.training.recipes import recipe_named
+from rawkd.training.recipe_file import recipe_named
 from rawkd.training.run.int8 import convolutions_for_int8
 from rawkd.training.run.muon import MuonAndAdam
 from rawkd.training.run.precision import faster_dtype

@@ -32,7 +32,8 @@ from rawkd.training.data.synthesize import NoiseShare  # noqa: E402
 from rawkd.training.distill.distillation import Distillation  # noqa: E402
 from rawkd.training.losses.terms import LOSSES  # noqa: E402
 from rawkd.training.picture_recipes import MDRN_2B_COLOUR, MDRN_2B_GREY, PICTURE_RECIPES  # noqa: E402
-from rawkd.training.recipes import FANET_FAST, recipe_named  # noqa: E402
+from rawkd.training.recipe_file import recipe_named  # noqa: E402
+from rawkd.training.recipes import FANET_FAST  # noqa: E402
 from rawkd.training.run.loop import Progress, Run, train  # noqa: E402
 from rawkd.training.run.validation import validate  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -322,6 +323,18 @@ def test_every_number_is_an_option() -> None:
     for kind in STRATEGIES.values():
         assert kind.teachers >= 1
         assert json.loads(json.dumps(kind.numbers)) is not None
+
+
+def test_the_help_states_the_default_of_every_number() -> None:
+    stated = {option.name: str(option.help).partition("[default: ")[2].rstrip("]") for option in options()}
+    for kind in STRATEGIES.values():
+        for name, value in kind.numbers.items():
+            values = value if isinstance(value, tuple) else (value,)
+            assert stated[name] == " ".join(f"{number:g}" for number in values)
+
+
+def options() -> list[click.Option]:
+    return [option for option in command.distill_command.params if isinstance(option, click.Option)]
 
 
 @pytest.fixture(scope="module")

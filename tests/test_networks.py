@@ -33,7 +33,8 @@ from rawkd.photo import CFAPattern  # noqa: E402
 from rawkd.sensor.cfa import pack, unpack  # noqa: E402
 from rawkd.sensor.ksigma import Anchor, KSigma  # noqa: E402
 from rawkd.sensor.noise import NoiseModel  # noqa: E402
-from rawkd.training.recipes import FAST, RECIPES, recipe_named  # noqa: E402
+from rawkd.training.recipe_file import recipe_named  # noqa: E402
+from rawkd.training.recipes import FAST, RECIPES  # noqa: E402
 
 PLAIN = replace(FANET_239K, align_hidden=0)
 NO_SKIP = replace(FANET_239K, shrink=0)

@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +23,11 @@ from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.losses.terms import LOSSES
 from rawkd.training.noise_recipe import NoiseRecipe
-from rawkd.training.recipes import FANET_FAST, RECIPES, recipe_named
+from rawkd.training.recipe_file import read_recipe, recipe_named
+from rawkd.training.recipes import FANET_FAST, RECIPES
 
 DEFAULT = Recipe("r", "fanet", {})
+TABLES = Path(__file__).parents[1] / "benchmarks" / "recipes"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +143,52 @@ def test_every_recipe_can_be_run_and_written_down(recipe: Recipe) -> None:
 def test_an_unknown_recipe_names_the_known() -> None:
     with pytest.raises(UsageError, match=r"there is no recipe 'fast'\. Choose one of fanet-fast, .*wavelet-unet"):
         recipe_named("fast")
+
+
+def written(path: Path, plain: Any) -> Path:
+    path.write_text(json.dumps(plain))
+    return path
+
+
+def test_a_file_may_state_what_differs_from_a_shipped_recipe(tmp_path: Path) -> None:
+    changes = {"base": "fanet-fast", "crop_px": 96, "noise": {"smoothed": 0.2}, "config": {"shrink": 1}}
+    found = read_recipe(written(tmp_path / "larger.json", changes))
+    assert found.name == "larger"
+    assert found.crop_px == 96
+    assert found.noise == replace(FANET_FAST.noise, smoothed=0.2)
+    assert found.config == {**FANET_FAST.config, "shrink": 1}
+    same = replace(found, name=FANET_FAST.name, crop_px=FANET_FAST.crop_px, noise=FANET_FAST.noise)
+    assert replace(same, config=FANET_FAST.config) == FANET_FAST
+    named = read_recipe(written(tmp_path / "larger.json", {"base": "fanet-fast", "name": "mine"}))
+    assert named == replace(FANET_FAST, name="mine")
+
+
+def test_another_network_does_not_get_the_configuration_of_the_base(tmp_path: Path) -> None:
+    config = {"widths": [24, 32, 48], "blocks": 2}
+    plain = {"base": "fanet-fast", "network": "mwresnet", "config": config}
+    assert read_recipe(written(tmp_path / "other.json", plain)).config == config
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"base": "fast"}, "there is no base 'fast'; choose one of fanet-fast, "),
+        ({"base": ["fanet-fast"]}, r"there is no base \['fanet-fast'\]; choose one of "),
+        ({"base": "fanet-fast", "crops": 96}, "unknown field crops"),
+        ({"base": "fanet-fast", "noise": {"gain": 1.0}}, "unknown field gain"),
+        ({"base": "fanet-fast", "noise": 3}, "the field noise is not of type "),
+    ],
+)
+def test_wrong_fields_of_a_file_with_a_base_are_named(tmp_path: Path, plain: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=rf"wrong\.json: not a recipe \({message}"):
+        read_recipe(written(tmp_path / "wrong.json", plain))
+
+
+@pytest.mark.parametrize("path", sorted(TABLES.glob("*.json")), ids=lambda path: path.stem)
+def test_the_recipes_of_the_tables_can_be_run(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    assert set(recipe.losses) <= set(LOSSES)
+    index = recipe.num_subranges - 1
+    assert recipe.crop_px % build_network(recipe.network, recipe.network_config(index)).stride == 0
+    assert any(f"benchmarks/recipes/{path.name}" in page.read_text() for page in TABLES.parents[1].glob("docs/*.md"))

@@ -20,12 +20,13 @@ from rawkd.errors import ModelError, UsageError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.networks.count import macs_per_mp  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
-from rawkd.training.config import Recipe, read_recipe, recipe_json  # noqa: E402
+from rawkd.training.config import Recipe, recipe_json  # noqa: E402
 from rawkd.training.distill import search  # noqa: E402
 from rawkd.training.distill.candidates import CHOICES, NUMBERS, Budget, Candidate, child, random_candidate  # noqa: E402
 from rawkd.training.distill.search import FOUND, STATE, Search  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
-from rawkd.training.recipes import RECIPES, recipe_named  # noqa: E402
+from rawkd.training.recipe_file import read_recipe, recipe_named  # noqa: E402
+from rawkd.training.recipes import RECIPES  # noqa: E402
 from rawkd.training.run.loop import Progress, Run  # noqa: E402
 from rawkd.training.run.step import DivergedError  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -208,21 +207,6 @@ def recipe_from_json(plain: dict[str, Any]) -> Recipe:
     """
     values = _typed(Recipe, plain)
     return Recipe(**{**values, "noise": NoiseRecipe(**_typed(NoiseRecipe, plain.get("noise", {})))})
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from a JSON file, such as a search writes.
-
-    Raises
-    ------
-    UsageError: if the file cannot be read or is not a recipe.
-    """
-    try:
-        return recipe_from_json(json.loads(path.read_bytes()))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}). Give a recipe's name or file.") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not a recipe ({error}). Give a file that `rawkd search` wrote.") from error
 
 
 def _typed(kind: type, plain: Any) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-from rawkd.errors import UsageError
 from rawkd.networks.cycleisp import CycleISPConfig
 from rawkd.networks.fanet import FANET_90K, FANET_239K, FANetConfig
 from rawkd.networks.mdrn import MDRNConfig
@@ -17,7 +15,7 @@ from rawkd.networks.nafnet import NAFNetConfig
 from rawkd.networks.unet import UPI_LITE, UPIUNetConfig
 from rawkd.networks.wavelet_unet import WaveletUNetConfig
 from rawkd.training.cfa_recipes import recipes_of_other_sensors
-from rawkd.training.config import Recipe, read_recipe
+from rawkd.training.config import Recipe
 from rawkd.training.noise_recipe import NoiseRecipe
 from rawkd.training.picture_recipes import MDRN_COLOUR, PICTURE_RECIPES
 
@@ -209,17 +207,3 @@ RECIPES = {
         replace(MWRESNET_COLOUR, name="mwrcanet-colour", network="mwrcanet", config=_plain(MWRCANetConfig(channels=3))),
     )
 }
-
-
-def recipe_named(name: str) -> Recipe:
-    """Return the recipe of that name, or read it from a file of that name (`read_recipe`).
-
-    Raises
-    ------
-    UsageError: if there is neither, or the file is not a recipe.
-    """
-    if name in RECIPES:
-        return RECIPES[name]
-    if Path(name).is_file():
-        return read_recipe(Path(name))
-    raise UsageError(f"there is no recipe {name!r}. Choose one of {', '.join(RECIPES)}, or give a recipe file.")

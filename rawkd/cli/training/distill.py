@@ -49,31 +49,35 @@ NUMBERS = {
         "ensemble",
         type=click.Choice(["1", "8"]),
         callback=_whole,
-        help="Average this many flipped and turned copies in the teacher; response, siamese.",
+        help="Average this many flipped and turned copies in the teacher; response, siamese.  [default: 1]",
     ),
     "kd_alpha": click.option(
-        "--kd-alpha", type=click.FloatRange(0, 1), help="Set the share of the teacher in the loss; response."
+        "--kd-alpha",
+        type=click.FloatRange(0, 1),
+        help="Set the share of the teacher in the loss; response.  [default: 0.5]",
     ),
     "label_share": click.option(
         "--label-share",
         nargs=2,
         type=click.FloatRange(0, 1),
         metavar="FIRST LAST",
-        help="Set the share of the teachers in the loss, at the start and the end; siamese.",
+        help="Set the share of the teachers in the loss, at the start and the end; siamese.  [default: 0.5 0.7]",
     ),
     "feature_share": click.option(
         "--feature-share",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Set the share of features in the loss at the start; feature-matching.",
+        help="Set the share of features in the loss at the start; feature-matching.  [default: 0.02]",
     ),
     "kd_lambda": click.option(
-        "--kd-lambda", type=click.FloatRange(0, min_open=True), help="Set the weight of the features; hads, hmds."
+        "--kd-lambda",
+        type=click.FloatRange(0, min_open=True),
+        help="Set the weight of the features; hads, hmds.  [default: 0.1]",
     ),
     "noise_ratio": click.option(
         "--noise-ratio",
         metavar="R|subrange",
         callback=_ratio,
-        help="Make the teacher's noise this many times weaker, or that of its lower subrange; hmds.",
+        help="Make the teacher's noise this many times weaker, or that of its lower subrange; hmds.  [default: 2]",
     ),
     "taps": click.option(
         "--taps",
@@ -95,10 +99,11 @@ NUMBERS = {
         nargs=4,
         type=click.FloatRange(0, min_open=True),
         metavar="IMG KL NC ET",
-        help="Set the weights beside the recipe's losses; slkd.",
+        help="Set the weights beside the recipe's losses; slkd.  [default: 0.5 0.1 0.05 0.05]",
     ),
 }
-"""Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default."""
+"""Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default.
+The help states those defaults, because the strategies are too heavy to load for it; a test compares them."""
 
 
 number_options = gathered("given", tuple(NUMBERS.values()), NUMBERS, dict)
@@ -117,8 +122,8 @@ number_options = gathered("given", tuple(NUMBERS.values()), NUMBERS, dict)
     "--student",
     "recipe_name",
     required=True,
-    metavar="RECIPE",
-    help="Train the student of this recipe of rawkd/training/recipes.py.",
+    metavar="NAME|FILE",
+    help="Train the student of this recipe of rawkd/training/recipes.py, or of a file.",
 )
 @click.option(
     "--strategy",

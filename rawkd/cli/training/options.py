@@ -51,7 +51,7 @@ class TrainingChoices:
         ------
         UsageError: if it does not exist, lacks the subrange or pictures, or has another kind of noise.
         """
-        from rawkd.training.recipes import recipe_named
+        from rawkd.training.recipe_file import recipe_named
 
         recipe = recipe_named(name)
         if self.asked_subrange is None and recipe.num_subranges > 1:
@@ -99,7 +99,7 @@ _OPTIONS = (
         "asked_subrange",
         type=int,
         metavar="I",
-        help="Train this student: 0 for the lowest gains; needless where there is one.",
+        help="Train this student: 0 for the lowest gains; not needed if there is only one.",
     ),
     click.option(
         "--noise-model",
