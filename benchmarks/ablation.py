@@ -4,9 +4,10 @@
     python benchmarks/ablation.py LABEL=RUN[,RUN]... --set SET [--sigma 50] [--plot FILE]
 
 RUN is a run, a snapshot or a model; the first variant is what the others are compared with, seed by seed in the order
-given. --pictures scores mosaics of whole held-out photos (`held_out.py`: the mean of both sizes and all gains), --set
-finished pictures with white noise (`white_noise.py`). Prints the mean PSNR in dB with the standard deviation over the
-seeds, the difference of each seed, and the training in steps and minutes. FILE is a .png or .svg.
+given, so each needs as many runs. --pictures scores mosaics of whole held-out photos (`held_out.py`: the mean of both
+sizes and of the gains that the first network holds, or of --gain), --set finished pictures with white noise
+(`white_noise.py`). Prints the mean PSNR in dB with the standard deviation over the seeds, the mean difference with that
+of each seed, and the steps and minutes of the last stage of the first run. FILE is a .png or .svg.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Variant:
 
     def against(self, first: Variant) -> list[float]:
         """Differences to another variant, seed by seed, dB."""
-        return [mine - other for mine, other in zip(self.psnr, first.psnr, strict=False)]
+        return [mine - other for mine, other in zip(self.psnr, first.psnr, strict=True)]
 
 
 def training_of(runs: Sequence[str]) -> str:
@@ -48,13 +49,14 @@ def training_of(runs: Sequence[str]) -> str:
     return f"{state.step:,} steps, {state.seconds / 60:.0f} min" if state else ""
 
 
-def of_photos(pictures: Path, gains: Sequence[float]) -> Callable[[str], float]:
+def of_photos(pictures: Path, gains: Sequence[float] | None) -> Callable[[str], float]:
     """How runs for mosaics are scored."""
 
     def score(run: str) -> float:
         network = MeanOfNetworks(run)
         clean = clean_planes(pictures, 512, 0, network.cell)
-        return fmean(mean_psnr(network, planes, gain) for gain in gains for planes in clean.values())
+        scored = gains or [gain for gain in GAINS if network.holds(gain)]
+        return fmean(mean_psnr(network, planes, gain) for gain in scored for planes in clean.values())
 
     return score
 
@@ -66,10 +68,11 @@ def of_set(folder: Path, sigma: float | None) -> Callable[[str], float]:
 
 def table(variants: Sequence[Variant]) -> str:
     """The rows in Markdown."""
-    lines = ["| variant | PSNR, dB | against the first, dB, by seed | training |", "|---|---|---|---|"]
+    lines = ["| variant | PSNR, dB | against the first, dB (by seed) | training |", "|---|---|---|---|"]
     for variant in variants:
         spread = f" ({stdev(variant.psnr):.3f})" if len(variant.psnr) > 1 else ""
-        others = ", ".join(f"{value:+.3f}" for value in variant.against(variants[0])) if variant != variants[0] else ""
+        found = variant.against(variants[0])
+        others = f"{fmean(found):+.3f} ({', '.join(f'{value:+.3f}' for value in found)})" if any(found) else ""
         lines.append(f"| {variant.label} | {fmean(variant.psnr):.3f}{spread} | {others} | {variant.training} |")
     return "\n".join(lines)
 
@@ -113,16 +116,14 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--title", default="")
     options = parser.parse_args()
+    if (options.gain and options.folder) or (options.sigma and options.pictures):
+        parser.error("--gain is for --pictures, --sigma for --set")
+    runs_of = {label: runs.split(",") for label, _, runs in (named.partition("=") for named in options.variants)}
+    if len({len(runs) for runs in runs_of.values()}) > 1 or not all(map(all, runs_of.values())):
+        parser.error("give LABEL=RUN[,RUN] with as many runs for every label")
     torch.set_num_threads(1)
-    in_photos = of_photos(options.pictures, options.gain or GAINS)
-    score = in_photos if options.pictures else of_set(options.folder, options.sigma)
-    variants = []
-    for named in options.variants:
-        label, equals, runs = named.partition("=")
-        if not equals:
-            parser.error(f"{named}: give LABEL=RUN[,RUN]")
-        names = runs.split(",")
-        variants.append(Variant(label, [score(run) for run in names], training_of(names)))
+    score = of_photos(options.pictures, options.gain) if options.pictures else of_set(options.folder, options.sigma)
+    variants = [Variant(label, [score(run) for run in runs], training_of(runs)) for label, runs in runs_of.items()]
     print(table(variants))
     if options.plot:
         write_drawing(options.plot, plot(options.title, variants), overwrite=True)
