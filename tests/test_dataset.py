@@ -51,8 +51,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> CleanSet:
 
 
 def equal(first: Batch, second: Batch) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(first[:-1], second[:-1], strict=True)) and (
-        first.weaker is second.weaker or equal(first.weaker, second.weaker)
+    tensors = zip(first[:-2], second[:-2], strict=True)
+    return (
+        all(torch.equal(a, b) for a, b in tensors)
+        and first.cfa == second.cfa
+        and (first.weaker is second.weaker or equal(first.weaker, second.weaker))
     )
 
 
@@ -102,7 +105,7 @@ def test_shapes_and_ranges(pictures: CleanSet) -> None:
     assert batch.white_balance.shape == (2, 3)
     assert batch.rgb_from_camera.shape == (2, 3, 3)
     assert batch.weaker is None
-    assert all(tensor.dtype == torch.float32 for tensor in batch[:-1])
+    assert all(tensor.dtype == torch.float32 for tensor in batch[:-2])
     assert batch.noisy.is_contiguous(memory_format=torch.channels_last)
     clean = (batch.clean - batch.offset[:, :, None, None]) / batch.scale[:, :, None, None]
     assert clean.min() > -1e-4

@@ -30,15 +30,17 @@ from rawkd.training.data.dataset import NoisyBatches  # noqa: E402
 from rawkd.training.distill.distillation import Distillation  # noqa: E402
 from rawkd.training.losses.terms import build_losses, charbonnier, to_signal  # noqa: E402
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
+from rawkd.training.run.learner import Learner  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
 from rawkd.training.saved.provenance import stages_of  # noqa: E402
 from rawkd.training.saved.trained import find_trained, normalised_name  # noqa: E402
-from rawkd.training.strategies.averaged_labels import ensemble_mean  # noqa: E402
 from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: E402
 from rawkd.training.strategies.response import Response  # noqa: E402
+from rawkd.training.strategies.siamese import Siamese  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 from rawkd.training.strategies.teacher import Teacher, estimated_noise_of  # noqa: E402
+from rawkd.training.strategies.teacher_ensemble import ensemble_mean  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -100,7 +102,7 @@ def test_the_answer_comes_back_to_the_students_anchor(teacher: Teacher) -> None:
         signal = to_signal(batch.noisy, batch)[crop]
         with torch.no_grad():
             theirs = ksigma.invert(teacher.network(ksigma.apply(signal)[None])[0])
-        mine = to_signal(ours[None], type(batch)(*(tensor[crop : crop + 1] for tensor in batch[:-1])))[0]
+        mine = to_signal(ours[None], batch._each(lambda tensor, crop=crop: tensor[crop : crop + 1]))[0]
         noise = float(batch.sigma[crop] / batch.scale[crop].mean())
         assert float((mine - theirs).abs().max()) < 1e-3 * noise
         assert float((theirs - signal).abs().mean()) > 1e-2 * noise
@@ -149,6 +151,15 @@ def test_alpha_shares_out_the_loss(teacher: Teacher) -> None:
     assert float(quarter["response"]) == pytest.approx(0.25 * float(whole["response"]))
     supervised = float(charbonnier(restored, batch.clean, batch))
     assert float(quarter["charbonnier"]) == pytest.approx(0.75 * supervised)
+
+
+def test_a_larger_start_is_measured_by_the_supervised_losses_alone(teacher: Teacher) -> None:
+    learner = Learner.of(STUDENT, 1, CPU, lambda *_: Response(teacher, SUPERVISED, 0.5), torch.float32)
+    teacher.network.register_forward_pre_hook(lambda *_: pytest.fail("the teacher was asked"))
+    network, batch = student(), leaves_batch()
+    expected = charbonnier(network(batch.noisy), batch.clean, batch).item()
+    assert learner._loss(network, batch).item() == pytest.approx(expected)
+    assert SUPERVISED.supervised is SUPERVISED
 
 
 def strategies(teacher: Teacher) -> dict[str, Any]:
@@ -219,6 +230,16 @@ def test_the_ensemble_of_an_identity_is_the_identity() -> None:
         torch.testing.assert_close(ensemble_mean(lambda view: view, planes, members, 4), planes, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [(2, 4, 16, 16), (2, 4, 6, 10), (2, 36, 4, 8), (2, 3, 7, 9)], ids=str)
+def test_one_member_is_the_answer_itself(shape: tuple[int, ...]) -> None:
+    """Without a copy; crops that are no multiple of the stride are not padded."""
+    planes, seen = torch.rand(shape), []
+    answer = ensemble_mean(lambda view: seen.append(view) or view + 1, planes, 1, 4)  # type: ignore[func-returns-value]
+    assert len(seen) == 1
+    assert seen[0] is planes
+    assert torch.equal(answer, planes + 1)
+
+
 @pytest.mark.parametrize("members", [2, 4, 8])
 def test_the_ensemble_is_that_of_inference(members: int) -> None:
     torch.manual_seed(0)
@@ -284,11 +305,63 @@ def test_students_beyond_the_teachers_range_are_refused(card: ModelCard) -> None
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_answers_that_are_not_finite_name_the_teacher(teacher: Teacher, value: float) -> None:
     both, batch = strategies(teacher), leaves_batch()
+    for layer, names in (("head", ["response"]), ("stem", ["response", "feature-matching"])):
+        with torch.no_grad():
+            teacher.network.get_submodule(layer).bias.fill_(value)  # type: ignore[operator, union-attr]
+        for name in names:
+            with pytest.raises(ModelError, match="the teacher small returns values that are not finite"):
+                both[name].step(student(), batch, 0.0)
+
+
+def test_features_do_not_ask_for_the_answer(teacher: Teacher) -> None:
+    """A head that only gives NaN changes nothing; the gradient of what was restored is that of the whole network."""
+    batch = leaves_batch()
+    teacher.tap(("stem", "encoder.0"))
+    restored = batch.noisy.clone().requires_grad_()
+    teacher.network(teacher._ksigma.apply(restored))
+    whole = teacher.taps.take()
+    (expected,) = torch.autograd.grad(whole[1].square().sum(), restored)
     with torch.no_grad():
-        teacher.network.head.bias.fill_(value)  # type: ignore[union-attr]
-    for strategy in both.values():
-        with pytest.raises(ModelError, match="the teacher small returns values that are not finite"):
-            strategy.step(student(), batch, 0.0)
+        teacher.network.head.bias.fill_(float("nan"))  # type: ignore[union-attr]
+    found = teacher.features(restored, batch)
+    assert all(torch.equal(one, other) for one, other in zip(found, whole, strict=True))
+    (slope,) = torch.autograd.grad(found[1].square().sum(), restored)
+    assert torch.equal(slope, expected)
+    assert expected.abs().sum() > 0
+    noisy = teacher.features_of_noisy(batch)
+    assert not any(features.requires_grad for features in noisy)
+    assert all(torch.equal(one, other) for one, other in zip(noisy, whole, strict=True))
+
+
+def test_output_and_features_of_one_forward_pass(teacher: Teacher) -> None:
+    batch = leaves_batch()
+    teacher.tap(())
+    passes: list[int] = []
+    teacher.network.register_forward_hook(lambda *_: passes.append(1))
+    output, features = teacher.restore_and_features(batch.noisy, batch)
+    assert len(passes) == 1
+    assert torch.equal(output, teacher.restore(batch.noisy, batch))
+    for one, other in zip(features, teacher.features_of_noisy(batch), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_features_need_taps(teacher: Teacher) -> None:
+    batch = leaves_batch()
+    for ask in (teacher.features, teacher.restore_and_features):
+        with pytest.raises(ValueError, match="call tap first"):
+            ask(batch.noisy, batch)
+    with pytest.raises(ValueError, match="call tap first"):
+        teacher.features_of_noisy(batch)
+
+
+def test_the_label_is_made_before_the_students_graph(teacher: Teacher) -> None:
+    order: list[str] = []
+    network, batch = student(), leaves_batch()
+    network.register_forward_pre_hook(lambda *_: order.append("student"))
+    teacher.network.register_forward_pre_hook(lambda *_: order.append("teacher"))
+    Response(teacher, SUPERVISED, 0.5).step(network, batch, 0.0)
+    Siamese((teacher, teacher), SUPERVISED, (0.5, 0.5)).step(network, batch, 0.0)
+    assert order == ["teacher", "student", "teacher", "teacher", "student"]
 
 
 def test_a_teacher_is_found_by_folder_and_missed_by_name(card: ModelCard) -> None:

@@ -230,6 +230,22 @@ def test_borders() -> None:
     assert whole_blocks(torch.arange(3.0)[None, None, None], 8)[0, 0, 0].tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
 
 
+def test_whole_blocks_are_not_copied() -> None:
+    maps = torch.rand(1, 2, 16, 13)
+    assert whole_blocks(maps[..., :8], 8).data_ptr() == maps.data_ptr()
+    padded = whole_blocks(maps, 8)
+    assert padded.shape == (1, 2, 16, 16)
+    assert torch.equal(padded[..., 13:], maps[..., 10:].flip(-1))
+    assert torch.equal(padded[..., :13], maps)
+
+
+def test_statistics_halve_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    halved: list[Any] = []
+    monkeypatch.setattr(naturalness, "half_size", lambda maps: halved.append(maps) or half_size(maps))
+    assert statistics(torch.rand(1, 2, 12, 14), 1.0).shape == (1, 2, 36)
+    assert len(halved) == 1
+
+
 def test_channels_are_standardised() -> None:
     features = torch.randn(2, 3, 20, 22, generator=torch.Generator().manual_seed(1))
     scaled = features * torch.tensor([4.0, 30.0, 0.5])[:, None, None] - 7

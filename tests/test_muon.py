@@ -90,6 +90,17 @@ def test_the_groups_are_adams_and_muons() -> None:
     assert [group["lr"] for group in optimiser.param_groups] == [1e-3, 2e-2]
 
 
+def test_momentum_is_allocated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network()
+    optimiser, made, zeros_like = Muon(wide_kernels(net), 1e-2), [], torch.zeros_like
+    monkeypatch.setattr(torch, "zeros_like", lambda kernel: made.append(kernel) or zeros_like(kernel))
+    for _ in range(3):
+        for parameter in net.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimiser.step()
+    assert len(made) == 2  # a kernel each
+
+
 def test_state_resumes_to_the_bit() -> None:
     def trained(steps: int, net: nn.Module, optimiser: MuonAndAdam, seed: int) -> None:
         for step in range(seed, seed + steps):

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 pytest.importorskip("onnx", reason="needs the extra: rawkd[torch]")
 
+from torch.utils.data import DataLoader  # noqa: E402
 
 from rawkd.errors import ModelError  # noqa: E402
 from rawkd.inference.card import channels_of  # noqa: E402
@@ -33,7 +34,7 @@ from rawkd.training.data.clean_crops import exposed  # noqa: E402
 from rawkd.training.data.dataset import Batch, NoisyBatches  # noqa: E402
 from rawkd.training.data.leaves import leaves_scene  # noqa: E402
 from rawkd.training.data.night_sky import sky_crop, with_lamps, with_stars  # noqa: E402
-from rawkd.training.data.synthesize import add_noise, camera_at  # noqa: E402
+from rawkd.training.data.synthesize import NoiseShare, add_noise, camera_at  # noqa: E402
 from rawkd.training.export.export import export  # noqa: E402
 from rawkd.training.losses.terms import build_losses, developed  # noqa: E402
 from rawkd.training.recipes import RECIPES  # noqa: E402
@@ -185,6 +186,15 @@ def test_the_balanced_network_of_xtrans_starts_from_that_of_bayer() -> None:
     torch.testing.assert_close(large.decoder[0][0].leave.weight, small.decoder[0][0].leave.weight)
 
 
+@pytest.mark.parametrize("halves", [False, True], ids=["cells", "halves"])
+def test_networks_grow_on_the_device_of_their_weights(halves: bool) -> None:
+    """The meta device, like a GPU, does not compute with tensors of the CPU."""
+    with torch.device("meta"):
+        small, large = FANet(BAYER), FANet(replace(XTRANS, halves=halves))
+    grow(small, large)
+    assert all(parameter.is_meta for parameter in large.parameters())
+
+
 def test_a_monochrome_network_starts_from_all_weights_of_bayer() -> None:
     for bayer, mono in (("balanced-dense", "mono-balanced"), ("fanet-fast", "mono-fast")):
         shapes = [
@@ -226,11 +236,25 @@ def test_crops_are_developed_to_the_colours_of_their_picture(cfa: Any) -> None:
             torch.from_numpy(np.ascontiguousarray(part[None], np.float32))
             for part in (crop.metadata.gains, crop.metadata.rgb_from_camera)
         ]
-        batch = Batch(planes, planes, ones[:, 0], ones[:, 0], ones, 0 * ones, *metadata)
+        batch = Batch(planes, planes, ones[:, 0], ones[:, 0], ones, 0 * ones, *metadata, cfa=cfa)
         shown = developed(planes, batch)[0].numpy() ** 2.2
         assert np.ptp(shown, axis=(1, 2)).max() < 1e-4
         pixel = shown[:, 0, 0] / shown[1, 0, 0]
         np.testing.assert_allclose(pixel, colour / colour[1] if cfa == "xtrans" else 1, rtol=0.02)
+
+
+def test_stripes_on_a_monochrome_sensor_stay_grey() -> None:
+    """Every pixel keeps its own value; demosaiced as Bayer, columns of two levels would become a colour."""
+    stripes = np.tile(np.array([0.1, 0.4], np.float32), (6, 4))
+    stripes[0, 0] = 1.5
+    planes, ones = torch.from_numpy(pack(stripes))[None], torch.ones(1, 4)
+    batch = Batch(planes, planes, ones[:, 0], ones[:, 0], ones, 0 * ones, ones[:, :3], torch.eye(3)[None], cfa="mono")
+    shown = developed(planes, batch)
+    assert shown.shape == (1, 3, 6, 8)
+    expected = torch.from_numpy(np.minimum(stripes, 1) ** (1 / 2.2)).expand(1, 3, 6, 8)
+    torch.testing.assert_close(shown, expected)
+    colourful = developed(planes, batch._replace(cfa="bayer"))[0, :, 3, 3]
+    assert float(colourful.max() - colourful.min()) > 0.1
 
 
 @pytest.mark.parametrize("cfa", ["bayer", "xtrans", "mono"])
@@ -253,8 +277,12 @@ def test_stars_and_lamps_are_round_on_every_mosaic(cfa: Any) -> None:
 @pytest.mark.parametrize("cfa", ["xtrans", "mono"])
 def test_batches(cfa: Any) -> None:
     recipe = replace(RECIPES[f"{cfa}-fast"], batch=3, crop_px=8, leaves=1.0, skies=0.3, lamps=0.3)
-    batch = NoisyBatches(None, recipe, 0, seed=1, length=2)[0]
+    batch = NoisyBatches(None, recipe, 0, seed=1, length=2, weaker=NoiseShare(0.25, 0.25))[0]
     planes = recipe.channels
+    for changed_batch in (batch, batch.to(torch.device("cpu")), batch.first(2)):
+        assert changed_batch.cfa == changed_batch.weaker.cfa == cfa  # type: ignore[union-attr]
+    (collected,) = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
+    assert (type(collected), collected.cfa) == (Batch, cfa)
     assert batch.noisy.shape == batch.clean.shape == (3, planes, 8, 8)
     assert batch.scale.shape == batch.offset.shape == (3, planes)
     assert torch.isfinite(batch.noisy).all()

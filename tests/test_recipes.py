@@ -54,6 +54,14 @@ def test_subranges_tile_the_gains(recipe: Recipe) -> None:
     np.testing.assert_allclose(widths, widths[0], rtol=1e-9)
 
 
+def test_a_shortened_recipe_warms_up_for_a_tenth() -> None:
+    recipe = replace(DEFAULT, warmup_steps=300)
+    asked = {200: 20, 2_999: 299, 3_000: 300, 30_000: 300, 5: 0}
+    assert {steps: recipe.shortened(steps).warmup_steps for steps in asked} == asked
+    assert recipe.shortened(200) == replace(recipe, steps=200, warmup_steps=20)
+    assert recipe.with_steps(200).warmup_steps == 300
+
+
 def test_the_family_covers_full_frame_to_phone() -> None:
     assert FANET_FAST.low <= 8e-6
     assert FANET_FAST.high >= 4e-2

@@ -16,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
 from rawkd.cli import main  # noqa: E402
-from rawkd.errors import ModelError, UsageError  # noqa: E402
+from rawkd.errors import ModelError, OutputError, UsageError  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.networks.count import macs_per_mp  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
@@ -202,6 +202,32 @@ def test_a_score_that_is_no_number_is_the_last(judged: Any, tmp_path: Path) -> N
     assert judged("parts", Judge(nan_at=1)) == found
 
 
+def test_no_second_training_begins_when_the_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Budget, "cost", cheap_cost)
+    judge, whole = Judge(), Judge()
+    hurried = Run(tmp_path, minutes=1e-9)
+
+    def searched(who: Judge, run: Run) -> Recipe | None:
+        monkeypatch.setattr(search, "train", who.train)
+        return search.search(ASKED, (None, None), lambda *_: None, run, silent)  # type: ignore[arg-type, return-value]
+
+    for count in (1, 2):
+        assert searched(judge, hurried) is None
+        assert len(judge.seen) == len(rows(tmp_path)) == count
+    (tmp_path / "whole").mkdir()
+    found = searched(whole, Run(tmp_path / "whole", minutes=60.0))
+    assert searched(judge, Run(tmp_path, minutes=60.0)) == found
+    assert judge.seen == whole.seen
+    assert searched(judge, hurried) == found  # what is finished needs no time
+
+
+def test_a_folder_that_cannot_be_made_is_named(judged: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "candidate-1").write_text("")
+    with pytest.raises(OutputError, match=r"candidate-1: cannot be created \(.*\)\. Give another --out"):
+        judged("run", Judge())
+
+
 def test_a_candidate_within_the_budget_is_not_shrunk() -> None:
     candidate = Candidate((1, 1, 2, 4, 0, 1, 3))
     assert Budget(1e9).shrunk(candidate) == candidate
@@ -304,7 +330,7 @@ def test_files_that_are_no_recipe_are_named(tmp_path: Path, change: dict[str, An
     plain = {key: value for key, value in (recipe_json(BASE) | change).items() if value is not None}
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(plain))
-    with pytest.raises(UsageError, match=rf"recipe\.json: not a recipe \({message}\)\. Give a file that"):
+    with pytest.raises(UsageError, match=rf"recipe\.json: not a recipe \({message}\)\. Give a file with a base"):
         recipe_named(str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tiny_teachers import STUDENT, leaves_batch, shaken, teacher_card  # noqa: E
 from two_processes import run_on_two_processes  # noqa: E402
 
 from rawkd.cli import main  # noqa: E402
-from rawkd.errors import ModelError, UsageError  # noqa: E402
+from rawkd.errors import ModelError, OutputError, UsageError  # noqa: E402
 from rawkd.inference.card import ModelCard  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
 from rawkd.training import recipes  # noqa: E402
@@ -272,14 +273,29 @@ def test_an_interrupted_run_is_the_uninterrupted_run(whole: Path, out: Path, nam
 def test_a_run_out_of_time_is_resumed(whole: Path, out: Path) -> None:
     short = replace(ASKED, original=replace(ORIGINAL, steps=1))
     assert four_steps(out, short, minutes=1e-9) is None
-    assert (kept(out, "1-original").step, kept(out, "2-siamese").step) == (1, 1)  # the time was over between the two
-    assert four_steps(out, short, minutes=1e-9) is None
-    assert kept(out, "2-siamese").step == 2
+    assert kept(out, "1-original").step == 1
+    assert sorted(path.name for path in out.iterdir()) == FOLDERS[:1]  # the time was over between the two
+    for steps in (1, 2):
+        assert four_steps(out, short, minutes=1e-9) is None
+        assert kept(out, "2-siamese").step == steps
     assert sorted(path.name for path in out.iterdir()) == FOLDERS[:2]
     four_steps(out, short)
     # a checkpoint more, so its history is longer
     assert_equal_states(kept(out, "2-siamese").average, kept(whole, "2-siamese").average)
     assert kept(out, "5-tiny-1").step == 4
+
+
+def test_what_is_finished_needs_no_time(whole: Path) -> None:
+    state = four_steps(whole, minutes=1e-9)
+    assert state is not None
+    assert_equal_states(state.average, kept(whole, "5-tiny-1").average)
+
+
+def test_a_folder_that_cannot_be_made_is_named(out: Path) -> None:
+    out.mkdir()
+    (out / "1-original").write_text("")
+    with pytest.raises(OutputError, match=r"1-original: cannot be created \(.*\)\. Give another --out"):
+        four_steps(out)
 
 
 def test_the_seed_decides(whole: Path, out: Path) -> None:
@@ -316,6 +332,21 @@ def test_a_second_student_learns_of_the_same_networks(whole: Path) -> None:
     (whole / "5-tiny-2").rmdir()
 
 
+def test_a_student_that_has_begun_needs_its_start_no_more(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "5-tiny-1", tmp_path / "start")
+    third = replace(ASKED, subrange=3, start_from=str(tmp_path / "start"))
+    assert four_steps(whole, third, minutes=1e-9) is None
+    assert kept(whole, "5-tiny-3").step == 1
+    shutil.rmtree(tmp_path / "start")
+    state = four_steps(whole, third)
+    assert state is not None
+    assert state.step == 4
+    shutil.rmtree(whole / "5-tiny-3")
+    with pytest.raises(ModelError, match="start: neither the folder of a model or run nor a shipped model"):
+        four_steps(whole, third)
+    assert not (whole / "5-tiny-3").exists()
+
+
 def test_the_colour_track_is_the_same_network_on_three_channels(out: Path) -> None:
     low = {"low": 50.0, "high": 50.0, "noise": NoiseRecipe(model=AWGN), "crop_px": 16, "noise_units": False}
     original, siamese = (
@@ -340,11 +371,29 @@ def test_networks_of_several_subranges_take_the_students(tmp_path: Path) -> None
     assert [step.subrange for step in steps] == [3, 0, 3, 0, 0, 3]
     eighth = replace(ASKED, tuning_steps=None, original=replace(ORIGINAL, steps=80)).steps(tmp_path)
     assert [step.recipe.steps for step in eighth] == [80, 4, 10, 1, 1, 4]
+    assert [step.recipe.warmup_steps for step in eighth] == [4, 4, 1, 0, 0, 4]  # a tenth of a fine-tuning
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            {"student": replace(PUPIL, cfa="mono")},
+            "recipe tiny-original is for Bayer sensors and recipe tiny for monochrome ones. Choose another",
+        ),
+        (
+            {"original": replace(ORIGINAL, cfa="mono")},
+            "recipe tiny-original is for monochrome sensors and recipe tiny-siamese for Bayer ones",
+        ),
+        ({"student": replace(PUPIL, cfa="xtrans")}, "tiny-original is for Bayer sensors and recipe tiny for X-Trans"),
+        (
+            {"student": replace(PUPIL, cfa="xtrans"), "numbers": {"ensemble": 8}},
+            "recipe tiny is for X-Trans, whose symmetries are not averaged",
+        ),
+        ({"numbers": {"ensemble": 3}}, r"an ensemble of 3 is not possible\. Choose one of 1, 2, 4, 8"),
+        ({"student": replace(PUPIL, losses={"rgb-perceptual": 0.1})}, "rgb-perceptual needs VGG16 weights"),
+        ({"siamese": replace(SIAMESE, losses={"l1": 1.0})}, "there is no loss 'l1'"),
+        ({"start_from": "nowhere"}, "nowhere: neither the folder of a model or run nor a shipped model"),
         (
             {"siamese": replace(SIAMESE, low=1e-4)},
             "no subrange of recipe tiny-siamese contains the noise range",
@@ -360,7 +409,7 @@ def test_networks_of_several_subranges_take_the_students(tmp_path: Path) -> None
 def test_what_cannot_work_is_refused_before_anything_is_trained(
     out: Path, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(ModelError if "start_from" in change else UsageError, match=message):
         four_steps(out, replace(ASKED, **change))
     assert not out.exists()
 
@@ -463,6 +512,25 @@ from test_siamese import four_steps
 torch.set_num_threads(1)
 assert four_steps(Path({out!r})) is not None
 """
+
+
+ONE_IS_OVER = """
+from dataclasses import replace
+from pathlib import Path
+import torch
+from test_siamese import ASKED, ORIGINAL, four_steps
+from rawkd.training.run.distributed import rank_in_environment
+torch.set_num_threads(1)
+short = replace(ASKED, original=replace(ORIGINAL, steps=1))
+assert four_steps(Path({out!r}), short, minutes=(60.0, 1e-9)[rank_in_environment()]) is None
+"""
+
+
+def test_two_processes_stop_between_two_steps_together(out: Path, tmp_path: Path) -> None:
+    make_pictures(tmp_path / "pictures")
+    run_on_two_processes(tmp_path / "two.py", ONE_IS_OVER.format(out=str(out)))
+    assert kept(out, "1-original").step == 1
+    assert sorted(path.name for path in out.iterdir()) == FOLDERS[:1]
 
 
 def test_two_processes_take_the_four_steps_together(whole: Path, out: Path, tmp_path: Path) -> None:

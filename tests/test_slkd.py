@@ -30,6 +30,7 @@ from rawkd.training.losses.naturalness import natural_statistics  # noqa: E402
 from rawkd.training.losses.terms import charbonnier  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
+from rawkd.training.strategies.kind import Setting  # noqa: E402
 from rawkd.training.strategies.slkd import (  # noqa: E402
     WEIGHTS,
     ScaleConversion,
@@ -61,6 +62,13 @@ def build(network: Any, teachers: tuple[ModelCard, ...], *without: str, recipe: 
     strategy = Distillation.of("slkd", teachers, {"without": without}).build(recipe, 1, network, None, CPU)
     assert isinstance(strategy, SimultaneousLearning)
     return strategy
+
+
+def teachers_of(strategy: SimultaneousLearning) -> tuple[Teacher, Teacher]:
+    """The one with noisy and the one with clean input."""
+    assert strategy.noisy_teacher is not None
+    assert strategy.decoder is not None
+    return strategy.noisy_teacher, strategy.decoder.teacher
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -177,7 +185,6 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(cards: Any, plain: bool) -> N
         (("img", "kl"), {"nc", "et"}, {"encoder", "decoder"}),
         (("img", "kl", "drl"), {"et"}, {"decoder"}),
         (("drl", "irl"), {"img", "kl"}, set()),
-        (("drl", "irl", "img", "kl"), set(), set()),
     ],
 )
 def test_parts_are_left_out(cards: Any, without: tuple[str, ...], left: set[str], sides: set[str]) -> None:
@@ -187,23 +194,23 @@ def test_parts_are_left_out(cards: Any, without: tuple[str, ...], left: set[str]
     assert set(terms) == left | {"charbonnier"}
     assert set(() if strategy.adapters is None else dict(strategy.adapters.named_children())) == sides
     assert (strategy.noisy_teacher is None) == (not left & {"img", "kl", "nc", "drl"})
-    assert (strategy.clean_teacher is None) == (not left & {"et", "irl"})
+    assert (strategy.decoder is None) == (not left & {"et", "irl"})
 
 
 def test_one_teacher_sees_the_noisy_crop_and_one_the_clean(cards: Any) -> None:
     network, batch = student(), leaves_batch()
     strategy = build(network, cards)
     seen: dict[str, Any] = {}
-    for role, teacher in (("A", strategy.noisy_teacher), ("B", strategy.clean_teacher)):
-        assert teacher is not None
+    first, second = teachers_of(strategy)
+    for role, teacher in (("A", first), ("B", second)):
         teacher.network.register_forward_pre_hook(lambda _m, given, role=role: seen.update({role: given[0]}))
     strategy.step(network, batch, 0.0)
-    torch.testing.assert_close(seen["A"], strategy.noisy_teacher._ksigma.apply(batch.noisy))  # type: ignore[union-attr]
-    torch.testing.assert_close(seen["B"], strategy.clean_teacher._ksigma.apply(batch.clean))  # type: ignore[union-attr]
-    assert [strategy.noisy_teacher.card.name, strategy.clean_teacher.card.name] == ["small", "deep"]  # type: ignore[union-attr]
-    alone = build(student(), cards[:1])
-    assert alone.noisy_teacher is not alone.clean_teacher
-    assert alone.noisy_teacher.card == alone.clean_teacher.card  # type: ignore[union-attr]
+    torch.testing.assert_close(seen["A"], first._ksigma.apply(batch.noisy))
+    torch.testing.assert_close(seen["B"], second._ksigma.apply(batch.clean))
+    assert [first.card.name, second.card.name] == ["small", "deep"]
+    first, second = teachers_of(build(student(), cards[:1]))
+    assert first is not second
+    assert first.card == second.card
 
 
 def test_levels_are_paired_from_the_finest(cards: Any) -> None:
@@ -218,7 +225,7 @@ def test_levels_are_paired_from_the_finest(cards: Any) -> None:
     tall = build(network, (cards[1],), recipe=recipe)
     assert tall.encoder.taps.names == ("encoder.0.1", "encoder.1.1", "encoder.2.1")  # type: ignore[union-attr]
     assert tall.decoder.taps.names == ("decoder.0.1", "decoder.1.1")  # type: ignore[union-attr]
-    assert tall.clean_teacher.taps.names == ("decoder.0", "decoder.1")  # type: ignore[union-attr]
+    assert tall.decoder.teacher.taps.names == ("decoder.0", "decoder.1")  # type: ignore[union-attr]
 
 
 def test_a_student_with_its_teachers_features_has_no_distance(tmp_path: Path) -> None:
@@ -253,9 +260,9 @@ def test_gradients_reach_the_student_and_never_the_teachers(cards: Any, part: st
     for side, parts in (("encoder", ("nc", "drl")), ("decoder", ("et", "irl"))):
         for conversion in adapters[side].parameters():
             assert (conversion.grad is not None and bool(conversion.grad.any())) == (part in parts)
-    for teacher in (strategy.noisy_teacher, strategy.clean_teacher):
-        assert not teacher.network.training  # type: ignore[union-attr]
-        assert all(value.grad is None and not value.requires_grad for value in teacher.network.parameters())  # type: ignore[union-attr]
+    for teacher in teachers_of(strategy):
+        assert not teacher.network.training
+        assert all(value.grad is None and not value.requires_grad for value in teacher.network.parameters())
 
 
 @pytest.mark.parametrize("part", ["nc", "et", "drl", "irl", "img", "kl"])
@@ -292,12 +299,17 @@ def test_black_and_white_crops_have_finite_gradients(cards: Any, level: float) -
     [
         (("ssim",), 1, "the strategy slkd has no part 'ssim'. Its parts are drl, irl, nc, et, img, kl"),
         (("nc", "drl"), 1, "nc is a part of drl. Give only one of them"),
-        (("irl",), 2, "one of the two teachers is not used. Give only one"),
+        (("irl",), 2, r"a teacher is not used\. Give fewer teachers, or leave out fewer parts"),
+        (("drl", "img", "kl"), 2, r"a teacher is not used\. Give fewer"),
+        (("drl", "irl", "img", "kl"), 1, r"a teacher is not used\. Give fewer"),
         ((), 0, "the strategy slkd needs 1 to 2 teachers, not 0"),
         ((), 3, "the strategy slkd needs 1 to 2 teachers, not 3"),
     ],
 )
-def test_what_is_refused(cards: Any, without: tuple[str, ...], count: int, message: str) -> None:
+def test_what_is_refused_before_a_teacher_is_loaded(
+    cards: Any, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...], count: int, message: str
+) -> None:
+    monkeypatch.setattr(Setting, "teacher", lambda *_, **__: pytest.fail("a teacher was loaded"))
     with pytest.raises(UsageError, match=message):
         build(student(), (*cards, *cards)[:count], *without)
 
@@ -309,15 +321,29 @@ def test_a_teacher_without_levels_is_refused_by_name(tmp_path: Path) -> None:
     assert build(student(), (card,), "drl").encoder is None
 
 
-@pytest.mark.parametrize("who", ["noisy_teacher", "clean_teacher"])
-def test_answers_that_are_not_finite_name_the_teacher(cards: Any, who: str) -> None:
+@pytest.mark.parametrize(("who", "layer"), [(0, "head"), (0, "stem"), (1, "stem")])
+def test_answers_that_are_not_finite_name_the_teacher(cards: Any, who: int, layer: str) -> None:
     network = student()
     strategy = build(network, cards)
-    teacher = getattr(strategy, who)
+    teacher = teachers_of(strategy)[who]
     with torch.no_grad():
-        teacher.network.head.bias.fill_(float("nan"))
+        teacher.network.get_submodule(layer).bias.fill_(float("nan"))  # type: ignore[operator, union-attr]
     with pytest.raises(ModelError, match=f"the teacher {teacher.card.name} returns values that are not finite"):
         strategy.step(network, leaves_batch(), 0.0)
+
+
+def test_nobody_is_asked_for_an_answer_that_no_part_compares(cards: Any) -> None:
+    network = student()
+    strategy, whole = build(network, cards, "img", "kl"), build(network, cards)
+    for conversion, same in zip(strategy.adapters.parameters(), whole.adapters.parameters(), strict=True):  # type: ignore[union-attr]
+        conversion.data.copy_(same.data)
+    expected = whole.step(network, leaves_batch(), 0.0)
+    for teacher in teachers_of(strategy):
+        teacher.network.head.register_forward_pre_hook(lambda *_: pytest.fail("the head ran"))  # type: ignore[union-attr]
+    terms = strategy.step(network, leaves_batch(), 0.0)
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {name: expected[name].item() for name in ("charbonnier", "nc", "et")}, rel=1e-5
+    )
 
 
 def trained(cards: Any, folder: Path, steps: int, **changes: Any) -> Any:

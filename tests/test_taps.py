@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
 from rawkd.errors import ModelError  # noqa: E402
-from rawkd.networks import build_network  # noqa: E402
+from rawkd.networks import NETWORKS, build_network  # noqa: E402
 from rawkd.training.strategies.taps import FeatureTaps  # noqa: E402
 
 MDRN = {"width": 8, "branch_width": 6, "blocks": 1, "groups": 4}
@@ -54,6 +54,75 @@ def test_a_broken_forward_pass_leaves_nothing_behind(network: Any) -> None:
         network(torch.rand(1, 4, 8, 7))  # no wavelet of an odd width; the head has seen it
     network(torch.rand(1, 4, 8, 8))
     assert all(features.shape[2:] == (8, 8) for features in taps.take())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_features_without_the_rest_are_those_of_a_whole_forward_pass(name: str) -> None:
+    from test_teachers import TINY, shaken
+
+    torch.manual_seed(0)
+    network = shaken(build_network(name, TINY[name]))
+    planes = torch.rand(2, 4, 4 * network.stride, 4 * network.stride)
+    layers = [*network.taps, *network.decoder_taps]
+    for names in ((), tuple(layers[:1]), tuple(reversed(layers))):
+        taps = FeatureTaps(network, names)
+        found, given = [], []
+        for whole in (True, False):
+            given.append(planes.clone().requires_grad_())
+            if whole:
+                network(given[-1])
+            found.append(taps.take() if whole else taps.run(given[-1]))
+            sum(features.square().sum() for features in found[-1]).backward()
+        for one, other in zip(*found, strict=True):
+            assert torch.equal(one, other)
+        assert torch.equal(given[0].grad, given[1].grad)
+        assert given[0].grad.abs().sum() > 0
+        taps.close()
+
+
+def test_layers_after_the_last_one_do_not_run(network: Any) -> None:
+    ran: list[str] = []
+    for name in ("head", "groups.1", "groups.2", "tail"):
+        network.get_submodule(name).register_forward_hook(lambda _module, _inputs, _output, name=name: ran.append(name))
+    taps = FeatureTaps(network, ("groups.1", "head"))
+    ran.clear()
+    taps.run(torch.rand(1, 4, 8, 8))
+    assert ran == ["head", "groups.1"]
+    ran.clear()
+    network(torch.rand(1, 4, 8, 8))  # the next one is whole
+    assert ran == ["head", "groups.1", "groups.2", "tail"]
+
+
+class Twice(torch.nn.Module):
+    """A network that uses its first layer again after the second."""
+
+    stride, in_channels, taps = 1, 4, ("first", "second")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (torch.nn.Conv2d(4, 4, 1) for _ in range(3))
+
+    def forward(self, planes: Any) -> Any:
+        return self.third(self.first(self.second(self.first(planes))))
+
+
+def test_a_layer_that_runs_twice_is_seen_as_in_a_whole_forward_pass() -> None:
+    network = Twice()
+    taps, planes = FeatureTaps(network, ()), torch.rand(1, 4, 8, 8)
+    network(planes)
+    whole = taps.take()
+    for one, other in zip(whole, taps.run(planes), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_fault_on_the_way_is_told_and_leaves_nothing_behind(network: Any) -> None:
+    taps = FeatureTaps(network, ("head", "tail"))
+    with pytest.raises(RuntimeError):
+        taps.run(torch.rand(1, 4, 8, 7))  # no wavelet of an odd width; the head has seen it
+    with pytest.raises(KeyError):
+        taps.take()
+    planes = torch.rand(1, 4, 8, 8)
+    assert network(planes).shape == planes.shape
 
 
 def test_a_closed_tap_hears_nothing(network: Any) -> None:

@@ -29,7 +29,11 @@ from rawkd.training.data.batches import batches_of  # noqa: E402
 from rawkd.training.data.clean import find_pictures  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
+from rawkd.training.run import loop  # noqa: E402
+from rawkd.training.run.distributed import Processes  # noqa: E402
+from rawkd.training.run.learner import Learner  # noqa: E402
 from rawkd.training.run.loop import Progress, Run, prefetched, train  # noqa: E402
+from rawkd.training.run.step import optimise  # noqa: E402
 from rawkd.training.saved.checkpoint import (  # noqa: E402
     CHECKPOINT,
     Checkpoint,
@@ -41,6 +45,7 @@ from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+CPU = torch.device("cpu")
 TINY = Recipe(
     "tiny",
     "fanet",
@@ -186,6 +191,29 @@ def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
     heard: list[Progress] = []
     assert_equal_runs(run(TINY, folder, tmp_path / "run", listen=heard.append), first)
     assert heard == []
+
+
+def test_a_finished_run_prepares_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(TINY, folder, tmp_path / "run")
+    for name in ("validation_batches", "compile_checked", "batches_of"):
+        monkeypatch.setattr(loop, name, lambda *_, **__: pytest.fail("it was prepared"))
+    assert_equal_runs(run(TINY, folder, tmp_path / "run", compiled=True), first)
+
+
+def test_a_step_waits_for_the_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all losses together; a second time for the norm of the gradients."""
+    losses = build_losses({"charbonnier": 1.0, "own-noise-charbonnier": 0.5, "log-error": 0.1}, None, CPU)
+    learner = Learner.of(TINY, 1, CPU, lambda *_: Supervised(losses), torch.float32)
+    batch = batches_of(None, replace(TINY, leaves=1.0), 1, seed=1, length=1)[0]
+    expected = {name: term.item() for name, term in learner.strategy.step(learner.student, batch, 0.0).items()}
+    waits: list[str] = []
+    for name in ("item", "tolist", "__bool__"):
+        told = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda own, name=name, told=told: waits.append(name) or told(own))
+    found = optimise(learner.student, learner, batch, TINY, 1, Processes(0, 1, CPU))
+    monkeypatch.undo()
+    assert waits == ["tolist", "__bool__"]
+    assert found == expected
 
 
 def test_leaves_need_no_picture(tmp_path: Path) -> None:

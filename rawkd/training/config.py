@@ -191,6 +191,10 @@ class Recipe:
         """Return the recipe with another number of steps."""
         return replace(self, steps=steps)
 
+    def shortened(self, steps: int) -> Recipe:
+        """Return the recipe with fewer steps, of which the warm-up takes at most a tenth."""
+        return replace(self, steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
+
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as plain JSON values, for cards and checkpoints."""

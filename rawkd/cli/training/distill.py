@@ -102,8 +102,8 @@ NUMBERS = {
         help="Set the weights beside the recipe's losses; slkd.  [default: 0.5 0.1 0.05 0.05]",
     ),
 }
-"""Options by the names of the strategies' numbers (`Kind.numbers`); what is not given keeps the strategy's default.
-The help states those defaults, because the strategies are too heavy to load for it; a test compares them."""
+"""Options by the names of the strategies' numbers (`StrategyKind.numbers`); what is not given keeps the strategy's
+default. The help states those defaults, because the strategies are too heavy to load for it; a test compares them."""
 
 
 number_options = gathered("given", tuple(NUMBERS.values()), NUMBERS, dict)

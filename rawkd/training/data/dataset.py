@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rawkd.photo import CFAPattern, FloatArray
+from rawkd.photo import CFAPattern, FloatArray, Kind
 from rawkd.render.color import ProcessMetadata
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel
@@ -45,6 +45,7 @@ class Batch(NamedTuple):
     scale, offset : (n, planes) of each crop's `KSigma`, to convert back to signal.
     white_balance : (n, 3) gains. rgb_from_camera : (n, 3, 3), for losses after the ISP.
     weaker : the same crops with other, weaker noise, if the strategy uses it.
+    cfa : kind of sensor of the mosaics; without meaning for pictures.
     """
 
     noisy: Tensor
@@ -56,6 +57,7 @@ class Batch(NamedTuple):
     white_balance: Tensor
     rgb_from_camera: Tensor
     weaker: Batch | None = None
+    cfa: Kind = "bayer"
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`, pictures in channels-last format."""
@@ -72,8 +74,8 @@ class Batch(NamedTuple):
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch with every tensor changed, including those of `weaker`."""
-        weaker = None if self.weaker is None else self.weaker._each(change)
-        return Batch._make([*map(change, self[:-1]), weaker])
+        *tensors, weaker, cfa = self
+        return Batch._make([*map(change, tensors), None if weaker is None else weaker._each(change), cfa])
 
     @property
     def metadata(self) -> ProcessMetadata:
@@ -105,7 +107,7 @@ class View:
         return View(self.crop, camera, add_noise(self.crop.planes, camera, rng), estimate, self.cell)
 
     def values(self, anchor: Anchor) -> tuple[Any, ...]:
-        """Return this crop's values of the fields of a `Batch`, without `weaker`."""
+        """Return this crop's values of the tensors of a `Batch`."""
         ksigma = KSigma.between(self.estimate, anchor).spread(self.cell)
         variance = self.camera.gain * float(self.crop.planes.mean()) + self.camera.total_read_variance
         sigma = ksigma.scale.mean() * np.sqrt(variance)
@@ -154,11 +156,16 @@ class NoisyBatches(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng([self.seed, index])
         views = [self._sample(index, rng) for _ in range(self.recipe.batch)]
-        batch = _stack([view.values(self.anchor) for view in views])
+        batch = self._stacked(views)
         if self.weaker is None:
             return batch
         second = np.random.default_rng([self.seed, index, SECOND_NOISE])
-        return batch._replace(weaker=_stack([view.weaker(self.weaker, second).values(self.anchor) for view in views]))
+        return batch._replace(weaker=self._stacked([view.weaker(self.weaker, second) for view in views]))
+
+    def _stacked(self, views: list[View]) -> Batch:
+        columns = zip(*(view.values(self.anchor) for view in views), strict=True)
+        tensors: Any = [torch.from_numpy(np.stack(column).astype(np.float32, copy=False)) for column in columns]
+        return Batch(*tensors)._replace(cfa=self.cell.kind)
 
     def _sample(self, index: int, rng: np.random.Generator) -> View:
         noise = self.recipe.noise
@@ -204,9 +211,3 @@ class NoisyBatches(Dataset[Batch]):
             draw = bars_scene if number % BARS_EVERY == BARS_EVERY - 1 else leaves_scene
             self._scenes[number] = draw(2 * self.recipe.crop_side_px, generator)
         return self._scenes[number]
-
-
-def _stack(samples: list[tuple[Any, ...]]) -> Batch:
-    columns = (np.stack(column).astype(np.float32, copy=False) for column in zip(*samples, strict=True))
-    tensors: Any = map(torch.from_numpy, columns)
-    return Batch(*tensors)

@@ -17,12 +17,12 @@ from rawkd.training.saved.trained import TrainedCard
 from rawkd.training.strategies import Strategy
 from rawkd.training.strategies.feature_matching import FEATURE_MATCHING
 from rawkd.training.strategies.heterogeneous import HADS, HMDS
-from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.strategies.kind import Setting, StrategyKind
 from rawkd.training.strategies.response import RESPONSE
 from rawkd.training.strategies.siamese import SIAMESE
 from rawkd.training.strategies.slkd import SLKD
 
-STRATEGIES: dict[str, Kind] = {
+STRATEGIES: dict[str, StrategyKind] = {
     "response": RESPONSE,
     "feature-matching": FEATURE_MATCHING,
     "hads": HADS,
@@ -97,7 +97,7 @@ def numbers_of(strategy: str, given: dict[str, Any]) -> dict[str, Any]:
     return defaults | chosen
 
 
-def _counted(kind: Kind) -> str:
+def _counted(kind: StrategyKind) -> str:
     if kind.optional:
         return f"{kind.teachers - kind.optional} to {kind.teachers} teachers"
     return f"{kind.teachers} teacher" if kind.teachers == 1 else f"{kind.teachers} teachers"

@@ -14,7 +14,7 @@ clean version is known. Every step is a run with its own checkpoint and can be r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import nn
 
 from rawkd.errors import UsageError
 from rawkd.networks import build_network
+from rawkd.photo import NAMES_OF_KINDS
 from rawkd.training.config import Recipe
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.distill.distillation import Distillation, numbers_of
@@ -30,10 +31,12 @@ from rawkd.training.losses.terms import build_losses
 from rawkd.training.run.distributed import joined_processes
 from rawkd.training.run.learner import MakeStrategy
 from rawkd.training.run.loop import ProgressDisplay, Run, train
-from rawkd.training.saved.checkpoint import Checkpoint
+from rawkd.training.saved.checkpoint import Checkpoint, create_folder, load_checkpoint
 from rawkd.training.saved.run_card import card_of_run
+from rawkd.training.saved.trained import find_trained
 from rawkd.training.strategies import Strategy
 from rawkd.training.strategies.supervised import Supervised
+from rawkd.training.strategies.teacher_ensemble import refuse_ensemble
 
 TUNING_RATE = 0.1
 """Learning rate of steps 3 and 4, as a fraction of the recipe's."""
@@ -87,9 +90,11 @@ class FourSteps:
 
         Raises
         ------
-        UsageError: if a network cannot take the crops of another one or of the student, or for an unknown option.
+        UsageError: if a network cannot take the crops of another one or of the student, or for an unknown option or an
+            ensemble that the student's sensor does not allow.
         """
         numbers = numbers_of("siamese", self.numbers)
+        refuse_ensemble(numbers["ensemble"], self.student.cfa, f"recipe {self.student.name}")
         even = {**numbers, "label_share": EVEN}
         one, two = (self._covering(recipe) for recipe in (self.original, self.siamese))
         first, second = ("1-original", "2-siamese"), ("3-original", "3-siamese")
@@ -111,7 +116,7 @@ class FourSteps:
 
     def _tuned(self, recipe: Recipe) -> Recipe:
         steps = self.tuning_steps or max(1, round(recipe.steps * TUNING_STEPS))
-        return recipe.with_rates(TUNING_RATE).with_steps(steps)
+        return recipe.with_rates(TUNING_RATE).shortened(steps)
 
     def _covering(self, recipe: Recipe) -> int:
         """Return the subrange of a network that contains the student's; raise UsageError if crops do not fit."""
@@ -126,6 +131,11 @@ class FourSteps:
         with torch.device("meta"):
             network: Any = build_network(recipe.network, recipe.network_config(index))
         for learner in (self.original, self.siamese, self.student):
+            if learner.cfa != recipe.cfa:
+                raise UsageError(
+                    f"recipe {recipe.name} is for {NAMES_OF_KINDS[recipe.cfa]} sensors and recipe {learner.name} for"
+                    f" {NAMES_OF_KINDS[learner.cfa]} ones. Choose another."
+                )
             if learner.crop_px % network.stride or learner.input != recipe.input:
                 raise UsageError(
                     f"the network of recipe {recipe.name} takes {recipe.input} in multiples of {network.stride} pixels,"
@@ -146,21 +156,40 @@ def run_four_steps(
     Parameters
     ----------
     pictures : training and validation sets; None for dead leaves only. run : its folder gets a subfolder per step; its
-        `minutes` are for all steps together. vgg16 : as in `build_losses`.
+        `minutes` are for all steps together; once they are used up, no second training begins. vgg16 : as in
+        `build_losses`.
 
     Raises
     ------
-    UsageError: as `FourSteps.steps`. ModelError: as `train`, also for a step with other recipes or teachers.
+    UsageError: as `FourSteps.steps` and `build_losses`. MemoryLimitError, OutputError: as `train`.
+    ModelError: as `train`, also for a step with other recipes or teachers, or if the student's start does not exist.
     """
-    with joined_processes(run.device):
-        began = time.monotonic()
-        for step in plan.steps(run.folder):
-            minutes = None if run.minutes is None else run.minutes - (time.monotonic() - began) / 60
-            own = replace(run, folder=run.folder / step.name, minutes=minutes)
+    steps = plan.steps(run.folder)
+    _refuse_late_faults(plan, run.folder / steps[-1].name, vgg16)
+    with joined_processes(run.device) as processes:
+        began, trained = time.monotonic(), False
+        for step in steps:
+            own = run.part(run.folder / step.name, began)
+            finished = _is_finished(step, own.folder)
+            if trained and not finished and processes.any(own.is_over):
+                return None
             state = _trained(step, pictures, own, vgg16, display)
             if state.step < step.recipe.steps:
                 return None
+            trained = trained or not finished
         return state
+
+
+def _refuse_late_faults(plan: FourSteps, student: Path, vgg16: Path | None) -> None:
+    """Raise what would otherwise stop a step after the first ones are trained; `student` is the folder of the last."""
+    build_losses(plan.original.losses | plan.siamese.losses | plan.student.losses, vgg16, torch.device("cpu"))
+    if plan.start_from is not None and load_checkpoint(student) is None:
+        find_trained(plan.start_from)
+
+
+def _is_finished(step: Step, folder: Path) -> bool:
+    state = load_checkpoint(folder)
+    return state is not None and state.step >= step.recipe.steps
 
 
 def _trained(
@@ -171,7 +200,7 @@ def _trained(
     display: ProgressDisplay,
 ) -> Checkpoint:
     """Train or resume a step in its folder and return its last state."""
-    run.folder.mkdir(parents=True, exist_ok=True)
+    create_folder(run.folder)
     distillation = None
     if step.teachers:
         cards = tuple(card_of_run(run.folder.parent / name) for name in step.teachers)

@@ -25,7 +25,7 @@ from rawkd.training.distill.candidates import Budget, Candidate, child, random_c
 from rawkd.training.run.learner import MakeStrategy
 from rawkd.training.run.loop import ProgressDisplay, Run, train
 from rawkd.training.run.step import DivergedError
-from rawkd.training.saved.checkpoint import with_current_defaults
+from rawkd.training.saved.checkpoint import create_folder, with_current_defaults
 
 STATE, FOUND = "search.json", "recipe.json"
 TRIES = 100
@@ -69,8 +69,7 @@ class Search:
 
     def proxy(self, candidate: Candidate) -> Recipe:
         """Return the recipe of the short training that scores the candidate."""
-        warmup = min(self.base.warmup_steps, self.proxy_steps // 10)
-        return replace(self.recipe(candidate), steps=self.proxy_steps, warmup_steps=warmup)
+        return self.recipe(candidate).shortened(self.proxy_steps)
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine the candidates, plain JSON; the number of generations can be increased."""
@@ -129,7 +128,8 @@ def search(
 
     Parameters
     ----------
-    pictures : training and validation sets. run : its `minutes` are for the whole search.
+    pictures : training and validation sets. run : its `minutes` are for the whole search; once they are used up, no
+        second training begins.
 
     Returns
     -------
@@ -138,9 +138,10 @@ def search(
     Raises
     ------
     UsageError: if no network is within the budget. ModelError: if the folder contains another search.
+    OutputError: if a file or folder cannot be written. MemoryLimitError: as `train`.
     """
     budget = Budget(settings.budget_gmacs, settings.base.config.get("channels", 4))
-    scored, began = _resumed(settings, run.folder), time.monotonic()
+    scored, began, trained = _resumed(settings, run.folder), time.monotonic(), False
     for number in range(len(scored)):
         shutil.rmtree(_proxy_folder(run.folder, number), ignore_errors=True)
     while len(scored) < settings.size:
@@ -150,9 +151,11 @@ def search(
         cost = budget.cost(candidate)
         if again is None:
             label = f"candidate {number + 1} of {settings.size}: {candidate}, {cost:.1f} GMACs/MP"
-            minutes = None if run.minutes is None else run.minutes - (time.monotonic() - began) / 60
-            proxy = replace(run, folder=_proxy_folder(run.folder, number), minutes=minutes)
-            proxy.folder.mkdir(exist_ok=True)
+            proxy = run.part(_proxy_folder(run.folder, number), began)
+            if trained and proxy.is_over:
+                return None
+            trained = True
+            create_folder(proxy.folder)
             try:
                 with display(label) as listen:
                     state = train(

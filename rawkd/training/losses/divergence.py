@@ -11,15 +11,13 @@ from torch import Tensor
 
 from rawkd.render.color import LUMA
 from rawkd.training.data.dataset import Batch
-from rawkd.training.losses.terms import developed
+from rawkd.training.losses.terms import developed, smooth_root
 
 POOLED_PX = 64
 """Side of the pooled luminance that is compared."""
 LEAST_DIVERGENCE = 1e-8
 """Lower limit of the divergence of the noise. It corresponds to a standard deviation of luminance of 1.4e-4, a
 thirtieth of an 8-bit step."""
-SMOOTH = 2.0**-10
-"""Root of the divergence ratio below which the loss is rounded off to be differentiable at 0."""
 
 
 def divergence_of_noise(restored: Tensor, target: Tensor, batch: Batch) -> Tensor:
@@ -34,7 +32,7 @@ def divergence_of_noise(restored: Tensor, target: Tensor, batch: Batch) -> Tenso
     with torch.autocast(restored.device.type, enabled=False):  # gamma and exponentials need more than bf16
         seen, wanted, noisy = (luminance(planes, batch) for planes in (restored, target, batch.noisy))
         ratio = divergence(wanted, seen) / divergence(wanted, noisy).clamp(min=LEAST_DIVERGENCE)
-        return (torch.sqrt(ratio + SMOOTH**2) - SMOOTH).mean()
+        return smooth_root(ratio).mean()
 
 
 def luminance(planes: Tensor, batch: Batch) -> Tensor:

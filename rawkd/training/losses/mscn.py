@@ -60,6 +60,8 @@ def whole_blocks(maps: Tensor, block_px: int) -> Tensor:
     """Return the maps padded at the bottom and right by (repeated) mirroring to multiples of `block_px`."""
     for axis in (-2, -1):
         length = maps.shape[axis]
+        if length % block_px == 0:
+            continue
         place = _places(np.arange(length + -length % block_px), length, "mirror")
         maps = maps.index_select(axis, torch.as_tensor(place, device=maps.device))
     return maps

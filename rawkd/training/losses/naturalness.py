@@ -49,13 +49,12 @@ def statistics(maps: Tensor, constant: float) -> Tensor:
     (n, c, 36).
     """
     numbers: list[Tensor] = []
-    for _ in range(2):
-        coefficients = mscn(maps, constant, "zero")
+    for scale in (maps, half_size(maps)):
+        coefficients = mscn(scale, constant, "zero")
         coefficients = coefficients * (coefficients.abs() > FLAT * torch.finfo(maps.dtype).eps)
         products = [coefficients * coefficients.roll(shift, (2, 3)) for shift in SHIFTS]
         columns = [_symmetric(coefficients), *(_asymmetric(product) for product in products)]
         numbers += [number for column in columns for number in column]
-        maps = half_size(maps)
     return torch.stack(numbers, -1)
 
 

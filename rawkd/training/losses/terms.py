@@ -31,6 +31,8 @@ LEAST_SHARE = 1e-3
 """Lower limit of a sample's noise variance, as a fraction of the crop's mean noise variance."""
 LEAST_ERROR = 1e-4
 """Squared error in units of the noise variance (-40 dB), below which the loss of a crop hardly falls."""
+SMOOTH = 2.0**-10
+"""Root below which `smooth_root` is rounded off, like Charbonnier below c."""
 CONTENT_LAYER, STYLE_LAYERS, STYLE_WEIGHT = 2, (0, 1, 2, 3), 5.0
 """Layers of the perceptual loss among VGG16's relu1_2, relu2_2, relu3_3, relu4_3: content from the third, style from
 all (defaults of Johnson's released code)."""
@@ -54,8 +56,7 @@ def charbonnier(restored: Tensor, clean: Tensor, batch: Batch, c: float = CHARBO
 
     The unit gives dark and bright crops equal weight (our choice).
     """
-    difference = (restored - clean) / batch.sigma[:, None, None, None]
-    return torch.sqrt(difference * difference + c**2).mean()
+    return _mean_size((restored - clean) / batch.sigma[:, None, None, None], c)
 
 
 def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch, c: float = CHARBONNIER_C) -> Tensor:
@@ -65,8 +66,26 @@ def own_noise_charbonnier(restored: Tensor, clean: Tensor, batch: Batch, c: floa
     """
     distance = clean + batch.black[:, None, None, None]
     share = (distance / distance.mean((1, 2, 3), keepdim=True)).clamp(min=LEAST_SHARE)
-    difference = (restored - clean) / (batch.sigma[:, None, None, None] * share.sqrt())
+    return _mean_size((restored - clean) / (batch.sigma[:, None, None, None] * share.sqrt()), c)
+
+
+def _mean_size(difference: Tensor, c: float) -> Tensor:
     return torch.sqrt(difference * difference + c**2).mean()
+
+
+def absolute_error(restored: Tensor, target: Tensor, batch: Batch) -> Tensor:
+    """Return the mean of |restored - target| of (n, c, h, w) anchored values, in units of each crop's rms noise."""
+    return ((restored - target).abs() / batch.sigma[:, None, None, None]).mean()
+
+
+def squared_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
+    """Return each crop's mean squared error, (n,), in units of its mean noise variance."""
+    return (restored - clean).square().mean((1, 2, 3)) / batch.sigma.square()
+
+
+def smooth_root(ratio: Tensor) -> Tensor:
+    """Return sqrt(ratio + s^2) - s with s = `SMOOTH`: about the root, but with a finite slope at 0."""
+    return torch.sqrt(ratio + SMOOTH**2) - SMOOTH
 
 
 def log_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
@@ -75,8 +94,7 @@ def log_error(restored: Tensor, clean: Tensor, batch: Batch) -> Tensor:
     Minimising it maximises the average PSNR, in which smooth and textured pictures have equal weight. It favours means,
     where an absolute error favours medians. Our choice for the last training stage.
     """
-    error = (restored - clean).square().mean((1, 2, 3)) / batch.sigma.square()
-    return 0.5 * torch.log(error + LEAST_ERROR).mean()
+    return 0.5 * torch.log(squared_error(restored, clean, batch) + LEAST_ERROR).mean()
 
 
 class RgbPerceptual(nn.Module):
@@ -135,11 +153,23 @@ def to_signal(planes: Tensor, batch: Batch) -> Tensor:
 
 
 def developed(planes: Tensor, batch: Batch) -> Tensor:
-    """Return anchored values of a batch as pictures, (n, 3, h, w): mosaics pass the minimalist ISP, pictures stay.
+    """Return anchored values of a batch as pictures: mosaics pass the minimalist ISP, pictures stay.
 
-    X-Trans is not demosaiced: a pixel is the mean of each colour in half a cell, 3x3 pixels.
+    X-Trans is not demosaiced: a pixel is the mean of each colour in half a cell, 3x3 pixels. Monochrome mosaics become
+    grey pictures.
+
+    Parameters
+    ----------
+    planes : (n, c, h, w).
+
+    Returns
+    -------
+    (n, 3, 2h, 2w) of mosaics, (n, 3, h, w) of pictures.
     """
     signal = to_signal(planes, batch)
+    if batch.cfa == "mono":
+        grey: Tensor = gamma(F.pixel_shuffle(signal, 2))
+        return grey.expand(-1, 3, -1, -1)
     if signal.shape[1] == 4:
         rendered: Tensor = process(signal, batch.metadata)
         return rendered

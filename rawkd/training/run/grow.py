@@ -14,6 +14,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -175,8 +176,8 @@ def _of_colours(weight: Tensor, channels: int) -> Tensor:
     else:
         _, sites = lattices_of(CFAPattern.XTRANS)
         colours = CFAPattern.XTRANS.class_of_site[tuple(sites[:, 0, 0].T)]
-    index = torch.from_numpy(colours.copy())
-    shares = of_colour / torch.bincount(index, minlength=3)
+    index = torch.from_numpy(colours.copy()).to(weight.device)
+    shares = of_colour / torch.from_numpy(np.bincount(colours, minlength=3)).to(weight.device)
     return shares[:, :, index].reshape(len(weight), channels, 1, 1)
 
 

@@ -115,9 +115,8 @@ class Learner:
         self.average.load_state_dict(self.student.state_dict())
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the supervised loss; those of a teacher's features read the layers of the student alone."""
-        supervised: Strategy = getattr(self.strategy, "supervised", self.strategy)
-        return torch.stack(list(supervised.step(network, batch, 0.0).values())).sum()
+        """Return the sum of the supervised losses of a network for a batch."""
+        return torch.stack(list(self.strategy.supervised.step(network, batch, 0.0).values())).sum()
 
     def follow(self, decay: float) -> None:
         """Update the weight average: move it towards the student by the fraction 1 - decay."""

@@ -80,6 +80,21 @@ class Run:
         if self.snapshot is not None and self.snapshot.resolve() == self.folder.resolve():
             raise UsageError(f"{self.folder}: snapshots would replace the run's checkpoint. Give another --snapshot.")
 
+    def part(self, folder: Path, began: float) -> Run:
+        """Return the settings of one of several trainings, with the minutes that are left.
+
+        Parameters
+        ----------
+        folder : of its own. began : when the first one began, in seconds of `time.monotonic`.
+        """
+        minutes = None if self.minutes is None else self.minutes - (time.monotonic() - began) / 60
+        return replace(self, folder=folder, minutes=minutes)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no minutes are left."""
+        return self.minutes is not None and self.minutes <= 0
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -127,6 +142,7 @@ def train(
     ------
     ModelError: for a checkpoint of another recipe, or a loss that is not finite (with its name).
     MemoryLimitError: if a step does not fit into the device's memory (with the number of crops that fit).
+    OutputError: if a checkpoint or snapshot cannot be written.
     """
     if run.threads is not None:
         torch.set_num_threads(run.threads)
@@ -140,6 +156,8 @@ def train(
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         crops = partial(single_crops, pictures[0], recipe, subrange)
         state = _begin(learner, run.folder, identity, start_from, pictures, crops, warn)
+        if state.step >= recipe.steps:
+            return state
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
         validation = validation_batches(pictures[1], recipe, subrange)
         if run.compiled:

@@ -60,7 +60,10 @@ class Muon(torch.optim.Optimizer):
         for kernel, groups in zip(group["params"], self._groups, strict=True):
             if kernel.grad is None:
                 continue
-            momentum = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
+            state = self.state[kernel]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(kernel)
+            momentum: Tensor = state["momentum"]
             momentum.lerp_(kernel.grad, 1 - MOMENTUM)
             ahead = kernel.grad.lerp(momentum, MOMENTUM)  # Nesterov momentum
             matrices = ahead.reshape(groups, kernel.shape[0] // groups, -1)

@@ -29,7 +29,7 @@ class Speed:
     def of(cls, network: Any, recipe: Recipe, world: int) -> Speed:
         """Return the work per step for `world` processes with one batch each."""
         crops = world * recipe.batch
-        macs = macs_per_packed_px(network, network.stride, recipe.config.get("channels", network.in_channels))
+        macs = macs_per_packed_px(network, network.stride, network.in_channels)
         flop = 2 * PASSES * macs * crops * recipe.crop_px**2
         return cls(crops * recipe.crop_side_px**2 / PX_OF_A_MEGAPIXEL, flop / 1e9)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 
 import torch
@@ -40,20 +41,22 @@ def optimise(
     if not torch.isfinite(nn.utils.clip_grad_norm_(trained, recipe.clip_norm)):
         raise DivergedError(f"the gradients are not finite at step {step}. Lower the learning rate.")
     learner.optimiser.step()
-    return {name: term.item() for name, term in terms.items()}
+    return terms
 
 
-def _backward(student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int) -> dict[str, Tensor]:
+def _backward(student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int) -> dict[str, float]:
     """Run the backward pass, which adds to the gradients of student and adapters; return the losses by name."""
     with torch.autocast(batch.noisy.device.type, torch.bfloat16, enabled=learner.dtype == torch.bfloat16):
         terms = learner.strategy.step(student, batch, progress)
-    for name, term in terms.items():
-        if not torch.isfinite(term):
+    losses = torch.stack(list(terms.values()))
+    values = dict(zip(terms, losses.tolist(), strict=True))  # waits for the device once
+    for name, value in values.items():
+        if not math.isfinite(value):
             raise DivergedError(
                 f"the loss {name} is not finite at step {step}. Lower the learning rate, or leave this loss out."
             )
-    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    return terms
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    return values
 
 
 def gradients_of(learner: Learner, batch: Batch) -> dict[str, Tensor]:
@@ -72,7 +75,7 @@ def gradients_of(learner: Learner, batch: Batch) -> dict[str, Tensor]:
 
 def _backward_that_fits(
     student: nn.Module, learner: Learner, batch: Batch, progress: float, step: int
-) -> dict[str, Tensor]:
+) -> dict[str, float]:
     try:
         return _backward(student, learner, batch, progress, step)
     except torch.OutOfMemoryError as error:

@@ -9,6 +9,7 @@ from rawkd.training.config import Recipe
 from rawkd.training.data.batches import batches_of
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import Batch
+from rawkd.training.losses.terms import squared_error
 
 VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
 
@@ -33,4 +34,4 @@ def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> 
 
 def _noise_db(planes: Tensor, batch: Batch) -> Tensor:
     """Return the PSNR of every crop with its rms noise as the peak, dB."""
-    return -10 * torch.log10((planes - batch.clean).square().mean((1, 2, 3)) / batch.sigma**2)
+    return -10 * torch.log10(squared_error(planes, batch.clean, batch))

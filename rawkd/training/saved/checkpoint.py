@@ -70,13 +70,27 @@ def save_snapshot(folder: Path, checkpoint: Checkpoint) -> None:
     halved = {
         name: weight.half() if weight.is_floating_point() else weight for name, weight in checkpoint.average.items()
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Give another --snapshot.") from error
+    create_folder(folder, "--snapshot")
     start = checkpoint.recipe.get("start_from")
     run = {**checkpoint.recipe, "start_from": Path(start).name if start else None}
     save_checkpoint(folder, replace(checkpoint, recipe=run, student={}, average=halved, optimiser={}, adapters=None))
+
+
+def create_folder(folder: Path, option: str = "--out") -> None:
+    """Create the folder of a run and those above it, if they do not exist.
+
+    Parameters
+    ----------
+    option : of the command line that names the folder, for the message.
+
+    Raises
+    ------
+    OutputError: if it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}). Give another {option}.") from error
 
 
 def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) -> Checkpoint | None:

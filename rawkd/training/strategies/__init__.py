@@ -27,6 +27,11 @@ class Strategy(Protocol):
         """The second, weaker noise that the strategy needs in every batch (`Batch.weaker`); or None."""
         ...
 
+    @property
+    def supervised(self) -> Strategy:
+        """The supervised losses alone, whose `step` takes any network; the strategy itself if it has no others."""
+        ...
+
     def step(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name; `progress` is the finished fraction of the run, 0..1."""
         ...

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.training.data.dataset import Batch
-from rawkd.training.losses.terms import CONTENT_LAYER, STYLE_WEIGHT, gram
-from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.losses.terms import CONTENT_LAYER, STYLE_WEIGHT, gram, smooth_root
+from rawkd.training.strategies.kind import Setting, StrategyKind
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.teacher import Teacher
 
@@ -23,8 +23,6 @@ CHARBONNIER_OF_NOISE = math.sqrt(2 / math.pi)
 """Charbonnier loss of noisy crops without denoising: mean absolute value of a standard normal variable."""
 LEAST_NOISE = 1e-8
 """Lower limit of the energy of the noise in features, as a fraction of the features' energy."""
-SMOOTH = 2.0**-10
-"""Distance below which the loss is rounded off, like Charbonnier."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,9 @@ class FeatureMatching:
 
     Attributes
     ----------
-    share : fraction of the feature loss in its sum with Charbonnier for noisy crops without denoising, 0..1. Its
-        gradient is much larger than this fraction suggests: at 0.3 it was 10 to 40 times that of Charbonnier.
+    share : fraction of the feature loss in its sum with Charbonnier for noisy crops without denoising, 0 up to but not
+        including 1. Its gradient is much larger than this fraction suggests: at 0.3 it was 10 to 40 times that of
+        Charbonnier.
     """
 
     adapters = None
@@ -69,7 +68,7 @@ def _in_units_of_noise(restored: Tensor, noisy: Tensor, clean: Tensor) -> Tensor
     """Return the mean over crops of |restored - clean| / |noisy - clean|, Euclidean."""
     error, noise, energy = ((x * x).flatten(1).sum(1) for x in (restored - clean, noisy - clean, clean))
     ratio = error / torch.maximum(noise, LEAST_NOISE * energy)
-    return (torch.sqrt(ratio + SMOOTH**2) - SMOOTH).mean()
+    return smooth_root(ratio).mean()
 
 
 def _build(setting: Setting) -> FeatureMatching:
@@ -78,4 +77,4 @@ def _build(setting: Setting) -> FeatureMatching:
     return FeatureMatching(teacher, setting.supervised(), setting.numbers["feature_share"])
 
 
-FEATURE_MATCHING = Kind(_build, teachers=1, numbers={"feature_share": 0.02, "taps": ()})
+FEATURE_MATCHING = StrategyKind(_build, teachers=1, numbers={"feature_share": 0.02, "taps": ()})

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from rawkd.errors import ModelError, UsageError
 from rawkd.training.data.dataset import Batch
 from rawkd.training.data.synthesize import SAME_NOISE, NoiseShare
-from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.strategies.kind import Setting, StrategyKind
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.taps import FeatureTaps
 from rawkd.training.strategies.teacher import Teacher
@@ -146,5 +146,5 @@ def _neighbour_noise(setting: Setting) -> NoiseShare:
 
 
 _NUMBERS = {"kd_lambda": 0.1, "taps": (), "student_taps": ()}
-HADS = Kind(_hads, teachers=1, numbers=_NUMBERS)
-HMDS = Kind(_hmds, teachers=1, numbers=_NUMBERS | {"noise_ratio": 2.0})
+HADS = StrategyKind(_hads, teachers=1, numbers=_NUMBERS)
+HMDS = StrategyKind(_hmds, teachers=1, numbers=_NUMBERS | {"noise_ratio": 2.0})

@@ -56,7 +56,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Kind:
+class StrategyKind:
     """A kind of strategy.
 
     Attributes

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rawkd.training.data.dataset import Batch
-from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.losses.terms import absolute_error
+from rawkd.training.strategies.kind import Setting, StrategyKind
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.teacher import Teacher
 
@@ -33,15 +34,15 @@ class Response:
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name."""
-        restored = student(batch.noisy).float()
-        return losses_with_label(restored, self.teacher.restore(batch.noisy, batch), batch, self.supervised, self.alpha)
+        label = self.teacher.restore(batch.noisy, batch)  # first: its activations never stand beside the student's
+        return losses_with_label(student(batch.noisy).float(), label, batch, self.supervised, self.alpha)
 
 
 def losses_with_label(
     restored: Tensor, label: Tensor, batch: Batch, supervised: Supervised, alpha: float
 ) -> dict[str, Tensor]:
     """Return alpha * |restored - label| (in units of each crop's rms noise) and (1 - alpha) * the supervised losses."""
-    distance = ((restored - label).abs() / batch.sigma[:, None, None, None]).mean()
+    distance = absolute_error(restored, label, batch)
     terms = supervised.terms(restored, batch) if alpha < 1 else {}
     return {name: (1 - alpha) * term for name, term in terms.items()} | {"response": alpha * distance}
 
@@ -51,4 +52,4 @@ def _build(setting: Setting) -> Response:
     return Response(teacher, setting.supervised(), setting.numbers["kd_alpha"])
 
 
-RESPONSE = Kind(_build, teachers=1, numbers={"kd_alpha": 0.5, "ensemble": 1})
+RESPONSE = StrategyKind(_build, teachers=1, numbers={"kd_alpha": 0.5, "ensemble": 1})

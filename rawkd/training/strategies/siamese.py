@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rawkd.training.data.dataset import Batch
-from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.strategies.kind import Setting, StrategyKind
 from rawkd.training.strategies.response import losses_with_label
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.teacher import Teacher
@@ -39,13 +39,13 @@ class Siamese:
 
     def step(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name."""
-        restored = student(batch.noisy).float()
+        label = self.label(batch)  # first: the teachers' activations never stand beside the student's
         first, last = self.share
         share = first + (last - first) * progress
-        return losses_with_label(restored, self.label(batch), batch, self.supervised, share)
+        return losses_with_label(student(batch.noisy).float(), label, batch, self.supervised, share)
 
     def label(self, batch: Batch) -> Tensor:
-        """Return the mean of the teachers' outputs, (n, 4, h, w) anchored values.
+        """Return the mean of the teachers' outputs, (n, planes, h, w) anchored values.
 
         k-sigma is affine, so this equals the mean of the signals.
         """
@@ -59,4 +59,4 @@ def _build(setting: Setting) -> Siamese:
     return Siamese(teachers, setting.supervised(), (first, last))
 
 
-SIAMESE = Kind(_build, teachers=NUM_TEACHERS, numbers={"label_share": (0.5, 0.7), "ensemble": 1})
+SIAMESE = StrategyKind(_build, teachers=NUM_TEACHERS, numbers={"label_share": (0.5, 0.7), "ensemble": 1})

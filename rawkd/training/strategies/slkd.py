@@ -29,13 +29,16 @@ from rawkd.training.losses.blockiness import block_tests
 from rawkd.training.losses.divergence import divergence_of_noise
 from rawkd.training.losses.mscn import standardise
 from rawkd.training.losses.naturalness import natural_statistics
-from rawkd.training.strategies.kind import Kind, Setting
+from rawkd.training.losses.terms import absolute_error
+from rawkd.training.strategies.kind import Setting, StrategyKind
 from rawkd.training.strategies.supervised import Supervised
 from rawkd.training.strategies.taps import FeatureTaps
 from rawkd.training.strategies.teacher import Teacher
 
 PARTS = ("drl", "irl", "nc", "et", "img", "kl")
 """Parts that can be left out. Without `nc` or `et`, the standardised features are compared directly."""
+OF_OUTPUT = ("img", "kl")
+"""Parts that compare the outputs of student and A."""
 LEVELS = 3
 """Largest number of levels of encoder and decoder that are compared, from the finest."""
 WEIGHTS = (0.5, 0.1, 0.05, 0.05)
@@ -63,11 +66,13 @@ class Branch:
 
     Attributes
     ----------
-    term : name of the loss. taps : record the student's features. conversions : a `ScaleConversion` per level.
+    term : name of the loss. teacher : with taps. taps : record the student's features.
+    conversions : a `ScaleConversion` per level.
     extract : computes what is compared from features, (n, c, h, w) -> any shape.
     """
 
     term: str
+    teacher: Teacher
     taps: FeatureTaps
     conversions: nn.ModuleList
     extract: Extract
@@ -93,8 +98,8 @@ class SimultaneousLearning:
 
     Attributes
     ----------
-    weights : by name of the parts in use. noisy_teacher, clean_teacher : A and B; None if no part needs them.
-    encoder, decoder : None without DRL or IRL. adapters : their scale conversion modules.
+    weights : by name of the parts in use. noisy_teacher : A; None if no part needs it.
+    encoder, decoder : of A and B; None without DRL or IRL. adapters : their scale conversion modules.
     """
 
     weaker_noise = None
@@ -102,57 +107,62 @@ class SimultaneousLearning:
     supervised: Supervised
     weights: dict[str, float]
     noisy_teacher: Teacher | None
-    clean_teacher: Teacher | None
     encoder: Branch | None
     decoder: Branch | None
     adapters: nn.Module | None
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name."""
+        output, features = self._of_noisy(batch)  # first: its activations never stand beside the student's
         restored = student(batch.noisy).float()
         parts: dict[str, Tensor] = {}
-        if self.noisy_teacher is not None:
-            output = self.noisy_teacher.restore(batch.noisy, batch)
-            if self.encoder is not None:
-                target = [features.float() for features in self.noisy_teacher.taps.take()]
-                parts[self.encoder.term] = self.encoder.distance(target)
-            if "img" in self.weights:
-                parts["img"] = ((restored - output).abs() / batch.sigma[:, None, None, None]).mean()
-            if "kl" in self.weights:
-                parts["kl"] = divergence_of_noise(restored, output, batch)
-        if self.clean_teacher is not None and self.decoder is not None:
+        if self.encoder is not None:
+            parts[self.encoder.term] = self.encoder.distance(features)
+        if output is not None and "img" in self.weights:
+            parts["img"] = absolute_error(restored, output, batch)
+        if output is not None and "kl" in self.weights:
+            parts["kl"] = divergence_of_noise(restored, output, batch)
+        if self.decoder is not None:
             with torch.no_grad():
-                target = self.clean_teacher.features(batch.clean, batch)
+                target = self.decoder.teacher.features(batch.clean, batch)
             parts[self.decoder.term] = self.decoder.distance(target)
         terms = self.supervised.terms(restored, batch)
         return terms | {name: self.weights[name] * part for name, part in parts.items()}
+
+    def _of_noisy(self, batch: Batch) -> tuple[Tensor | None, list[Tensor]]:
+        """Return the output and the tapped features of A for the noisy crops; None and [] for what no part needs."""
+        if self.noisy_teacher is None:
+            return None, []
+        if self.encoder is None:
+            return self.noisy_teacher.restore(batch.noisy, batch), []
+        if self.weights.keys().isdisjoint(OF_OUTPUT):
+            return None, self.noisy_teacher.features_of_noisy(batch)
+        return self.noisy_teacher.restore_and_features(batch.noisy, batch)
 
 
 def _build(setting: Setting) -> SimultaneousLearning:
     left_out = _left_out(setting.numbers["without"])
     image, divergence, naturalness, blocks = setting.numbers["slkd_weights"]
     weights = {"img": image, "kl": divergence, "nc": naturalness, "drl": naturalness, "et": blocks, "irl": blocks}
-    used = {name: weights[name] for name in ("img", "kl") if name not in left_out}
-    encoder = decoder = noisy = clean = None
-    if used or "drl" not in left_out:
-        noisy = setting.teacher(0)
-    if "irl" not in left_out:
-        clean = setting.teacher(len(setting.cards) - 1)
-    if len(setting.cards) > 1 and (noisy is None or clean is None):
-        raise UsageError("one of the two teachers is not used. Give only one, or leave out fewer parts.")
+    used = {name: weights[name] for name in OF_OUTPUT if name not in left_out}
+    needs_noisy, needs_clean = bool(used) or "drl" not in left_out, "irl" not in left_out
+    if len(setting.cards) > needs_noisy + needs_clean:
+        raise UsageError("a teacher is not used. Give fewer teachers, or leave out fewer parts.")
+    encoder = decoder = None
+    noisy = setting.teacher(0) if needs_noisy else None
+    clean = setting.teacher(len(setting.cards) - 1) if needs_clean else None
     if noisy is not None and "drl" not in left_out:
         plain = "nc" in left_out
         extract = standardise if plain else natural_statistics
         encoder = _branch(setting, noisy, "drl" if plain else "nc", encoder_levels, extract)
     if clean is not None:
         plain = "et" in left_out
-        decoder = _branch(
-            setting, clean, "irl" if plain else "et", decoder_levels, standardise if plain else block_tests
-        )
+        extract = standardise if plain else block_tests
+        decoder = _branch(setting, clean, "irl" if plain else "et", decoder_levels, extract)
     sides = {name: side for name, side in (("encoder", encoder), ("decoder", decoder)) if side is not None}
     used |= {side.term: weights[side.term] for side in sides.values()}
     adapters = nn.ModuleDict({name: side.conversions for name, side in sides.items()}) if sides else None
-    return SimultaneousLearning(setting.supervised(), used, noisy, clean, encoder, decoder, adapters)
+    return SimultaneousLearning(setting.supervised(), used, noisy, encoder, decoder, adapters)
 
 
 def _left_out(names: tuple[str, ...]) -> set[str]:
@@ -189,7 +199,7 @@ def _branch(
     conversions = [
         ScaleConversion(mine, wanted) for mine, wanted in zip(taps.channels, teacher.taps.channels, strict=True)
     ]
-    return Branch(term, taps, nn.ModuleList(conversions).to(setting.device), extract)
+    return Branch(term, teacher, taps, nn.ModuleList(conversions).to(setting.device), extract)
 
 
-SLKD = Kind(_build, teachers=2, optional=1, numbers={"without": (), "slkd_weights": WEIGHTS})
+SLKD = StrategyKind(_build, teachers=2, optional=1, numbers={"without": (), "slkd_weights": WEIGHTS})

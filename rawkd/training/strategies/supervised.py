@@ -19,6 +19,11 @@ class Supervised:
 
     losses: dict[str, tuple[float, Loss]]
 
+    @property
+    def supervised(self) -> Supervised:
+        """These losses themselves."""
+        return self
+
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name; training minimises their sum."""
         return self.terms(student(batch.noisy).float(), batch)

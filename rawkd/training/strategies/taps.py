@@ -1,13 +1,19 @@
-"""Record the outputs (features) of named layers in the last forward pass of a network."""
+"""Record the outputs (features) of named layers of a network."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError
+
+
+class _AllSeenError(Exception):
+    """Every tapped layer has run, so the rest of the network is not needed."""
 
 
 class FeatureTaps:
@@ -34,27 +40,54 @@ class FeatureTaps:
         """
         network: Any = module
         self.names = names or tuple(network.taps)
+        self._network = network
         self._seen: dict[str, Tensor] = {}
+        self._counts, self._calls, self._counted = False, 0, 0
         layers = dict(module.named_modules())
         for name in self.names:
             if name not in layers:
                 raise ModelError(f"{owner} has no layer {name}. Choose layers such as {', '.join(network.taps)}.")
         self._handles = [module.register_forward_pre_hook(lambda _module, _inputs: self._seen.clear())]
         for name in dict.fromkeys(self.names):
-            self._handles.append(layers[name].register_forward_hook(_recorder(self._seen, name)))
+            self._handles.append(layers[name].register_forward_hook(self._recorder(name)))
         self.channels = self._probe(network, owner)
 
     def _probe(self, network: Any, owner: str) -> tuple[int, ...]:
         """Return the number of channels of every layer, from a forward pass of zeros."""
         size, device = 4 * network.stride, next(network.parameters()).device
-        with torch.no_grad():
+        with torch.no_grad(), self._counting():
             network(torch.zeros(1, network.in_channels, size, size, device=device))
+        self._calls = self._counted
         for name in self.names:
             seen = self._seen.get(name)
             if not isinstance(seen, Tensor) or seen.ndim != 4:
                 self.close()
                 raise ModelError(f"the layer {name} of {owner} returns no feature map. Choose another.")
         return tuple(features.shape[1] for features in self.take())
+
+    def run(self, inputs: Tensor) -> list[Tensor]:
+        """Return the features of (n, c, h, w) inputs, as `take`; the network stops after the last of the layers.
+
+        A layer that runs several times is recorded as in a whole forward pass: its last output counts.
+        """
+        try:
+            with self._counting():
+                self._network(inputs)
+        except _AllSeenError:
+            pass
+        except BaseException:
+            self._seen.clear()
+            raise
+        return self.take()
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Stop the network once the layers have run as often as in the probe, which itself is not stopped."""
+        self._counts, self._counted = True, 0
+        try:
+            yield
+        finally:
+            self._counts = False
 
     def take(self) -> list[Tensor]:
         """Return the features of the last forward pass, (n, channels, h, w) per layer, and forget them."""
@@ -68,9 +101,12 @@ class FeatureTaps:
             handle.remove()
         self._seen.clear()
 
+    def _recorder(self, name: str) -> Any:
+        def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            self._seen[name] = output
+            if self._counts:
+                self._counted += 1
+                if self._counted == self._calls:
+                    raise _AllSeenError
 
-def _recorder(seen: dict[str, Tensor], name: str) -> Any:
-    def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        seen[name] = output
-
-    return record
+        return record

@@ -9,20 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rawkd.errors import ModelError, UsageError
+from rawkd.errors import ModelError
 from rawkd.inference.card import PICTURES, ModelCard, NoiseSubrange, channels_of
 from rawkd.inference.selftest import check_golden
 from rawkd.inference.torch_engine import TorchEngine
 from rawkd.networks.blocks import with_variance
-from rawkd.sensor.cfa import SYMMETRIES
 from rawkd.sensor.ksigma import Anchor, KSigma
 from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.data.dataset import Batch
 from rawkd.training.data.synthesize import SAME_NOISE, NoiseShare
 from rawkd.training.losses.terms import to_signal
 from rawkd.training.saved.trained import TrainedCard, load_trained
-from rawkd.training.strategies.averaged_labels import ensemble_mean
 from rawkd.training.strategies.taps import FeatureTaps
+from rawkd.training.strategies.teacher_ensemble import ensemble_mean, refuse_ensemble
 
 
 class Teacher:
@@ -47,16 +46,10 @@ class Teacher:
         Raises
         ------
         ModelError: if the weights are damaged, do not fit or compute wrongly, or the card states another input.
-        UsageError: for another ensemble.
+        UsageError: as `refuse_ensemble`.
         """
-        if ensemble not in SYMMETRIES:
-            sizes = ", ".join(map(str, SYMMETRIES))
-            raise UsageError(f"an ensemble of {ensemble} is not possible. Choose one of {sizes}.")
-        if ensemble > 1 and card.cfa == "xtrans":
-            raise UsageError(
-                f"the teacher {card.name} is for X-Trans, whose symmetries are not averaged: leave it at 1."
-            )
         self.card, self.ensemble = card, ensemble
+        refuse_ensemble(ensemble, card.cfa, self.title)
         self.student_anchor = student_anchor
         network: Any = load_trained(card)
         if network.in_channels != channels_of(card.input, card.cfa):
@@ -103,7 +96,11 @@ class Teacher:
             )
 
     def restore(self, planes: Tensor, batch: Batch) -> Tensor:
-        """Return the teacher's output for anchored values, (n, 4, h, w) in the student's anchor, float32, no gradient.
+        """Return the teacher's output for anchored values, float32, no gradient.
+
+        Parameters
+        ----------
+        planes : (n, planes, h, w) in the student's anchor, like the output.
 
         Raises
         ------
@@ -111,7 +108,8 @@ class Teacher:
         """
         with torch.no_grad():
             output = ensemble_mean(lambda view: self._restore(view, batch), planes, self.ensemble, self.card.stride)
-        return self._finite(output)
+        self._refuse_not_finite(output)
+        return output
 
     def tap(self, names: tuple[str, ...]) -> None:
         """Set the layers whose outputs `features` returns, finest first; empty: the network's attribute `taps`.
@@ -126,28 +124,55 @@ class Teacher:
 
     @property
     def taps(self) -> FeatureTaps:
-        """The recorder of the layers that `tap` set; by default the network's attribute `taps`."""
+        """The recorder of the layers that `tap` set.
+
+        Raises
+        ------
+        ValueError: before `tap`.
+        """
         if self._taps is None:
-            self._taps = FeatureTaps(self.network, (), owner=self.title)
+            raise ValueError("call tap first")
         return self._taps
 
+    def restore_and_features(self, planes: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """Return what `restore` returns and the tapped features, float32, of one forward pass; no gradient.
+
+        With an ensemble the features are those of its last member.
+
+        Raises
+        ------
+        ModelError: as `restore`. ValueError: before `tap`.
+        """
+        taps, output = self.taps, self.restore(planes, batch)
+        return output, [features.float() for features in taps.take()]
+
     def features(self, planes: Tensor, batch: Batch) -> list[Tensor]:
-        """Return the tapped features of (n, 4, h, w) anchored values in the student's anchor, with gradients.
+        """Return the tapped features of `planes`, as for `restore`, float32, with gradients; no layer runs after them.
 
         A "planes+variance" teacher gets the variance of the lowest noise in its range, because `planes` are clean or
         restored.
+
+        Raises
+        ------
+        ModelError: if they are not finite. ValueError: before `tap`.
         """
         least = self.card.subrange.low
         return self._tapped(self._inputs(planes, batch, (least, read_variance_prior(least))))
 
     def features_of_noisy(self, batch: Batch) -> list[Tensor]:
-        """Return the tapped features of the noisy crops of a batch, with their estimated noise; no gradient."""
+        """Return the tapped features of the noisy crops of a batch, with their estimated noise; no gradient.
+
+        Raises
+        ------
+        ModelError, ValueError: as `features`.
+        """
         with torch.no_grad():
             return self._tapped(self._inputs(batch.noisy, batch))
 
     def _tapped(self, inputs: Tensor) -> list[Tensor]:
-        self._finite(self.network(inputs))
-        return [features.float() for features in self.taps.take()]
+        features = self.taps.run(inputs)
+        self._refuse_not_finite(*features)
+        return [tapped.float() for tapped in features]
 
     def _inputs(self, planes: Tensor, batch: Batch, noise: tuple[float, float] | None = None) -> Tensor:
         """Return the network's input for anchored values; `noise` is (gain, read variance), by default the estimate."""
@@ -165,14 +190,13 @@ class Teacher:
         anchored: Tensor = output * batch.scale[:, :, None, None] + batch.offset[:, :, None, None]
         return anchored
 
-    def _finite(self, output: Tensor) -> Tensor:
-        if not torch.isfinite(output).all():
-            raise ModelError(f"the teacher {self.card.name} returns values that are not finite. Choose another.")
-        return output
+    def _refuse_not_finite(self, *outputs: Tensor) -> None:
+        if not torch.stack([torch.isfinite(output).all() for output in outputs]).all():
+            raise ModelError(f"{self.title} returns values that are not finite. Choose another.")
 
 
 def estimated_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
-    """Return the estimated gain and read variance of the crops, (n, 4, 1, 1) each, from their k-sigma transforms."""
+    """Return the crops' estimated gain and read variance, (n, planes, 1, 1) each, from their k-sigma transforms."""
     gain = anchor.gain / batch.scale
     read_variance = (batch.offset / anchor.gain + anchor.read_variance / anchor.gain**2) * gain**2
     return gain[:, :, None, None], read_variance.clamp(min=0)[:, :, None, None]
@@ -212,13 +236,13 @@ def _check_output(card: ModelCard, network: nn.Module) -> None:
 
 
 class _WithVariance(nn.Module):
-    """A "planes+variance" network with fixed noise parameters; it takes and returns (n, 4, h, w) signal."""
+    """A "planes+variance" network with fixed noise parameters; it takes and returns (n, planes, h, w) signal."""
 
     def __init__(self, network: nn.Module, gain: float, read_variance: float) -> None:
         super().__init__()
         self.network, self.gain, self.read_variance = network, gain, read_variance
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return the denoised signal, (n, 4, h, w)."""
+        """Return the denoised signal, (n, planes, h, w)."""
         output: Tensor = self.network(with_variance(planes, self.gain, self.read_variance))
         return output

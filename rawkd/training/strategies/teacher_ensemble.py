@@ -8,7 +8,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rawkd.errors import UsageError
 from rawkd.sensor.cfa import SYMMETRIES, Symmetry
+
+
+def refuse_ensemble(members: int, cfa: str, owner: str) -> None:
+    """Raise UsageError if there are no such symmetries, or if those of the sensor's mosaics are not averaged.
+
+    Parameters
+    ----------
+    members : number of symmetries. cfa : bayer | xtrans | mono. owner : of the mosaics, in the message.
+    """
+    if members not in SYMMETRIES:
+        sizes = ", ".join(map(str, SYMMETRIES))
+        raise UsageError(f"an ensemble of {members} is not possible. Choose one of {sizes}.")
+    if members > 1 and cfa == "xtrans":
+        raise UsageError(f"{owner} is for X-Trans, whose symmetries are not averaged. Leave the ensemble at 1.")
 
 
 def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: int, stride: int) -> Tensor:
@@ -19,10 +34,14 @@ def ensemble_mean(restore: Callable[[Tensor], Tensor], planes: Tensor, members: 
 
     Parameters
     ----------
-    restore : (n, 4, h, w) -> the same shape; its input may be up to `stride` larger than `planes`.
-    planes : (n, 4, h, w) mosaics, or (n, 1, h, w) or (n, 3, h, w) pictures, which need no padding.
-    members : a key of `SYMMETRIES`. stride : h and w are multiples of it, packed pixels.
+    restore : (n, planes, h, w) -> the same shape; its input may be up to `stride` larger than `planes`.
+    planes : (n, 4, h, w) mosaics, or (n, 1, h, w) or (n, 3, h, w) pictures, which need no padding. Mosaics of X-Trans,
+        (n, 36, h, w), only with one member.
+    members : a key of `SYMMETRIES`; the first is the identity, which needs no padding either. stride : h and w are
+        multiples of it, packed pixels.
     """
+    if members == 1:
+        return restore(planes)
     if planes.shape[1] != 4:
         outputs = [_turned_back(restore(_turned(planes, symmetry)), symmetry) for symmetry in SYMMETRIES[members]]
         return torch.stack(outputs).mean(0)
