@@ -20,9 +20,9 @@ from rawkd.inference.card import channels_of  # noqa: E402
 from rawkd.inference.card_file import card_json, read_card  # noqa: E402
 from rawkd.inference.students import load_cards, load_families, one_family  # noqa: E402
 from rawkd.networks import build_network  # noqa: E402
-from rawkd.networks.blocks import FeatureAlign  # noqa: E402
+from rawkd.networks.blocks import FeatureAlign, half_cells  # noqa: E402
 from rawkd.networks.count import macs_per_mp  # noqa: E402
-from rawkd.networks.fanet import FANet, FANetConfig, half_cells  # noqa: E402
+from rawkd.networks.fanet import FANet, FANetConfig  # noqa: E402
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect  # noqa: E402
 from rawkd.photo.region import sensor_rect  # noqa: E402
 from rawkd.restore.options import DenoiseOptions  # noqa: E402

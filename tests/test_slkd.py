@@ -76,9 +76,9 @@ def test_every_network_names_its_decoder(name: str) -> None:
     from test_teachers import TINY
 
     torch.manual_seed(0)
-    network = build_network(name, TINY[name])
-    taps = FeatureTaps(network, tuple(network.decoder_taps))  # type: ignore[arg-type]
-    network(torch.rand(1, 4, 4 * network.stride, 4 * network.stride))  # type: ignore[operator]
+    network: Any = build_network(name, TINY[name])
+    taps = FeatureTaps(network, tuple(network.decoder_taps))
+    network(torch.rand(1, network.in_channels, 4 * network.stride, 4 * network.stride))
     sizes = [features.shape[-1] for features in taps.take()]
     assert sizes == sorted(sizes)
     assert len(sizes) == len(taps.channels) >= 1

@@ -62,7 +62,7 @@ def test_features_without_the_rest_are_those_of_a_whole_forward_pass(name: str) 
 
     torch.manual_seed(0)
     network = shaken(build_network(name, TINY[name]))
-    planes = torch.rand(2, 4, 4 * network.stride, 4 * network.stride)
+    planes = torch.rand(2, network.in_channels, 4 * network.stride, 4 * network.stride)
     layers = [*network.taps, *network.decoder_taps]
     for names in ((), tuple(layers[:1]), tuple(reversed(layers))):
         taps = FeatureTaps(network, names)

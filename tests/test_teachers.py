@@ -18,6 +18,7 @@ from rawkd.training.run.grow import grow  # noqa: E402
 
 TINY: dict[str, dict[str, Any]] = {
     "fanet": {"widths": [8, 16], "encoder_blocks": [0, 1], "decoder_blocks": [1], "groups": 2},
+    "grey-fanet": {"widths": [8, 16], "encoder_blocks": [0, 1], "decoder_blocks": [1], "groups": 2},
     "wavelet-unet": {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1]},
     "upi-unet": {"widths": [4, 8], "in_channels": 4},
     "cycleisp": {"width": 8},
@@ -117,7 +118,7 @@ def test_our_teacher_and_the_balanced_tier_keep_their_budgets() -> None:
 def test_every_network_keeps_the_shape_and_names_layers(name: str) -> None:
     torch.manual_seed(0)
     network = shaken(build_network(name, TINY[name]))
-    planes = torch.rand(2, 4, 2 * network.stride, 3 * network.stride)
+    planes = torch.rand(2, network.in_channels, 2 * network.stride, 3 * network.stride)
     seen = {}
     for tap in network.taps:
         network.get_submodule(tap).register_forward_hook(lambda _m, _i, out, tap=tap: seen.update({tap: out}))
@@ -125,7 +126,7 @@ def test_every_network_keeps_the_shape_and_names_layers(name: str) -> None:
         answer = network(planes)
     assert answer.shape == planes.shape
     assert (answer - planes).abs().mean() > 1e-4
-    assert network.in_channels == 4
+    assert network.in_channels == (1 if name == "grey-fanet" else 4)
     assert 1 <= len(network.taps) <= 4
     sizes = [seen[tap].shape[-1] for tap in network.taps]
     assert sizes == sorted(sizes, reverse=True)

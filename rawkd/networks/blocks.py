@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rawkd.photo import CFAPattern
+from rawkd.sensor.cfa import lattices_of
+
 LEAST_SQUARE = 1e-6
 """Added to a pixel's mean square before the division, so that a pixel of zeros gives no division by zero."""
 
@@ -199,3 +202,19 @@ def with_variance(planes: Tensor, gain: float | Tensor, read_variance: float | T
     gain, read_variance : numbers, or tensors of shape (n, 4, 1, 1).
     """
     return torch.cat((planes, torch.clamp(planes, min=0) * gain + read_variance), 1)
+
+
+def half_cells(planes: Tensor) -> Tensor:
+    """Convert groups of 36 planes of X-Trans, (n, 36 g, h, w), to nine of one colour each, (n, 9 g, 2h, 2w).
+
+    The nine are the lattices of `sensor.cfa.lattices_of`: half a cell is the transposed other half with R and B
+    exchanged.
+    """
+    _, sites = lattices_of(CFAPattern.XTRANS)
+    parity = torch.arange(2)
+    rows = 3 * parity[:, None] + torch.from_numpy(sites[..., 0])
+    columns = 3 * parity + torch.from_numpy(sites[..., 1])
+    order = (6 * rows + columns).flatten()  # plane of each lattice, parity of its row, parity of its column
+    groups = planes.shape[1] // len(order)
+    index = (len(order) * torch.arange(groups)[:, None] + order).flatten().to(planes.device)
+    return F.pixel_shuffle(planes[:, index], 2)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError
-from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, GatedBlock
+from rawkd.networks.blocks import ARNetBlock, DenseGatedBlock, FeatureAlign, GatedBlock, half_cells
 from rawkd.networks.noise_units import NoiseUnits
-from rawkd.photo import CFAPattern
-from rawkd.sensor.cfa import lattices_of
 
 
 @dataclass(frozen=True)
@@ -205,23 +202,34 @@ def guide_channels(config: FANetConfig) -> int:
     return 2 * planes if config.anchor else planes
 
 
-def half_cells(planes: Tensor) -> Tensor:
-    """Convert groups of 36 planes of X-Trans, (n, 36 g, h, w), to nine of one colour each, (n, 9 g, 2h, 2w).
-
-    The nine are the lattices of `sensor.cfa.lattices_of`: half a cell is the transposed other half with R and B
-    exchanged.
-    """
-    _, sites = lattices_of(CFAPattern.XTRANS)
-    parity = torch.arange(2)
-    rows = 3 * parity[:, None] + torch.from_numpy(sites[..., 0])
-    columns = 3 * parity + torch.from_numpy(sites[..., 1])
-    order = (6 * rows + columns).flatten()  # plane of each lattice, parity of its row, parity of its column
-    groups = planes.shape[1] // len(order)
-    index = (len(order) * torch.arange(groups)[:, None] + order).flatten().to(planes.device)
-    return F.pixel_shuffle(planes[:, index], 2)
-
-
 def _through(blocks: nn.ModuleList, features: Tensor, guide: Tensor) -> Tensor:
     for block in blocks:
         features = block(features, guide) if isinstance(block, FeatureAlign) else block(features)
     return features
+
+
+@dataclass(frozen=True)
+class GreyFANetConfig(FANetConfig):
+    """A FA-Net for grey pictures: `channels` is 1; an anchor is a noise of pictures with white 1, gain above 0."""
+
+    channels: int = 1
+
+
+class GreyFANet(FANet):
+    """Denoises a grey picture, (n, 1, h, w), as the mosaic of a monochrome sensor. It has the weights of a `FANet`."""
+
+    def __init__(self, config: GreyFANetConfig) -> None:
+        """Create the network; raise ModelError as `FANet`, or for other channels or planes."""
+        if (config.channels, config.planes) != (1, 4):
+            raise ModelError(f"a grey FA-Net has 1 channel in 4 planes, not {config.channels} in {config.planes}.")
+        super().__init__(config)
+        self.in_channels = 1
+
+    @property
+    def stride(self) -> int:
+        """Height and width must be multiples of it, pixels."""
+        return 2 * super().stride
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the denoised picture, (n, 1, h, w)."""
+        return F.pixel_shuffle(super().forward(F.pixel_unshuffle(picture, 2)), 2)

@@ -45,11 +45,11 @@ class NetworkChoices:
 _OPTIONS = (
     click.option(
         "--original",
-        metavar="RECIPE",
+        metavar="NAME|FILE",
         help="Train this original network; siamese without --teacher.  [default: mwresnet]",
     ),
     click.option(
-        "--siamese", metavar="RECIPE|FILE", help="Train this siamese, or what a search found.  [default: mwrcanet]"
+        "--siamese", metavar="NAME|FILE", help="Train this siamese, or what a search found.  [default: mwrcanet]"
     ),
     click.option(
         "--network-steps",

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rawkd.errors import ModelError, UsageError
-from rawkd.networks.fanet import half_cells
+from rawkd.networks.blocks import half_cells
 from rawkd.photo import CFAPattern
 from rawkd.render.color import color_correct, gamma
 from rawkd.render.isp import process
