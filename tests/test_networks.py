@@ -360,26 +360,3 @@ def test_recipes_group_the_planes_of_a_colour(name: str) -> None:
     groups = recipe.config["mean_groups"]
     assert len(groups) == len(letters)
     assert len(set(zip(groups, letters, strict=True))) == len(set(groups)) == len(set(letters))
-
-
-def test_a_grey_fanet_is_a_fanet_of_a_monochrome_mosaic() -> None:
-    sizes = {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1], "groups": 2, "patch": True}
-    noise = {"anchor": [1e-3, 0.04], "mean_groups": [0, 0, 0, 0]}
-    torch.manual_seed(0)
-    of_mosaics: Any = build_network("fanet", sizes | noise)
-    of_pictures: Any = build_network("grey-fanet", sizes | noise)
-    for weight in of_mosaics.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
-    of_pictures.load_state_dict(of_mosaics.state_dict())
-    assert (of_pictures.in_channels, of_pictures.stride) == (1, 2 * of_mosaics.stride)
-    picture = torch.rand(2, 1, 3 * of_pictures.stride, 2 * of_pictures.stride)
-    found = of_pictures(picture)
-    expected = [unpack(planes.numpy()) for planes in of_mosaics(torch.from_numpy(packed(picture))).detach()]
-    np.testing.assert_array_equal(found.detach().numpy()[:, 0], np.stack(expected))
-    assert (found - picture).abs().mean() > 1e-3
-    with pytest.raises(ModelError, match="a grey FA-Net has 1 channel in 4 planes, not 3 in 4"):
-        build_network("grey-fanet", sizes | {"channels": 3})
-
-
-def packed(pictures: Any) -> Any:
-    return np.stack([pack(picture[0]) for picture in pictures.numpy()])

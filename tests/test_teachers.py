@@ -18,7 +18,6 @@ from rawkd.training.run.grow import grow  # noqa: E402
 
 TINY: dict[str, dict[str, Any]] = {
     "fanet": {"widths": [8, 16], "encoder_blocks": [0, 1], "decoder_blocks": [1], "groups": 2},
-    "grey-fanet": {"widths": [8, 16], "encoder_blocks": [0, 1], "decoder_blocks": [1], "groups": 2},
     "wavelet-unet": {"widths": [8, 16], "encoder_blocks": [1, 1], "decoder_blocks": [1]},
     "upi-unet": {"widths": [4, 8], "in_channels": 4},
     "cycleisp": {"width": 8},
@@ -126,7 +125,7 @@ def test_every_network_keeps_the_shape_and_names_layers(name: str) -> None:
         answer = network(planes)
     assert answer.shape == planes.shape
     assert (answer - planes).abs().mean() > 1e-4
-    assert network.in_channels == (1 if name == "grey-fanet" else 4)
+    assert network.in_channels == 4
     assert 1 <= len(network.taps) <= 4
     sizes = [seen[tap].shape[-1] for tap in network.taps]
     assert sizes == sorted(sizes, reverse=True)

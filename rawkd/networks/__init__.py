@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawkd.errors import ModelError
 from rawkd.networks.cycleisp import CycleISP, CycleISPConfig
-from rawkd.networks.fanet import FANet, FANetConfig, GreyFANet, GreyFANetConfig
+from rawkd.networks.fanet import FANet, FANetConfig
 from rawkd.networks.mdrn import MDRN, MDRNConfig
 from rawkd.networks.mlefgn import MLEFGN, MLEFGNConfig
 from rawkd.networks.mwrcanet import MWRCANet, MWRCANetConfig
@@ -31,7 +31,6 @@ class Architecture:
 
 NETWORKS = {
     "fanet": Architecture(FANet, FANetConfig),
-    "grey-fanet": Architecture(GreyFANet, GreyFANetConfig),
     "wavelet-unet": Architecture(WaveletUNet, WaveletUNetConfig),
     "upi-unet": Architecture(UPIUNet, UPIUNetConfig),
     "cycleisp": Architecture(CycleISP, CycleISPConfig),

@@ -206,30 +206,3 @@ def _through(blocks: nn.ModuleList, features: Tensor, guide: Tensor) -> Tensor:
     for block in blocks:
         features = block(features, guide) if isinstance(block, FeatureAlign) else block(features)
     return features
-
-
-@dataclass(frozen=True)
-class GreyFANetConfig(FANetConfig):
-    """A FA-Net for grey pictures: `channels` is 1; an anchor is a noise of pictures with white 1, gain above 0."""
-
-    channels: int = 1
-
-
-class GreyFANet(FANet):
-    """Denoises a grey picture, (n, 1, h, w), as the mosaic of a monochrome sensor. It has the weights of a `FANet`."""
-
-    def __init__(self, config: GreyFANetConfig) -> None:
-        """Create the network; raise ModelError as `FANet`, or for other channels or planes."""
-        if (config.channels, config.planes) != (1, 4):
-            raise ModelError(f"a grey FA-Net has 1 channel in 4 planes, not {config.channels} in {config.planes}.")
-        super().__init__(config)
-        self.in_channels = 1
-
-    @property
-    def stride(self) -> int:
-        """Height and width must be multiples of it, pixels."""
-        return 2 * super().stride
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """Return the denoised picture, (n, 1, h, w)."""
-        return F.pixel_shuffle(super().forward(F.pixel_unshuffle(picture, 2)), 2)
