@@ -49,14 +49,13 @@ def training_of(runs: Sequence[str]) -> str:
     return f"{state.step:,} steps, {state.seconds / 60:.0f} min" if state else ""
 
 
-def of_photos(pictures: Path, gains: Sequence[float] | None) -> Callable[[str], float]:
+def of_photos(pictures: Path, gains: Sequence[float]) -> Callable[[str], float]:
     """How runs for mosaics are scored."""
 
     def score(run: str) -> float:
         network = MeanOfNetworks(run)
         clean = clean_planes(pictures, 512, 0, network.cell)
-        scored = gains or [gain for gain in GAINS if network.holds(gain)]
-        return fmean(mean_psnr(network, planes, gain) for gain in scored for planes in clean.values())
+        return fmean(mean_psnr(network, planes, gain) for gain in gains for planes in clean.values())
 
     return score
 
@@ -72,7 +71,8 @@ def table(variants: Sequence[Variant]) -> str:
     for variant in variants:
         spread = f" ({stdev(variant.psnr):.3f})" if len(variant.psnr) > 1 else ""
         found = variant.against(variants[0])
-        others = f"{fmean(found):+.3f} ({', '.join(f'{value:+.3f}' for value in found)})" if any(found) else ""
+        others = f"{fmean(found):+.3f} ({', '.join(f'{value:+.3f}' for value in found)})"
+        others = "" if variant is variants[0] else others
         lines.append(f"| {variant.label} | {fmean(variant.psnr):.3f}{spread} | {others} | {variant.training} |")
     return "\n".join(lines)
 
@@ -122,7 +122,14 @@ def main() -> None:
     if len({len(runs) for runs in runs_of.values()}) > 1 or not all(map(all, runs_of.values())):
         parser.error("give LABEL=RUN[,RUN] with as many runs for every label")
     torch.set_num_threads(1)
-    score = of_photos(options.pictures, options.gain) if options.pictures else of_set(options.folder, options.sigma)
+    if options.pictures:
+        first = MeanOfNetworks(next(iter(runs_of.values()))[0])
+        gains = options.gain or [gain for gain in GAINS if first.holds(gain)]
+        if not gains:
+            parser.error("the first network holds none of the usual gains: give --gain")
+        score = of_photos(options.pictures, gains)
+    else:
+        score = of_set(options.folder, options.sigma)
     variants = [Variant(label, [score(run) for run in runs], training_of(runs)) for label, runs in runs_of.items()]
     print(table(variants))
     if options.plot:

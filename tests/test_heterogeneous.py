@@ -241,6 +241,16 @@ def test_the_ratio_is_that_of_the_noise(cards: dict[str, ModelCard], ratio: floa
     assert measured != pytest.approx(ratio, rel=0.04)
 
 
+def test_the_teacher_is_asked_before_the_student(cards: dict[str, ModelCard]) -> None:
+    order: list[str] = []
+    network = student(FANET)
+    strategy = built("hads", cards["fanet"], network, FANET)
+    network.register_forward_pre_hook(lambda *_: order.append("student"))
+    strategy.teacher.network.register_forward_pre_hook(lambda *_: order.append("teacher"))
+    strategy.step(network, batch_for(strategy), 0.0)
+    assert order == ["teacher", "student"]
+
+
 def test_a_batch_without_the_weaker_noise_is_refused(cards: dict[str, ModelCard]) -> None:
     network = student(SMALL_MDRN)
     strategy = built("hmds", cards["mlefgn"], network, SMALL_MDRN)

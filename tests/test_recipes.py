@@ -185,6 +185,15 @@ def test_another_network_does_not_get_the_configuration_of_the_base(tmp_path: Pa
         ({"base": "fanet-fast", "crops": 96}, "unknown field crops"),
         ({"base": "fanet-fast", "noise": {"gain": 1.0}}, "unknown field gain"),
         ({"base": "fanet-fast", "noise": 3}, "the field noise is not of type "),
+        ({"base": "fanet-fast", "network": "mwresnet"}, "the field config is missing"),
+        ({"base": "fanet-fast", "network": "net", "config": {}}, "there is no network 'net'; choose one of fanet, "),
+        ({"base": "fanet-fast", "steps": 0}, "the field steps is below 1"),
+        ({"base": "fanet-fast", "learning_rate": math.nan}, "a learning rate of nan is not above 0"),
+        ({"base": "fanet-fast", "kernel_rate": -1.0}, "a learning rate of -1 is not above 0"),
+        ({"base": "fanet-fast", "low": 1.0}, "the noise from low 1 to high 0.04 is no range above 0"),
+        ({"base": "fanet-fast", "losses": {}}, "the field losses has no weight above 0"),
+        ({"base": "fanet-fast", "losses": {"charbonnier": "x"}}, "the field losses must give numbers to some of "),
+        ({"base": "fanet-fast", "losses": {"l3": 1.0}}, "the field losses must give numbers to some of "),
     ],
 )
 def test_wrong_fields_of_a_file_with_a_base_are_named(tmp_path: Path, plain: Any, message: str) -> None:

@@ -595,7 +595,7 @@ def test_the_command_trains_on_leaves_alone(tiny_recipe: None, tmp_path: Path) -
         (("--recipe", "tiny", "--subrange", 0, "--data", "nowhere"), 3, "nowhere: not a folder"),
         (("--recipe", "tiny", "--subrange", 0, "--data", "."), 3, "no usable picture (0 skipped)"),
         (("--recipe", "tiny-leaves", "--subrange", 0, "--device", "abacus"), 2, "torch cannot use the device abacus"),
-        (("--recipe", "tiny-leaves", "--subrange", 0, "--out", "file/run"), 6, "file/run: cannot be made"),
+        (("--recipe", "tiny-leaves", "--subrange", 0, "--out", "file/run"), 6, "file/run: cannot be created"),
     ],
 )
 def test_what_the_command_refuses(

@@ -192,7 +192,7 @@ class Recipe:
         return replace(self, steps=steps)
 
     def shortened(self, steps: int) -> Recipe:
-        """Return the recipe with fewer steps, of which the warm-up takes at most a tenth."""
+        """Return the recipe for a short run of that many steps, of which the warm-up takes at most a tenth."""
         return replace(self, steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
 
 

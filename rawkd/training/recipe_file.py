@@ -9,11 +9,14 @@ shipped recipe, which it names as its base:
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from rawkd.errors import UsageError
+from rawkd.networks import NETWORKS
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
+from rawkd.training.losses.terms import LOSSES
 from rawkd.training.recipes import RECIPES
 
 BASE = "base"
@@ -38,7 +41,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe from a JSON file.
 
     With a base, the other fields replace those of the base; `noise` replaces only its own fields, and so does `config`
-    if the network is that of the base. The recipe is named after the file unless it has a name.
+    if the network is that of the base. A recipe with a base and without a name is named after the file.
 
     Raises
     ------
@@ -46,14 +49,16 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         plain = json.loads(path.read_bytes())
-        return recipe_from_json(_on_base(plain, path.stem) if isinstance(plain, dict) and BASE in plain else plain)
+        recipe = recipe_from_json(_on_base(plain, path.stem) if isinstance(plain, dict) and BASE in plain else plain)
+        _refuse_values(recipe)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). Give a recipe's name or file.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: not a recipe ({error}). Give a file with a base and what differs from it, or one that"
             " `rawkd search` wrote."
         ) from error
+    return recipe
 
 
 def _on_base(plain: dict[str, Any], name: str) -> dict[str, Any]:
@@ -62,6 +67,28 @@ def _on_base(plain: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(base, str) or base not in RECIPES:
         raise ValueError(f"there is no base {base!r}; choose one of {', '.join(RECIPES)}")
     own = recipe_json(RECIPES[base])
-    parts = ["noise", *(["config"] if changed.get("network", own["network"]) == own["network"] else [])]
+    parts = ["noise", "config"]
+    if changed.get("network", own["network"]) != own["network"]:
+        parts.remove("config")
+        del own["config"]  # of another network
     merged = {part: {**own[part], **changed[part]} for part in parts if isinstance(changed.get(part), dict)}
     return {**own, "name": name, **changed, **merged}
+
+
+def _refuse_values(recipe: Recipe) -> None:
+    """Raise ValueError for values that no training can use, which only a file can have."""
+    for name in ("steps", "batch", "crop_px", "tries", "num_subranges"):
+        if getattr(recipe, name) < 1:
+            raise ValueError(f"the field {name} is below 1")
+    for rate in recipe.rates:
+        if not 0 < rate < math.inf:
+            raise ValueError(f"a learning rate of {rate:g} is not above 0")
+    if not 0 < recipe.low <= recipe.high < math.inf:
+        raise ValueError(f"the noise from low {recipe.low:g} to high {recipe.high:g} is no range above 0")
+    if recipe.network not in NETWORKS:
+        raise ValueError(f"there is no network {recipe.network!r}; choose one of {', '.join(NETWORKS)}")
+    weights = recipe.losses.values()
+    if not recipe.losses.keys() <= LOSSES.keys() or not all(isinstance(weight, int | float) for weight in weights):
+        raise ValueError(f"the field losses must give numbers to some of {', '.join(LOSSES)}")
+    if not sum(weights) > 0:
+        raise ValueError("the field losses has no weight above 0")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rawkd.cli.training.options import TrainingChoices
-from rawkd.errors import OutputError, UsageError
+from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
     from rawkd.training.config import Recipe
@@ -88,6 +88,7 @@ def prepared_run(choices: TrainingChoices) -> Run:
     """
     from rawkd.training.run.distributed import refuse_unknown_device
     from rawkd.training.run.loop import Run
+    from rawkd.training.saved.checkpoint import create_folder
 
     refuse_unknown_device(choices.device)
     run = Run(
@@ -100,10 +101,7 @@ def prepared_run(choices: TrainingChoices) -> Run:
         choices.compiled,
         choices.snapshot,
     )
-    try:
-        choices.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{choices.folder}: cannot be made ({error.strerror}): give another --out") from error
+    create_folder(choices.folder)
     return run
 
 

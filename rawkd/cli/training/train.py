@@ -105,6 +105,8 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
         if is_main_process():
             click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
         minutes = None if choices.minutes is None else choices.minutes - (time.monotonic() - began) / 60
+        if before is not None and minutes is not None and minutes <= 0:
+            return
         mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange, minutes=minutes)
         if choices.snapshot is not None:
             mine = replace(mine, snapshot=choices.snapshot / folder.name)

@@ -171,7 +171,7 @@ def run_four_steps(
         for step in steps:
             own = run.part(run.folder / step.name, began)
             finished = _is_finished(step, own.folder)
-            if trained and not finished and processes.any(own.is_over):
+            if processes.any(trained and not finished and own.is_over):
                 return None
             state = _trained(step, pictures, own, vgg16, display)
             if state.step < step.recipe.steps:

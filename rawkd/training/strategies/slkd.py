@@ -113,7 +113,9 @@ class SimultaneousLearning:
 
     def step(self, student: nn.Module, batch: Batch, _progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name."""
-        output, features = self._of_noisy(batch)  # first: its activations never stand beside the student's
+        output, features = self._of_noisy(batch)  # first: no teacher's activations stand beside the student's
+        with torch.no_grad():
+            wanted = [] if self.decoder is None else self.decoder.teacher.features(batch.clean, batch)
         restored = student(batch.noisy).float()
         parts: dict[str, Tensor] = {}
         if self.encoder is not None:
@@ -123,9 +125,7 @@ class SimultaneousLearning:
         if output is not None and "kl" in self.weights:
             parts["kl"] = divergence_of_noise(restored, output, batch)
         if self.decoder is not None:
-            with torch.no_grad():
-                target = self.decoder.teacher.features(batch.clean, batch)
-            parts[self.decoder.term] = self.decoder.distance(target)
+            parts[self.decoder.term] = self.decoder.distance(wanted)
         terms = self.supervised.terms(restored, batch)
         return terms | {name: self.weights[name] * part for name, part in parts.items()}
 
@@ -147,7 +147,7 @@ def _build(setting: Setting) -> SimultaneousLearning:
     used = {name: weights[name] for name in OF_OUTPUT if name not in left_out}
     needs_noisy, needs_clean = bool(used) or "drl" not in left_out, "irl" not in left_out
     if len(setting.cards) > needs_noisy + needs_clean:
-        raise UsageError("a teacher is not used. Give fewer teachers, or leave out fewer parts.")
+        raise UsageError("more teachers were given than the parts need. Leave out fewer parts, or give one teacher.")
     encoder = decoder = None
     noisy = setting.teacher(0) if needs_noisy else None
     clean = setting.teacher(len(setting.cards) - 1) if needs_clean else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,7 +40,7 @@ class FeatureTaps:
         self.names = names or tuple(network.taps)
         self._network = network
         self._seen: dict[str, Tensor] = {}
-        self._counts, self._calls, self._counted = False, 0, 0
+        self._calls, self._left = 0, 0
         layers = dict(module.named_modules())
         for name in self.names:
             if name not in layers:
@@ -55,9 +53,10 @@ class FeatureTaps:
     def _probe(self, network: Any, owner: str) -> tuple[int, ...]:
         """Return the number of channels of every layer, from a forward pass of zeros."""
         size, device = 4 * network.stride, next(network.parameters()).device
-        with torch.no_grad(), self._counting():
+        self._left = -1  # counts down, so that it never meets 0
+        with torch.no_grad():
             network(torch.zeros(1, network.in_channels, size, size, device=device))
-        self._calls = self._counted
+        self._calls, self._left = -1 - self._left, 0
         for name in self.names:
             seen = self._seen.get(name)
             if not isinstance(seen, Tensor) or seen.ndim != 4:
@@ -68,26 +67,16 @@ class FeatureTaps:
     def run(self, inputs: Tensor) -> list[Tensor]:
         """Return the features of (n, c, h, w) inputs, as `take`; the network stops after the last of the layers.
 
-        A layer that runs several times is recorded as in a whole forward pass: its last output counts.
+        It stops once the layers have run as often as in a whole forward pass, so the last output of each counts.
         """
+        self._left = self._calls
         try:
-            with self._counting():
-                self._network(inputs)
+            self._network(inputs)
         except _AllSeenError:
             pass
-        except BaseException:
-            self._seen.clear()
-            raise
-        return self.take()
-
-    @contextmanager
-    def _counting(self) -> Iterator[None]:
-        """Stop the network once the layers have run as often as in the probe, which itself is not stopped."""
-        self._counts, self._counted = True, 0
-        try:
-            yield
         finally:
-            self._counts = False
+            self._left = 0
+        return self.take()
 
     def take(self) -> list[Tensor]:
         """Return the features of the last forward pass, (n, channels, h, w) per layer, and forget them."""
@@ -104,9 +93,9 @@ class FeatureTaps:
     def _recorder(self, name: str) -> Any:
         def record(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             self._seen[name] = output
-            if self._counts:
-                self._counted += 1
-                if self._counted == self._calls:
+            if self._left:
+                self._left -= 1
+                if not self._left:
                     raise _AllSeenError
 
         return record
