@@ -192,7 +192,7 @@ class Recipe:
         return replace(self, steps=steps)
 
     def shortened(self, steps: int) -> Recipe:
-        """Return the recipe for a short run of that many steps, of which the warm-up takes at most a tenth."""
+        """Return the recipe with that many steps and a warm-up of at most a tenth of them."""
         return replace(self, steps=steps, warmup_steps=min(self.warmup_steps, steps // 10))
 
 

@@ -90,6 +90,7 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
     from weights of an unfinished one. Every run has its own folder of snapshots.
     """
     from rawkd.inference.card import ModelCard
+    from rawkd.training.run.loop import minutes_left
     from rawkd.training.saved.stages import stages_to_repeat
     from rawkd.training.saved.trained import find_trained
 
@@ -104,7 +105,7 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
         folder = choices.folder / f"{number}-{stage.recipe.name}"
         if is_main_process():
             click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
-        minutes = None if choices.minutes is None else choices.minutes - (time.monotonic() - began) / 60
+        minutes = minutes_left(choices.minutes, began)
         if before is not None and minutes is not None and minutes <= 0:
             return
         mine = replace(choices, folder=folder, start_from=before, asked_subrange=stage.subrange, minutes=minutes)

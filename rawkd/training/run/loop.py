@@ -81,19 +81,18 @@ class Run:
             raise UsageError(f"{self.folder}: snapshots would replace the run's checkpoint. Give another --snapshot.")
 
     def part(self, folder: Path, began: float) -> Run:
-        """Return the settings of one of several trainings, with the minutes that are left.
-
-        Parameters
-        ----------
-        folder : of its own. began : when the first one began, in seconds of `time.monotonic`.
-        """
-        minutes = None if self.minutes is None else self.minutes - (time.monotonic() - began) / 60
-        return replace(self, folder=folder, minutes=minutes)
+        """Return the settings of one of several trainings: in `folder`, with the minutes left since `began`."""
+        return replace(self, folder=folder, minutes=minutes_left(self.minutes, began))
 
     @property
     def is_over(self) -> bool:
         """Whether no minutes are left."""
         return self.minutes is not None and self.minutes <= 0
+
+
+def minutes_left(minutes: float | None, began: float) -> float | None:
+    """Return what is left of `minutes` since `began`, seconds of `time.monotonic`; None without a limit."""
+    return None if minutes is None else minutes - (time.monotonic() - began) / 60
 
 
 @dataclass(frozen=True)

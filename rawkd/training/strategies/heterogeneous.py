@@ -58,7 +58,7 @@ class GroupFeatures:
 
     def step(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the weighted losses of a batch by name."""
-        theirs = self.teacher.features_of_noisy(self._teacher_batch(batch))  # first, as long as no graph is held
+        theirs = self.teacher.features_of_noisy(self._teacher_batch(batch))  # before the student holds its graph
         terms = self.supervised.step(student, batch, progress)
         own = [adapter(features) for adapter, features in zip(self.adapters, self.student_taps.take(), strict=True)]
         distance = group_distance([features.float() for features in own], theirs)
