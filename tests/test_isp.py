@@ -1,4 +1,4 @@
-"""The minimalist ISP: metrics mode by its definition, grey and highlights in viewing mode, crops, orientation."""
+"""The minimalist ISP by its definition; pictures for viewing: grey, highlights, crops, orientation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from rawkd.errors import InputError, UsageError
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
+from rawkd.photo.orientation import orient, turned_back
 from rawkd.render.color import ProcessMetadata, camera_from_rgb, gamma, tone, viewing_curve
 from rawkd.render.isp import process
-from rawkd.render.orientation import orient
 from rawkd.render.preview import render_preview
 from rawkd.render.view import render
-from rawkd.sensor.cfa import pack
 
 MATRIX = np.array([[1.0344, -0.421, -0.062], [-0.2315, 1.0625, 0.1948], [0.0093, 0.1058, 0.5541]])
 NEUTRAL = np.array([0.5, 1.0, 0.6])
@@ -112,15 +111,6 @@ def test_process_on_torch_equals_numpy_has_gradients_and_takes_batches() -> None
     assert process(torch.from_numpy(planes).float(), metadata).dtype == torch.float32
 
 
-def test_render_in_metrics_mode_is_process() -> None:
-    photo = noise_photo(32, 40, CFAPattern.RGGB)
-    expected = process(pack(photo.mosaic.data), ProcessMetadata.of(photo.color))
-    shown = render(photo, demosaic="bilinear", viewing=False)
-    np.testing.assert_allclose(shown, np.moveaxis(expected, 0, -1), atol=1e-5)
-    with pytest.raises(UsageError, match="exposure"):
-        render(photo, viewing=False, exposure_ev=1.0)
-
-
 # Viewing mode
 
 
@@ -207,7 +197,9 @@ def test_orientations_are_those_of_exif() -> None:
     for orientation in range(1, 9):
         picture = Image.fromarray(image)
         picture.getexif()[274] = orientation
-        np.testing.assert_array_equal(orient(image, orientation), np.asarray(ImageOps.exif_transpose(picture)))
+        upright = orient(image, orientation)
+        np.testing.assert_array_equal(upright, np.asarray(ImageOps.exif_transpose(picture)))
+        np.testing.assert_array_equal(turned_back(upright, orientation), image)
     with pytest.raises(InputError):
         orient(image, 9)
 
@@ -261,11 +253,10 @@ def test_signal_may_stand_for_the_integers() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-@pytest.mark.parametrize("viewing", [True, False])
-def test_integers_are_the_rounded_picture(kind: type, viewing: bool) -> None:
+def test_integers_are_the_rounded_picture(kind: type) -> None:
     photo = noise_photo(40, 44, CFAPattern.RGGB)
-    exact = render(photo, viewing=viewing) * np.iinfo(kind).max
-    shown = render(photo, viewing=viewing, dtype=kind)
+    exact = render(photo) * np.iinfo(kind).max
+    shown = render(photo, dtype=kind)
     assert shown.dtype == kind
     assert np.abs(shown - exact).max() <= 0.51
     with pytest.raises(UsageError):

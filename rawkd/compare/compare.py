@@ -117,8 +117,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
     begin = time.perf_counter()
     photo = read_raw(path, decoder=decoder, threads=options.denoise.threads)
     read_s = time.perf_counter() - begin
-    crop = photo.default_crop
-    height, width = (crop.width, crop.height) if photo.orientation >= 5 else (crop.height, crop.width)
+    height, width = photo.upright_size
     if options.crops:
         crops = tuple(Crop(f"crop {number}", rect) for number, rect in enumerate(options.crops, 1))
     else:

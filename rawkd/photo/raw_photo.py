@@ -154,6 +154,12 @@ class RawPhoto:
             raise InputError(f"levels of a {self.levels.cell_side}-pixel cell do not fit the {self.pattern} pattern")
 
     @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the upright picture: the default crop, turned by the orientation."""
+        crop = self.default_crop
+        return (crop.height, crop.width) if self.orientation < 5 else (crop.width, crop.height)
+
+    @property
     def mosaic(self) -> Mosaic:
         """Signal of the active area; every access computes it again."""
         frame = self.frame[self.active_area.slices]

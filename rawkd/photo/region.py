@@ -35,8 +35,7 @@ def sensor_rect(region: Rect, photo: RawPhoto) -> Rect:
     ------
     UsageError: if the region extends beyond the picture.
     """
-    crop, turned = photo.default_crop, photo.orientation >= 5
-    height, width = (crop.width, crop.height) if turned else (crop.height, crop.width)
+    crop, (height, width) = photo.default_crop, photo.upright_size
     if not region.inside(height, width):
         raise UsageError(
             f"the crop {region.left},{region.top},{region.width},{region.height} extends beyond the picture of"
@@ -44,6 +43,6 @@ def sensor_rect(region: Rect, photo: RawPhoto) -> Rect:
         )
     top = height - region.top - region.height if photo.orientation in {3, 4, 7, 8} else region.top
     left = width - region.left - region.width if photo.orientation in {2, 3, 6, 7} else region.left
-    if turned:
+    if photo.orientation >= 5:
         return Rect(crop.top + left, crop.left + top, region.width, region.height)
     return Rect(crop.top + top, crop.left + left, region.height, region.width)

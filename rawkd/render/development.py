@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray, RawPhoto, SiteArray
-from rawkd.render.color import ProcessMetadata, color_correct, gamma, viewing_curve
+from rawkd.render.color import ProcessMetadata, color_correct, viewing_curve
 
 BLOWN_FROM = 0.95
 """Fraction of saturation from which a pixel counts as partly blown; at 1 it counts fully (our choice)."""
@@ -21,7 +21,7 @@ CURVE_STEPS = 65535
 class Development:
     """Converts white-balanced planes to encoded pixels.
 
-    In viewing mode, signal 1 is the lowest saturation of all planes and the smallest gain is 1. Every channel of a
+    Signal 1 is the lowest saturation of all planes and the smallest gain is 1. Every channel of a
     neutral blown area therefore reaches 1. A blown pixel gives only a lower limit of the light, so it is raised to the
     brightest white-balanced pixel of its cell; grey stays grey however much of it clips. Colours beyond 1 after the
     matrix keep their hue: the largest component becomes 1, the smallest stays, and the middle one keeps its relative
@@ -31,40 +31,36 @@ class Development:
     ----------
     colours, saturation : (planes,) colour of each plane, 0 to 2, and signal at which it clips.
     groups : planes that form a cell of all colours; none for monochrome.
-    curve : None in metrics mode. kind : type of the encoded pixels.
+    curve : (CURVE_STEPS + 1,) encoded values of linear 0..1, in the type `kind`. kind : type of the encoded pixels.
     """
 
     metadata: ProcessMetadata
     colours: SiteArray
     saturation: DoubleArray
     groups: tuple[SiteArray, ...]
-    curve: NDArray[Any] | None
+    curve: NDArray[Any]
     kind: np.dtype[Any]
 
     @classmethod
-    def of(cls, photo: RawPhoto, exposure_ev: float, viewing: bool, kind: np.dtype[Any]) -> Development:
+    def of(cls, photo: RawPhoto, exposure_ev: float, kind: np.dtype[Any]) -> Development:
         """Return the conversion for a photo; `kind` is the type of the pixels."""
         metadata = ProcessMetadata.of(photo.color)
         cell = photo.pattern.canonical
         classes = cell.class_of_site.ravel()
-        planes = cell.colour_of_class[classes], groups_of(cell)
-        if not viewing:
-            return cls(metadata, planes[0], np.ones(len(classes)), planes[1], None, kind)
         exposure = 2.0 ** (exposure_ev + photo.color.baseline_exposure)
         metadata = ProcessMetadata(metadata.gains / metadata.gains.min(), metadata.rgb_from_camera * exposure)
         curve = quantised(viewing_curve(np.linspace(0.0, 1.0, CURVE_STEPS + 1)), kind)
-        return cls(metadata, planes[0], photo.levels.plane_saturation(photo.pattern)[classes], planes[1], curve, kind)
+        saturation = photo.levels.plane_saturation(photo.pattern)[classes]
+        return cls(metadata, cell.colour_of_class[classes], saturation, groups_of(cell), curve, kind)
 
     def balance(self, planes: FloatArray, gains: FloatArray | None = None) -> FloatArray:
-        """White-balance (planes, h, w) signal and reconstruct highlights (metrics mode: clip to 0..1 instead).
+        """White-balance (planes, h, w) signal and reconstruct highlights.
 
-        `gains` are the gain maps, in the same shape; they apply in viewing mode only. Blown pixels are found in the
-        signal before these gains, since the sensor clips before them.
+        `gains` are the gain maps, in the same shape. Blown pixels are found in the signal before these gains, since
+        the sensor clips before them.
         """
         of_planes = (self.metadata.gains / self.saturation.min()).astype(np.float32)[self.colours]
         balanced: FloatArray = planes * of_planes[:, None, None]
-        if self.curve is None:
-            return np.clip(balanced, 0.0, 1.0, out=balanced)
         if gains is not None:
             balanced *= gains
         if self.groups and planes.max(initial=0.0) > BLOWN_FROM * self.saturation.min():
@@ -79,8 +75,6 @@ class Development:
     def encode_grey(self, grey: FloatArray) -> NDArray[Any]:
         """Convert white-balanced values of a monochrome sensor to encoded values of type `kind`, same shape."""
         linear = grey * np.float32(self.metadata.rgb_from_camera[1].sum())
-        if self.curve is None:
-            return quantised(gamma(linear), self.kind)
         steps = np.clip(linear * np.float32(CURVE_STEPS) + np.float32(0.5), 0.0, CURVE_STEPS).astype(np.intp)
         encoded: NDArray[Any] = self.curve.take(steps, mode="clip")
         return encoded
@@ -88,8 +82,6 @@ class Development:
     def encode(self, rgb: FloatArray) -> NDArray[Any]:
         """Convert (3, ..., w) white-balanced camera colour to encoded values of type `kind`, same shape."""
         linear: FloatArray = color_correct(rgb.reshape(3, 1, -1), self.metadata.rgb_from_camera).reshape(rgb.shape)
-        if self.curve is None:
-            return quantised(gamma(linear), self.kind)
         peak = linear.max(axis=0)
         bright = peak > 1
         if bright.any():

@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from rawkd.errors import UsageError
 from rawkd.photo import CFAPattern, FloatArray, Mosaic, RawPhoto, Rect
+from rawkd.photo.orientation import orient
 from rawkd.render.blocks import planes_in
 from rawkd.render.development import Development, groups_of
-from rawkd.render.orientation import orient
 
 UNIT_PX = {"bayer": 2, "xtrans": 3, "mono": 2}
 """Side of the smallest square of pixels that holds all colours."""
 
 
 def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None = None) -> NDArray[np.uint8]:
-    """Render a small upright picture of the default crop in viewing mode, binned instead of demosaiced.
+    """Render a small upright picture of the default crop, binned instead of demosaiced.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
     if max_px < 1:
         raise UsageError(f"preview size {max_px}: give 1 pixel or more.")
     crop, cell = photo.default_crop, photo.pattern.canonical
-    development = Development.of(photo, 0.0, True, np.dtype(np.uint8))
+    development = Development.of(photo, 0.0, np.dtype(np.uint8))
     unit = UNIT_PX[cell.kind]
     n = max(crop.height, crop.width) // (unit * (max_px + 1)) + 1
     down, across = (min(n, max(1, length // unit)) for length in (crop.height, crop.width))

@@ -1,7 +1,7 @@
 """Render a photo for viewing: white balance, demosaic, camera to sRGB, tone, orientation.
 
 Our choice: exposure, an sRGB curve mixed with smoothstep, and highlights that turn white, never magenta (see
-`Development`). With ``viewing=False`` it follows `rawkd.render.isp`, the minimal ISP of losses and metrics.
+`Development`). Losses and scores use `rawkd.render.isp` instead.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import DTypeLike, NDArray
 from rawkd.cores import available_cores
 from rawkd.errors import UsageError
 from rawkd.photo import Mosaic, RawPhoto, Rect
+from rawkd.photo.orientation import turned_back
 from rawkd.render.blocks import blocks_of, planes_in
 from rawkd.render.demosaic import HALO_CELLS, METHODS, PASSES, SITES, Method, method_for, sites_to_pixels
 from rawkd.render.development import Development
-from rawkd.render.orientation import orient
 from rawkd.render.xtrans import Markesteijn, demosaic_xtrans
 from rawkd.sensor.cfa import unpack
 
@@ -29,7 +29,6 @@ def render(
     mosaic: Mosaic | None = None,
     demosaic: Method | None = None,
     exposure_ev: float = 0.0,
-    viewing: bool = True,
     rect: Rect | None = None,
     dtype: DTypeLike = np.float32,
     markesteijn: Markesteijn | None = None,
@@ -43,8 +42,7 @@ def render(
     ----------
     mosaic : (H, W) signal of the active area to render instead of the photo's rounded integers.
     demosaic : one of `METHODS`; None, or one for another sensor, is the sensor's default (`method_for`).
-    exposure_ev : stops added to the photo's baseline exposure; viewing mode only.
-    viewing : True for the viewing tone; False for metrics mode with the given demosaicing.
+    exposure_ev : stops added to the photo's baseline exposure.
     rect : part to render, in pixels of the active area in sensor orientation; None is the default crop.
     dtype : float32 in 0..1, or uint8 or uint16, rounded, over their full range.
     markesteijn : demosaics X-Trans mosaics; other sensors do not need it.
@@ -56,15 +54,12 @@ def render(
 
     Raises
     ------
-    UsageError: for X-Trans without `markesteijn`, an unknown method or type, exposure in metrics mode, or a rectangle
-        beyond the active area.
+    UsageError: for X-Trans without `markesteijn`, an unknown method or type, or a rectangle beyond the active area.
     """
     rect = rect or photo.default_crop
     kind = np.dtype(dtype)
     if demosaic not in (None, *METHODS) or kind not in (np.float32, np.uint8, np.uint16):
         raise UsageError(f"demosaicing {demosaic!r} to {kind} is not supported. Give one of {', '.join(METHODS)}.")
-    if exposure_ev and not viewing:
-        raise UsageError("exposure works in viewing mode only: leave it out in metrics mode.")
     area = photo.active_area
     if not rect.inside(area.height, area.width):
         raise UsageError(f"{rect} extends beyond the active area of {area.width} x {area.height} pixels")
@@ -72,9 +67,8 @@ def render(
     method, _ = method_for(cell, demosaic)
     size = (rect.height, rect.width) if photo.orientation < 5 else (rect.width, rect.height)
     upright = np.empty(size if cell == "mono" else (*size, 3), kind)
-    # Every orientation is its own inverse, except for the two quarter turns.
-    as_sensor = orient(upright, {6: 8, 8: 6}.get(photo.orientation, photo.orientation))
-    development = Development.of(photo, exposure_ev, viewing, kind)
+    as_sensor = turned_back(upright, photo.orientation)
+    development = Development.of(photo, exposure_ev, kind)
     if cell == "xtrans":
         colours = demosaic_xtrans(
             photo, mosaic, rect, development.balance, markesteijn, PASSES[method], threads=threads

@@ -39,7 +39,7 @@ from rawkd.render.color import ProcessMetadata, camera_from_rgb
 from rawkd.sensor.cfa import offset_of, unpack
 from rawkd.sensor.noise import READ_PRIOR_OFFSET, READ_PRIOR_SLOPE, NoiseModel
 from rawkd.training.data.clean import bin_mosaic
-from rawkd.training.data.unprocess import inverse_tone
+from rawkd.training.data.unprocess import expand_gamma, inverse_tone
 
 XTRANS_PHASES = tuple(dict.fromkeys(CFAPattern.XTRANS.shifted(top, left) for top in range(6) for left in range(6)))
 PHASES_OF: dict[Kind, tuple[CFAPattern, ...]] = {
@@ -185,7 +185,7 @@ def linear_camera(path: Path, side_px: int) -> DoubleArray:
     """Return the centre of a picture in linear camera colour, (H, W, 3) float64 in 0..1, H and W even."""
     picture = read_picture(path)
     encoded = _centre(picture, side_px, path).astype(np.float64) / np.iinfo(picture.dtype).max
-    linear = np.maximum(inverse_tone(encoded), 1e-8) ** 2.2
+    linear = expand_gamma(inverse_tone(encoded))
     camera: DoubleArray = np.clip((linear @ camera_from_rgb(CAMERA_FROM_XYZ).T) * NEUTRAL, 0, 1)
     return camera
 

@@ -27,6 +27,7 @@ from rawkd.files.write.stored_frame import frame_to_store, frame_warnings
 from rawkd.files.write.xmp import packet_of, packet_with_treatment
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import LinearPicture, RawPhoto, Tag
+from rawkd.photo.orientation import turned_back
 
 PREVIEW_QUALITY = 88
 JPEG, YCBCR, SRGB_PREVIEW = 7, 6, 2
@@ -112,19 +113,12 @@ def write_dng(
     return warnings
 
 
-def turned_back(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return the picture that EXIF `orientation` (1..8) turns into `upright`."""
-    rgb = upright.swapaxes(0, 1) if orientation >= 5 else upright
-    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (0,), 7: (0, 1), 8: (1,)}
-    return np.ascontiguousarray(np.flip(rgb, flips.get(orientation, ())))
-
-
 def _preview(rgb: NDArray[np.uint8], software: str) -> tuple[tuple[Tag, ...], bytes]:
     """Return the fields and the JPEG of the preview."""
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(rgb).save(stream, "JPEG", quality=PREVIEW_QUALITY, subsampling="4:2:0")
+    Image.fromarray(np.ascontiguousarray(rgb)).save(stream, "JPEG", quality=PREVIEW_QUALITY, subsampling="4:2:0")
     height, width = rgb.shape[:2]
     fields = (
         long(254, [1]),

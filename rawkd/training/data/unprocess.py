@@ -93,7 +93,7 @@ def expand_gamma(encoded: Floats) -> Floats:
     return values
 
 
-def linearise(rgb: Picture, *, with_tone: bool = True) -> FloatArray:
+def linearise(rgb: Picture) -> FloatArray:
     """Return linear float32 values of the same shape for sRGB integers or floats in 0..1.
 
     Raises
@@ -102,28 +102,27 @@ def linearise(rgb: Picture, *, with_tone: bool = True) -> FloatArray:
     """
     if rgb.dtype in (np.uint8, np.uint16):
         white = 255 if rgb.dtype == np.uint8 else 65535
-        return linear_table(white, with_tone=with_tone).take(rgb.astype(np.intp))
+        return linear_table(white).take(rgb.astype(np.intp))
     if not np.issubdtype(rgb.dtype, np.floating):
         raise InputError(f"a picture must be uint8, uint16 or float in 0..1, not {rgb.dtype}")
-    encoded = rgb.astype(np.float64)
-    return expand_gamma(inverse_tone(encoded) if with_tone else encoded).astype(np.float32)
+    return expand_gamma(inverse_tone(rgb.astype(np.float64))).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
-def linear_table(white: int, *, with_tone: bool = True) -> FloatArray:
+def linear_table(white: int) -> FloatArray:
     """Return the linear float32 values of the sRGB integers 0..white, (white + 1,), read-only."""
-    table = linearise(np.arange(white + 1) / white, with_tone=with_tone)
+    table = linearise(np.arange(white + 1) / white)
     table.flags.writeable = False
     return table
 
 
-def unprocess(rgb: Picture, look: Look, *, with_tone: bool = True) -> FloatArray:
+def unprocess(rgb: Picture, look: Look) -> FloatArray:
     """Return the noise-free mosaic that a camera would have recorded of a picture.
 
     Parameters
     ----------
     rgb : (H, W, 3) sRGB, uint8, uint16 or float 0..1.
-    look : assumed development settings. with_tone : whether to undo the smoothstep tone curve.
+    look : assumed development settings.
 
     Returns
     -------
@@ -135,7 +134,7 @@ def unprocess(rgb: Picture, look: Look, *, with_tone: bool = True) -> FloatArray
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3:
         raise InputError(f"a picture must be an (H, W, 3) array, not {rgb.shape}")
-    return camera_mosaic(linearise(rgb, with_tone=with_tone), look)
+    return camera_mosaic(linearise(rgb), look)
 
 
 def camera_mosaic(linear: FloatArray, look: Look, pattern: CFAPattern = CFAPattern.RGGB) -> FloatArray:

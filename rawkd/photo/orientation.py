@@ -1,4 +1,4 @@
-"""Turn a picture upright."""
+"""Turn a picture upright, and back."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def orient(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     return image[::rows, ::columns]
+
+
+def turned_back(upright: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return the view in sensor orientation that `orient` turns into `upright`."""
+    # every orientation is its own inverse, except for the two quarter turns
+    return orient(upright, {6: 8, 8: 6}.get(orientation, orientation))
