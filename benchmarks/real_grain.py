@@ -16,8 +16,9 @@ import numpy as np
 
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import FloatArray, Mosaic
+from rawkd.restore.context import Context
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, denoise
+from rawkd.restore.pipeline import denoise
 
 BLOTCH = 4
 

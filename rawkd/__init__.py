@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from rawkd.photo import RawPhoto
     from rawkd.process import ProcessOptions
     from rawkd.report import Report
+    from rawkd.restore.context import Context
     from rawkd.restore.mosaic import Progress
     from rawkd.restore.options import DenoiseOptions
-    from rawkd.restore.pipeline import Context, Restoration
+    from rawkd.restore.pipeline import Restoration
 
 __version__ = "0.1.0"
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 
 _HOME_OF = {
     "Cancel": "rawkd.api",
-    "Context": "rawkd.restore.pipeline",
+    "Context": "rawkd.restore.context",
     "DenoiseOptions": "rawkd.restore.options",
     "ProcessOptions": "rawkd.process",
     "Progress": "rawkd.restore.mosaic",

@@ -18,9 +18,10 @@ from rawkd.process import SOFTWARE, ProcessOptions, process_file
 from rawkd.render.preview import render_preview
 from rawkd.report import Report
 from rawkd.restore import pipeline
+from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, Restoration
+from rawkd.restore.pipeline import Restoration
 from rawkd.restore.treatment import profile_left, treatment_of
 
 Cancel = threading.Event | Callable[[], bool]

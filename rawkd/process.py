@@ -25,9 +25,10 @@ from rawkd.render.view import render
 from rawkd.render.xtrans import Markesteijn
 from rawkd.report import Clock, Report, camera_name
 from rawkd.restore.ahead import import_ahead, load_ahead
+from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, Restoration, prepare, restore
+from rawkd.restore.pipeline import Restoration, prepare, restore
 from rawkd.restore.treatment import profile_left, treatment_of
 from rawkd.sensor.defects import DefectMap, replaced
 from rawkd.sensor.noise import NoiseModel
@@ -104,7 +105,7 @@ def process_file(
     with clock.step("read"):
         photo = read_raw(path, decoder=decoder, threads=decode_threads or options.denoise.threads)
     if options.crop is None:
-        load_ahead(photo, options.denoise, context.engines, noise, restoring=restoring)
+        load_ahead(photo, options.denoise, context, noise, restoring=restoring)
     progress(0.0)
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise, defects)

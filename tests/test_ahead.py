@@ -27,9 +27,10 @@ from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Mosaic
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore import ahead
 from rawkd.restore.ahead import import_ahead, load_ahead
+from rawkd.restore.context import Context
 from rawkd.restore.mosaic import restore_mosaic, tile_shape
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, denoise, restore
+from rawkd.restore.pipeline import denoise, restore
 from rawkd.sensor.noise import NoiseModel
 
 NOISE = (GAIN, READ_VARIANCE)
@@ -77,7 +78,7 @@ def test_what_is_compiled_ahead_is_what_runs(
     needed = compiled[-1]
     compiled.clear()
     context = Context()
-    finished(load_ahead(photo, options, context.engines))
+    finished(load_ahead(photo, options, context))
     foreseen = list(compiled)
     assert foreseen[-1] == needed
     after = denoise(photo, options, context=context)
@@ -115,7 +116,7 @@ def test_the_iso_tells_the_student(
 ) -> None:
     photo = noisy_photo(*SIZE)
     photo = replace(photo, capture=Capture(iso=iso))
-    thread = load_ahead(photo, DenoiseOptions(model=models, device="cpu"), Context().engines)
+    thread = load_ahead(photo, DenoiseOptions(model=models, device="cpu"), Context())
     assert (thread is None) == (not expected)
     if thread is not None:
         finished(thread)
@@ -126,7 +127,7 @@ def test_a_wrong_guess_changes_nothing(models: Path, compiled: list[tuple[str, t
     options = DenoiseOptions(model=models, noise=NOISE, device="cpu")
     photo = replace(noisy_photo(*SIZE), capture=Capture(iso=ISO_OF_GAIN / 20))
     context = Context()
-    finished(load_ahead(photo, replace(options, noise=None), context.engines))
+    finished(load_ahead(photo, replace(options, noise=None), context))
     assert {name for name, _ in compiled} == {"low"}
     after = denoise(photo, options, context=context)
     assert after.student == denoise(photo, options).student
@@ -149,7 +150,7 @@ def test_nothing_is_begun_while_the_photo_is_restored(
 
     monkeypatch.setattr(Engines, "load", load)
     for _ in range(2):  # the photo is restored while the network loads, and before
-        finished(load_ahead(photo, options, Engines(), restoring=restoring))
+        finished(load_ahead(photo, options, Context(), restoring=restoring))
         assert (loads, compiled) == (["high"], [])
 
 
@@ -182,12 +183,12 @@ def test_a_system_without_more_threads_is_no_error(models: Path, monkeypatch: py
     options = DenoiseOptions(model=models, noise=NOISE, device="cpu")
     monkeypatch.setattr(Thread, "start", refused)
     assert import_ahead(options) is None
-    assert load_ahead(noisy_photo(*SIZE), options, Context().engines) is None
+    assert load_ahead(noisy_photo(*SIZE), options, Context()) is None
 
 
 def test_nothing_is_loaded_for_a_copy(models: Path) -> None:
     options = DenoiseOptions(model=models, noise=NOISE, strength=0.0)
-    assert load_ahead(noisy_photo(*SIZE), options, Context().engines) is None
+    assert load_ahead(noisy_photo(*SIZE), options, Context()) is None
     assert import_ahead(options) is None
 
 
@@ -196,7 +197,7 @@ def test_errors_are_left_to_the_photo(models: Path, capfd: pytest.CaptureFixture
     network.write_bytes(network.read_bytes() + b"\0")
     photo, context = noisy_photo(*SIZE), Context()
     options = DenoiseOptions(model=models, noise=NOISE, device="cpu")
-    finished(load_ahead(photo, options, context.engines))
+    finished(load_ahead(photo, options, context))
     assert capfd.readouterr() == ("", "")
     with pytest.raises(ModelError, match="its sha256 differs"):
         denoise(photo, options, context=context)

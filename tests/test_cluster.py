@@ -25,7 +25,7 @@ from rawkd.files.read.raw import read_raw
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.installed_calibration import profile_folder
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import prepare
+from rawkd.restore.pipeline import prepare, restore
 
 dask_config = pytest.importorskip("dask.config", reason="needs the extra `cluster`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
@@ -290,6 +290,17 @@ def test_calibrations_are_those_of_the_machine_that_sends(
     assert prepare(read_raw(tmp_path / "in" / "00.dng"), options.process.denoise).noise.source == "calibration"
     localised = worker.localised(options.process).denoise
     assert prepare(read_raw(tmp_path / "in" / "00.dng"), localised, worker.context).noise.source == "profile"
+
+
+def test_a_worker_reports_a_faster_tier_in_place_of_the_one_asked_for(tmp_path: Path) -> None:
+    """A worker has copies of the models, but warns about the tier that the user named."""
+    make_model(tmp_path / "copies" / "tiny", blur, subrange=[1e-5, 1e-1], halo=4, tier="fast")
+    write_shoot(tmp_path / "in", 1)
+    worker = WorkerContext(tmp_path / "copies")
+    denoise = worker.localised(ProcessOptions(DenoiseOptions(model="best"))).denoise
+    found = restore(prepare(read_raw(tmp_path / "in" / "00.dng"), denoise, worker.context), denoise, worker.context)
+    assert found.student == "tiny"
+    assert "there is no best model for Bayer photos, so the fast one was used" in found.warnings
 
 
 def test_a_calibration_that_cannot_be_read_is_named(family: Path, tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ from rawkd.inference.selftest import check_golden
 from rawkd.inference.weights import NETWORK, load_weights, models_directory, verified_bytes
 from rawkd.photo import FloatArray
 from rawkd.process import ProcessOptions, process_file
+from rawkd.restore.context import Context
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, denoise
+from rawkd.restore.pipeline import denoise
 
 CPU = "CPUExecutionProvider"
 FAKE = Way("a fake GPU", "gpu", "numpy")

@@ -25,8 +25,9 @@ from rawkd.networks.count import macs_per_mp  # noqa: E402
 from rawkd.networks.fanet import FANet, FANetConfig  # noqa: E402
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect  # noqa: E402
 from rawkd.photo.region import sensor_rect  # noqa: E402
+from rawkd.restore.context import Context  # noqa: E402
 from rawkd.restore.options import DenoiseOptions  # noqa: E402
-from rawkd.restore.pipeline import Context, denoise, prepare, restore  # noqa: E402
+from rawkd.restore.pipeline import denoise, prepare, restore  # noqa: E402
 from rawkd.sensor.cfa import pack, unpack  # noqa: E402
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json  # noqa: E402
 from rawkd.training.data.clean import find_pictures  # noqa: E402

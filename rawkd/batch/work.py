@@ -17,7 +17,8 @@ from rawkd.files.read.decode import Decoder
 from rawkd.files.read.identify import Identity, identify
 from rawkd.files.read.raw import read_raw
 from rawkd.process import ProcessOptions, process_file
-from rawkd.restore.pipeline import Context, prepare
+from rawkd.restore.context import Context
+from rawkd.restore.pipeline import prepare
 from rawkd.sensor.blind.recurring import Suspects
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
@@ -46,9 +47,9 @@ class WorkerContext:
         *,
         jobs: int = 1,
     ) -> None:
-        self.context = Context(calibrations=calibrations)
+        self.context = Context(calibrations=calibrations, models=models)
         self.stopped = threading.Event()
-        self._models, self._calibration, self._jobs = models, calibration, jobs
+        self._calibration, self._jobs = calibration, jobs
         self._of_thread = threading.local()
         self._decoders: list[Decoder] = []
 
@@ -67,13 +68,10 @@ class WorkerContext:
         return share if threads is None else min(threads, share)
 
     def localised(self, options: ProcessOptions) -> ProcessOptions:
-        """The options with the paths of the files that were sent to this worker."""
-        denoise = options.denoise
-        if self._models is not None:
-            denoise = replace(denoise, model=self._models)
-        if self._calibration is not None:
-            denoise = replace(denoise, calibration=self._calibration)
-        return replace(options, denoise=denoise)
+        """The options with the path of the calibration file that was sent to this worker."""
+        if self._calibration is None:
+            return options
+        return replace(options, denoise=replace(options.denoise, calibration=self._calibration))
 
     def check(self, _part: float = 0.0) -> None:
         """Raise StoppedError if the run was interrupted."""

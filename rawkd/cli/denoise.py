@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rawkd.files.read.decode import Decoder
     from rawkd.process import ProcessOptions
     from rawkd.report import Report
-    from rawkd.restore.pipeline import Context
+    from rawkd.restore.context import Context
 
 
 @click.command("denoise", cls=SectionedCommand)
@@ -65,7 +65,7 @@ def denoise_command(
     make_folder(output)
     with Decoder() as decoder:
         decoder.start()  # before the slow import
-        from rawkd.restore.pipeline import Context
+        from rawkd.restore.context import Context
 
         context = Context()
         codes = [

@@ -24,9 +24,10 @@ from rawkd.process import SOFTWARE
 from rawkd.render.demosaic import Method, method_for
 from rawkd.render.preview import render_preview
 from rawkd.render.view import render
+from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import Context, Restoration, prepare, restore
+from rawkd.restore.pipeline import Restoration, prepare, restore
 from rawkd.sensor.noise import NoiseModel
 
 Picture = NDArray[np.uint8]

@@ -12,9 +12,9 @@ from rawkd.inference.card import ModelCard
 from rawkd.inference.engines import Engines
 from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import Kind, Mosaic
+from rawkd.restore.context import engine_of
 from rawkd.restore.mosaic import restore_mosaic
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import engine_of
 
 NOISY, BUILT_IN = "noisy", "built-in"
 
@@ -86,7 +86,7 @@ class Students:
         return warnings + more
 
     def restore(self, case: Case) -> Mosaic:
-        """As `rawkd.restore.pipeline` restores a photo's mosaic, without the search for defects."""
+        """As `rawkd.restore.pipeline` restores a mosaic; rows are not levelled, defects not replaced."""
         card, _ = choose_student(self._cards, case.noise)
         if card is None:
             return case.noisy

@@ -13,13 +13,12 @@ from threading import Event, Thread
 import numpy as np
 
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
-from rawkd.inference.engines import Engines, gpu_in_sight
+from rawkd.inference.engines import gpu_in_sight
 from rawkd.inference.openvino_library import import_openvino
-from rawkd.inference.students import choose_student, load_family
 from rawkd.photo import RawPhoto
+from rawkd.restore.context import Context, engine_of, student_of
 from rawkd.restore.mosaic import tile_shape
 from rawkd.restore.options import DenoiseOptions
-from rawkd.restore.pipeline import engine_of
 from rawkd.sensor.iso_prior import iso_prior
 from rawkd.sensor.noise import NoiseModel
 
@@ -33,7 +32,7 @@ def import_ahead(options: DenoiseOptions) -> Thread | None:
 def load_ahead(
     photo: RawPhoto,
     options: DenoiseOptions,
-    engines: Engines,
+    context: Context,
     noise: NoiseModel | None = None,
     *,
     restoring: Event | None = None,
@@ -55,7 +54,7 @@ def load_ahead(
     expected = _expected_noise(photo, options, noise)
     if options.keeps_everything or expected is None:
         return None
-    return _in_background(lambda: _load(photo, options, engines, expected, restoring or Event()))
+    return _in_background(lambda: _load(photo, options, context, expected, restoring or Event()))
 
 
 def _expected_noise(photo: RawPhoto, options: DenoiseOptions, noise: NoiseModel | None) -> NoiseModel | None:
@@ -68,11 +67,11 @@ def _expected_noise(photo: RawPhoto, options: DenoiseOptions, noise: NoiseModel 
     return None if noise is None else noise.for_cfa(photo.pattern)
 
 
-def _load(photo: RawPhoto, options: DenoiseOptions, engines: Engines, noise: NoiseModel, restoring: Event) -> None:
-    card, _ = choose_student(load_family(options.model, photo.pattern.kind), noise)
+def _load(photo: RawPhoto, options: DenoiseOptions, context: Context, noise: NoiseModel, restoring: Event) -> None:
+    card, _ = student_of(photo, noise, options, context)
     if card is None or restoring.is_set():
         return
-    engine, _ = engine_of(card, noise, options, engines)
+    engine, _ = engine_of(card, noise, options, context.engines)
     if isinstance(engine, OpenVINOEngine) and not restoring.is_set():
         area = photo.active_area
         engine.compile(tile_shape((area.height, area.width), photo.pattern, card))

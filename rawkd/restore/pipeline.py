@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from rawkd.errors import NoiseError
-from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
-from rawkd.inference.engines import Engines
-from rawkd.inference.students import choose_student, load_family, tier_warnings
+from rawkd.inference.students import tier_warnings
 from rawkd.photo import Mosaic, RawPhoto, Rect
+from rawkd.restore.context import Context, engine_of, student_of
 from rawkd.restore.installed_calibration import installed_profile, known_defects
 from rawkd.restore.mosaic import Progress, no_progress, restore_mosaic
 from rawkd.restore.options import DenoiseOptions
@@ -22,20 +20,6 @@ from rawkd.sensor.rows import level_rows
 
 FINE_BITS = 14
 """Photos with fewer bits are written with this many, so that shadows are not posterised (our choice)."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What all photos of one run share, whatever their options.
-
-    Attributes
-    ----------
-    engines : cache of loaded networks.
-    calibrations : folder of the installed calibration files; None for the user's own.
-    """
-
-    engines: Engines = field(default_factory=Engines)
-    calibrations: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,17 +159,17 @@ def restore(
     ModelError: if no student fits or the device is missing.
     """
     photo, noise, warnings = prepared.photo, prepared.noise, prepared.warnings
+    context = context or Context()
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, options, noise, None, None, None, warnings)
     warnings += prepared.noise_warnings
-    card, choice_warnings = choose_student(load_family(options.model, photo.pattern.kind), noise)
+    card, choice_warnings = student_of(photo, noise, options, context)
     if card is None:
         return _without_defects_only(photo, noise, options, warnings + choice_warnings)
     fine = photo.in_finer_integers(FINE_BITS)
     # before the engine is needed, since another thread may still be loading it
     fixed, defects = without_defects(fine, noise, search=options.defects == "auto")
-    engines = (context or Context()).engines
-    engine, device_warnings = engine_of(card, noise, options, engines)
+    engine, device_warnings = engine_of(card, noise, options, context.engines)
 
     def denoised(engine: Engine) -> Mosaic:
         return restore_mosaic(
@@ -200,7 +184,7 @@ def restore(
             neutral=photo.color.as_shot_neutral,
         )
 
-    result, engine, failures = engines.run(
+    result, engine, failures = context.engines.run(
         denoised, engine, card, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
     warnings += tier_warnings(options.model, card) + choice_warnings + device_warnings + failures + defects.warnings()
@@ -217,15 +201,6 @@ def restore(
         defects=defects.total,
         rows=photo.row_offset_dn is not None,
         weights_sha256=card.weights_sha256,
-    )
-
-
-def engine_of(
-    card: ModelCard, noise: NoiseModel, options: DenoiseOptions, engines: Engines
-) -> tuple[Engine, tuple[str, ...]]:
-    """Return the engine that runs a student for a photo with this noise, and warnings."""
-    return engines.load(
-        card, device=options.device, threads=options.threads, precision=options.precision, gain=noise.green_gain
     )
 
 

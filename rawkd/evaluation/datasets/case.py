@@ -10,7 +10,7 @@ import numpy as np
 
 from rawkd.errors import InputError
 from rawkd.metrics import bias_permille, noise_left, psnr, ssim
-from rawkd.photo import Mosaic, RawPhoto
+from rawkd.photo import DoubleArray, Mosaic, RawPhoto
 from rawkd.render.color import ProcessMetadata
 from rawkd.sensor.noise import NoiseModel
 
@@ -27,7 +27,8 @@ class Case:
     name : unique within its benchmark. group : label of the cases it is averaged with ("gain 0.0003", "ratio 100").
     noisy : mosaic to restore, signal. reference : ground truth in the same unit; None if only a server has it.
     noise : noise parameters given to every method.
-    saturation : signal at which the sensor clips. floor : smallest signal that the file can hold.
+    saturation : signal at which the sensor clips; (side, side), one per site of the CFA cell, where sites differ.
+    floor : smallest signal that the file can hold.
     gain : gain to plot results by: the true one if known, else the one of `noise`.
     color : colour data for scores in sRGB; None if the set has none.
     photo : the raw file of the picture, if there is one.
@@ -40,7 +41,7 @@ class Case:
     noisy: Mosaic
     reference: Mosaic | None
     noise: NoiseModel
-    saturation: float = 1.0
+    saturation: float | DoubleArray = 1.0
     floor: float = 0.0
     gain: float = 0.0
     color: ProcessMetadata | None = None

@@ -77,7 +77,7 @@ def photo_case(
         noisy=photo.mosaic,
         reference=reference,
         noise=noise,
-        saturation=photo.levels.saturation,
+        saturation=photo.levels.site_saturation,
         floor=photo.levels.floor,
         color=ProcessMetadata.of(photo.color),
         photo=photo,
