@@ -34,8 +34,8 @@ def calibration_chart(calibration: Calibration) -> Drawing:
         shown = np.maximum(at, x.low)
         points.append(Series(f"ISO {one.iso:g}", shown, found, colour, size=5))
         noise = profile.noise_at(one.iso)
-        points.append(Series("", line, noise.green_gain * line + noise.green_read_variance, colour, "line"))
-        law = noise.green_gain * np.maximum(at, 0) + noise.green_read_variance
+        points.append(Series("", line, noise.green_variance(line), colour, "line"))
+        law = noise.green_variance(np.maximum(at, 0))
         residuals.append(Series("", shown, 100 * (found / law - 1), colour, size=5))
         residuals += _bars(shown, 100 * (found / law - 1), 100 * error / law, colour)
     name = camera_name(Capture(make=profile.make, model=profile.model)) or "unknown camera"

@@ -68,7 +68,7 @@ RULES = (
     ),
     Rule(
         ("jpeg_quality",),
-        lambda values: values.get("output_format") in ("dng", "tiff", "png"),
+        lambda values: values.get("output_format") not in (None, "jpeg"),
         "the output is no JPEG; give --format jpeg",
     ),
     Rule(("luma", "chroma", *_OF_A_NETWORK), _removes_nothing, "--strength 0 removes nothing"),

@@ -38,14 +38,14 @@ def noise_chart(photo: RawPhoto, noise: NoiseModel, restored: Mosaic | None = No
     line = np.geomspace(x.low, x.high, 80)
     least = LEAST_VARIANCE
     if noise.known:
-        fit = noise.green_gain * line + noise.green_read_variance
+        fit = noise.green_variance(line)
         label = f"in use: gain {noise.green_gain:.3g}, read variance {noise.green_read_variance:.3g} ({noise.source})"
         series.append(Series(label, line, fit, COLOURS[0], "line"))
         least = float(fit.min())
     tag = _tagged(photo)
     if tag is not None:
         label = f"NoiseProfile of the file: gain {tag.green_gain:.3g}, read variance {tag.green_read_variance:.3g}"
-        series.append(Series(label, line, tag.green_gain * line + tag.green_read_variance, COLOURS[2], "dashed"))
+        series.append(Series(label, line, tag.green_variance(line), COLOURS[2], "dashed"))
     seen = np.concatenate([one.y for one in series])
     low, high = span(np.maximum(seen, least / 1000), log=True)
     y = Axis("variance", low, high * (high / low) ** (0.06 * len(series)), log=True)

@@ -184,7 +184,7 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
         ratio = (tag.gain * level + tag.read_variance) / (measured.gain * level + measured.read_variance)
     else:
         of_green = measured.green_gain * level + estimate.read_variance
-        ratio = np.array([(tag.green_gain * level + tag.green_read_variance) / of_green])
+        ratio = np.array([tag.green_variance(level) / of_green])
     over, under = float(ratio.max()), 1 / float(ratio.min())
     enough = LOWERED if estimate.confidence >= SOME_CONFIDENCE else LOWERED_UNSURE
     model, outcome = replace(tag, correlation=estimate.neighbours), "rawkd uses the profile"

@@ -7,11 +7,14 @@ Brooks et al., CVPR 2019 (unprocessing, Apache-2.0); DNG NoiseProfile is tag 510
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from rawkd.errors import NoiseError
 from rawkd.photo import CFAPattern, DoubleArray
+
+Signal = TypeVar("Signal", float, DoubleArray)
 
 UNKNOWN = "unknown"
 SIGMA_OF_MAD = 1.4826
@@ -69,6 +72,10 @@ class NoiseModel:
     def green_read_variance(self) -> float:
         """Read variance of the greens, or of all pixels of a monochrome sensor."""
         return float(self.read_variance[_COLOURS[self.gain.shape][1]])
+
+    def green_variance(self, signal: Signal) -> Signal:
+        """Return the noise variance of green pixels at a signal >= 0, or of all pixels of a monochrome sensor."""
+        return self.green_gain * signal + self.green_read_variance
 
     def for_cfa(self, pattern: CFAPattern) -> NoiseModel:
         """Return the noise with the classes of a CFA: each gets the parameters of its colour."""

@@ -37,7 +37,7 @@ def signal_to_noise(noise: NoiseModel, signal: float) -> float:
     """
     if not signal > 0:
         raise ValueError(f"the signal must be positive, not {signal:g}")
-    return signal / math.sqrt(noise.green_gain * signal + noise.green_read_variance)
+    return signal / math.sqrt(noise.green_variance(signal))
 
 
 def decibels(ratio: float) -> float:
@@ -52,8 +52,7 @@ def equivalent_iso(noise: NoiseModel) -> int:
     a factor of five). Read noise is small at mid grey, so all noise counts as shot noise there:
     ISO = 100 * (variance / signal) / 1.2e-5, rounded to thirds of a stop between 50 and 204800.
     """
-    variance = noise.green_gain * MID_GREY + noise.green_read_variance
-    return usual_iso(BASE_ISO * variance / MID_GREY / FULL_FRAME_GAIN)
+    return usual_iso(BASE_ISO * noise.green_variance(MID_GREY) / MID_GREY / FULL_FRAME_GAIN)
 
 
 def usual_iso(iso: float) -> int:

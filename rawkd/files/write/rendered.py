@@ -35,10 +35,10 @@ FORMATS = {suffix: name for suffix, name in FORMAT_OF_SUFFIX.items() if name != 
 FULL_CHROMA_QUALITY = 90
 """JPEG stores chroma at full resolution above this quality, and at half resolution up to it."""
 JPEG_SIDE_MAX = 65500
-APP1_BYTES_MAX = 65535 - 2 - 6
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 APP1_XMP_BYTES_MAX = 65535 - 2 - len(XMP_NAME)
-PNG_EXIF_BYTES_MAX = 2**24
+EXIF_BYTES_MAX = {"jpeg": 65535 - 2 - 6, "png": 2**24}
+"""The largest EXIF block of each format that stores it as a block."""
 STRIP_BYTES = 2**20
 RATINGS, TITLES, IPTC = frozenset({18246, 18249}), frozenset(range(40091, 40096)), 33723
 """User-written fields: ratings in stars and percent; titles and keywords of Windows; IPTC (TIFF only)."""
@@ -115,13 +115,12 @@ def write_image(
             )
             _write_tiff(stream, rgb, main, directories, threads or available_cores())
             return warnings
-        limit = APP1_BYTES_MAX if file_format == "jpeg" else PNG_EXIF_BYTES_MAX
         exif = exif_block(
             capture,
             rgb.shape[:2],
             software,
             strip_location=strip_location,
-            limit_bytes=limit,
+            limit_bytes=EXIF_BYTES_MAX[file_format],
             is_grey=rgb.ndim == 2,
             captions=captions,
         )
