@@ -75,6 +75,37 @@ def test_cut_off_noise_is_left_alone(level: float, floor: float) -> None:
     np.testing.assert_array_equal(kept, restored)
 
 
+def lamp_in_the_dark() -> tuple[np.ndarray, np.ndarray]:
+    """Truth and noisy mosaic: a light of 0.7 to 0.9 of white in the left half of a dark picture."""
+    rng = np.random.default_rng(8)
+    truth = np.full((2 * WINDOW_PX, 2 * WINDOW_PX), 0.006)
+    truth[:, :WINDOW_PX] = np.repeat(np.repeat(rng.uniform(0.7, 0.9, (64, 32)), 4, axis=0), 4, axis=1)
+    noisy = 6e-3 * rng.poisson(truth / 6e-3) + rng.normal(0, np.sqrt(4.8e-5), truth.shape)
+    return truth, np.minimum(noisy, SATURATION).astype(np.float32)
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.4])
+def test_a_lamp_near_saturation_does_not_tint_the_dark_beside_it(leak: float) -> None:
+    """Whatever part of its noise a network leaves in a lamp. Five standard errors of the mean of the dark."""
+    truth, noisy = lamp_in_the_dark()
+    restored = truth.astype(np.float32)
+    restored[:, :WINDOW_PX] += np.float32(leak) * (noisy - restored)[:, :WINDOW_PX]
+    keep_local_mean(noisy, restored, NOISE, floor=FLOOR, saturation=SATURATION)
+    dark = np.s_[:, WINDOW_PX:]
+    error = (restored - truth)[dark].reshape(-1, 64, WINDOW_PX).mean(axis=(1, 2))
+    assert np.abs(error).max() < 5 * np.sqrt((6e-3 * 0.006 + 4.8e-5) / (WINDOW_PX * 64))
+
+
+def test_a_shift_is_in_proportion_to_the_noise() -> None:
+    """A restored picture too low by a twentieth of its noise, at two levels in one block, is right afterwards."""
+    truth = np.full((2 * WINDOW_PX, 2 * WINDOW_PX), 0.5)
+    truth[:, 40:72] = 0.01
+    sigma = np.sqrt(6e-3 * truth + 4.8e-5)
+    restored = (truth - 0.05 * sigma).astype(np.float32)
+    keep_local_mean(truth.astype(np.float32), restored, NOISE, floor=FLOOR, saturation=SATURATION)
+    assert np.abs((restored - truth) / sigma).max() < 0.002
+
+
 CLIPPED = NoiseModel(np.full(4, 2.5e-2), np.full(4, 1.07e-3), "given")
 """As at the highest gain of docs/accuracy.md: black at DN 512 of 16,383 is then one deviation of the read noise."""
 

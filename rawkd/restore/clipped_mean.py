@@ -60,7 +60,7 @@ class RaisedMean:
             lit = _summed(np.arange(int(far / gain) + 1), gain, floor, sigma)
         return cls(*(np.concatenate(pair) for pair in zip(dark, lit, strict=True)))
 
-    def at(self, level: FloatArray) -> tuple[DoubleArray, DoubleArray]:
+    def at(self, level: FloatArray | DoubleArray) -> tuple[DoubleArray, DoubleArray]:
         """Return `raised` and `slope` at any levels."""
         raised, slope = (np.interp(level, self.level, values) for values in (self.raised, self.slope))
         return raised, slope

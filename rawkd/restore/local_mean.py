@@ -2,10 +2,15 @@
 
 A network trained on an absolute error predicts medians. In deep shadows the median lies below the mean, so a flat field
 would come out too dark by a hundredth of its noise. Over a window much wider than the network's receptive field, the
-mean of the noisy mosaic is a better estimate than the network's. Our choice.
+mean of the noisy mosaic is a better estimate than the network's.
+
+Differences are compared and added in units of each pixel's noise, because that is what a network errs by: an error in a
+lamp, a hundredth of its light, would be a fifth of the light of the dark beside it. Our choice.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +32,17 @@ CLIPPING_SIGMAS = 3.0
 LEAST_ROOM_SIGMAS = 0.75
 """If black lies less than this far above it, nothing is changed: a read variance that is wrong by half would change the
 mean by more than the network's error."""
+PATCH_PX = 8
+"""Edge of the patches, mosaic pixels (X-Trans: 12), whose mean level says how noisy and how near to saturation their
+pixels are. The restored level of one pixel cannot say it: it holds a part of that pixel's noise, so it would select
+pixels by their noise."""
 NO_WEIGHT_SIGMAS, FULL_WEIGHT_SIGMAS = 2.0, 4.0
-"""Distances below saturation at which a pixel has weight 0 and weight 1, since clipping changes the mean there too. The
-weight is a ramp: a hard threshold on the restored level would select pixels by the noise that is left in them."""
+"""Distances from saturation at which a patch has weight 0 and weight 1, in deviations of its noise and texture, since
+clipping changes the mean there too."""
 
-MIN_VARIANCE = 1e-24
-"""Variance used where the noise model gives none for black: far below the step of any file's integers."""
+LEAST_SIGMA = 1e-5
+"""Least noise that a difference is compared with, a sixth of a step of 14 bits: where a noise model gives none, the
+rounding of the network would count."""
 
 
 def window_px(side: int) -> int:
@@ -50,7 +60,7 @@ def keep_local_mean(
     cell: CFAPattern = CFAPattern.RGGB,
     threads: int | None = None,
 ) -> FloatArray:
-    """Shift `restored` by the smoothed difference of the two local means, class by class, in place.
+    """Shift `restored` by the smoothed difference of the two local means in units of noise, class by class, in place.
 
     Parameters
     ----------
@@ -77,7 +87,7 @@ def keep_local_mean(
     # damp the shift where the nine blocks together hold less than one block's weight of usable pixels
     sites = np.bincount(cell.class_of_site.ravel())
     shift *= np.minimum(16 * total / (sites * (window_px(cell.side) // cell.side) ** 2), 1)
-    _add_smooth(restored, shift.astype(np.float32), cell, threads)
+    _add_smooth(restored, shift.astype(np.float32), noise, cell, threads)
     return restored
 
 
@@ -90,74 +100,105 @@ def _block_sums(
     raised: list[RaisedMean] | None,
     threads: int | None,
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Return weighted sums of clipped differences and sums of weights, (block rows, block columns, classes).
+    """Return weighted sums of clipped differences in noise standard deviations, and sums of weights.
 
     Parameters
     ----------
     raised : what clipping adds to the mean of each class; it is taken off, and the weights are those of the slope.
+
+    Returns
+    -------
+    Two arrays, (block rows, block columns, classes).
     """
-    (height, width), side, window = noisy.shape, cell.side, window_px(cell.side)
-    classes = cell.class_of_site
+    (height, width), window = noisy.shape, window_px(cell.side)
+    patches = Patches(cell, width)
     shape = -(-height // window), -(-width // window), len(cell.classes)
     sums, counts = np.zeros(shape), np.zeros(shape)
-    gains, reads = (np.tile(values[classes], (1, width // side)) for values in (noise.gain, noise.read_variance))
-    of_class = np.eye(len(cell.classes))[classes]
 
-    def add_strip(strip: slice) -> None:
-        index = strip.start // window
-        difference = noisy[strip] - restored[strip]
-        for parity in range(side):
-            gain, read = gains[parity], reads[parity]
-            level = restored[strip][parity::side]
-            sample = level[:: max(16 // side, 1)]
-            number = np.full(width, float(len(sample)))
-            means = _block_columns(sample.sum(axis=0), side) / _block_columns(number, side)
-            spread = np.repeat(means, window // side, axis=0).reshape(-1)[:width]
-            limit = (OUTLIER_SIGMAS * np.sqrt(gain * np.maximum(spread, 0) + read)).astype(np.float32)
-            rows = difference[parity::side]
-            np.clip(rows, -limit, limit, out=rows)
-            number = np.full(width, float(len(rows)))
-            if level.max() > saturation - limit.max():
-                sigma = np.sqrt(np.maximum(gain * np.maximum(level, 0) + read, MIN_VARIANCE))
-                weight = (saturation - level - NO_WEIGHT_SIGMAS * sigma) / (
-                    (FULL_WEIGHT_SIGMAS - NO_WEIGHT_SIGMAS) * sigma
-                )
-                weight = np.clip(weight, 0, 1).astype(np.float32)
-                rows *= weight
-                number = weight.sum(axis=0, dtype=np.float64)
-            total = rows.sum(axis=0)
-            if raised is not None:
-                tables = [raised[one] for one in classes[parity]]
-                added, less = _clipped(sample, tables)
-                total, number = (total - added * len(rows) / len(sample), number - less * len(rows) / len(sample))
-            sums[index] += _block_columns(total, side) @ of_class[parity]
-            counts[index] += _block_columns(number, side) @ of_class[parity]
+    def of_strip(strip: slice) -> tuple[DoubleArray, DoubleArray]:
+        number = patches.count(strip.stop - strip.start)
+        level = patches.rows(restored[strip])
+        mean = patches.sum(level) / number
+        sigma = np.sqrt(np.maximum(noise.gain * np.maximum(mean, 0) + noise.read_variance, LEAST_SIGMA**2))
+        limit = patches.spread(OUTLIER_SIGMAS * sigma)
+        difference = patches.rows(noisy[strip]) - level
+        np.minimum(difference, limit, out=difference)
+        np.maximum(difference, -limit, out=difference)
+        total = patches.sum(difference)
+        if level.max() > saturation - limit.max():
+            texture = patches.sum(level * level) / number - mean**2
+            room = (saturation - mean) / np.sqrt(sigma**2 + np.maximum(texture, 0))
+            weight = np.clip((room - NO_WEIGHT_SIGMAS) / (FULL_WEIGHT_SIGMAS - NO_WEIGHT_SIGMAS), 0, 1)
+            total, number = total * weight, number * weight
+        if raised is not None:
+            at = [table.at(mean[..., one]) for one, table in enumerate(raised)]
+            added, slope = (np.stack(values, -1) for values in zip(*at, strict=True))
+            total, number = total - number * added, number * slope
+        return patches.in_blocks(total / sigma), patches.in_blocks(number)
 
-    in_strips(add_strip, height, window, threads)
+    def add_blocks(rows: slice) -> None:
+        # half a block at a time: larger temporary arrays cost three times as much, for the system's new pages
+        for top in range(rows.start, rows.stop, window // 2):
+            total, number = of_strip(slice(top, min(top + window // 2, rows.stop)))
+            sums[rows.start // window] += total
+            counts[rows.start // window] += number
+
+    in_strips(add_blocks, height, window, threads)
     return sums, counts
 
 
-def _clipped(sample: FloatArray, tables: list[RaisedMean]) -> tuple[DoubleArray, DoubleArray]:
-    """Return the sums over the rows of a sample, (W,), of what clipping adds to the mean and takes from its slope.
+@dataclass(frozen=True)
+class Patches:
+    """Small squares of a strip of whole cells, over which pixels of one class are summed.
 
-    Parameters
+    Attributes
     ----------
-    tables : one for each site of a row of the cell.
+    cell : the canonical cell. width : of the strip, pixels.
     """
-    added, less = np.zeros((2, sample.shape[1]))
-    for site, table in enumerate(tables):
-        values, slope = table.at(sample[:, site :: len(tables)])
-        added[site :: len(tables)], less[site :: len(tables)] = values.sum(axis=0), (1 - slope).sum(axis=0)
-    return added, less
 
+    cell: CFAPattern
+    width: int
 
-def _block_columns(row: FloatArray | DoubleArray, side: int) -> DoubleArray:
-    """Sum (W,) over the columns of each site in each block -> (block columns, side)."""
-    window = window_px(side)
-    padded = np.zeros(-(-len(row) // window) * window)
-    padded[: len(row)] = row
-    blocks: DoubleArray = padded.reshape(-1, window // side, side).sum(axis=1)
-    return blocks
+    @property
+    def cells(self) -> int:
+        """Number of cells along an edge of a patch."""
+        return max(PATCH_PX // self.cell.side, 2)
+
+    def rows(self, strip: FloatArray) -> FloatArray:
+        """Return (H, W) as rows of cells in rows of patches, (patch rows, cells, side, W); zeros fill the last ones."""
+        rest = -len(strip) % (self.cell.side * self.cells)
+        whole = np.pad(strip, ((0, rest), (0, 0))) if rest else strip
+        return whole.reshape(-1, self.cells, self.cell.side, self.width)
+
+    def sum(self, rows: FloatArray) -> DoubleArray:
+        """Sum `rows` over each patch -> (patch rows, patch columns, classes)."""
+        side, edge = self.cell.side, self.cell.side * self.cells
+        lines = np.pad(rows.sum(axis=1), ((0, 0), (0, 0), (0, -self.width % edge)))
+        # (rows of the cell, pixels of a patch row, classes): faster as a product than as a sum of short rows
+        belongs = np.tile(np.eye(len(self.cell.classes), dtype=np.float32)[self.cell.class_of_site], (1, self.cells, 1))
+        sums: DoubleArray = (lines.reshape(len(lines), side, -1, edge) @ belongs).sum(axis=1, dtype=np.float64)
+        return sums
+
+    def count(self, height: int) -> DoubleArray:
+        """Return the number of pixels in each patch of a strip, in the shape of `sum`."""
+        down, across = (
+            np.minimum(number - np.arange(0, number, self.cells), self.cells)
+            for number in (height // self.cell.side, self.width // self.cell.side)
+        )
+        sites = np.bincount(self.cell.class_of_site.ravel())
+        return np.multiply.outer(np.multiply.outer(down, across), sites).astype(np.float64)
+
+    def spread(self, values: DoubleArray) -> FloatArray:
+        """Give every pixel of a row of cells the value of its patch and class: (patch rows, 1, side, W) float32."""
+        small = values.astype(np.float32)
+        sites = [np.repeat(small[:, :, classes], self.cells, axis=1) for classes in self.cell.class_of_site]
+        return np.stack([row.reshape(len(small), -1)[:, : self.width] for row in sites], axis=1)[:, None]
+
+    def in_blocks(self, values: DoubleArray) -> DoubleArray:
+        """Sum (patch rows, patch columns, classes) over all rows and the columns of each block."""
+        across = window_px(self.cell.side) // (self.cell.side * self.cells)
+        sums: DoubleArray = np.add.reduceat(values.sum(axis=0), np.arange(0, values.shape[1], across), axis=0)
+        return sums
 
 
 def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
@@ -168,14 +209,23 @@ def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
     return mixed
 
 
-def _add_smooth(mosaic: FloatArray, blocks: FloatArray, cell: CFAPattern, threads: int | None) -> None:
-    """Add the block values of each class, interpolated bilinearly; constant beyond the outer block centres."""
+def _add_smooth(
+    mosaic: FloatArray, blocks: FloatArray, noise: NoiseModel, cell: CFAPattern, threads: int | None
+) -> None:
+    """Add the block values of each class times the noise of the pixel.
+
+    Block values are interpolated bilinearly and constant beyond the outer block centres.
+    """
     (height, width), side = mosaic.shape, cell.side
     cells = window_px(side) // side
     left, right, share = _between(width // side, blocks.shape[1], cells)
     upper, lower, part = _between(height // side, blocks.shape[0], cells)
     across = blocks[:, left] * (1 - share)[None, :, None] + blocks[:, right] * share[None, :, None]
     rows = [across[:, :, classes].reshape(len(blocks), width) for classes in cell.class_of_site]
+    gains, reads = (
+        np.tile(values[cell.class_of_site], (1, width // side)).astype(np.float32)
+        for values in (noise.gain, noise.read_variance)
+    )
 
     def add_strip(strip: slice) -> None:
         first, last = strip.start // side, strip.stop // side
@@ -185,7 +235,9 @@ def _add_smooth(mosaic: FloatArray, blocks: FloatArray, cell: CFAPattern, thread
             below = lower[start]
             for parity in range(side):
                 step = rows[parity][below] - rows[parity][block]
-                mosaic[side * start : side * stop][parity::side] += rows[parity][block] + weight * step
+                level = mosaic[side * start : side * stop][parity::side]
+                variance = np.maximum(level, 0) * gains[parity] + reads[parity]
+                level += (rows[parity][block] + weight * step) * np.sqrt(variance, out=variance)
 
     in_strips(add_strip, height, window_px(side), threads)
 
