@@ -37,8 +37,8 @@ PATCH_PX = 8
 pixels are. The restored level of one pixel cannot say it: it holds a part of that pixel's noise, so it would select
 pixels by their noise."""
 NO_WEIGHT_SIGMAS, FULL_WEIGHT_SIGMAS = 2.0, 4.0
-"""Distances from saturation at which a patch has weight 0 and weight 1, in deviations of its noise and texture, since
-clipping changes the mean there too."""
+"""Distances from saturation, in deviations of the noise, at which a patch has weight 0 and weight 1, since clipping
+changes the mean there too. They are counted from the patch's mean plus the deviation of its texture."""
 
 LEAST_SIGMA = 1e-5
 """Least noise that a difference is compared with, a sixth of a step of 14 bits: where a noise model gives none, the
@@ -127,7 +127,7 @@ def _block_sums(
         total = patches.sum(difference)
         if level.max() > saturation - limit.max():
             texture = patches.sum(level * level) / number - mean**2
-            room = (saturation - mean) / np.sqrt(sigma**2 + np.maximum(texture, 0))
+            room = (saturation - mean - np.sqrt(np.maximum(texture, 0))) / sigma
             weight = np.clip((room - NO_WEIGHT_SIGMAS) / (FULL_WEIGHT_SIGMAS - NO_WEIGHT_SIGMAS), 0, 1)
             total, number = total * weight, number * weight
         if raised is not None:
