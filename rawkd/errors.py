@@ -5,6 +5,8 @@ A message says which file, what is wrong, and what to do. The command line maps 
 
 from __future__ import annotations
 
+import re
+
 
 class RawkdError(Exception):
     """Base class of all expected errors."""
@@ -47,15 +49,19 @@ def sentence_of(error: Exception, photo: object = None) -> str:
 
     Parameters
     ----------
-    photo : name of the photo, put before a message that does not contain it; None if no photo is involved.
+    photo : name of the photo, put before a message that does not contain it; None if no photo is involved. It keeps
+        its own white space.
     """
+    name = "" if photo is None else str(photo)
     if isinstance(error, MemoryError):
         text = "there is not enough memory for this photo. Close other programs, or use a machine with more memory."
     elif isinstance(error, RawkdError):
-        text = " ".join(str(error).split())
+        text = str(error)
     else:
         text = f"unexpected error ({type(error).__name__}: {error}). Add -v to see the traceback."
-        text = " ".join(text.split())
-    if photo is None or str(photo) in text:
+    parts = [re.sub(r"\s+", " ", part) for part in (text.split(name) if name else [text])]
+    parts[0], parts[-1] = parts[0].lstrip(), parts[-1].rstrip()
+    text = name.join(parts)
+    if name in text or " ".join(name.split()) in text:
         return text
     return f"{photo}: {text}"

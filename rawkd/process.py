@@ -99,7 +99,7 @@ def process_file(
         raise UsageError(f"{output}: only a DNG can be linear. Give a name that ends in .dng, or leave --linear out.")
     if options.demosaic is not None and (file_format != "dng" or options.linear):
         check_method(options.demosaic)
-    refuse_to_overwrite(output, overwrite=options.overwrite)
+    refuse_to_overwrite(output, overwrite=options.overwrite, photos=[path])
     clock, restoring = Clock(), Event()
     import_ahead(options.denoise)
     with clock.step("read"):

@@ -84,6 +84,27 @@ def test_a_file_is_denoised_as_by_the_command_line(photo_path: Path, tmp_path: P
     assert (seen[0], seen[-1]) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("link", ["same", "symlink", "hard link"])
+def test_a_photo_is_never_its_own_output(photo_path: Path, tmp_path: Path, link: str) -> None:
+    photo = tmp_path / "photo.dng"
+    photo.write_bytes(before := photo_path.read_bytes())
+    output = photo if link == "same" else tmp_path / "other.dng"
+    if link == "symlink":
+        output.symlink_to(photo)
+    elif link == "hard link":
+        output.hardlink_to(photo)
+    with pytest.raises(errors.OutputError, match="this is one of the photos"):
+        rawkd.denoise_file(photo, output, rawkd.ProcessOptions(overwrite=True))
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("stops", [float("nan"), float("inf"), -10.5])
+def test_an_impossible_exposure_writes_nothing(photo_path: Path, tmp_path: Path, stops: float) -> None:
+    with pytest.raises(errors.UsageError, match="give a number between -10 and 10"):
+        rawkd.denoise_file(photo_path, tmp_path / "out.jpg", rawkd.ProcessOptions(exposure_ev=stops))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("suffix", ["dng", "jpg"])
 @pytest.mark.parametrize("at", range(4))
 def test_a_cancelled_file_leaves_nothing(photo_path: Path, tmp_path: Path, suffix: str, at: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import struct
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
 from rawkd.errors import InputError, RawkdError, UnsupportedRawError
 from rawkd.files.read import decode, decode_child
 from rawkd.files.read.decode import Decoder
+from rawkd.files.read.identify import identify
 from rawkd.files.read.raw import read_raw
 from rawkd.files.sanity import check_frame
 from rawkd.files.write import dng
@@ -84,6 +87,31 @@ def test_what_is_no_raw_file(tmp_path: Path, decoder: Decoder, name: str, conten
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
     assert "folder" in str(refusal_of(tmp_path))
     assert "no such file" in str(refusal_of(tmp_path / "missing.dng"))
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "link.dng"])
+def test_the_standard_input_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    """The decoder's process would open its own, and wait for it."""
+    sound = write_dng(tmp_path / "sound.dng", flat_frame(64, 64))
+    (tmp_path / "link.dng").symlink_to("/dev/stdin")
+    name = str(tmp_path / name)  # which is `name` if that is absolute
+    program = (
+        "import sys; from pathlib import Path; from rawkd.files.read.raw import read_raw; from rawkd.errors import *\n"
+        "try: read_raw(Path(sys.argv[1]), timeout_s=20)\nexcept InputError as error: print(error)"
+    )
+    with sound.open("rb") as stream:
+        command = [sys.executable, "-c", program, name]
+        done = subprocess.run(command, stdin=stream, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"{name}: this is not a regular file. Give a raw file.\n"
+    with pytest.raises(InputError, match="not a regular file"):
+        identify(Path(name))
+
+
+def test_a_link_to_a_photo_is_no_stream(tmp_path: Path, decoder: Decoder) -> None:
+    write_dng(tmp_path / "sound.dng", flat_frame(64, 64))
+    (tmp_path / "link.dng").symlink_to("sound.dng")
+    assert read_raw(tmp_path / "link.dng", decoder=decoder).frame.shape == (64, 64)
 
 
 def test_a_name_beyond_ascii(tmp_path: Path, decoder: Decoder) -> None:

@@ -226,6 +226,26 @@ def test_what_is_done_is_skipped(run: Run, tmp_path: Path, capfd: pytest.Capture
     assert float(rows[0]["gain"]) > 0
 
 
+@pytest.mark.parametrize("left", [0, 5000])
+def test_an_output_that_lost_its_end_is_not_done(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str], left: int
+) -> None:
+    """One that became longer was edited by another program, and stays."""
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    first, second = sorted((tmp_path / "out").glob("*.dng"))
+    whole = first.read_bytes()
+    first.write_bytes(whole[:left])
+    with second.open("ab") as stream:
+        stream.write(b"keywords")
+    edited = second.read_bytes()
+    assert run() == 1
+    assert "is shorter than it was written; give --overwrite" in capfd.readouterr().err
+    assert run("--overwrite") == 0
+    assert first.read_bytes() == whole
+    assert second.read_bytes() == edited
+
+
 def test_another_setting_or_input_is_never_taken_for_done(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

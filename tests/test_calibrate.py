@@ -322,6 +322,38 @@ def test_copies_of_frames_are_left_out(few: list[Path], tmp_path: Path) -> None:
     assert list(found.remarks) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [
+        ("a.dng", 6, "this is one of the photos"),
+        ("soft.json", 6, "this is one of the photos"),
+        ("hard.json", 6, "this is one of the photos"),
+        ("c.txt", 2, "c.txt: a calibration is a JSON file. Give a name that ends in .json."),
+        ("c", 2, "c: a calibration is a JSON file. Give a name that ends in .json."),
+    ],
+)
+def test_no_frame_is_overwritten_and_the_suffix_is_json(
+    few: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, told: str
+) -> None:
+    shutil.copy(few[0], tmp_path / "a.dng")
+    (tmp_path / "soft.json").symlink_to("a.dng")
+    (tmp_path / "hard.json").hardlink_to(tmp_path / "a.dng")
+    frames = [str(tmp_path / "a.dng"), *map(str, few[1:])]
+    assert main(["calibrate", *frames, "-o", str(tmp_path / name), "--overwrite"]) == code
+    assert told in capsys.readouterr().err
+    assert (tmp_path / "a.dng").read_bytes() == few[0].read_bytes()
+    assert not (tmp_path / "c.txt").exists()
+
+
+def test_no_plot_overwrites_a_frame(few: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "l.svg").symlink_to(few[1])
+    kept = few[1].read_bytes()
+    outputs = ["-o", str(tmp_path / "c.json"), "--plot", str(tmp_path / "l.svg"), "--overwrite"]
+    assert main(["calibrate", *map(str, few), *outputs]) == 6
+    assert few[1].read_bytes() == kept
+    assert not (tmp_path / "c.json").exists()
+
+
 def test_the_command_writes_a_file_that_denoise_reads(
     frames: list[Path], calibration: Calibration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -391,6 +423,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("home")
+def test_an_installed_file_with_an_absurd_gain_is_not_used() -> None:
+    install("lab.json", (400, 6400), (1e9, 0))
+    with pytest.raises(NoiseError, match=r"lab\.json: the calibration file states an impossible noise at ISO 400 "):
+        read_profile(profile_folder() / "lab.json")
+    path, told = installed_profile(Capture(make="Rawkd", model="Lab One", iso=800.0))
+    assert path is None
+    assert "impossible noise" in told[0]
+
+
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("iso", [800.0, 0.0, None])
 def test_the_defects_of_an_installed_file_need_no_iso(iso: float | None) -> None:
     install("one.json", (400, 6400), (2e-6, 0), pixel=7)
@@ -409,7 +451,7 @@ def test_of_several_files_the_one_that_covers_the_iso_serves() -> None:
         (700, low, 2),
         (750, high, 1),
         (3200, high, 1),
-        (1e5, high, 1),
+        (2e4, high, 1),
     ):
         capture = replace(Camera().take(black(), 100).capture, iso=iso)
         assert installed_profile(capture) == (expected, ())
@@ -446,7 +488,7 @@ def test_without_a_home_nothing_is_installed() -> None:
 
 def test_profiles_round_trip(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    profile = CameraProfile("A", "B", (100.0, 3200.0), rng.random((4, 2)), rng.random((4, 3)))
+    profile = CameraProfile("A", "B", (100.0, 3200.0), 1e-5 * rng.random((4, 2)), 1e-8 * rng.random((4, 3)))
     (tmp_path / "p.json").write_text(json.dumps(profile_record(profile)))
     again = read_profile(tmp_path / "p.json")
     assert (again.make, again.model, again.iso_range) == ("A", "B", (100.0, 3200.0))

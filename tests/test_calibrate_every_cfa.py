@@ -141,7 +141,7 @@ def test_frames_of_two_sensors_are_refused(tmp_path: Path, capsys: pytest.Captur
 def test_profiles_of_every_sensor_round_trip(tmp_path: Path, kind: str) -> None:
     classes = len(CFAPattern.of_kind(kind).classes)
     rng = np.random.default_rng(0)
-    profile = CameraProfile("A", "B", (100.0, 3200.0), rng.random((classes, 2)), rng.random((classes, 3)))
+    profile = CameraProfile("A", "B", (100.0, 3200.0), 1e-5 * rng.random((classes, 2)), 1e-8 * rng.random((classes, 3)))
     (tmp_path / "p.json").write_text(json.dumps(profile_record(profile)))
     again = read_profile(tmp_path / "p.json")
     np.testing.assert_array_equal(again.gain, profile.gain)

@@ -300,6 +300,20 @@ def test_a_name_cannot_draw_on_the_terminal(tmp_path: Path, capsys: pytest.Captu
     assert "a\\x1b[2J\\nerror: b.dng" in printed
 
 
+@pytest.mark.parametrize("name", ["bad  x.dng", "bad\n x.dng", "bad\tx.dng", " bad.dng", "bad.dng"])
+@pytest.mark.parametrize("kind", [errors.InputError, ValueError])
+def test_a_name_with_white_space_is_told_once_and_as_it_is(name: str, kind: type[Exception]) -> None:
+    sentence = errors.sentence_of(kind(f"{name}: it is\n  damaged."), name)
+    assert sentence.count(name) == 1
+    assert sentence.count("bad") == 1
+    assert "it is damaged." in sentence
+    assert errors.sentence_of(kind("it  is damaged."), name).startswith(f"{name}: ")
+    if kind is errors.InputError:
+        assert sentence == f"{name}: it is damaged."
+        collapsed = " ".join(name.split())
+        assert errors.sentence_of(kind(f"{collapsed}: damaged."), name) == f"{collapsed}: damaged."
+
+
 def test_a_loop_of_links_is_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dng").symlink_to(tmp_path / "b.dng")
     (tmp_path / "b.dng").symlink_to(tmp_path / "a.dng")

@@ -151,6 +151,30 @@ def test_a_crop_outside_is_a_usage_error(photo: Path, models: tuple[Path, Path],
     assert out.read_text() == "kept"
 
 
+@pytest.mark.parametrize("link", ["page.html", "strip.png"])
+def test_the_photo_is_never_overwritten(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], link: str
+) -> None:
+    copy = tmp_path / "p.dng"
+    copy.write_bytes(photo.read_bytes())
+    (tmp_path / link).symlink_to("p.dng")
+    names = ["-o", str(tmp_path / "page.html"), "--strip", str(tmp_path / "strip.png")]
+    assert main(["compare", str(copy), *names, "--overwrite"]) == 6
+    assert f"{link}: this is one of the photos." in capsys.readouterr().err
+    assert copy.read_bytes() == photo.read_bytes()
+
+
+@pytest.mark.parametrize("folder", [".", "/", "..", "sub"])
+def test_a_folder_is_no_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    (tmp_path / "at" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "at")
+    assert main(["compare", folder]) == 3
+    assert ": this is a folder. Give the raw files in it." in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["at", "sub"]
+
+
 def test_the_size_is_bounded(
     photo: Path, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

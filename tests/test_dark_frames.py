@@ -94,7 +94,7 @@ def test_calibration_writes_a_map_that_denoise_uses(
 
 
 def test_maps_are_read_strictly(tmp_path: Path) -> None:
-    one = np.ones((4, 3))
+    one = np.full((4, 3), 1e-9)
     record = profile_record(CameraProfile("A", "B", (100.0, 200.0), one[:, :2], one))
     path = tmp_path / "camera.json"
     sound = [{"width": 5, "height": 4, "pixels": [[0, 0], [3, 4]]}, {"width": 4, "height": 5, "pixels": []}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 from rawkd.errors import NoiseError
 from rawkd.photo import Capture, Tag
 from rawkd.sensor.iso_prior import crop_factor, iso_prior
-from rawkd.sensor.noise import NoiseModel, expected_read_variance, parse_noise_profile, read_variance_prior
+from rawkd.sensor.noise import (
+    NOISE_LIMITS,
+    NoiseModel,
+    expected_read_variance,
+    parse_noise_profile,
+    read_variance_prior,
+)
 from rawkd.sensor.profile import PLANES, read_profile
 
 GAINS = st.floats(2e-6, 0.1)
@@ -169,9 +176,10 @@ class TestCalibrationFile:
         assert not profile.covers(50)
 
     def test_variance_is_never_negative_and_gain_must_be_positive(self, tmp_path: Path) -> None:
-        planes = {plane: {"gain": [1e-7, -1e-5], "read_variance": [0, 0, -1e-9]} for plane in PLANES}
-        profile = read_profile(self.written(tmp_path, planes=planes))
-        assert (profile.noise_at(1600).read_variance == 0).all()
+        planes = {plane: {"gain": [1e-7, -9e-6], "read_variance": [0, 1e-12, -1e-10]} for plane in PLANES}
+        profile = read_profile(self.written(tmp_path, planes=planes))  # the read variance is 0 at ISO 100
+        assert (profile.noise_at(95).read_variance == 0).all()
+        assert (profile.noise_at(200).read_variance > 0).all()
         with pytest.raises(NoiseError):
             profile.noise_at(50)
 
@@ -192,7 +200,43 @@ class TestCalibrationFile:
         with pytest.raises(NoiseError, match=r"camera\.json"):
             read_profile(self.written(tmp_path, **changed))
 
-    @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe"])
+    @pytest.mark.parametrize(
+        ("plane", "told"),
+        [
+            ({"gain": [1e9, 0]}, "impossible noise at ISO 100 "),
+            ({"gain": [1e308, 0]}, "impossible noise at ISO 100 "),
+            ({"gain": [1e-4, 0]}, "impossible noise at ISO 25600 "),
+            ({"gain": [-1e-7, 1e-4]}, "impossible noise at ISO 25600 "),
+            ({"read_variance": [0, 0, -1e-9]}, "impossible noise at ISO 100 "),
+            ({"read_variance": [0, 0, 1]}, "impossible noise at ISO 100 "),
+            ({"gain": [True, False]}, "gain of B, which must be 2 numbers"),
+            ({"gain": ["1e-7", 0]}, "gain of B, which must be 2 numbers"),
+            ({"gain": [1e-7]}, "gain of B, which must be 2 numbers"),
+            ({"gain": [10**400, 0]}, "gain of B, which has an impossible number"),
+        ],
+    )
+    def test_absurd_values_are_refused_with_a_sentence(
+        self, tmp_path: Path, plane: dict[str, list[float]], told: str
+    ) -> None:
+        sound = self.CONTENT["planes"][PLANES[0]]
+        path = self.written(tmp_path, planes=dict.fromkeys(PLANES[:-1], sound) | {PLANES[-1]: sound | plane})
+        with pytest.raises(NoiseError) as caught:
+            read_profile(path)
+        text = str(caught.value)
+        assert told in text
+        assert re.fullmatch(re.escape(str(path)) + r": the [^.]+\. Calibrate the camera again\.", text)
+
+    @pytest.mark.parametrize("isos", [[25600, 100], [0, 100], [True, 100], [100, 10**400], [100, 200, 300]])
+    def test_an_absurd_range_is_refused(self, tmp_path: Path, isos: list[int]) -> None:
+        with pytest.raises(NoiseError, match=r"missing or invalid: iso_range, which "):
+            read_profile(self.written(tmp_path, iso_range=isos))
+
+    def test_the_limits_hold_outside_the_range(self, tmp_path: Path) -> None:
+        profile = read_profile(self.written(tmp_path))
+        with pytest.raises(NoiseError, match=re.escape(NOISE_LIMITS)):
+            profile.noise_at(1e7)  # a gain of 1
+
+    @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
     def test_a_damaged_file_is_refused_by_name(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "camera.json"
         path.write_bytes(content)

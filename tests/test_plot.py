@@ -129,3 +129,15 @@ def test_inspect_plots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main([*arguments, str(tmp_path / "n.png"), "--overwrite"]) == 0
     assert main([*arguments, str(tmp_path / "n.jpg")]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_inspect_never_plots_over_the_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str], link: str) -> None:
+    raw = noisy_photo()
+    photo, plot = tmp_path / "p.dng", tmp_path / "l.svg"
+    write_dng(photo, raw, preview=None, software="test", noise_profile=raw.noise_profile)
+    kept = photo.read_bytes()
+    getattr(plot, link)(photo)
+    assert main(["inspect", str(photo), "--plot", str(plot), "--overwrite"]) == 6
+    assert "l.svg: this is one of the photos." in capsys.readouterr().err
+    assert photo.read_bytes() == kept

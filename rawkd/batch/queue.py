@@ -197,6 +197,7 @@ class Batch:
         task = assignment.task
         if not isinstance(staged, Staged):
             return _failed(task, staged)
+        written = task.target.state(staged.name)
         record = Record(
             output=task.output,
             settings=self.settings,
@@ -204,6 +205,7 @@ class Batch:
             stamp=staged.source.stamp,
             sha256=staged.source_sha256,
             written=staged.sha256,
+            written_bytes=-1 if written is None else written.size,
             done=False,
             report={**staged.report, "series": assignment.series},
         )

@@ -20,7 +20,7 @@ from rawkd.batch.store import OWN_FOLDER, FileState, Store
 from rawkd.batch.task import Task
 from rawkd.errors import InputError
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Record:
     Attributes
     ----------
     output : its name. settings : see `settings.fingerprint`.
-    size, stamp, sha256 : of the input. written : sha256 of the output as it was written.
+    size, stamp, sha256 : of the input. written, written_bytes : sha256 and size of the output as it was
+        written; -1 where the store does not say the size.
     done : False while the output may still be an older file. report : `Report.record`.
     """
 
@@ -40,6 +41,7 @@ class Record:
     stamp: str
     sha256: str
     written: str
+    written_bytes: int
     done: bool
     report: dict[str, Any]
 
@@ -102,6 +104,8 @@ def _difference(task: Task, settings: str, record: Record | None) -> str | None:
         return "and was made of another input than the one that is there now"
     if not record.done and _hash(task.target, task.output) != record.written:
         return "from before"
+    if (found := task.target.state(task.output)) is not None and -1 < found.size < record.written_bytes:
+        return "and is shorter than it was written"
     return None
 
 

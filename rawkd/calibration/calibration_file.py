@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rawkd.calibration.calibrate import IsoNoise
-from rawkd.errors import InputError, OutputError
+from rawkd.errors import InputError, OutputError, UsageError
+from rawkd.files.naming import refuse_photos_name, refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.process import SOFTWARE
 from rawkd.restore.installed_calibration import profile_folder, profile_name
@@ -50,6 +52,19 @@ class Calibration:
         ]
         record = profile_record(self.profile)
         return record | {"measured": measured, "remarks": list(self.remarks), "software": SOFTWARE}
+
+
+def refuse_name(path: Path, frames: Iterable[Path], *, overwrite: bool) -> None:
+    """Check the name of a calibration file before any work is done.
+
+    Raises
+    ------
+    UsageError: if it does not end in .json. OutputError: if it is one of the frames, exists, or cannot be written.
+    """
+    refuse_photos_name(path, frames)
+    if path.suffix.lower() != ".json":
+        raise UsageError(f"{path}: a calibration is a JSON file. Give a name that ends in .json.")
+    refuse_to_overwrite(path, overwrite=overwrite)
 
 
 def write_calibration(calibration: Calibration, path: Path, *, overwrite: bool = False) -> None:

@@ -66,16 +66,15 @@ def _calibrate(
     frames: tuple[Path, ...], out: Path | None, plots: tuple[Path, ...], console: Console, *, overwrite: bool
 ) -> None:
     """Measure, write, and print the names of written files."""
-    from rawkd.calibration.calibration_file import install_path, write_calibration
+    from rawkd.calibration.calibration_file import install_path, refuse_name, write_calibration
     from rawkd.calibration.frames import calibrate
     from rawkd.calibration.plot import calibration_chart
-    from rawkd.files.naming import refuse_to_overwrite
     from rawkd.files.write.drawing import refuse_plot, write_drawing
 
     if out is not None:
-        refuse_to_overwrite(out, overwrite=overwrite)
+        refuse_name(out, frames, overwrite=overwrite)
     for plot in plots:
-        refuse_plot(plot, overwrite=overwrite)
+        refuse_plot(plot, frames, overwrite=overwrite)
     with console.progress("reading frames") as progress:
         calibration = calibrate(frames, progress)
     for remark in calibration.remarks:

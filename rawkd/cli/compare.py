@@ -70,9 +70,8 @@ def compare_command(
         demosaic=demosaic,
         exposure_ev=exposure,
     )
-    page = output or photo.with_name(f"{photo.stem}-compare.html")
     try:
-        _compare(photo, page, strip, options, console, overwrite=overwrite)
+        _compare(photo, output, strip, options, console, overwrite=overwrite)
     except Exception as error:  # printed with the photo's name; the exit code says which kind
         console.fail(error, photo)
         return exit_code_of(error)
@@ -80,13 +79,14 @@ def compare_command(
 
 
 def _compare(
-    photo: Path, page: Path, strip: Path | None, options: CompareOptions, console: Console, *, overwrite: bool
+    photo: Path, output: Path | None, strip: Path | None, options: CompareOptions, console: Console, *, overwrite: bool
 ) -> None:
     """Compute, write, and print the names of written files."""
     from rawkd.compare.compare import compare, write_strip
-    from rawkd.compare.page import refuse_names, write_page
+    from rawkd.compare.page import page_beside, refuse_names, write_page
 
-    refuse_names(page, strip, overwrite=overwrite)
+    page = output or page_beside(photo)
+    refuse_names(page, strip, photo, overwrite=overwrite)
     with console.progress(photo.name) as progress:
         comparison = compare(photo, options, progress)
     console.warn(photo, comparison.warnings)

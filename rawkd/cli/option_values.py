@@ -49,9 +49,10 @@ def noise_pair(ctx: Context, param: Parameter, value: str | None) -> tuple[float
         gain, read_variance = (float(part) for part in value.split(","))
     except ValueError:
         raise BadParameter(f"{value!r} is not a pair of numbers such as 1e-3,2e-6", ctx, param) from None
-    if not (0 < gain < 1 and 0 <= read_variance < 1):
-        text = f"{value!r} is not a noise: the gain lies between 0 and 1, the read variance from 0 up to 1"
-        raise BadParameter(text, ctx, param)
+    from rawkd.sensor.noise import NOISE_LIMITS, is_possible
+
+    if not is_possible(gain, read_variance):
+        raise BadParameter(f"{value!r} is not a noise: {NOISE_LIMITS}", ctx, param)
     return gain, read_variance
 
 

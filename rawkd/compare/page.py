@@ -12,8 +12,8 @@ from string import Template
 
 from rawkd.compare.compare import Comparison, Picture
 from rawkd.compare.crops import Crop
-from rawkd.errors import UsageError
-from rawkd.files.naming import refuse_to_overwrite
+from rawkd.errors import InputError, UsageError
+from rawkd.files.naming import refuse_photos_name, refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.encoded import jpeg_bytes
 from rawkd.process import SOFTWARE
@@ -44,12 +44,25 @@ def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -
         temporary.write_bytes(page)
 
 
-def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
+def page_beside(photo: Path) -> Path:
+    """Return the name of a photo's page if the user gives none.
+
+    Raises
+    ------
+    InputError: if it is a folder without a name, such as . or /.
+    """
+    if not photo.name:
+        raise InputError(f"{photo}: this is a folder. Give the raw files in it.")
+    return photo.with_name(f"{photo.stem}-compare.html")
+
+
+def refuse_names(page: Path, strip: Path | None, photo: Path, *, overwrite: bool) -> None:
     """Check the names of the page and the strip (`rawkd.compare.compare.write_strip`) before any work is done.
 
     Raises
     ------
-    UsageError: if a suffix is wrong. OutputError: if a file exists already or its folder is not writable.
+    UsageError: if a suffix is wrong. OutputError: if a name is the photo's, a file exists already, or its folder is not
+    writable.
     """
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{page}: a comparison is an HTML page. Give a name that ends in .html.")
@@ -57,6 +70,7 @@ def refuse_names(page: Path, strip: Path | None, *, overwrite: bool) -> None:
         raise UsageError(f"{strip}: a strip is a PNG. Give a name that ends in .png.")
     for output in (page, strip):
         if output is not None:
+            refuse_photos_name(output, (photo,))
             refuse_to_overwrite(output, overwrite=overwrite)
 
 

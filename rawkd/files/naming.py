@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rawkd.errors import OutputError, UsageError
@@ -98,13 +98,24 @@ def format_of(output: Path) -> str:
         ) from None
 
 
-def refuse_to_overwrite(output: Path, *, overwrite: bool) -> None:
-    """Check that an output can be written, before any work is done.
+def refuse_photos_name(output: Path, photos: Iterable[Path]) -> None:
+    """Check that an output is none of the photos, under no name of theirs: symbolic or hard link, other case.
 
     Raises
     ------
-    OutputError: as in `refuse_existing`, or if its folder does not exist or is not writable.
+    OutputError: if it is one of the photos.
     """
+    _refuse_one_of(output, _identities(photos))
+
+
+def refuse_to_overwrite(output: Path, *, overwrite: bool, photos: Iterable[Path] = ()) -> None:
+    """Check that an output can be written and is none of the photos, before any work is done.
+
+    Raises
+    ------
+    OutputError: as in `refuse_photos_name` and `refuse_existing`, or if its folder does not exist or is not writable.
+    """
+    refuse_photos_name(output, photos)
     refuse_existing(output, overwrite=overwrite)
     if not output.parent.is_dir():
         raise OutputError(f"{output}: the folder {output.parent} does not exist. Create it first.")
@@ -154,17 +165,28 @@ def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Pa
 
 def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
     taken: dict[str, Path] = {}
-    sources = {os.path.realpath(photo) for photo in photos}
-    files = {_file_of(photo) for photo in photos} - {None}
+    known = _identities(photos)
     for photo, output in zip(photos, outputs, strict=True):
+        _refuse_one_of(output, known)
         place = os.path.realpath(output)
-        if place in sources or _file_of(output) in files:
-            raise OutputError(
-                f"{output}: this is one of the photos. rawkd never overwrites a photo; choose another place with -o."
-            )
         if place in taken:
             raise UsageError(f"{taken[place]} and {photo} would both be written to {output}. Denoise them separately.")
         taken[place] = photo
+
+
+def _identities(photos: Iterable[Path]) -> set[object]:
+    """Return the real paths of photos and the identities of their files."""
+    known: set[object] = set()
+    for photo in photos:
+        known |= {os.path.realpath(photo), _file_of(photo)} - {None}
+    return known
+
+
+def _refuse_one_of(output: Path, known: set[object]) -> None:
+    if os.path.realpath(output) in known or _file_of(output) in known:
+        raise OutputError(
+            f"{output}: this is one of the photos. rawkd never overwrites a photo; choose another place with -o."
+        )
 
 
 def _file_of(path: Path) -> tuple[int, int] | None:

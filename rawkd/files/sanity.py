@@ -17,6 +17,9 @@ MAX_DEAD_BLOCKS_AT_BLACK_0 = 0.25
 MAX_DEAD_TAIL_AT_BLACK_0 = 0.1
 GARBAGE_SIGNAL = 2.0
 MAX_GARBAGE = 1e-3
+BELOW_BLACK_SIGNAL = -0.05
+MAX_BELOW_BLACK = 0.5
+"""Noise does not move the median of a picture, and black levels drift by far less than 5 % of the range."""
 COPY_AGAIN = "Copy it again from the card or use another copy."
 
 
@@ -50,7 +53,7 @@ def checked_levels(
 
 
 def check_frame(area: FrameArray, levels: Levels) -> None:
-    """Refuse a frame with large empty regions or garbage.
+    """Refuse a frame with large empty regions or garbage, or one that lies below black.
 
     Parameters
     ----------
@@ -58,7 +61,8 @@ def check_frame(area: FrameArray, levels: Levels) -> None:
 
     Raises
     ------
-    InputError: if the frame is all zeros, has blocks of zeros that no sensor produces, or many pixels far above white.
+    InputError: if the frame is all zeros, has blocks of zeros that no sensor produces, many pixels far above white, or
+        most pixels far below black.
     """
     if not area.any():
         raise InputError(f"the file is damaged: its raw picture is all zeros. {COPY_AGAIN}")
@@ -77,6 +81,11 @@ def check_frame(area: FrameArray, levels: Levels) -> None:
         garbage = float(np.count_nonzero(area > garbage_dn)) / area.size
         if garbage > MAX_GARBAGE:
             raise InputError(f"the file is damaged: {garbage:.1%} of its pixels lie far above white. {COPY_AGAIN}")
+    below_dn = levels.mean_black_dn + BELOW_BLACK_SIGNAL * levels.range_dn
+    if below_dn > 0 and area.min() < below_dn:
+        below = float(np.count_nonzero(area < below_dn)) / area.size
+        if below > MAX_BELOW_BLACK:
+            raise InputError(f"the file is damaged: {below:.0%} of its pixels lie far below black. {COPY_AGAIN}")
 
 
 def _block_maxima(area: FrameArray) -> FrameArray:

@@ -22,6 +22,9 @@ from rawkd.render.development import Development
 from rawkd.render.xtrans import Markesteijn, demosaic_xtrans
 from rawkd.sensor.cfa import unpack
 
+MOST_STOPS = 10
+"""Largest change of exposure, either way (our choice)."""
+
 
 def render(
     photo: RawPhoto,
@@ -42,7 +45,7 @@ def render(
     ----------
     mosaic : (H, W) signal of the active area to render instead of the photo's rounded integers.
     demosaic : one of `METHODS`; None, or one for another sensor, is the sensor's default (`method_for`).
-    exposure_ev : stops added to the photo's baseline exposure.
+    exposure_ev : stops added to the photo's baseline exposure, -10 to 10.
     rect : part to render, in pixels of the active area in sensor orientation; None is the default crop.
     dtype : float32 in 0..1, or uint8 or uint16, rounded, over their full range.
     markesteijn : demosaics X-Trans mosaics; other sensors do not need it.
@@ -54,12 +57,15 @@ def render(
 
     Raises
     ------
-    UsageError: for X-Trans without `markesteijn`, an unknown method or type, or a rectangle beyond the active area.
+    UsageError: for X-Trans without `markesteijn`, an unknown method or type, another exposure, or a rectangle beyond
+        the active area.
     """
     rect = rect or photo.default_crop
     kind = np.dtype(dtype)
     if demosaic not in (None, *METHODS) or kind not in (np.float32, np.uint8, np.uint16):
         raise UsageError(f"demosaicing {demosaic!r} to {kind} is not supported. Give one of {', '.join(METHODS)}.")
+    if not abs(exposure_ev) <= MOST_STOPS:
+        raise UsageError(f"exposure {exposure_ev:g}: give a number between {-MOST_STOPS} and {MOST_STOPS}.")
     area = photo.active_area
     if not rect.inside(area.height, area.width):
         raise UsageError(f"{rect} extends beyond the active area of {area.width} x {area.height} pixels")

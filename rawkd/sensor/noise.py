@@ -17,6 +17,8 @@ from rawkd.photo import CFAPattern, DoubleArray
 Signal = TypeVar("Signal", float, DoubleArray)
 
 UNKNOWN = "unknown"
+NOISE_LIMITS = "the gain lies between 0 and 1, the read variance from 0 up to 1"
+"""What `is_possible` asks for, in words (our choice)."""
 SIGMA_OF_MAD = 1.4826
 """Standard deviation of Gaussian numbers as a multiple of their median absolute deviation."""
 
@@ -93,6 +95,12 @@ class NoiseModel:
     def variance(self, planes: DoubleArray) -> DoubleArray:
         """Return the noise variance at the signal `planes`, (classes, h, w)."""
         return self.gain[:, None, None] * np.maximum(planes, 0) + self.read_variance[:, None, None]
+
+
+def is_possible(gain: float | DoubleArray, read_variance: float | DoubleArray) -> bool:
+    """Whether all of these parameters can be a sensor's, signal units: `NOISE_LIMITS`; false for NaN."""
+    gains, reads = np.asarray(gain), np.asarray(read_variance)
+    return bool(((gains > 0) & (gains < 1)).all() and ((reads >= 0) & (reads < 1)).all())
 
 
 _COLOURS = {(1,): (0, 0, 0), (3,): (0, 1, 2), (4,): (0, 1, 3)}

@@ -43,7 +43,7 @@ def facts_of(
     RawkdError: if the photo cannot be read, has no noise parameters, there is no such model, or the plot exists.
     """
     if plot is not None:
-        refuse_plot(plot, overwrite=overwrite)
+        refuse_plot(plot, (path,), overwrite=overwrite)
     photo = read_raw(path, decoder=decoder)
     prepared = prepare(photo, DenoiseOptions())
     if plot is not None:

@@ -27,6 +27,7 @@ from rawkd.files.tiff.dng_tags import (
     cfa_pattern,
     size_of,
 )
+from rawkd.files.tiff.layout import refuse_layout, refuse_unreadable
 from rawkd.files.tiff.tags import Ifd, TagTree
 
 COMPRESSIONS = frozenset({0, 1, 7})
@@ -75,11 +76,13 @@ def raw_ifd_of(tree: TagTree) -> Ifd:
             raise _unsupported("a monochrome picture that is not marked as raw", "Use a raw file of a camera.")
         raise InputError(f"the file is damaged: this DNG has no raw picture. {USE_COPY}")
     raw = max(mosaics, key=_pixels)
+    refuse_unreadable(raw)
     area = active_area(raw)
     if min(area.height, area.width) < MIN_PX:
         size = f"{area.width} x {area.height} pixels"
         raise InputError(f"its picture of {size} is smaller than the {MIN_PX} that LibRaw requires. Use a larger one.")
     refuse_unsupported(raw)
+    refuse_layout(raw)
     if raw.number(PHOTOMETRIC) == PHOTOMETRIC_LINEAR and COLOR_MATRICES & {*raw.tags, *tree.main.tags}:
         raise InputError(f"the file is damaged: it has a monochrome raw picture and a colour matrix. {USE_COPY}")
     return raw

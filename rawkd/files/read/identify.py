@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,10 @@ from rawkd.files.tiff.tags import TagTree
 from rawkd.files.xmp.treatment import OWN_SOFTWARE
 
 SOFTWARE = 305
+OWN_STREAM = re.compile(r"/dev/(stdin|stdout|stderr|fd/.*)|/proc/[^/]+(/task/[^/]+)?/fd/.*")
+"""Names that mean another file in every process, so that the decoder's process would open a file of its own."""
+LINKS_MAX = 40
+"""Links that Linux follows in one name."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,32 @@ class Identity:
 def identify(path: Path) -> Identity:
     """Read camera, ISO, bits and software from a file's tags.
 
-    Pipes and devices are refused without opening them, since reading them may never end.
+    Pipes, devices and names such as /dev/stdin are refused without opening them, since reading them may never end.
 
     Raises
     ------
     InputError: if it is not a regular file, or a damaged TIFF. UnsupportedRawError: if it is a BigTIFF.
     OSError: if it cannot be read.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    if names_own_stream(path) or not stat.S_ISREG(path.stat().st_mode):
         raise InputError(f"{path}: this is not a regular file. Give a raw file.")
     tree = read_tag_tree(path)
     capture = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
     if tree is None:
         return Identity(capture.make, capture.model)
     return Identity(capture.make, capture.model, capture.iso, _bits(tree), tree.main.text(SOFTWARE), _cfa(tree))
+
+
+def names_own_stream(path: Path) -> bool:
+    """Whether a path is, or links to, an open file of this process (`OWN_STREAM`), such as /dev/stdin."""
+    name = os.path.abspath(path)  # noqa: PTH100 -- resolve() would look through the links
+    for _ in range(LINKS_MAX):
+        if OWN_STREAM.fullmatch(name):
+            return True
+        if not Path(name).is_symlink():
+            return False
+        name = os.path.normpath(Path(name).parent / Path(name).readlink())
+    return False
 
 
 def _cfa(tree: TagTree) -> str:

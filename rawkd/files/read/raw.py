@@ -16,7 +16,7 @@ from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
-from rawkd.files.read.identify import SOFTWARE
+from rawkd.files.read.identify import SOFTWARE, names_own_stream
 from rawkd.files.read.maker.ciff import read_ciff
 from rawkd.files.read.maker.fuji_ifd import with_blacks_of_raf
 from rawkd.files.read.maker.keep import with_maker_notes
@@ -77,7 +77,7 @@ def _check_file(path: Path) -> None:
         raise InputError("this is a folder. Give the raw files in it.")
     if not path.exists():
         raise InputError("there is no such file. Check the name.")
-    if not path.is_file():
+    if names_own_stream(path) or not path.is_file():
         raise InputError("this is not a regular file. Give a raw file.")
     if path.stat().st_size == 0:
         raise InputError("the file is empty. Copy it again from the card.")

@@ -84,13 +84,13 @@ def default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
     """
     origin = raw.numbers(CROP_ORIGIN) or (0.0, 0.0)
     size = raw.numbers(CROP_SIZE) or (area.width - origin[0], area.height - origin[-1])
-    if len(origin) == 2 and len(size) == 2:
+    if len(origin) == 2 and len(size) == 2 and not (raw.is_unreadable(CROP_ORIGIN) or raw.is_unreadable(CROP_SIZE)):
         left, top, width, height = (math.floor(value + 0.5) for value in (*origin, *size))
         bottom, right = min(top + height, area.height), min(left + width, area.width)
         if 0 <= top < bottom and 0 <= left < right:
             return Rect(top, left, bottom - top, right - left), ()
     whole = Rect(0, 0, area.height, area.width)
-    return whole, ("the file's default crop lies outside its picture. The whole picture is kept.",)
+    return whole, ("the file's default crop lies outside its picture or cannot be read. The whole picture is kept.",)
 
 
 def valid_aspect(aspect: float) -> float:
@@ -115,7 +115,8 @@ def levels(raw: Ifd, area: Rect, bits: int, cell_side: int = 2) -> Levels:
 
     Raises
     ------
-    InputError: if the tags contradict each other or the active area.
+    InputError: if the tags contradict each other or the active area, or a black level is negative (BlackLevel is
+        SHORT, LONG or RATIONAL).
     """
     stored = int(raw.number(BITS) or 16)
     white = raw.number(WHITE_LEVEL)
@@ -127,6 +128,8 @@ def levels(raw: Ifd, area: Rect, bits: int, cell_side: int = 2) -> Levels:
             f"the file is damaged: it has {len(values)} black levels for a repeat pattern of {repeat}. {USE_COPY}"
         )
     black = np.array(values[: repeat[0] * repeat[1]], np.float64).reshape(repeat)
+    if black.min() < 0:
+        raise InputError(f"the file is damaged: its black level {black.min():g} is negative. {USE_COPY}")
     return checked_levels(
         black,
         white_dn,

@@ -49,6 +49,7 @@ class Ifd:
     tags : fields by tag number; the first one if a number repeats. offset : its offset in the TIFF structure.
     sub : its SubIFDs (330). exif, gps : the directories that tags 34665 and 34853 point to.
     maker_note : its maker notes (37500) and where they lie.
+    damaged : numbers of fields whose values cannot be read: an unknown type, no value, or values outside the file.
     """
 
     tags: Mapping[int, Tag]
@@ -57,6 +58,7 @@ class Ifd:
     exif: Ifd | None = None
     gps: Ifd | None = None
     maker_note: MakerNote | None = None
+    damaged: frozenset[int] = frozenset()
 
     def numbers(self, number: int) -> tuple[float, ...]:
         """Return the values of a numeric tag, rationals as quotients; empty if missing, not numeric or not finite."""
@@ -67,6 +69,10 @@ class Ifd:
         """Return the first value of a numeric tag, or None."""
         values = self.numbers(number)
         return values[0] if values else None
+
+    def is_unreadable(self, number: int) -> bool:
+        """Return whether a tag is present, but not as finite numbers."""
+        return number in self.damaged or (number in self.tags and not self.numbers(number))
 
     def text(self, number: int) -> str:
         """Return a text tag without padding; empty if it is missing."""
@@ -169,10 +175,13 @@ class _TiffReader:
         table = self._bytes_at(offset + 2, 12 * count + 4)
         tags: dict[int, Tag] = {}
         note: MakerNote | None = None
+        damaged: set[int] = set()
         for start in range(0, min(12 * count, len(table) - 11), 12):
             tag = self._tag(table[start : start + 12])
             if tag is not None:
                 tags.setdefault(tag.number, tag)
+            else:
+                damaged.add(struct.unpack_from(self.order + "H", table, start)[0])
             note = note or self._maker_note(table[start : start + 12])
         if not tags:
             return None
@@ -187,6 +196,7 @@ class _TiffReader:
             exif=exif[0][0] if exif and exif[0] else None,
             gps=gps[0][0] if gps and gps[0] else None,
             maker_note=note,
+            damaged=frozenset(damaged - tags.keys()),
         )
         return ifd, int(following)
 

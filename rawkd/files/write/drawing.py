@@ -6,6 +6,7 @@ which is a dependency anyway, draws the PNGs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rawkd.errors import UsageError
-from rawkd.files.naming import refuse_to_overwrite
+from rawkd.files.naming import refuse_photos_name, refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.photo import DoubleArray
 
@@ -106,17 +107,19 @@ class Drawing:
         return stream.getvalue()
 
 
-def refuse_plot(path: Path, *, overwrite: bool) -> None:
-    """Check the name of a plot before any work is done.
+def refuse_plot(path: Path, photos: Iterable[Path] = (), *, overwrite: bool) -> None:
+    """Check the name of a plot of some photos before any work is done.
 
     Raises
     ------
-    UsageError: if the suffix is neither .svg nor .png. OutputError: if the file exists or its folder cannot be written.
+    UsageError: if the suffix is neither .svg nor .png. OutputError: if it is one of the photos, the file exists, or its
+        folder cannot be written.
     """
     if path.suffix.lower() not in (".svg", ".png"):
         raise UsageError(
             f"{path}: a plot cannot be written as {path.suffix or 'a file without suffix'}. Use .svg or .png."
         )
+    refuse_photos_name(path, photos)
     refuse_to_overwrite(path, overwrite=overwrite)
 
 

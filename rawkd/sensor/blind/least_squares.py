@@ -26,7 +26,8 @@ def non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
 
     Parameters
     ----------
-    normal : (n, n), positive diagonal; n must be small because up to 2^n subsets are tried. right : (n,).
+    normal : (n, n); n must be small because up to 2^n subsets are tried. Where its diagonal is 0, no data depend on the
+        unknown, and x is 0. right : (n,).
     """
     matrix, scale = _scaled(normal)
     target = right * scale
@@ -47,12 +48,13 @@ def non_negative(normal: DoubleArray, right: DoubleArray) -> DoubleArray:
 
 
 def inverse(normal: DoubleArray) -> DoubleArray:
-    """Return the inverse of a normal matrix with a positive diagonal: the covariance of the solution."""
+    """Return the inverse of a normal matrix: the covariance of the solution; huge for unknowns without data."""
     matrix, scale = _scaled(normal)
     return np.asarray(np.linalg.inv(matrix) * np.outer(scale, scale))
 
 
 def _scaled(normal: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
     """Return the matrix scaled so that its diagonal is 1 (plus `RIDGE`), and the scale of each unknown."""
-    scale = 1 / np.sqrt(np.diag(normal))
+    diagonal = np.diag(normal)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
     return normal * np.outer(scale, scale) + RIDGE * np.eye(len(normal)), scale
