@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,6 +217,22 @@ def test_an_empty_folder_of_models_is_a_model_error(
     assert main(["inspect", str(photo), "--model", "no such model"]) == 5
     assert capsys.readouterr().out == ""
     assert contents(tmp_path) == {"photo.dng", "empty"}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--verbose",)])
+def test_a_damaged_model_is_named(
+    family: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], options: Any
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(family, folder)
+    assert main(["models", "--model", str(folder), *options]) == 0
+    network = folder / "tiny-low" / "network.onnx"
+    network.write_bytes(network.read_bytes()[:-1])
+    assert main(["models", "--model", str(folder), *options]) == 5
+    shown = capfd.readouterr()
+    assert shown.err.count("error:") == 1
+    assert f"{network}: its sha256 differs" in shown.err.replace("\n", "")
+    assert "tiny-low" in shown.out
 
 
 def test_one_path_a_photo_on_stdout(

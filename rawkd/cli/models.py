@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rawkd.cli.exit_codes import OK
+from rawkd.cli.exit_codes import OK, exit_code_of
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import json_option
+from rawkd.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +37,8 @@ LEFT = ("tier", "sensor", "name", "full-frame noise")
 def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
     """List the installed models: tier, sensor, name, range of noise, size, cost and quality.
 
-    PSNR (dB) is the mean over the gains at which a model was measured: compare models of the same range only. The noise
-    range is given as ISO of a full-frame camera.
+    Every file of a model is checked against its card. PSNR (dB) is the mean over the gains at which a model was
+    measured: compare models of the same range only. The noise range is given as ISO of a full-frame camera.
     """
     from rawkd.inference.card_file import card_json
     from rawkd.inference.students import load_cards
@@ -46,12 +47,29 @@ def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
     if as_json:
         for card in cards:
             click.echo(json.dumps(json.loads(card_json(card))))
-        return OK
+        return _checked(cards)
     _print_table(cards)
     if verbose:
         for card in cards:
             click.echo("\n".join([f"\n{card.name}", *(f"    {line}" for line in _details(card))]))
-    return OK
+    return _checked(cards)
+
+
+def _checked(cards: Sequence[ModelCard]) -> int:
+    """Print an error for each model with a file that its card does not describe; return the exit code."""
+    from rawkd.cli.console import Console
+    from rawkd.inference.weights import verified_bytes
+
+    console, code = Console(), OK
+    for card in cards:
+        try:
+            for name in card.files:
+                if (card.directory / name).exists():
+                    verified_bytes(card, name)
+        except ModelError as error:
+            console.fail(error)
+            code = exit_code_of(error)
+    return code
 
 
 def _print_table(cards: Sequence[ModelCard]) -> None:
