@@ -30,8 +30,8 @@ class Record:
     Attributes
     ----------
     output : its name. settings : see `settings.fingerprint`.
-    size, stamp, sha256 : of the input. written, written_bytes : sha256 and size of the output as it was
-        written; -1 where the store does not say the size.
+    size, stamp, sha256 : of the input.
+    written, written_bytes : sha256 and size of the output as it was written; -1 where the store does not say the size.
     done : False while the output may still be an older file. report : `Report.record`.
     """
 

@@ -13,7 +13,7 @@ from string import Template
 from rawkd.compare.compare import Comparison, Picture
 from rawkd.compare.crops import Crop
 from rawkd.errors import InputError, UsageError
-from rawkd.files.naming import refuse_photos_name, refuse_to_overwrite
+from rawkd.files.naming import refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.encoded import jpeg_bytes
 from rawkd.process import SOFTWARE
@@ -70,8 +70,7 @@ def refuse_names(page: Path, strip: Path | None, photo: Path, *, overwrite: bool
         raise UsageError(f"{strip}: a strip is a PNG. Give a name that ends in .png.")
     for output in (page, strip):
         if output is not None:
-            refuse_photos_name(output, (photo,))
-            refuse_to_overwrite(output, overwrite=overwrite)
+            refuse_to_overwrite(output, overwrite=overwrite, photos=(photo,))
 
 
 def page_of(comparison: Comparison, quality: int) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rawkd.errors import UsageError
-from rawkd.files.naming import refuse_photos_name, refuse_to_overwrite
+from rawkd.files.naming import refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.photo import DoubleArray
 
@@ -119,8 +119,7 @@ def refuse_plot(path: Path, photos: Iterable[Path] = (), *, overwrite: bool) -> 
         raise UsageError(
             f"{path}: a plot cannot be written as {path.suffix or 'a file without suffix'}. Use .svg or .png."
         )
-    refuse_photos_name(path, photos)
-    refuse_to_overwrite(path, overwrite=overwrite)
+    refuse_to_overwrite(path, overwrite=overwrite, photos=photos)
 
 
 def write_drawing(path: Path, drawing: Drawing, *, overwrite: bool = False) -> None:
