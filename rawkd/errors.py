@@ -6,10 +6,25 @@ A message says which file, what is wrong, and what to do. The command line maps 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 
 class RawkdError(Exception):
-    """Base class of all expected errors."""
+    """Base class of all expected errors.
+
+    Attributes
+    ----------
+    reason : the message without `advice`. advice : what to do, one way each.
+    """
+
+    def __init__(self, reason: str = "", *advice: str) -> None:
+        """Make the message; a reason without `advice` says itself what to do."""
+        super().__init__(_message(reason, advice))
+        self.reason, self.advice = reason, advice
+
+    def without(self, *followed: str) -> str:
+        """Return the message without advice that a caller has followed already."""
+        return _message(self.reason, [advice for advice in self.advice if advice not in followed])
 
 
 class UsageError(RawkdError):
@@ -42,6 +57,10 @@ class MemoryLimitError(RawkdError):
 
 class CancelledError(RawkdError):
     """A program that uses rawkd cancelled the work."""
+
+
+def _message(reason: str, advice: Sequence[str]) -> str:
+    return f"{reason}: {', or '.join(advice)}" if advice else reason
 
 
 def sentence_of(error: Exception, photo: object = None) -> str:

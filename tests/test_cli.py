@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +331,18 @@ def test_a_name_with_white_space_is_told_once_and_as_it_is(name: str, kind: type
         assert sentence == f"{name}: it is damaged."
         collapsed = " ".join(name.split())
         assert errors.sentence_of(kind(f"{collapsed}: damaged."), name) == f"{collapsed}: damaged."
+
+
+def test_advice_that_was_followed_is_left_out() -> None:
+    """An error that crossed a process still knows its advice."""
+    error = errors.ModelError("it fails", "install it", "use --device cpu")
+    assert str(error) == "it fails: install it, or use --device cpu"
+    for same in (error, pickle.loads(pickle.dumps(error)), copy(error)):  # noqa: S301 (our own bytes)
+        assert isinstance(same, errors.ModelError)
+        assert str(same) == str(error)
+        assert same.without("use --device cpu") == "it fails: install it"
+        assert same.without(*error.advice) == same.reason == "it fails"
+    assert str(errors.ModelError("it fails. Install it.")) == "it fails. Install it."
 
 
 def test_a_loop_of_links_is_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

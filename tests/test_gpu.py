@@ -19,14 +19,14 @@ from tiny_models import blur, even_blur, make_model, unet
 from rawkd.batch.cluster import fixed_for_cluster
 from rawkd.batch.settings import BatchOptions
 from rawkd.cli import main
-from rawkd.errors import CancelledError, MemoryLimitError, ModelError, UsageError
+from rawkd.errors import CancelledError, MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference import engines as engine_module
 from rawkd.inference import selftest
 from rawkd.inference.card import ModelCard
 from rawkd.inference.card_file import read_card
 from rawkd.inference.cpu import openvino_engine
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
-from rawkd.inference.engine import Engine, reason_of
+from rawkd.inference.engine import ON_CPU, OTHER_DEVICE, Engine, reason_of
 from rawkd.inference.engines import Engines
 from rawkd.inference.gpu import onnx_engine, openvino_gpu, ways
 from rawkd.inference.gpu.compiled import SHAPES, CompiledEngine, checked
@@ -531,23 +531,23 @@ class TestFailures:
         assert started == ["fp16", "f32"]
 
     @pytest.mark.parametrize(
-        ("message", "left"),
+        ("error", "left"),
         [
-            ("it fails: use --device cpu", "it fails"),
-            ("it fails: install it, or use --device cpu", "it fails: install it"),
-            ("no numbers: use --device cpu, or update the driver", "no numbers: update the driver"),
-            ("wrong: choose another --device, or update the driver", "wrong: update the driver"),
+            (ModelError("it fails", ON_CPU), "it fails"),
+            (MemoryLimitError("it fails", "install it", ON_CPU), "it fails: install it"),
+            (ModelError("no numbers", ON_CPU, "update the driver"), "no numbers: update the driver"),
+            (ModelError("wrong", OTHER_DEVICE, "update the driver"), "wrong: update the driver"),
         ],
     )
     def test_the_cpu_is_not_advised_where_it_does_the_work(
-        self, family: Path, fake_gpu: Callable[..., list[FakeGPU]], message: str, left: str
+        self, family: Path, fake_gpu: Callable[..., list[FakeGPU]], error: RawkdError, left: str
     ) -> None:
-        started = fake_gpu(2, raising(ModelError(message)))
+        started = fake_gpu(2, raising(error))
         context = Context()
         first, second = (denoise(noisy_photo(80, 80), options_of(family), context=context) for _ in range(2))
         assert f"the GPU failed, so the CPU did the whole photo: {left}" in first.warnings
         assert f"the GPU is not used, since it failed before: {left}" in second.warnings
-        fake_gpu(1, raising(ModelError(message)))
+        fake_gpu(1, raising(error))
         assert Engines().load(read_card(family / "blur"), threads=1)[1] == (f"the GPU is not used: {left}",)
         assert len(started) == 1
 
@@ -559,7 +559,7 @@ class TestFailures:
             Engines().load(card, device="gpu")
 
     def test_auto_warns_once_and_takes_the_cpu(self, card: ModelCard, fake_gpu: Callable[..., list[FakeGPU]]) -> None:
-        started = fake_gpu(1, raising(ModelError("the driver is gone: use --device cpu")))
+        started = fake_gpu(1, raising(ModelError("the driver is gone", ON_CPU)))
         engines = Engines()
         for _ in range(2):
             engine, warnings = engines.load(card, threads=1)

@@ -23,6 +23,7 @@ from rawkd.inference.card_file import card_json, read_card
 from rawkd.inference.cpu import openvino_engine
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.cpu.precisions import int8_is_right
+from rawkd.inference.engine import OTHER_DEVICE
 from rawkd.inference.graph.int8 import decode, encode, quantise_inputs, quantise_kernels
 from rawkd.inference.openvino_library import import_openvino, openvino_core
 from rawkd.inference.students import load_cards
@@ -82,6 +83,7 @@ import sys
 import numpy as np
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.cpu.precisions import int8_is_right
+from rawkd.inference.engine import OTHER_DEVICE
 from rawkd.inference.students import load_cards
 card = next(card for card in load_cards(None) if card.tier == "best" and card.cfa == "bayer")
 planes = np.load(sys.argv[1])
@@ -204,7 +206,7 @@ def test_a_precision_that_computes_wrongly_is_not_used(monkeypatch: pytest.Monke
     def fails_in_int8(_: ModelCard, engine: Any) -> None:
         tried.append(engine.precision)
         if "int8" in engine.precision or (bf16_fails and "bf16" in engine.precision):
-            raise ModelError("it computes wrongly: choose another --device, or update the driver")
+            raise ModelError("it computes wrongly", OTHER_DEVICE, "update the driver")
 
     monkeypatch.setattr(openvino_engine, "int8_is_faster", lambda _: True)
     monkeypatch.setattr(openvino_engine, "bf16_is_faster", lambda: True)

@@ -6,6 +6,10 @@ from typing import Protocol
 
 from rawkd.photo import FloatArray
 
+ON_CPU = "use --device cpu"
+OTHER_DEVICE = "choose another --device"
+"""Advice of errors of a GPU."""
+
 POSITIONS = ("Exception from ", "Check '", "While validating node ")
 """Beginnings of the lines in which OpenVINO names its own source; the reason follows."""
 

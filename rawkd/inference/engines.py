@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -16,16 +17,13 @@ from typing import TypeVar
 from rawkd.errors import MemoryLimitError, ModelError, RawkdError, UsageError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu.shapes import CompiledShapes
-from rawkd.inference.engine import Engine, reason_of
+from rawkd.inference.engine import ON_CPU, OTHER_DEVICE, Engine, reason_of
 from rawkd.inference.gpu.ways import DEVICES, Way, gpu_in_sight, ways_to
 from rawkd.inference.selftest import check_golden, self_test
 
 __all__ = ["DEVICES", "Engines", "gpu_in_sight"]
 
 Result = TypeVar("Result")
-
-ON_CPU = ": use --device cpu"
-"""Advice at the end of many messages."""
 
 
 class Engines:
@@ -81,12 +79,12 @@ class Engines:
             return self._on_gpu(card, gpu, precision, gain), ()
         except Exception as error:
             if device == "auto":
-                warning = f"the GPU is not used: {_without_advice(str(error))}"
+                warning = f"the GPU is not used: {_failure(error)}"
                 engine, failures = self._on_cpu(card, threads, precision, gain)
                 return engine, (warning, *failures)
             if isinstance(error, RawkdError):
                 raise
-            raise ModelError(f"{device} cannot be used ({error}): use --device cpu, or update its driver") from error
+            raise ModelError(f"{device} cannot be used ({error})", ON_CPU, "update its driver") from error
 
     def run(
         self,
@@ -112,7 +110,7 @@ class Engines:
         except (ModelError, MemoryLimitError) as error:
             if engine.device == "cpu":
                 raise
-            failure = _without_advice(str(error))
+            failure = _failure(error)
         self._gpu_failure = failure
         for key, kept in list(self._loaded.items()):
             if kept.device != "cpu":
@@ -140,10 +138,10 @@ class Engines:
                     except ModelError as error:
                         if is_last:
                             raise
-                        self._failed[key] = _bare(error)
+                        self._failed[key] = ModelError(error.reason)
                 if key in self._loaded:
                     break
-            failures.append(f"{attempt} is not used: {str(self._failed[key]).partition(': choose another')[0]}")
+            failures.append(f"{attempt} is not used: {self._failed[key]}")
         return self._loaded[key], tuple(failures)
 
     def _on_gpu(self, card: ModelCard, device: str, precision: str | None, gain: float | None) -> Engine:
@@ -153,7 +151,7 @@ class Engines:
         missing = dict.fromkeys(way.library for way in ways if not way.is_installed)
         if missing == libraries:
             others = " or rawkd[onnx]" if "onnxruntime" in libraries else ""
-            raise ModelError(f"{device} needs torch: pip install 'rawkd[torch]'{others}, or use --device cpu")
+            raise ModelError(f"{device} needs torch", f"pip install 'rawkd[torch]'{others}", ON_CPU)
         failures: list[tuple[Way, Exception]] = []
         for way in ways:
             if way.library not in missing:
@@ -165,7 +163,7 @@ class Engines:
         if all(isinstance(error, UsageError) for _, error in failures) or (len(failures) == 1 and not missing):
             raise _bare(first)
         reasons = "; ".join([*map(_reason, failures), *(f"{library} is not installed" for library in missing)])
-        raise ModelError(f"no GPU is found for --device {device} ({reasons}): see docs/install.md, or use --device cpu")
+        raise ModelError(f"no GPU is found for --device {device} ({reasons})", "see docs/install.md", ON_CPU)
 
     def _by(self, way: Way, card: ModelCard, precision: str | None, gain: float | None) -> Engine | Exception:
         """Return the engine of one way, or why it fails.
@@ -222,21 +220,19 @@ def _plan(way: Way, card: ModelCard, precision: str | None, gain: float | None) 
 
 
 def _reason(failure: tuple[Way, Exception]) -> str:
-    """Return why a way to a GPU failed, without the advice to use the CPU; errors of libraries do not name the way."""
+    """Return why a way to a GPU failed; errors of libraries do not name the way."""
     way, error = failure
-    return _without_advice(str(error)) if isinstance(error, RawkdError) else f"{way.name}: {error}"
+    return _failure(error) if isinstance(error, RawkdError) else f"{way.name}: {error}"
 
 
-def _without_advice(text: str) -> str:
-    """Return a message without the advice to use the CPU or another device, for where the CPU does the work already."""
-    for advice in (f"{ON_CPU}, or ", ": choose another --device, or "):
-        text = text.replace(advice, ": ")
-    return text.removesuffix(ON_CPU).removesuffix(f", or{ON_CPU.removeprefix(':')}")
+def _failure(error: Exception) -> str:
+    """Return why a GPU failed, without the advice to use another device, for where the CPU does the work already."""
+    return error.without(ON_CPU, OTHER_DEVICE) if isinstance(error, RawkdError) else str(error)
 
 
 def _bare(error: Exception) -> Exception:
-    """Return an error with the same reason, without the frames of the first one, which hold memory of the GPU."""
-    return type(error)(str(error)) if isinstance(error, RawkdError) else RuntimeError(reason_of(error))
+    """Return an error with the same message, without the frames of the first one, which hold memory of the GPU."""
+    return copy(error) if isinstance(error, RawkdError) else RuntimeError(reason_of(error))
 
 
 def _on_any_cpu(precision: str | None) -> str | None:

@@ -25,7 +25,7 @@ import numpy as np
 from rawkd.errors import ModelError
 from rawkd.inference.card import Golden, ModelCard
 from rawkd.inference.cpu import openvino_engine
-from rawkd.inference.engine import Engine
+from rawkd.inference.engine import OTHER_DEVICE, Engine
 from rawkd.inference.weights import sha256_of
 from rawkd.photo import DoubleArray, FloatArray
 from rawkd.sensor.ksigma import Anchor
@@ -106,8 +106,9 @@ def check_golden(card: ModelCard, engine: Engine) -> float:
     error_rms = float(np.sqrt(np.square(difference / _centre(deviation, golden.patch), dtype=np.float64).mean()))
     if not error_rms <= TOLERANCE[engine.precision]:
         raise ModelError(
-            f"{card.name} computes wrongly on {engine.identity} (off by {error_rms:.3g} of the noise): "
-            "choose another --device, or update the driver"
+            f"{card.name} computes wrongly on {engine.identity} (off by {error_rms:.3g} of the noise)",
+            OTHER_DEVICE,
+            "update the driver",
         )
     return error_rms
 

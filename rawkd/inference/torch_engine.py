@@ -11,6 +11,7 @@ from torch import nn
 
 from rawkd.errors import MemoryLimitError, ModelError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import ON_CPU
 from rawkd.inference.gpu.compiled import checked
 from rawkd.inference.weights import load_weights
 from rawkd.photo import FloatArray
@@ -61,9 +62,9 @@ class TorchEngine:
                 x = torch.from_numpy(np.ascontiguousarray(planes)).to(self.device)
                 y: FloatArray = self._module(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
-            raise MemoryLimitError(f"a tile does not fit into the memory of {self.device}: use --device cpu") from error
+            raise MemoryLimitError(f"a tile does not fit into the memory of {self.device}", ON_CPU) from error
         except RuntimeError as error:
-            raise ModelError(f"the network fails on {self.identity} ({error}): use --device cpu") from error
+            raise ModelError(f"the network fails on {self.identity} ({error})", ON_CPU) from error
         return checked(np.ascontiguousarray(y), planes.shape, self.identity)
 
 
@@ -80,7 +81,7 @@ def precision_of(card: ModelCard, device: str, precision: str | None = None, gai
     ModelError: if the device is not there.
     """
     if not _is_available(device):
-        raise ModelError(f"torch {torch.__version__} finds no {device} device here: use --device cpu")
+        raise ModelError(f"torch {torch.__version__} finds no {device} device here", ON_CPU)
     if precision is not None:
         return precision
     reduced = {"cuda": "bf16", "mps": "fp16"}.get(device)
@@ -93,18 +94,15 @@ def precision_of(card: ModelCard, device: str, precision: str | None = None, gai
     return reduced
 
 
-def load_torch_engine(
-    card: ModelCard, device: str, precision: str | None = None, gain: float | None = None
-) -> TorchEngine:
-    """The card's network with its weights on `device`; precision and gain as in `precision_of`.
+def load_torch_engine(card: ModelCard, device: str, precision: str | None = None) -> TorchEngine:
+    """The card's network with its weights on `device`; precision as in `precision_of`, for all gains.
 
     Raises
     ------
     UsageError: for a precision that is none of f32, bf16, fp16.
     ModelError: if the device is not there, or as `load_module`.
     """
-    precision = precision_of(card, device, precision, gain)
-    return TorchEngine(load_module(card), device, precision)
+    return TorchEngine(load_module(card), device, precision_of(card, device, precision))
 
 
 def load_module(card: ModelCard) -> nn.Module:

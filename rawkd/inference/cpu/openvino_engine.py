@@ -85,7 +85,6 @@ class OpenVINOEngine:
         *,
         threads: int | None = None,
         precision: str | None = None,
-        gain: float | None = None,
         shapes: CompiledShapes | None = None,
     ) -> None:
         """Read the network; `compile` or the first call of `run` compiles it.
@@ -93,7 +92,7 @@ class OpenVINOEngine:
         Parameters
         ----------
         threads : CPU threads in total; None leaves it to OpenVINO.
-        precision, gain : as in `precision_of`.
+        precision : as in `precision_of`, for all gains.
         shapes : where its compiled shapes are kept, with those of the other networks of a run; None keeps them apart.
 
         Raises
@@ -103,7 +102,7 @@ class OpenVINOEngine:
         """
         if threads is not None and threads < 1:
             raise UsageError(f"{threads} threads: give 1 or more")
-        self.precision = precision_of(card, precision, gain)
+        self.precision = precision_of(card, precision)
         openvino = import_openvino()
         self._core = openvino_core()
         self.streams = min(STREAMS, threads or available_cores())

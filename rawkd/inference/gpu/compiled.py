@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 
 from rawkd.errors import ModelError, RawkdError
-from rawkd.inference.engine import reason_of
+from rawkd.inference.engine import ON_CPU, reason_of
 from rawkd.photo import FloatArray
 
 Run = Callable[[FloatArray], FloatArray]
@@ -54,7 +54,8 @@ class CompiledEngine:
         except RawkdError:
             raise
         except Exception as error:  # each library has exceptions of its own
-            raise ModelError(f"the network fails on {self.identity} ({reason_of(error)}): use --device cpu") from error
+            reason = f"the network fails on {self.identity} ({reason_of(error)})"
+            raise ModelError(reason, ON_CPU) from error
         return checked(restored, planes.shape, self.identity)
 
     def _for_shape(self, shape: tuple[int, ...]) -> Run:
@@ -79,5 +80,5 @@ def checked(restored: FloatArray, shape: tuple[int, ...], identity: str) -> Floa
             "it again."
         )
     if not np.isfinite(restored).all():
-        raise ModelError(f"{identity} returned values that are not finite: use --device cpu, or update the driver")
+        raise ModelError(f"{identity} returned values that are not finite", ON_CPU, "update the driver")
     return restored

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import ON_CPU
 from rawkd.inference.gpu.compiled import CompiledEngine, Run
 from rawkd.inference.gpu.ways import COREML, CUDA, DIRECTML
 from rawkd.inference.weights import NETWORK, load_weights, shard_names, verified_bytes
@@ -58,9 +59,7 @@ def load_onnx_engine(card: ModelCard, provider: str, device: str) -> CompiledEng
     runtime = import_onnxruntime()
     short, version = provider.removesuffix("ExecutionProvider"), runtime.__version__
     if provider not in runtime.get_available_providers():
-        raise ModelError(
-            f"this ONNX Runtime ({version}) has no {short}: pip install 'rawkd[onnx]', or use --device cpu"
-        )
+        raise ModelError(f"this ONNX Runtime ({version}) has no {short}", "pip install 'rawkd[onnx]'", ON_CPU)
     network = verified_bytes(card, NETWORK)
     if shard_names(card):
         network = with_weights(network, load_weights(card))
@@ -122,8 +121,9 @@ def _compile(runtime: ModuleType, network: bytes, provider: str, shape: tuple[in
     session = runtime.InferenceSession(network, options, providers=providers, enable_fallback=0)
     if not _uses(session, provider):  # ONNX Runtime would go on with the CPU
         raise ModelError(
-            f"ONNX Runtime cannot run this network with {provider}: install the libraries that it needs, or use "
-            "--device cpu"
+            f"ONNX Runtime cannot run this network with {provider}",
+            "install the libraries that it needs",
+            ON_CPU,
         )
     (name,) = (entry.name for entry in session.get_inputs())
     return partial(_run, session, name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rawkd.errors import ModelError, UsageError
 from rawkd.inference.card import ModelCard
+from rawkd.inference.engine import ON_CPU
 from rawkd.inference.gpu.compiled import CompiledEngine, Run
 from rawkd.inference.graph.openvino_graph import fill, split_before_convolutions
 from rawkd.inference.openvino_library import import_openvino, openvino_core, through
@@ -69,7 +70,9 @@ def _gpu_of(core: Any) -> str:
     found: list[str] = [name for name in core.available_devices if name.split(".")[0] == "GPU"]
     if not found:
         raise ModelError(
-            "OpenVINO finds no Intel GPU here: install the GPU's driver (on Linux with OpenCL), or use --device cpu"
+            "OpenVINO finds no Intel GPU here",
+            "install the GPU's driver (on Linux with OpenCL)",
+            ON_CPU,
         )
     return min(found, key=lambda name: "DISCRETE" not in str(core.get_property(name, "DEVICE_TYPE")))
 
