@@ -213,7 +213,7 @@ def test_a_name_that_no_disk_takes_is_refused_before_any_work(tmp_path: Path, na
     """140 characters of two bytes each: the limit counts bytes."""
     with pytest.raises(OutputError, match="name is too long"):
         refuse_to_overwrite(tmp_path / name, overwrite=overwrite)
-    assert plan_outputs([tmp_path / "a.cr2"], str(tmp_path / name), None) == [tmp_path / name]
+    assert plan_outputs([tmp_path / "a.cr2"], str(tmp_path / name), None) == {tmp_path / "a.cr2": tmp_path / name}
 
 
 @POSIX

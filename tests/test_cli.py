@@ -333,6 +333,48 @@ def test_a_name_with_white_space_is_told_once_and_as_it_is(name: str, kind: type
         assert errors.sentence_of(kind(f"{collapsed}: damaged."), name) == f"{collapsed}: damaged."
 
 
+def test_a_call_with_all_photos_of_a_folder_can_be_repeated(
+    tmp_path: Path, family: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`rawkd denoise *.dng` finds its own outputs the second time: they are left out, not refused or denoised."""
+    first, second = tmp_path / "a.dng", tmp_path / "b.dng"
+    for photo in (first, second):
+        write_dng(photo, noisy_photo(48, 48), preview=None, software="a camera")
+    options = ["--model", str(family)]
+    assert main(["denoise", str(first), *options]) == 0
+    written = tmp_path / "a-denoised.dng"
+    before = written.read_bytes()
+    capsys.readouterr()
+    everything = [str(path) for path in sorted(tmp_path.glob("*.dng"))]
+    assert main(["denoise", *everything, *options]) == 1  # a exists
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(tmp_path / "b-denoised.dng")]
+    assert f"{written}: left out, because it is the output of another of these photos" in printed.err
+    assert "1 of 2 photos failed" in printed.err
+    assert written.read_bytes() == before
+    everything = [str(path) for path in sorted(tmp_path.glob("*.dng"))]
+    assert main(["denoise", *everything, *options, "--overwrite"]) == 0
+    assert sorted(path.name for path in tmp_path.glob("*.dng")) == [
+        "a-denoised.dng",
+        "a.dng",
+        "b-denoised.dng",
+        "b.dng",
+    ]
+
+
+def test_a_photo_with_the_name_of_an_output_is_never_left_out(
+    tmp_path: Path, family: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """rawkd did not write it."""
+    photos = [tmp_path / "a.dng", tmp_path / "a-denoised.dng"]
+    for photo in photos:
+        write_dng(photo, noisy_photo(48, 48), preview=None, software="a camera")
+    before = photos[1].read_bytes()
+    assert main(["denoise", *map(str, photos), "--model", str(family), "--overwrite"]) == 6
+    assert "this is one of the photos. rawkd never overwrites a photo" in capsys.readouterr().err
+    assert photos[1].read_bytes() == before
+
+
 def test_advice_that_was_followed_is_left_out() -> None:
     """An error that crossed a process still knows its advice."""
     error = errors.ModelError("it fails", "install it", "use --device cpu")

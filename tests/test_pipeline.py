@@ -378,12 +378,15 @@ def test_a_missing_family_is_a_model_error(tmp_path: Path) -> None:
 
 def test_names_of_outputs(tmp_path: Path) -> None:
     a, b = tmp_path / "a.cr2", tmp_path / "b.DNG"
-    assert plan_outputs([a, b], None, None) == [tmp_path / "a-denoised.dng", tmp_path / "b-denoised.dng"]
-    assert plan_outputs([a], None, "jpeg") == [tmp_path / "a-denoised.jpg"]
-    assert plan_outputs([a], None, None, cropped=True) == [tmp_path / "a-denoised-crop.png"]
-    assert plan_outputs([a, b], str(tmp_path), "tiff") == [tmp_path / "a-denoised.tif", tmp_path / "b-denoised.tif"]
-    assert plan_outputs([a], "new/", None) == [Path("new/a-denoised.dng")]
-    assert plan_outputs([a], "x.JPG", None) == [Path("x.JPG")]
+    assert plan_outputs([a, b], None, None) == {a: tmp_path / "a-denoised.dng", b: tmp_path / "b-denoised.dng"}
+    assert plan_outputs([a], None, "jpeg") == {a: tmp_path / "a-denoised.jpg"}
+    assert plan_outputs([a], None, None, cropped=True) == {a: tmp_path / "a-denoised-crop.png"}
+    assert plan_outputs([a, b], str(tmp_path), "tiff") == {
+        a: tmp_path / "a-denoised.tif",
+        b: tmp_path / "b-denoised.tif",
+    }
+    assert plan_outputs([a], "new/", None) == {a: Path("new/a-denoised.dng")}
+    assert plan_outputs([a], "x.JPG", None) == {a: Path("x.JPG")}
     with pytest.raises(UsageError, match="one file for 2 photos"):
         plan_outputs([a, b], "x.dng", None)
     with pytest.raises(UsageError, match="would both be written to"):

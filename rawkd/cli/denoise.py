@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console
+from rawkd.cli.console import Console, one_line
 from rawkd.cli.exit_codes import OK, exit_code_of, failure_record
 from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH
@@ -59,9 +60,14 @@ def denoise_command(
     from rawkd.files.read.decode import Decoder
 
     options = result.process_options(choices.options())
-    outputs = plan_outputs(photos, output, result.file_format, cropped=result.crop is not None)
-    result.refuse_contradictions(format_of(outputs[0]))
-    warn_of_options_without_effect(console, format_of(outputs[0]))
+    cropped = result.crop is not None
+    outputs = plan_outputs(photos, output, result.file_format, cropped=cropped, is_own_output=_is_own_output)
+    file_format = format_of(next(iter(outputs.values())))
+    result.refuse_contradictions(file_format)
+    warn_of_options_without_effect(console, file_format)
+    for photo in photos:
+        if photo not in outputs:
+            console.say(one_line(f"{photo}: left out, because it is the output of another of these photos"))
     make_folder(output)
     with Decoder() as decoder:
         decoder.start()  # before the slow import
@@ -70,7 +76,7 @@ def denoise_command(
         context = Context()
         codes = [
             _denoise_one(photo, target, options, (decoder, context), console, as_json=as_json)
-            for photo, target in zip(photos, outputs, strict=True)
+            for photo, target in outputs.items()
         ]
     return console.code_of_all(codes)
 
@@ -101,6 +107,14 @@ def _denoise_one(
     console.detail("  ".join(f"{step} {value:.2f} s" for step, value in report.seconds.items()))
     click.echo(json.dumps(report.record()) if as_json else os.fsencode(output))
     return OK
+
+
+def _is_own_output(photo: Path) -> bool:
+    from rawkd.files.read.identify import identify
+
+    with suppress(Exception):  # a damaged file is refused later, with its name
+        return identify(photo).is_own_output
+    return False
 
 
 def refuse_folder(photo: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rawkd.errors import OutputError, UsageError
@@ -22,9 +22,16 @@ SUFFIX_OF_FORMAT = {"dng": ".dng", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"
 
 
 def plan_outputs(
-    photos: Sequence[Path], output: str | None, file_format: str | None, *, cropped: bool = False
-) -> list[Path]:
-    """Return one output path for each photo.
+    photos: Sequence[Path],
+    output: str | None,
+    file_format: str | None,
+    *,
+    cropped: bool = False,
+    is_own_output: Callable[[Path], bool] = lambda _: False,
+) -> dict[Path, Path]:
+    """Return the output path of each photo, without the photos that are own outputs of others.
+
+    So a call with ``*.dng`` can be repeated, although the outputs of the first one are then among the photos.
 
     Parameters
     ----------
@@ -33,6 +40,7 @@ def plan_outputs(
         writes ``photo-denoised.dng`` beside each photo.
     file_format : dng | tiff | png | jpeg. None takes it from the name of the output, else DNG, or PNG for a crop.
     cropped : whether only a region is rendered; the default name then ends in ``-denoised-crop``.
+    is_own_output : whether rawkd wrote a file; asked only of photos that have the name of another photo's output.
 
     Raises
     ------
@@ -49,8 +57,14 @@ def plan_outputs(
         ending = ending_of(file_format, cropped=cropped)
         folders = [Path(output) if output is not None else photo.parent for photo in photos]
         outputs = [folder / (photo.stem + ending) for folder, photo in zip(folders, photos, strict=True)]
-    _refuse_collisions(photos, outputs)
-    return outputs
+    sources = {os.path.realpath(name): photo for photo, name in zip(photos, outputs, strict=True)}
+    plan = [
+        (photo, name)
+        for photo, name in zip(photos, outputs, strict=True)
+        if sources.get(os.path.realpath(photo), photo) == photo or not is_own_output(photo)
+    ]
+    _refuse_collisions(plan)
+    return dict(plan)
 
 
 def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
@@ -163,10 +177,10 @@ def _checked_file(output: Path, file_format: str | None, *, cropped: bool) -> Pa
     return output
 
 
-def _refuse_collisions(photos: Sequence[Path], outputs: Sequence[Path]) -> None:
+def _refuse_collisions(plan: Sequence[tuple[Path, Path]]) -> None:
     taken: dict[str, Path] = {}
-    known = _identities(photos)
-    for photo, output in zip(photos, outputs, strict=True):
+    known = _identities(photo for photo, _ in plan)
+    for photo, output in plan:
         _refuse_one_of(output, known)
         place = os.path.realpath(output)
         if place in taken:
