@@ -1,6 +1,8 @@
-"""Night scenes with one true answer: stars, single wrong pixels, dark walls beside lamps (see `scenes.py`)."""
+"""Night scenes with one true answer: stars, lights, single wrong pixels, walls beside lamps (see `scenes.py`)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from trained_network import TrainedNetwork, deviation, floor_of, noisy_mosaics
@@ -13,6 +15,8 @@ from rawkd.training.data.synthesize import Camera
 SIDE, SKY, WALL = 512, 5e-3, 4e-3
 BINS = ((3, 5), (5, 10), (10, 20), (20, 50), (50, 300))
 """Peaks of stars in standard deviations of the sky's noise."""
+COLOURS = {"red": (1.0, 0.1, 0.03), "blue": (0.03, 0.2, 1.0), "green": (0.1, 1.0, 0.2), "amber": (1.0, 0.45, 0.03)}
+"""Lights of saturated colours: camera values R, G, B, the strongest 1."""
 STEP_PX, FAR_PX = 32, 6
 STAR_FRAMES, WRONG_FRAMES = 4, 2
 FALSE_FRAMES, ALL_FALSE_FRAMES = 8, 38
@@ -27,9 +31,15 @@ def places(rng: np.random.Generator) -> list[tuple[int, int]]:
     return [(row + int(rng.integers(-4, 5)), column + int(rng.integers(-4, 5))) for row in fields for column in fields]
 
 
-def stars(network: TrainedNetwork, camera: Camera) -> list[float]:
-    """The part of their light within 6 px that is left, one a bin; widths (FWHM) of 1.6 to 3.6 px."""
+def stars(network: TrainedNetwork, camera: Camera, colour: Sequence[float] = (1, 1, 1)) -> list[float]:
+    """The part of their light within 6 px that is left, one a bin; widths (FWHM) of 1.6 to 3.6 px.
+
+    Parameters
+    ----------
+    colour : camera values R, G, B; peaks are those of the value 1.
+    """
     sky, light, left = deviation(camera, SKY), np.zeros(len(BINS)), np.zeros(len(BINS))
+    of_site = np.tile(np.asarray(colour)[[[0, 1], [1, 2]]], (SIDE // 2, SIDE // 2))
     y, x = np.mgrid[-FAR_PX - 1 : FAR_PX + 2, -FAR_PX - 1 : FAR_PX + 2]
     for frame in range(STAR_FRAMES):
         rng = np.random.default_rng(7 + frame)
@@ -40,7 +50,7 @@ def stars(network: TrainedNetwork, camera: Camera) -> list[float]:
             sigma = rng.uniform(1.6, 3.6) * SIGMA_OF_FWHM
             peak = np.exp(rng.uniform(np.log(low), np.log(high))) * sky
             box = np.s_[row - FAR_PX - 1 : row + FAR_PX + 2, column - FAR_PX - 1 : column + FAR_PX + 2]
-            clean[box] += peak * np.exp(-((distance / sigma) ** 2) / 2)
+            clean[box] += peak * of_site[box] * np.exp(-((distance / sigma) ** 2) / 2)
             drawn.append((number % len(BINS), box, distance < FAR_PX))
         clean = np.minimum(clean, 1)
         restored = network.restored(noisy_mosaics(clean, camera, frame), camera)

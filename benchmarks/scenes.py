@@ -9,6 +9,7 @@ known parameters, networks run in float32 with the local means put right. Takes 
 Night, at gain 2e-4 and read variance 3.4e-7:
 
 - stars: the part of their light that is left, by peak in standard deviations of the sky (widths of 1.6 to 3.6 px);
+- red, blue, green, amber: the same of lights of one colour, also at each --gain;
 - false: pixels more than 5 raw deviations above a sky without stars;
 - hot, very hot, cold: the part of a wrong pixel's amplitude that is left, and the largest mean error of its neighbours
   within 12 px, in deviations; after the search for defects, and by the network alone;
@@ -36,6 +37,7 @@ With --lowest: blown discs and bars on black at very low gains, PSNR in dB after
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,11 +52,21 @@ from day_scenes import (
     smoothed_loss,
 )
 from held_out import clean_planes
-from night_scenes import ALL_FALSE_FRAMES, BINS, FALSE_FRAMES, RINGS, false_points, rings, stars, wrong_pixels
+from night_scenes import (
+    ALL_FALSE_FRAMES,
+    BINS,
+    COLOURS,
+    FALSE_FRAMES,
+    RINGS,
+    false_points,
+    rings,
+    stars,
+    wrong_pixels,
+)
 from trained_network import TrainedNetwork
 
 from rawkd.photo import CFAPattern, FloatArray
-from rawkd.training.data.synthesize import camera_at
+from rawkd.training.data.synthesize import Camera, camera_at
 
 NIGHT = replace(camera_at(2e-4), read_variance=3.4e-7)
 WRONG = {"hot": (6.0, 50.0), "very hot": (50.0, 500.0), "cold": (-12.0, -6.0)}
@@ -64,8 +76,7 @@ LOWEST = (1e-7, 1e-6, 2e-6, 8e-6)
 
 def print_night(network: TrainedNetwork, false_frames: int) -> None:
     """Print the measures of the night."""
-    kept = ", ".join(f"{a}-{b}: {part:.2f}" for (a, b), part in zip(BINS, stars(network, NIGHT), strict=True))
-    print(f"  stars {kept}")
+    print_lights(network, NIGHT, {"stars": (1.0, 1.0, 1.0), **COLOURS}, "  ")
     print(f"  false pixels {false_points(network, NIGHT, false_frames)} in {false_frames * 0.262144:.0f} MP")
     for search in (True, False):
         for kind, found in wrong_pixels(network, NIGHT, WRONG, search=search).items():
@@ -76,12 +87,20 @@ def print_night(network: TrainedNetwork, false_frames: int) -> None:
         print(f"  ring {parts}" + ("" if dims_lights else " (one look)"), flush=True)
 
 
+def print_lights(network: TrainedNetwork, camera: Camera, colours: Mapping[str, Sequence[float]], indent: str) -> None:
+    """Print the part of their light that stars and coloured lights keep."""
+    for name, colour in colours.items():
+        kept = zip(BINS, stars(network, camera, colour), strict=True)
+        print(f"{indent}{name} " + ", ".join(f"{low}-{high}: {part:.2f}" for (low, high), part in kept), flush=True)
+
+
 def print_day(network: TrainedNetwork, gain: float, pictures: list[FloatArray]) -> None:
     """Print the measures at one gain."""
     camera = camera_at(gain)
     print(f"  at gain {gain:g}, periods {PERIODS_PX} px")
     for kind, kept in kept_of_patterns(network, camera).items():
         print(f"    {kind} " + " ".join(f"{part:.2f}" for part in kept))
+    print_lights(network, camera, COLOURS, "    ")
     after, greens, before, greens_before = flat_field(network, camera)
     print(f"    flat {after:.2f} % ({before:.2f}), Gr - Gb {greens:.2f} % ({greens_before:.2f})")
     near, far = greens_beside_edges(network, camera)

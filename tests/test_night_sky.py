@@ -9,18 +9,24 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
 
+from rawkd.photo import CFAPattern  # noqa: E402
 from rawkd.render.color import ProcessMetadata  # noqa: E402
 from rawkd.training.data.batches import batches_of  # noqa: E402
 from rawkd.training.data.clean_crops import Crop  # noqa: E402
 from rawkd.training.data.night_sky import (  # noqa: E402
     BRIGHTEST,
     BRIGHTEST_SKY,
+    COLOURED,
     FAINTEST,
+    LEAST_OF_OTHERS,
+    MOST_OF_OTHERS,
     MOST_PER_MP,
     NARROWEST_PX,
     SLOPE,
+    TINT,
     WIDEST_PX,
     _add_star,
+    _colour,
     _peaks,
     sky_crop,
     with_lamps,
@@ -96,11 +102,25 @@ def test_a_sky_is_dark_and_smooth() -> None:
 def test_lamps_are_blown_and_walls_are_dark() -> None:
     blown = 0
     for seed in range(20):
-        planes = with_lamps(flat(0.5), np.random.default_rng(seed)).planes
+        planes = with_lamps(flat(0.5), camera_at(1e-3), np.random.default_rng(seed)).planes
         assert planes.max() <= 1
         assert np.median(planes) < 0.5
         blown += planes.max() == 1
     assert blown > 10
+
+
+def test_some_lights_have_one_colour() -> None:
+    """Their share is that of the constant, and the strongest colour is each of the three as often as the others."""
+    count, rng = 4000, np.random.default_rng(3)
+    colours = np.array([_colour(flat(0.5), rng, CFAPattern.RGGB) for _ in range(count)])
+    saturated = colours[(colours.max(axis=1) == 1) & (np.sort(colours, axis=1)[:, 1] <= MOST_OF_OTHERS)]
+    assert abs(len(saturated) / count - COLOURED) < 5 * np.sqrt(COLOURED * (1 - COLOURED) / count)
+    assert np.sort(saturated, axis=1)[:, 0].min() >= LEAST_OF_OTHERS
+    strongest = np.bincount(saturated.argmax(axis=1), minlength=3) / len(saturated)
+    assert np.abs(strongest - 1 / 3).max() < 5 * np.sqrt(2 / 9 / len(saturated))
+    neutral = np.array([_colour(flat(0.5), rng, CFAPattern.RGGB, saturated=0) for _ in range(count)])
+    assert np.std(np.log(neutral[:, 0])) == pytest.approx(TINT * np.sqrt(2), rel=0.1)  # of a ratio
+    assert {_colour(flat(0.5), rng, CFAPattern.MONO)[1] for _ in range(50)} == {1.0}
 
 
 @pytest.mark.parametrize("hottest", [50.0, 500.0])

@@ -38,10 +38,13 @@ SHIPPED = load_cards(None)
 GOLDEN = Path(__file__).parent / "golden" / "student_floors.json"
 FLOORS = json.loads(GOLDEN.read_text(encoding="utf-8"))
 """For each model: dB above noisy by gain, each 0.3 less than measured; the error of `ring`, a tenth more; `lines_kept`,
-a tenth less; `patterns_error`, a tenth more."""
+a tenth less; `patterns_error`, a tenth more; `lights_kept`, a tenth less."""
 PERIODS_PX = 2.5, 3.0
 MOST_OF_PATTERNS = 20.0
 """No model may leave larger errors of patterns than this, whatever its floor says."""
+LIGHTS = (1.0, 0.1, 0.03), (0.03, 0.2, 1.0)
+"""Camera values R, G, B of a red and a blue light."""
+LIGHT_STEP_PX, LIGHT_REACH_PX = 24, 4
 BORDER_PX = 8
 """Packed pixels at the picture's own edge, where a network sees less, that say nothing of tiles."""
 LOOK = Look(np.eye(3), 2.0, 1.7, 1.25)
@@ -116,6 +119,32 @@ def lines_kept(card: ModelCard, period_px: float) -> float:
     left = restored_by(card, noisy_mosaic(0.18 + lines, card, camera, seed=5), camera) - 0.18
     inside = np.s_[32:-32, 32:-32]
     return float(np.sum(left[inside] * lines[inside]) / np.sum(lines[inside] ** 2))
+
+
+def lights_kept(card: ModelCard) -> float:
+    """Least part that is left of the light of small red or blue lights on a dark sky.
+
+    They are 2 px wide (full width at half maximum) and 40 deviations of the sky's noise high: hot pixels look similar.
+    """
+    camera, sky = camera_at(float(np.sqrt(card.subrange.low * card.subrange.high))), 0.005
+    y, x = grid(256, card)
+    side = card.cell.side
+    colours = np.tile(card.cell.colour_of_class[card.cell.class_of_site], (len(y) // side, x.shape[1] // side))
+    places = np.random.default_rng(4).uniform(-2, 2, (2, *(length // LIGHT_STEP_PX for length in y.shape)))
+    down, across = ((place % LIGHT_STEP_PX) - LIGHT_STEP_PX / 2 for place in (y, x))
+    shifts = [np.kron(place, np.ones((LIGHT_STEP_PX, LIGHT_STEP_PX))) for place in places]
+    inside = np.s_[: shifts[0].shape[0], : shifts[0].shape[1]]
+    distance = np.hypot(down[inside] - shifts[0], across[inside] - shifts[1])
+    height = 40 * np.sqrt(camera.gain * sky + camera.total_read_variance)
+    kept = []
+    for light in LIGHTS:
+        added = np.zeros_like(y)
+        added[inside] = height * np.exp(-4 * np.log(2) * (distance / 2) ** 2) * np.asarray(light)[colours[inside]]
+        clean = np.minimum(sky + added, 1).astype(np.float32)
+        left = restored_by(card, noisy_mosaic(clean, card, camera, seed=6), camera) - sky
+        near = distance < LIGHT_REACH_PX
+        kept.append(float(left[inside][near].sum() / (clean - sky)[inside][near].sum()))
+    return min(kept)
 
 
 def patterns_error(card: ModelCard) -> float:
@@ -218,6 +247,11 @@ class TestModel:
     def test_fine_slanted_lines_are_not_taken_for_noise(self, card: ModelCard, period_px: float) -> None:
         assert lines_kept(card, period_px) > FLOORS[card.name]["lines"]
 
+    def test_small_lights_of_one_colour_are_not_taken_for_hot_pixels(self, card: ModelCard) -> None:
+        if card.cell.kind == "mono":
+            pytest.skip("it knows no colours")
+        assert lights_kept(card) > FLOORS[card.name]["lights"]
+
     def test_patterns_as_fine_as_the_pixels_stay(self, card: ModelCard) -> None:
         assert patterns_error(card) < min(FLOORS[card.name]["patterns"], MOST_OF_PATTERNS)
 
@@ -236,6 +270,7 @@ def measured_floors(card: ModelCard) -> dict[str, Any]:
         "ring": round(1.1 * ring(card), 2),
         "lines": round(0.9 * min(lines_kept(card, period) for period in PERIODS_PX), 2),
         "patterns": round(1.1 * patterns_error(card), 2),
+        "lights": 0.0 if card.cell.kind == "mono" else round(0.9 * lights_kept(card), 2),
     }
 
 

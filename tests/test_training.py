@@ -297,6 +297,20 @@ def test_a_run_starts_from_another(folder: Path, tmp_path: Path) -> None:
         run(wider, folder, tmp_path / "fourth", start_from=str(tmp_path / "first"))
 
 
+@pytest.mark.parametrize("kernel_rate", [None, 1e-3], ids=["Adam", "Muon"])
+def test_only_the_parameters_that_learn_change(folder: Path, tmp_path: Path, kernel_rate: float | None) -> None:
+    first = run(replace(TINY, steps=1), folder, tmp_path / "first")
+    part = replace(TINY, steps=2, learning=["head.", "decoder.0."], kernel_rate=kernel_rate)
+    second = run(part, folder, tmp_path / "second", start_from=str(tmp_path / "first"))
+    changed = {
+        name.split(".")[0] for name, values in second.average.items() if not torch.equal(values, first.average[name])
+    }
+    assert changed == {"head", "decoder"}
+    assert_equal_runs(run(part, folder, tmp_path / "second", start_from=str(tmp_path / "first")), second)
+    with pytest.raises(ModelError, match=r"no parameter of the network begins with nothing\."):
+        run(replace(part, learning=["nothing."]), folder, tmp_path / "third")
+
+
 def test_a_run_grows_out_of_another(folder: Path, tmp_path: Path) -> None:
     gated = {**TINY.config, "block": "gated", "shrink": 2, "align_hidden": 4}
     small = replace(TINY, config=gated, steps=2)
@@ -612,6 +626,46 @@ def test_what_the_command_refuses(
     assert command("--out", "run", *arguments) == code
     assert message in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+def test_a_training_that_is_refused_leaves_no_folder(
+    tiny_recipe: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that is refused late, by the network that it should start from."""
+    common = ("--recipe", "tiny-leaves", "--subrange", 0, "--out", tmp_path / "run")
+    assert command(*common, "--start-from", tmp_path / "nothing") == 5
+    assert command(*common, "--start-from", "mono-fast-0") == 5
+    assert "has weights of another network" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_training_says_where_it_goes_on(
+    tiny_recipe: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, stop_at, seen = tmp_path / "run", [1, 3, 1], list[int]()
+    asked = ("--recipe", "tiny-leaves", "--subrange", 0, "--threads", 1, "--validate-every", 2, "--out", out)
+
+    def interrupted(*arguments: Any) -> Any:
+        seen.append(0)
+        if len(seen) == stop_at[0]:
+            raise KeyboardInterrupt
+        return optimise(*arguments)
+
+    def told() -> str:
+        seen.clear()
+        assert command(*asked) == 130
+        stop_at.pop(0)
+        return capsys.readouterr().err.splitlines()[-1]
+
+    monkeypatch.setattr(loop, "optimise", interrupted)
+    assert told() == "interrupted; no partial file was left behind"  # before the first step
+    assert list(out.iterdir()) == []
+    assert told() == "interrupted; the steps after step 2 are lost, and the same command goes on from there"
+    state = load_checkpoint(out)
+    assert state is not None
+    assert state.step == 2
+    stop_at[0] = 2
+    assert told() == "interrupted; the steps after step 2 are lost, and the same command goes on from there"
 
 
 def test_without_torch_it_says_what_to_install(

@@ -37,6 +37,8 @@ class Recipe:
         along a cosine, 0..1. ema : decay of the weight average that is exported. clip_norm : gradient clipping.
     losses : weight by name, keys of `losses.terms.LOSSES`.
     leaves, skies, lamps : fractions of crops with dead leaves, starry skies, lamps in the dark (`data.night_sky`).
+    learning : beginnings of the names of the parameters that learn, such as "decoder.0."; [] for all. The others keep
+        the values that they start with.
     seed : of weights, data and noise; validation has its own.
     int8 : ranges, as in a card, of the convolutions that round as int8 does in training (`run.int8`); {} for none.
     """
@@ -66,6 +68,7 @@ class Recipe:
     leaves: float = 0.0
     skies: float = 0.0
     lamps: float = 0.0
+    learning: list[str] = field(default_factory=list)
     seed: int = 1
     int8: dict[str, str] = field(default_factory=dict)
 

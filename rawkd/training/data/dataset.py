@@ -176,7 +176,7 @@ class NoisyBatches(Dataset[Batch]):
         if is_sky:
             crop = with_stars(crop, camera, rng, self.cell)
         elif self._draws(self.recipe.lamps, rng):
-            crop = with_lamps(crop, rng, self.cell)
+            crop = with_lamps(crop, camera, rng, self.cell)
         noisy = add_noise(crop.planes, camera, rng)
         if self._draws(noise.wrong_samples, rng):
             noisy = with_wrong_samples(noisy, crop.planes, camera, rng, noise.hottest)

@@ -1,9 +1,12 @@
-"""Generate starry skies, and lamps in dark scenes, which are rare in training photographs.
+"""Generate starry skies, and lamps and small lights in dark scenes, which are rare in training photographs.
 
 A network that was never trained on stars removes faint ones as noise. We measured a real static sky (32 frames, gain
 2e-4): the number of stars with a peak above S falls as S^-0.75 up to 300 noise standard deviations, the full width at
 half maximum is 1.6 to 3.6 px, there are 42 stars per megapixel above 3 standard deviations, and the sky level is 0.002
-to 0.012 of white. The ranges around these values are our choice.
+to 0.012 of white. The ranges around these values, and all of lamps and small lights, are our choice.
+
+Signals, LEDs and neon signs are nearly of one colour, so that a small one is bright in few pixels, as a hot pixel is. A
+network that sees hot pixels and no such lights removes them.
 """
 
 from __future__ import annotations
@@ -30,6 +33,12 @@ FEWEST_PER_MP, MOST_PER_MP = 20.0, 400.0
 DARKEST_SKY, BRIGHTEST_SKY = 0.0008, 0.03
 TINT = 0.2
 """Standard deviation, in log, of a star's colour relative to neutral."""
+COLOURED = 0.3
+"""Fraction of stars, and of lamps and small lights, with a saturated colour."""
+LEAST_OF_OTHERS, MOST_OF_OTHERS = 0.03, 0.6
+"""Range of what the other two colours have of the strongest one in a saturated colour; camera values."""
+FEWEST_LIGHTS, MOST_LIGHTS = 1, 16
+"""Range of the number of small lights in a crop with lamps; log-uniform."""
 FAR = 4.0
 """Standard deviations of a star's profile beyond which it is cut off."""
 PIXELS_OF_A_MEGAPIXEL = 1e6
@@ -58,24 +67,30 @@ def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPa
     megapixels = cell.side**2 * height * width / PIXELS_OF_A_MEGAPIXEL
     density = math.exp(rng.uniform(math.log(FEWEST_PER_MP), math.log(MOST_PER_MP)))
     deviation = math.sqrt(camera.gain * float(planes[_colours(cell) == 1].mean()) + camera.total_read_variance)
-    neutral = 1 / np.asarray(crop.metadata.gains, np.float64)
     seeing = rng.uniform(NARROWEST_PX, WIDEST_PX)
     for peak in _peaks(1 + int(rng.poisson(density * megapixels)), rng):
-        colour = neutral * np.exp(rng.normal(0, TINT, 3))
-        _add_star(planes, peak * deviation * colour / colour[1], seeing * rng.uniform(0.9, 1.1), rng, cell)
+        _add_star(planes, peak * deviation * _colour(crop, rng, cell), seeing * rng.uniform(0.9, 1.1), rng, cell)
     return Crop(np.minimum(planes, 1, out=planes), crop.metadata)
 
 
-def with_lamps(crop: Crop, rng: np.random.Generator, cell: CFAPattern = RGGB) -> Crop:
-    """Return the crop darkened, with one to three bright (mostly clipped) discs with soft edges, like lamps."""
+def with_lamps(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPattern = RGGB) -> Crop:
+    """Return the crop darkened, with one to three bright (mostly clipped) discs with soft edges, and small lights.
+
+    The peaks of small lights are multiples of the camera's noise at the mean level of the darkened crop.
+    """
     height, width = crop.planes.shape[1:]
     planes = crop.planes * np.float32(math.exp(rng.uniform(math.log(0.01), math.log(0.3))))
-    side = cell.side
+    side, colours = cell.side, _colours(cell)
+    deviation = math.sqrt(camera.gain * float(planes[colours == 1].mean()) + camera.total_read_variance)
+    for _ in range(round(math.exp(rng.uniform(math.log(FEWEST_LIGHTS), math.log(MOST_LIGHTS))))):
+        peak = math.exp(rng.uniform(math.log(FAINTEST), math.log(BRIGHTEST)))
+        colour = _colour(crop, rng, cell, saturated=0.5)
+        _add_star(planes, peak * deviation * colour, rng.uniform(NARROWEST_PX, WIDEST_PX), rng, cell)
     for _ in range(int(rng.integers(1, 4))):
         y, x = rng.uniform(-4, side * height + 4), rng.uniform(-4, side * width + 4)
         radius, edge = math.exp(rng.uniform(math.log(1.5), math.log(30))), rng.uniform(0.5, 1.5)
         glow = rng.choice((0.0, 1.0)) * rng.uniform(0, 0.02)
-        brightness = math.exp(rng.uniform(math.log(0.5), math.log(20)))
+        brightness = math.exp(rng.uniform(math.log(0.5), math.log(20))) * _colour(crop, rng, cell)
         for plane in range(len(planes)):
             row, column = divmod(plane, side)
             distance = np.hypot(
@@ -83,8 +98,18 @@ def with_lamps(crop: Crop, rng: np.random.Generator, cell: CFAPattern = RGGB) ->
             )
             disc = 0.5 - 0.5 * np.tanh((distance - radius) / edge)
             halo = glow / (1 + (np.maximum(distance - radius, 0) / radius) ** 2)
-            planes[plane] += (brightness * np.maximum(disc, halo)).astype(np.float32)
+            planes[plane] += (brightness[colours[plane]] * np.maximum(disc, halo)).astype(np.float32)
     return Crop(np.minimum(planes, 1, out=planes), crop.metadata)
+
+
+def _colour(crop: Crop, rng: np.random.Generator, cell: CFAPattern, saturated: float = COLOURED) -> DoubleArray:
+    """Return (3,) camera values R, G, B of a light: nearly neutral with green 1, or saturated with the strongest 1."""
+    if rng.random() >= saturated or cell.kind == "mono":
+        tinted = np.exp(rng.normal(0, TINT, 3)) / np.asarray(crop.metadata.gains, np.float64)
+        return np.asarray(tinted / tinted[1])
+    colour: DoubleArray = np.exp(rng.uniform(math.log(LEAST_OF_OTHERS), math.log(MOST_OF_OTHERS), 3))
+    colour[rng.integers(3)] = 1
+    return colour
 
 
 def _peaks(count: int, rng: np.random.Generator) -> DoubleArray:

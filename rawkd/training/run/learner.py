@@ -47,7 +47,7 @@ class Learner:
 
         Raises
         ------
-        ModelError: if the network does not take the planes of the recipe's sensor.
+        ModelError: if the network does not take the planes of the recipe's sensor, or none of its parameters learns.
         """
         torch.manual_seed(recipe.seed)
         student, average = (
@@ -61,6 +61,13 @@ class Learner:
             raise ModelError(
                 f"the recipe {recipe.name} has mosaics of {recipe.channels} planes, and its network takes"
                 f" {student.in_channels}. Correct its configuration."
+            )
+        if recipe.learning:
+            for name, parameter in student.named_parameters():
+                parameter.requires_grad_(name.startswith(tuple(recipe.learning)))
+        if not any(parameter.requires_grad for parameter in student.parameters()):
+            raise ModelError(
+                f"no parameter of the network begins with {' or '.join(recipe.learning)}. Correct the recipe's learning."
             )
         average.load_state_dict(student.state_dict())
         for network in (student, average):

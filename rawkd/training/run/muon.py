@@ -81,11 +81,12 @@ class MuonAndAdam:
     def __init__(
         self, network: nn.Module, adam_rate: float, kernel_rate: float, dtype: torch.dtype = torch.bfloat16
     ) -> None:
-        """Create it for all parameters of `network`."""
-        kernels = wide_kernels(network)
+        """Create it for all parameters of `network` that require gradients."""
+        kernels = [(kernel, groups) for kernel, groups in wide_kernels(network) if kernel.requires_grad]
         taken = {id(kernel) for kernel, _ in kernels}
-        others = [parameter for parameter in network.parameters() if id(parameter) not in taken]
-        self._members = [torch.optim.Adam(others, adam_rate, fused=True), Muon(kernels, kernel_rate, dtype)]
+        others = [one for one in network.parameters() if one.requires_grad and id(one) not in taken]
+        adam = torch.optim.Adam([{"params": others}], adam_rate, fused=True)  # either list may be empty
+        self._members = [adam, Muon(kernels, kernel_rate, dtype)]
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
