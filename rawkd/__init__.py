@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rawkd.api import Cancel, denoise, denoise_file, read_raw, write_dng
+    from rawkd.api import Cancel, denoise, denoise_file, photo_of, read_raw, write_dng
     from rawkd.photo import RawPhoto
     from rawkd.process import ProcessOptions
     from rawkd.report import Report
@@ -31,6 +31,7 @@ __all__ = [
     "__version__",
     "denoise",
     "denoise_file",
+    "photo_of",
     "read_raw",
     "write_dng",
 ]
@@ -46,6 +47,7 @@ _HOME_OF = {
     "Restoration": "rawkd.restore.pipeline",
     "denoise": "rawkd.api",
     "denoise_file": "rawkd.api",
+    "photo_of": "rawkd.api",
     "read_raw": "rawkd.api",
     "write_dng": "rawkd.api",
 }

@@ -10,10 +10,16 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from rawkd.errors import CancelledError
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rawkd import __version__
+from rawkd.errors import CancelledError, InputError
 from rawkd.files.read import raw
+from rawkd.files.read.camera_color import Fallback, daylight_neutral
 from rawkd.files.write import dng
-from rawkd.photo import RawPhoto
+from rawkd.photo import Capture, CFAPattern, ColorCalibration, DoubleArray, FrameArray, Levels, RawPhoto, Rect
+from rawkd.photo.mosaic import refuse_other_array
 from rawkd.process import SOFTWARE, ProcessOptions, process_file
 from rawkd.render.preview import render_preview
 from rawkd.report import Report
@@ -24,6 +30,9 @@ from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Restoration
 from rawkd.restore.treatment import profile_left, treatment_of
 
+_WRITTEN = f"rawkd.write_dng {__version__}"
+"""Software tag of a photo that was written as it is: not "rawkd ...", by which `rawkd batch` knows its outputs."""
+_CELLS = {"xtrans": CFAPattern.XTRANS, "mono": CFAPattern.MONO}
 Cancel = threading.Event | Callable[[], bool]
 """Set the event, or let the function return True, to stop the work."""
 
@@ -71,6 +80,52 @@ def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPh
     return raw.read_raw(Path(path), timeout_s=timeout_s)
 
 
+def photo_of(
+    frame: FrameArray,
+    *,
+    black: ArrayLike,
+    white: float,
+    cfa: str = "RGGB",
+    iso: float | None = None,
+    make: str = "",
+    model: str = "",
+    camera_from_xyz: ArrayLike | None = None,
+    neutral: ArrayLike | None = None,
+) -> RawPhoto:
+    """Return a photo of a raw mosaic in an array, to denoise or write it; the array is neither copied nor changed.
+
+    Parameters
+    ----------
+    frame : (H, W) uint16, all of it exposed, in DN.
+    black : DN of signal 0; one number, or one for each pixel of the cell, row by row. white : DN of signal 1, at which
+        pixels clip.
+    cfa : a Bayer phase (RGGB, BGGR, GRBG or GBRG), xtrans (36 letters for other phases), or mono.
+    iso, make, model : of the camera, if known. An installed calibration is found by them.
+    camera_from_xyz : (3, 3), XYZ to camera under the light of the photo. neutral : camera colour of neutral grey, three
+        positive numbers. None means sRGB and daylight, with a warning.
+
+    Raises
+    ------
+    InputError: if the array has another type or shape, or the numbers are no levels or colours.
+    """
+    refuse_other_array(frame, "a raw frame", np.uint16, "whole numbers of DN, x.astype(np.uint16)")
+    try:
+        pattern = _CELLS.get(cfa.lower()) or CFAPattern(cfa.upper())
+    except ValueError as error:
+        raise InputError(f"cfa {cfa!r}: give RGGB, BGGR, GRBG, GBRG, xtrans or mono.") from error
+    whole, side = Rect(0, 0, *frame.shape), pattern.side
+    black_dn: DoubleArray = np.array(black, np.float64)
+    if black_dn.size not in (1, side**2):
+        raise InputError(f"black {black!r}: give one number, or {side**2}, one for each pixel of the cell.")
+    black_dn = black_dn.reshape((1, 1) if black_dn.size == 1 else (side, side))
+    bits = min(int(max(1, frame.max(), white)), 2**16 - 1).bit_length()
+    color, warnings = ColorCalibration.none(), tuple[str, ...]()
+    if pattern.kind != "mono":
+        color, warnings = _color(camera_from_xyz, neutral)
+    levels = Levels(black_dn, white, white, bits, cell_side=side)
+    return RawPhoto(frame, whole, whole, pattern, levels, color, Capture(make, model, iso=iso), warnings=warnings)
+
+
 def denoise(
     photo: RawPhoto,
     options: DenoiseOptions | None = None,
@@ -105,7 +160,7 @@ def write_dng(
     overwrite: bool = False,
     strip_location: bool = False,
     strip_private: bool = False,
-    software: str = SOFTWARE,
+    software: str | None = None,
 ) -> tuple[str, ...]:
     """Write a photo as a DNG, its pixels as they are, and return warnings, one sentence each.
 
@@ -114,7 +169,8 @@ def write_dng(
     photo : a `Restoration` also states what was done: in the XMP history, NoiseReductionApplied and NoiseProfile.
     preview : whether to render a preview, which file managers show. strip_location : whether to leave out GPS fields.
     strip_private : whether to leave out serial numbers, the owner's name and maker notes.
-    software : name and version of your program, for the Software tag.
+    software : name and version of your program, for the Software tag. None names rawkd, whose outputs `rawkd batch`
+        leaves out; for a photo without a restoration it names `rawkd.write_dng`, since that is no output.
 
     Raises
     ------
@@ -122,6 +178,7 @@ def write_dng(
     """
     restoration = photo if isinstance(photo, Restoration) else None
     stored = photo.photo if isinstance(photo, Restoration) else photo
+    software = software or (_WRITTEN if restoration is None else SOFTWARE)
     return dng.write_dng(
         Path(path),
         stored,
@@ -133,6 +190,19 @@ def write_dng(
         noise_profile=stored.noise_profile if restoration is None else profile_left(restoration),
         treatment=None if restoration is None else treatment_of(restoration, software),
     )
+
+
+def _color(camera_from_xyz: ArrayLike | None, neutral: ArrayLike | None) -> tuple[ColorCalibration, tuple[str, ...]]:
+    """Return the colours of an array's camera, and a warning for each part that is unknown."""
+    warnings: tuple[str, ...] = ()
+    if camera_from_xyz is None:
+        camera_from_xyz, warning = Fallback(np.zeros((3, 3))).matrix()
+        warnings += (warning,)
+    matrix: DoubleArray = np.array(camera_from_xyz, np.float64)
+    if neutral is None:
+        neutral = daylight_neutral(matrix)
+        warnings += ("no white balance is known. Daylight is used instead.",)
+    return ColorCalibration(matrix, np.array(neutral, np.float64)), warnings
 
 
 def _watched(progress: Progress | None, cancel: Cancel | None) -> Progress:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rawkd.photo import Capture
 from rawkd.sensor.noise import NoiseModel
@@ -71,6 +72,20 @@ class Report:
 def replaced_pixels(number: int) -> str:
     """Return a part of a summary that tells the number of replaced hot and dead pixels, or an empty text for none."""
     return f"{number} hot or dead pixel{'' if number == 1 else 's'} replaced" if number else ""
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """Return one line about how a photo was denoised, from `Report.record`: noise, network, replaced pixels, time."""
+    noise = record["noise"]
+    parts = (
+        "noise unknown" if noise["gain"] is None else f"gain {noise['gain']:.2g} ({noise['source']})",
+        "nothing removed"
+        if record["student"] is None
+        else f"{record['student']} on {record['device']} {record['precision']}",
+        replaced_pixels(record["defects"]),
+        f"{record['seconds']['total']:.1f} s",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def camera_name(capture: Capture) -> str:

@@ -9,15 +9,20 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT
-from small_photos import noisy_photo
+from small_photos import clean_signal, noisy_photo
 
 import rawkd
 from rawkd import errors
 from rawkd.errors import CancelledError, OutputError
+from rawkd.files.read.identify import identify
+from rawkd.photo import CFAPattern, Mosaic
 
+FRAME = np.random.default_rng(0).integers(90, 900, (30, 40), np.uint16)
 SNAPSHOT = ROOT / "tests" / "snapshots" / "python_api.txt"
 
 
@@ -51,6 +56,7 @@ def api() -> str:
         else:
             lines.append(f"rawkd.{name}")
     classes = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+    classes = {name: value for name, value in classes.items() if issubclass(value, errors.RawkdError)}
     lines += [f"rawkd.errors.{name}({value.__base__.__name__})" for name, value in sorted(classes.items())]
     return "\n".join(lines) + "\n"
 
@@ -82,6 +88,14 @@ def test_a_file_is_denoised_as_by_the_command_line(photo_path: Path, tmp_path: P
     assert report.student is not None
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0.0, 1.0)
+
+
+def test_only_what_was_denoised_is_an_output(photo_path: Path, tmp_path: Path) -> None:
+    """A photo that a program wrote as it is can be denoised, also by `rawkd batch`, which leaves out outputs."""
+    assert not identify(photo_path).is_own_output
+    assert not [text for text in rawkd.read_raw(photo_path).warnings if "again" in text]
+    rawkd.write_dng(tmp_path / "done.dng", rawkd.denoise(rawkd.read_raw(photo_path)))
+    assert identify(tmp_path / "done.dng").is_own_output
 
 
 @pytest.mark.parametrize("link", ["same", "symlink", "hard link"])
@@ -199,6 +213,101 @@ def test_a_written_photo_is_read_again(photo_path: Path, tmp_path: Path) -> None
         rawkd.write_dng(tmp_path / "copy.dng", photo)
     rawkd.write_dng(tmp_path / "plain.dng", photo, preview=False)
     assert (tmp_path / "plain.dng").stat().st_size < (tmp_path / "copy.dng").stat().st_size
+
+
+CELLS = ["RGGB", "gbrg", "xtrans", "mono"]
+
+
+def noisy_frame(pattern: CFAPattern, black: np.ndarray, white: int) -> tuple[np.ndarray, np.ndarray]:
+    """(96, 132) uint16 of noise with gain 2e-3 around slow waves, and the waves."""
+    rng, light = np.random.default_rng(0), clean_signal(96, 132).astype(np.float64)
+    noisy = 2e-3 * rng.poisson(light / 2e-3) + rng.normal(0, 3e-3, light.shape)
+    tiled = np.tile(black, (96 // black.shape[0], 132 // black.shape[1]))
+    return np.rint(tiled + noisy * (white - black.mean())).clip(0, white).astype(np.uint16), light
+
+
+@pytest.mark.parametrize("cfa", CELLS)
+def test_an_array_is_denoised(cfa: str, tmp_path: Path) -> None:
+    """Each pixel of the cell has its own black level; a wrong one would leave a lattice of 4 DN, 0.004 of signal."""
+    pattern = {"xtrans": CFAPattern.XTRANS, "mono": CFAPattern.MONO}.get(cfa) or CFAPattern(cfa.upper())
+    black = 64 + 4.0 * np.arange(pattern.side**2).reshape(pattern.side, -1) % 12
+    frame, light = noisy_frame(pattern, black, 1023)
+    before = frame.copy()
+    photo = rawkd.photo_of(frame, black=black.ravel().tolist(), white=1023, cfa=cfa, make="Lab", model="One")
+    assert (photo.pattern, photo.levels.bits) == (pattern, 10)
+    assert bool(photo.warnings) == (cfa != "mono")
+    result = rawkd.denoise(photo, rawkd.DenoiseOptions(noise=(2e-3, 9e-6), device="cpu"))
+    assert np.abs(photo.mosaic.data - light).mean() > 3 * np.abs(result.mosaic.data - light).mean()
+    np.testing.assert_array_equal(frame, before)
+    rawkd.write_dng(tmp_path / "a.dng", photo)
+    again = rawkd.read_raw(tmp_path / "a.dng")
+    np.testing.assert_array_equal(again.mosaic.data, photo.mosaic.data)
+    assert (again.pattern, again.capture.make, again.capture.model) == (pattern, "Lab", "One")
+
+
+def test_colours_of_an_array_are_stated_or_told_unknown() -> None:
+    frame = np.full((30, 30), 300, np.uint16)
+    matrix, neutral = np.diag([0.9, 1.1, 0.7]), [0.5, 1.0, 0.6]
+    known = rawkd.photo_of(frame, black=64, white=1023, iso=200, camera_from_xyz=matrix, neutral=neutral)
+    assert known.warnings == ()
+    assert known.capture.iso == 200
+    np.testing.assert_array_equal(known.color.camera_from_xyz, matrix)
+    np.testing.assert_array_equal(known.color.as_shot_neutral, neutral)
+    unknown = rawkd.photo_of(frame, black=64, white=1023)
+    assert [warning.partition(".")[2] for warning in unknown.warnings] == [
+        " Its colours are treated as sRGB.", " Daylight is used instead.",
+    ]  # fmt: skip
+    np.testing.assert_allclose(unknown.color.as_shot_neutral, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cfa": "RGBG"}, "cfa 'RGBG': give RGGB, BGGR, GRBG, GBRG, xtrans or mono."),
+        ({"black": [64, 65]}, r"black \[64, 65\]: give one number, or 4, one for each pixel of the cell\."),
+        ({"black": 2000}, "the white level 1023 is not between black 2000 and 65535"),
+        ({"white": float("nan")}, "the white level nan is not between"),
+        ({"neutral": (0, 1, 1)}, "the as-shot neutral .* must be three positive numbers"),
+        ({"frame": FRAME.tolist()}, r"a raw frame must be a \(H, W\) uint16 array, not a list\. Pass an array"),
+        ({"frame": FRAME[None]}, r"not one of shape \(1, 30, 40\)\. Pass one value for each pixel\."),
+        ({"frame": FRAME.astype(np.float32)}, r"not float32 \(30, 40\)\. Pass whole numbers of DN, x\.astype"),
+        ({"frame": FRAME.astype(np.int32)}, r"not int32 \(30, 40\)\. Pass whole numbers"),
+        ({"frame": FRAME.astype(">u2")}, r"not >u2 \(30, 40\)\. Pass whole numbers"),
+        ({"frame": FRAME[:0]}, "a rectangle of 40 x 0 pixels"),
+    ],
+)
+def test_what_is_no_frame_is_refused_with_advice(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.InputError, match=message):
+        rawkd.photo_of(**({"frame": FRAME, "black": 64, "white": 1023} | change))
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (np.zeros((6, 8), np.float32, order="F"), "Fortran-ordered float32"),
+        (np.zeros((6, 16), np.float32)[:, ::2], "strided float32"),
+        (np.zeros((6, 8)), "float64"),
+    ],
+)
+def test_a_mosaic_of_another_order_or_type_is_refused_with_advice(data: np.ndarray, kind: str) -> None:
+    told = f"not {kind} (6, 8). Pass np.ascontiguousarray(x, np.float32)."
+    with pytest.raises(errors.InputError, match=re.escape(told)):
+        Mosaic(data, CFAPattern.RGGB)
+    Mosaic(np.ascontiguousarray(data, np.float32), CFAPattern.RGGB)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (21, 40), (22, 22)])
+def test_a_dng_that_nobody_reads_is_a_warning(size: tuple[int, int], tmp_path: Path) -> None:
+    photo = rawkd.photo_of(np.random.default_rng(0).integers(90, 900, size, np.uint16), black=64, white=1023)
+    told = rawkd.write_dng(tmp_path / "a.dng", photo)
+    if min(size) >= 22:
+        assert told == ()
+        assert (rawkd.read_raw(tmp_path / "a.dng").frame == photo.frame).all()
+        return
+    what = f"its picture of {size[1]} x {size[0]} pixels is smaller than the 22 that LibRaw requires"
+    assert told == (f"{what}, so rawkd and programs that use LibRaw cannot read this DNG. Write a larger one.",)
+    with pytest.raises(errors.InputError, match=what):
+        rawkd.read_raw(tmp_path / "a.dng")
 
 
 def test_programs_see_the_types(tmp_path: Path) -> None:

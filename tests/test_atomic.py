@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_photos import noisy_photo
 
-from rawkd.batch.report import check_place
+from rawkd.batch.report import check_place, write_report
 from rawkd.cli import main
 from rawkd.errors import InputError, OutputError
 from rawkd.files.naming import plan_outputs, refuse_to_overwrite
@@ -116,7 +116,7 @@ def test_missing_folder_file_as_folder_and_folder_as_file(tmp_path: Path) -> Non
     (tmp_path / "file").write_bytes(b"")
     for path, sentence in (
         (tmp_path / "none" / "a.dng", "folder does not exist"),
-        (tmp_path / "file" / "a.dng", "folder does not exist"),
+        (tmp_path / "file" / "a.dng", "a part of its path is a file, not a folder"),
         (tmp_path, "a folder has this name"),
         (tmp_path / ("n" * 300), "name is too long"),
     ):
@@ -147,14 +147,104 @@ def test_permissions_are_those_of_other_new_files_or_of_the_old_one(tmp_path: Pa
 
 
 @POSIX
-def test_a_link_is_followed(tmp_path: Path) -> None:
-    target, link = tmp_path / "target.dng", tmp_path / "link.dng"
-    target.write_bytes(b"old")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_is_replaced_and_the_file_behind_it_is_kept(tmp_path: Path, is_there: bool) -> None:
+    (tmp_path / "raws").mkdir()
+    target, link = tmp_path / "raws" / "target.dng", tmp_path / "link.dng"
+    if is_there:
+        target.write_bytes(b"a photo")
     link.symlink_to(target)
+    with pytest.raises(OutputError, match="exists already"), atomic_output(link, overwrite=False):
+        pytest.fail("the block must not run")
     with atomic_output(link, overwrite=True) as temporary:
         temporary.write_bytes(b"new")
-    assert link.is_symlink()
-    assert target.read_bytes() == b"new"
+        assert link.is_symlink()
+    assert not link.is_symlink()
+    assert link.read_bytes() == b"new"
+    assert (target.exists() and target.read_bytes()) == (is_there and b"a photo")
+    assert names(tmp_path / "raws") == ({"target.dng"} if is_there else set())
+
+
+@POSIX
+@pytest.mark.parametrize("command", ["denoise", "compare"])
+def test_no_command_writes_through_a_link_onto_another_photo(tmp_path: Path, command: str) -> None:
+    photo, other = tmp_path / "a.dng", tmp_path / "b.dng"
+    write_dng(photo, noisy_photo(60, 96), preview=None, software="test")
+    other.write_bytes(b"another photo")
+    link = tmp_path / ("out.dng" if command == "denoise" else "out.html")
+    link.symlink_to("b.dng")
+    assert main([command, str(photo), "-o", str(link), "--overwrite", "--strength", "0"]) == 0
+    assert not link.is_symlink()
+    assert other.read_bytes() == b"another photo"
+
+
+REPORT = '{"photos": [], "series": [], "counts": {}, "rawkd": "0.0.9"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.json", '{"camera": "x", "gain": 1}'),
+        ("r.json", REPORT.replace("series", "lenses")),
+        ("r.json", f"[{REPORT}]"),
+        ("r.json", REPORT[:-1]),
+        ("r.json", ""),
+        ("r.csv", "input,output,price\n"),
+        ("r.csv", REPORT),
+        ("r.CSV", "II*\0"),
+    ],
+)
+def test_a_report_replaces_no_other_file(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    for write in (check_place, lambda path: write_report(path, [], {})):
+        with pytest.raises(OutputError, match=r"the file exists and is no report of rawkd. Choose another name\."):
+            write(tmp_path / name)
+    assert (tmp_path / name).read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("r.json", REPORT), ("r.csv", "input,output,status,error,series,iso\r\n")]
+)
+def test_a_report_replaces_a_report(tmp_path: Path, name: str, content: str) -> None:
+    """Of this version, and of another one with fewer columns."""
+    (tmp_path / name).write_text(content)
+    for _ in range(2):
+        check_place(tmp_path / name)
+        write_report(tmp_path / name, [], {})
+    assert (tmp_path / name).read_text() != content
+
+
+@POSIX
+def test_a_report_replaces_no_photo_behind_a_link(tmp_path: Path) -> None:
+    photo, link = tmp_path / "a.dng", tmp_path / "r.json"
+    photo.write_bytes(b"a photo")
+    link.symlink_to(photo)
+    with pytest.raises(OutputError, match="no report"):
+        check_place(link)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(OutputError, match="no report"):  # without waiting for what comes
+        check_place(tmp_path / "pipe.csv")
+    photo.write_text(REPORT)
+    write_report(link, [], {})
+    assert not link.is_symlink()
+    assert photo.read_text() == REPORT
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str) -> None:
+    photo, file = tmp_path / "in.dng", tmp_path / "file.dng"
+    write_dng(photo, noisy_photo(60, 96), preview=None, software="test")
+    file.write_bytes(b"")
+    place = file / below
+    for command in (
+        ["batch", str(photo), "-o", str(place), "--strength", "0"],
+        ["batch", str(photo), "--report", str(place / "r.json")],
+        ["denoise", str(photo), "-o", f"{place}/"],
+        ["denoise", str(photo), "-o", str(place / "a.dng")],
+        ["integrate", "darktable", "--folder", str(place)],
+    ):
+        assert main(command) == 6
+        assert f"{file}: this is a file, not a folder. Choose another folder." in capsys.readouterr().err
 
 
 @POSIX
@@ -198,7 +288,7 @@ def test_no_writer_replaces_a_write_protected_file(tmp_path: Path, suffix: str) 
 @pytest.mark.parametrize("write", [check_place, lambda path: refuse_plot(path, overwrite=True)])
 def test_reports_and_plots_are_refused_before_any_work(tmp_path: Path, write) -> None:
     path = tmp_path / ("report.json" if write is check_place else "plot.svg")
-    path.write_bytes(b"old")
+    path.write_text(REPORT)
     path.chmod(0o444)
     with pytest.raises(OutputError, match="write-protected"):
         write(path)

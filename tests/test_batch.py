@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,21 @@ from small_photos import GAIN, READ_VARIANCE
 from small_shoots import left_over, outputs, read_report, write_calibration, write_photo, write_shoot
 from tiny_models import blur, make_model
 
+from rawkd import __version__
 from rawkd.batch import lock, queue, work
 from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import FileState, LocalStore
 from rawkd.batch.task import Selection, Task, find_tasks
+from rawkd.batch.url_store import UrlStore
 from rawkd.batch.watch import Arrivals, watch
 from rawkd.batch.workers import LocalWorkers
 from rawkd.cli import main
-from rawkd.errors import OutputError
 from rawkd.files.read import decode, decode_child
 from rawkd.files.read.identify import Identity
 from rawkd.files.read.raw import read_raw
+from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
@@ -269,6 +272,95 @@ def test_another_setting_or_input_is_never_taken_for_done(
     assert stranger.read_bytes() == b"precious"
 
 
+def test_a_photo_that_changes_while_it_is_denoised_is_not_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photo, other = write_shoot(tmp_path / "in", 1)[0], write_photo(tmp_path / "other.dng", 5)
+
+    def replacing(path: Path, *words: Any, **named: Any) -> Any:
+        report = process_file(path, *words, **named)
+        shutil.copy(other, path)
+        return report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "process_file", replacing)
+        assert run() == 1
+    assert "00.dng: the photo changed while it was denoised. Run the command again." in capfd.readouterr().err
+    assert outputs(tmp_path / "out") == {}
+    assert not left_over(tmp_path / "out")
+    assert run() == 0
+    assert photo.read_bytes() == other.read_bytes()
+    assert run(source=other, target=tmp_path / "single") == 0
+    (written,), (wanted,) = (outputs(tmp_path / name).values() for name in ("out", "single"))
+    assert written == wanted
+
+
+def test_a_photo_at_a_url_that_changes_after_it_was_fetched_is_another_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its copy was denoised, so the output is the older photo's."""
+    pytest.importorskip("fsspec")
+    photo = write_photo(tmp_path / "in" / "a.dng")
+    local = UrlStore.local
+
+    @contextmanager
+    def late(store: UrlStore, name: str) -> Iterator[Path]:
+        with local(store, name) as copy:
+            write_photo(photo, 5)
+            yield copy
+
+    command = ["batch", (tmp_path / "in").as_uri(), "-o", str(tmp_path / "out"), "--strength", "0", "--jobs", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(UrlStore, "local", late)
+        patch.setattr(work, "look", lambda *_: Identity())  # the first fetch is that of the work
+        patch.setattr(queue, "look", work.look)
+        assert main(command) == 0
+    assert main(command) == 1
+    assert "another input" in capfd.readouterr().err
+
+
+def test_a_photo_of_another_place_with_the_same_name_size_and_time_is_not_done(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two memory cards. An archive that was moved holds the same photos."""
+    cards = [tmp_path / "card1", tmp_path / "card2"]
+    photos = [write_photo(card / "IMG_1.dng", seed) for seed, card in enumerate(cards)]
+    for photo in photos:
+        os.utime(photo, ns=(0, 10**18))
+    assert len({photo.stat().st_size for photo in photos}) == 1
+    assert run(source=cards[0]) == 0
+    before = outputs(tmp_path / "out")
+    assert run(source=cards[1]) == 1
+    assert "was made of another input" in capfd.readouterr().err
+    assert outputs(tmp_path / "out") == before
+    assert run(source=cards[0].rename(tmp_path / "moved")) == 0
+    assert "1 done before" in capfd.readouterr().err
+    assert run("--overwrite", source=cards[1]) == 0
+    assert outputs(tmp_path / "out") != before
+
+
+@pytest.mark.parametrize(
+    ("words", "idle", "twin"),
+    [
+        ("", "--jpeg-quality 50 --exposure 1 --demosaic bilinear", "--strength 0.5"),
+        ("--format png", "--jpeg-quality 50", "--exposure 1"),
+        ("--linear", "--exposure 1", "--demosaic bilinear"),
+        ("--strength 0", "--ensemble 2 --luma 0 --rows --device cpu", "--strength 0.1"),
+        ("--luma 0 --chroma 0", "--strength 0.5 --defects map", "--luma 0.1"),
+        ("--noise 1e-3,1e-6", "--noise-source iso --per-photo-noise", "--noise 2e-3,1e-6"),
+    ],
+)
+def test_an_option_that_changes_nothing_makes_no_photo_new(
+    words: str, idle: str, twin: str, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    assert run(*words.split()) == 0
+    assert run(*words.split(), *idle.split()) == 0
+    assert "1 done before" in capfd.readouterr().err
+    assert run(*words.split(), *twin.split()) == 1
+    assert "other settings" in capfd.readouterr().err
+
+
 def test_the_fingerprint_knows_what_pixels_depend_on(family: Path, tmp_path: Path) -> None:
     def of(**denoise: Any) -> str:
         return fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise}))))
@@ -289,6 +381,13 @@ def test_an_output_is_no_input(run: Run, family: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "in" / ".rawkd")  # now only the Software tag says so
     assert main(command) == 1
     assert set(outputs(tmp_path / "in")) == {"00.dng", "01.dng", "00-denoised.dng", "01-denoised.dng"}
+    own = f"rawkd {__version__}\0".encode()
+    for path in (tmp_path / "in").glob("*-denoised.dng"):  # and now only the history
+        data = path.read_bytes()
+        assert data.count(own) == 2  # of the file and of its preview
+        path.write_bytes(data.replace(own, b"E" * (len(own) - 1) + b"\0"))
+    assert main([*command, "--overwrite", "--report", str(tmp_path / "r.json")]) == 0
+    assert read_report(tmp_path / "r.json")["counts"] == {"done": 2, "skipped": 0, "failed": 0, "own output": 2}
 
 
 def test_one_name_for_two_photos(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -300,6 +399,34 @@ def test_one_name_for_two_photos(run: Run, tmp_path: Path, capfd: pytest.Capture
     assert capfd.readouterr().err.count("would both be written to") == 2
     assert run("--exclude", "*.nef") == 0
     assert set(outputs(tmp_path / "out")) == {"a-denoised.dng", "b-denoised.dng"}
+
+
+def test_what_lies_beside_a_photo_gives_way_to_it(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A shell makes these names of `shoot/*`."""
+    monkeypatch.chdir(tmp_path)
+    write_photo(tmp_path / "shoot" / "a.dng")
+    for name in ("a.xmp", "a.jpg"):
+        (tmp_path / "shoot" / name).write_text("no photo")
+    names = [f"shoot/{name}" for name in ("a.dng", "a.jpg", "a.xmp")]
+    command = ["batch", *names, "-o", "out", "--model", str(family), "--report", "r.json"]
+    for status in ("done", "skipped"):
+        assert main(command) == 1
+        report = read_report(tmp_path / "r.json")
+        assert statuses(report) == {"a.dng": status, "a.jpg": "failed", "a.xmp": "failed"}
+        assert [photo["error"]["kind"] for photo in report["photos"][1:]] == ["InputError"] * 2
+        what = "this is not a raw file by its name, and shoot/a.dng has the same output"
+        assert f"shoot/a.jpg: {what}. Leave it out" in capfd.readouterr().err
+    assert set(outputs(tmp_path / "out")) == {"a-denoised.dng"}
+    assert main([*command, "--exclude", "*.xmp", "--exclude", "*.jpg"]) == 0
+    write_photo(tmp_path / "shoot" / "b.dng", 5).rename("shoot/a.nef")  # two raws still collide
+    shutil.rmtree("out")
+    capfd.readouterr()
+    assert main([*command, "shoot/a.nef"]) == 1
+    printed = capfd.readouterr().err
+    assert printed.count("would both be written to") == 2
+    assert printed.count("not a raw file") == 2
 
 
 def test_a_photo_is_never_written_over(run: Run, tmp_path: Path) -> None:
@@ -327,6 +454,18 @@ def test_globs(tmp_path: Path) -> None:
     assert sorted(task.output_shown for task in twice) == [
         "out/a-denoised.png", "out/b-denoised.png", "out/gone-denoised.png",
     ]  # fmt: skip
+    named = [str(tmp_path / "a.dng"), str(tmp_path / "c.txt"), str(tmp_path / "x" / "a.dng")]
+    chosen = find_tasks(named, None, Selection(include=("a.*", "c*"), exclude=("*.txt",)), "-denoised.dng")
+    assert [task.input_shown for task in chosen] == [named[0], named[2]]
+
+
+def test_globs_that_match_nothing_are_named(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 1)
+    for words in (("--include", "zzz*"), ("--exclude", "*")):
+        assert run(*words) == 3
+        assert "--include and --exclude leave no raw photo; check the patterns" in capfd.readouterr().err
+        assert run(*words, source=tmp_path / "in" / "00.dng") == 3
+        assert "--include and --exclude leave no raw photo" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -468,24 +607,68 @@ def test_a_report_may_lie_beside_the_outputs_that_are_to_come(works: bool, run: 
     assert read_report(tmp_path / "out" / "r.json")["counts"]["done"] == int(works)
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def refusing_disk(number: int, calls: list[Path]) -> Callable[..., None]:
+    """A `write_dng` to a disk on which every write ends with an error."""
+
+    def write(path: Path, *_rest: Any, **_named: Any) -> None:
+        calls.append(path)
+        with atomic_output(path, overwrite=True) as temporary:
+            temporary.write_bytes(b"half")
+            raise OSError(number, os.strerror(number))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "the disk is full. Free some space or choose another folder."),
+        (errno.EDQUOT, "the disk quota is used up. Free some space or choose another folder."),
+        (errno.EROFS, "the disk is read-only. Choose another folder."),
+    ],
+)
+def test_a_full_disk_ends_the_batch_and_leaves_nothing(
+    number: int,
+    hint: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    write_shoot(tmp_path / "in", 3)
-
-    def full(path: Path, *_rest: Any, **_named: Any) -> None:
-        path.write_bytes(b"half")
-        raise OutputError(f"{path}: cannot be written: {os.strerror(errno.ENOSPC)}")
-
+    write_shoot(tmp_path / "in", 9)
+    words = ["--jobs", "1", "--report", str(tmp_path / "r.json")]
+    calls: list[Path] = []
     with monkeypatch.context() as patch:
-        patch.setattr("rawkd.process.write_dng", full)
-        assert run() == 1
-    printed = capfd.readouterr().err
-    assert printed.count("No space left") == 3
+        patch.setattr("rawkd.process.write_dng", refusing_disk(number, calls))
+        assert run(*words) == 6
+        printed = capfd.readouterr().err
+        counts = read_report(tmp_path / "r.json")["counts"]
+        patch.setattr("rawkd.batch.report.atomic_output", lambda path, **_: refusing_disk(number, calls)(path))
+        (tmp_path / "r.json").unlink()
+        assert run(*words) == 6  # also where the report finds no room
+        assert "9 photos are left" in capfd.readouterr().err
+    assert printed.count("the file cannot be written") == 1
+    assert f"error: {tmp_path / 'out'}: {hint} 9 photos are left. Run the command again to resume." in printed
+    assert "0 denoised, 0 done before, 1 failed, 8 not begun" in printed
+    assert counts == {"done": 0, "skipped": 0, "failed": 1, "own output": 0, "not begun": 8}
+    assert len(calls) < 9  # the next photo may be begun until the failure is heard of
     assert ".rawkd/work" not in printed
     assert outputs(tmp_path / "out") == {}
     assert not left_over(tmp_path / "out")
     assert run() == 0
+
+
+def test_an_output_that_cannot_be_written_costs_only_itself(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The twin of a full disk: a place that another photo need not share."""
+    write_shoot(tmp_path / "in", 3)
+    calls: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("rawkd.process.write_dng", refusing_disk(errno.EACCES, calls))
+        assert run() == 1
+    assert len(calls) == 3
+    assert "3 failed" in capfd.readouterr().err
 
 
 def test_a_decoder_that_crashes_or_hangs_costs_one_file(
@@ -569,13 +752,20 @@ def test_photos_of_a_camera_follow_each_other(tmp_path: Path, family: Path) -> N
 
 
 def test_one_batch_at_a_time(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    write_shoot(tmp_path / "in", 1)
-    own = tmp_path / "out" / ".rawkd"
+    """A run that is refused writes no report, nor over that of an earlier run."""
+    own, report = tmp_path / "out" / ".rawkd", tmp_path / "r.json"
     own.mkdir(parents=True)
-    with lock.sole_use(own):
-        assert run() == 6
-    assert "another rawkd batch" in capfd.readouterr().err
-    assert run() == 0
+    for count in (1, 2):
+        write_shoot(tmp_path / "in", count)
+        before = report.read_text() if report.exists() else None
+        capfd.readouterr()
+        with lock.sole_use(own):
+            assert run("--report", str(report)) == 6
+        printed = capfd.readouterr().err
+        assert "another rawkd batch" in printed
+        assert "0 failed" not in printed
+        assert (report.read_text() if report.exists() else None) == before
+        assert run("--report", str(report)) == 0
 
 
 def test_what_another_batch_did_before_the_lock_was_free_is_done(
@@ -775,10 +965,12 @@ def test_ctrl_c_leaves_the_report_of_what_was_done(
     with monkeypatch.context() as patch:
         patch.setattr(queue, "save", interrupting)
         assert run("--report", str(tmp_path / "r.json")) == 130
-    assert read_report(tmp_path / "r.json")["counts"]["done"] == 1
+    report = read_report(tmp_path / "r.json")
+    assert report["counts"] == {"done": 1, "skipped": 0, "failed": 0, "own output": 0, "not begun": 4}
+    assert sorted(statuses(report).values()) == ["done", *["not begun"] * 4]
+    assert "1 denoised, 0 done before, 0 failed, 4 not begun" in capfd.readouterr().err
     assert len(outputs(tmp_path / "out")) == 1
     assert not left_over(tmp_path / "out")
-    capfd.readouterr()
     assert run() == 0
     assert "4 denoised, 1 done before" in capfd.readouterr().err
 
@@ -826,3 +1018,24 @@ def test_watch_denoises_what_appears(family: Path, tmp_path: Path) -> None:
         workers.close()
     assert [str(outcome.status) for outcome in heard] == ["done", "done"]
     assert set(outputs(tmp_path / "out")) == {"a-denoised.dng", "b-denoised.dng"}
+
+
+def test_a_watch_counts_the_last_outcome_of_a_photo(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first half of a photo rests for longer than a watch waits; later the rest comes."""
+    (photo,) = write_shoot(tmp_path / "in", 1)
+    whole = photo.read_bytes()
+
+    def two_rounds(find: Any, batch: Batch, listen: Any, **_: Any) -> None:
+        for data in (whole[: len(whole) // 2], whole):
+            photo.write_bytes(data)
+            batch.run(list(find()), listen)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rawkd.batch.watch.watch", two_rounds)
+    assert run("--watch", "--report", str(tmp_path / "r.json")) == 0
+    assert read_report(tmp_path / "r.json")["counts"] == {"done": 1, "skipped": 0, "failed": 0, "own output": 0}
+    printed = capfd.readouterr().err
+    assert "error: " in printed  # said when it happened
+    assert "1 denoised, 0 done before, 0 failed" in printed

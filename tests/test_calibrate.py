@@ -277,9 +277,14 @@ def test_a_mislabelled_series_is_left_out(tmp_path: Path) -> None:
 
 
 def test_the_frames_must_be_of_one_camera_and_enough(frames: list[Path], tmp_path: Path) -> None:
-    other = save(tmp_path, "other", Camera(model="Lab Two").take(wedge(), 400))
-    with pytest.raises(InputError, match="one camera at a time"):
+    other = save(tmp_path, frames[0].stem, Camera(model="Lab Two").take(wedge(), 400))
+    with pytest.raises(InputError, match="one camera at a time") as caught:
         calibrate([frames[0], other])
+    assert str(caught.value).startswith(f"{other} is from Rawkd Lab Two, {frames[0]} from another camera")
+    for paths in ([tmp_path], [*frames[:2], tmp_path]):
+        with pytest.raises(InputError) as caught:
+            calibrate(paths)
+        assert str(caught.value) == f"{tmp_path}: this is a folder. Give its files, such as {tmp_path}/*.dng"
     with pytest.raises(InputError, match="at least two"):
         calibrate(frames[:1])
     with pytest.raises(NoiseError, match="moved or is mislabelled"):
@@ -372,7 +377,7 @@ def test_the_command_writes_a_file_that_denoise_reads(
     assert svg.read_text().startswith("<svg")
     assert main(arguments) == 6  # nothing is replaced unasked
     photo = Camera(seed=20).take(wedge(), 1600)
-    prepared = prepare(photo, DenoiseOptions(calibration=out))
+    prepared = prepare(photo, DenoiseOptions(calibration=str(out)))  # type: ignore[arg-type]
     noise, warnings = prepared.noise, prepared.noise_warnings
     assert noise.source == "calibration"
     assert warnings == ()

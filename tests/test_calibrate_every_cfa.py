@@ -132,7 +132,7 @@ def test_frames_of_two_sensors_are_refused(tmp_path: Path, capsys: pytest.Captur
     paths = [str(save(tmp_path, name, Camera(pattern=kind).take(wedge(), 800))) for name, kind in kinds.items()]
     assert main(["calibrate", *paths, "--out", str(tmp_path / "camera.json")]) == 3
     # no article: it would be "an" before X-Trans and RGGB, "a" before GRBG
-    sentence = "the mosaic of b.dng is GRBG, that of a.dng X-Trans. Calibrate one sensor at a time."
+    sentence = f"the mosaic of {paths[1]} is GRBG, that of {paths[0]} X-Trans. Calibrate one sensor at a time."
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "camera.json").exists()
 

@@ -148,8 +148,11 @@ def test_a_gap_or_overlap_is_refused(high: float, low: float) -> None:
 def test_only_one_family_is_looked_at_and_students_go_before_teachers() -> None:
     cards = [make_card("a", 1e-5, 1e-3), make_card("t", 1e-5, 1e-1, role="teacher", family="big")]
     assert choose_student(cards, noise(1e-4))[0].name == "a"
-    with pytest.raises(ModelError, match=r"several families \(other, tiny\)"):
-        choose_student([*cards, make_card("b", 1e-5, 1e-3, family="other")], noise(1e-4))
+    with pytest.raises(ModelError, match=r"^the models belong to several families \(other in b, tiny in a\)\."):
+        choose_student([*cards, make_card("b", 1e-5, 1e-3, family="other", tier="best")], noise(1e-4))
+    of_a_tier = [replace(card, tier="best") for card in cards]
+    with pytest.raises(ModelError, match=r"^the tier best has several families \(big in u, other in t\)\. Choose one"):
+        choose_student([replace(of_a_tier[1], family="other"), replace(of_a_tier[1], directory=Path("u"))], noise(1e-4))
     assert choose_student(cards[1:], noise(1e-4))[0].name == "t"
     with pytest.raises(ModelError, match="no model"):
         choose_student([], noise(1e-4))

@@ -171,6 +171,153 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["verify", ""], "the value after verify"),
+        (["denoise", "a.dng", "-o", ""], "the value after -o"),
+        (["denoise", "a.dng", "--output="], "--output"),
+        (["denoise", "a.dng", "", "--strength", "0"], "the value after a.dng"),
+        (["denoise", "a.dng", "--model", ""], "the value after --model"),
+        (["denoise", "a.dng", "--calibration", ""], "the value after --calibration"),
+        (["batch", "", "-r"], "the value after batch"),
+        (["batch", ".", "-o", ""], "the value after -o"),
+        (["batch", ".", "--report="], "--report"),
+        (["batch", ".", "--cluster", ""], "the value after --cluster"),
+        (["compare", "a.dng", "--strip", ""], "the value after --strip"),
+        (["calibrate", "a.dng", "b.dng", "--out="], "--out"),
+        (["integrate", "darktable", "--folder", ""], "the value after --folder"),
+        (["models", "--model", ""], "the value after --model"),
+        (["bench", "burst", ""], "the value after burst"),
+        (["train", "--recipe", "x", "--out", ""], "the value after --out"),
+        (["", "a.dng"], "the value after rawkd"),
+    ],
+)
+def test_an_empty_value_is_not_the_current_folder(
+    arguments: list[str], place: str, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a shell variable that is not set gives it."""
+    monkeypatch.chdir(photo.parent)
+    photo.rename(photo.with_name("a.dng"))
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"error: {place} is empty: give a name\n"
+    assert contents(photo.parent) == {"a.dng"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a deleted folder for those who are in it")
+def test_a_deleted_folder_is_told(photo: Path, tmp_path: Path) -> None:
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "gone").mkdir()
+        start = "import os, sys; os.rmdir('../gone'); from rawkd.cli import main; sys.exit(main())"
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-c", start, *command]
+        return subprocess.run(
+            words, capture_output=True, text=True, check=False, cwd=tmp_path / "gone", timeout=60, env=environment
+        )
+
+    for command in (
+        ["denoise", "photo.dng"],
+        ["denoise", str(photo), "-o", "b.dng"],
+        ["compare", "photo.dng"],
+        ["batch", str(photo), "-o", "out", "--strength", "0"],
+        ["calibrate", "photo.dng", "other.dng"],
+    ):
+        done = run(*command)
+        assert done.returncode == 2, command
+        told = "error: the current folder was deleted: change to another one"
+        assert [line for line in done.stderr.splitlines() if "0 denoised" not in line] == [told]
+    done = run("denoise", str(photo), "-o", f"{tmp_path}/b.dng", "--strength", "0")  # all names are whole
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("bytes_of_name", [252, 255])
+def test_a_photo_with_the_longest_name(bytes_of_name: int, photo: Path, tmp_path: Path) -> None:
+    """Its sidecar would have a longer one, which no disk takes."""
+    long = photo.rename(tmp_path / ("n" * (bytes_of_name - 4) + ".dng"))
+    for command, output in (("denoise", "out.dng"), ("compare", "out.html")):
+        assert main([command, str(long), "-o", str(tmp_path / output), "--strength", "0", "-q"]) == 0
+    assert contents(tmp_path) == {long.name, "out.dng", "out.html"}
+
+
+@pytest.mark.parametrize("command", [["verify"], ["models", "--model"], ["denoise", "a.dng", "--model"],
+                                     ["integrate", "darktable", "--folder"]])  # fmt: skip
+def test_a_name_too_long_to_exist_is_no_unexpected_error(
+    command: list[str], photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    photo.rename(photo.with_name("a.dng"))
+    assert main([*command, "n" * 300]) in (3, 5, 6)
+    assert "unexpected" not in capsys.readouterr().err
+
+
+RESULTS = {
+    "denoise": ["a.dng", "b.dng", "-o", "out/", "--strength", "0"],
+    "batch in JSON": ["a.dng", "b.dng", "-o", "out", "--strength", "0", "--jobs", "1", "--json"],
+    "batch, dry": ["a.dng", "b.dng", "-o", "out", "--dry-run"],
+    "inspect": ["a.dng", "b.dng"],
+    "verify": ["a.dng", "b.dng"],
+    "models": [],
+    "compare": ["a.dng", "-o", "out.html", "--strength", "0"],
+    "integrate": ["desktop", "--folder", ".", "--dry-run"],
+}
+WRITING = ("denoise", "batch in JSON")
+
+
+def without_stdout(name: str, photo: Path, stdout: Any, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command of RESULTS on a.dng and b.dng, where stdout cannot be written."""
+    for copied in ("a.dng", "b.dng"):
+        shutil.copy(photo, photo.with_name(copied))
+    command = [sys.executable, "-m", "rawkd", re.split(r"\W", name)[0], *RESULTS[name]]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    more = {"stderr": subprocess.PIPE} | more
+    return subprocess.run(
+        command, stdout=stdout, text=True, check=False, cwd=photo.parent, timeout=120, env=environment, **more
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe whose reader has gone")
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_reader_that_has_gone_ends_no_work(name: str, photo: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stdout:
+        done = without_stdout(name, photo, stdout)
+    assert done.returncode == 0, done.stderr
+    assert "rror" not in done.stderr
+    assert "Exception" not in done.stderr
+    if name in WRITING:
+        assert contents(tmp_path / "out") - {".rawkd"} == {"a-denoised.dng", "b-denoised.dng"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_full_disk_under_stdout_is_told_once_and_ends_no_work(name: str, photo: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as stdout:
+        done = without_stdout(name, photo, stdout)
+    assert done.returncode == 6, done.stderr
+    assert done.stderr.count("error: stdout cannot be written (No space left on device): free some space") == 1
+    assert done.stderr.count("rror") == 1
+    if name in WRITING:
+        assert contents(tmp_path / "out") - {".rawkd"} == {"a-denoised.dng", "b-denoised.dng"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_lost_stderr_ends_no_work(photo: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        assert without_stdout("batch in JSON", photo, subprocess.DEVNULL, stderr=full).returncode == 0
+        assert contents(tmp_path / "out") - {".rawkd"} == {"a-denoised.dng", "b-denoised.dng"}
+        assert without_stdout("verify", photo, full, stderr=full).returncode == 6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_what_is_wrong_with_a_photo_goes_before_a_full_disk(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.dng").write_bytes(b"no photo")
+    command = [sys.executable, "-m", "rawkd", "verify", str(photo), str(tmp_path / "bad.dng")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, cwd=ROOT, timeout=60)
+    assert done.returncode == 1
+
+
 FAILURES = [
     (errors.UsageError("u"), 2),
     (errors.InputError("i"), 3),

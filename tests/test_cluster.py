@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,7 @@ from rawkd.batch.task import Selection, find_tasks
 from rawkd.batch.watch import Arrivals, poll_interval
 from rawkd.batch.work import WorkerContext
 from rawkd.cli import main
-from rawkd.errors import NoiseError
+from rawkd.errors import NoiseError, RawkdError
 from rawkd.files.read.raw import read_raw
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.installed_calibration import profile_folder
@@ -135,6 +140,13 @@ def test_urls(dask: Any, family: Path, tmp_path: Path) -> None:
     assert not left_over(tmp_path / "out")
 
 
+def test_a_url_takes_a_name_too_long_for_a_sidecar(tmp_path: Path) -> None:
+    name = "n" * 248 + ".dng"
+    (tmp_path / name).write_bytes(b"photo")
+    with UrlStore.at(tmp_path.as_uri()).local(name) as path:
+        assert path.read_bytes() == b"photo"
+
+
 def test_a_url_store_keeps_the_sidecar_and_hides_what_is_hidden(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     for name in ("a.cr2", "a.xmp", "x/b.nef", ".hidden.dng"):
@@ -235,6 +247,90 @@ def test_no_scheduler_answers(family: Path, tmp_path: Path, monkeypatch: pytest.
         assert main(command) == 2
     assert "tls://" in capfd.readouterr().err
     assert outputs(tmp_path).keys() == {"a.dng"}
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "http://x", "http://127.0.0.1:9", "inproc://x"])
+def test_what_is_no_address_is_refused_at_once_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], address: str
+) -> None:
+    monkeypatch.setattr(distributed.Client, "__init__", lambda *_, **__: pytest.fail("half a client stays for __del__"))
+    write_photo(tmp_path / "a.dng")
+    begin_s = time.monotonic()
+    assert main(["batch", str(tmp_path / "a.dng"), "--strength", "0", "--cluster", address]) == 2
+    assert time.monotonic() - begin_s < cluster_module.TIMEOUT_S
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: {address}: no Dask scheduler answers (")
+    assert said.count("\n") == 1
+
+
+def test_a_server_that_is_no_scheduler_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster_module, "TIMEOUT_S", 0.5)
+    write_photo(tmp_path / "a.dng")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "tcp://{}:{}".format(*silent.getsockname())
+        assert main(["batch", str(tmp_path / "a.dng"), "--strength", "0", "--cluster", address]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {address}: no Dask scheduler answers (what answers is ")
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of a scheduler with one worker, and a function that kills it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    programs = [subprocess.Popen([*dask, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet)]
+    programs += [subprocess.Popen([*worker, "--no-dashboard", "--local-directory", str(tmp_path / "dask")], **quiet)]
+
+    def kill() -> None:
+        programs[0].kill()
+        programs[0].wait()
+
+    try:
+        with distributed.Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+        yield address, kill
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
+def test_a_lost_scheduler_is_one_sentence(
+    mortal: tuple[str, Callable[[], None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Killed when the first photo is done, and while none is computed, with a client that has given up."""
+    monkeypatch.setattr(cluster_module, "TIMEOUT_S", 3.0)
+    address, kill = mortal
+    sentence = f"{address}: the scheduler was lost: start it, and run the command again"
+    write_shoot(tmp_path / "in", 6)
+    idle = ClusterWorkers(address, BatchOptions(ProcessOptions(DenoiseOptions(strength=0.0)), ENDING))
+    published = LocalStore.publish
+
+    def publish(store: LocalStore, staged: str, name: str) -> None:
+        published(store, staged, name)
+        if name.endswith(ENDING):
+            kill()
+
+    monkeypatch.setattr(LocalStore, "publish", publish)
+    command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--strength", "0", "--cluster", address]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    assert said.splitlines()[-1] == f"error: {sentence}"
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    assert 1 <= len(outputs(tmp_path / "out")) < 6
+    assert not left_over(tmp_path / "out")
+    with pytest.raises(RawkdError, match=re.escape(sentence)):
+        list(idle.each(lambda _, item: item, [1, 2]))
+    idle.close()
 
 
 def test_other_versions_are_refused(

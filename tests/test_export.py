@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -308,15 +309,21 @@ def test_a_row_speaks_for_the_file_beside_it_alone(pictures: Path, tmp_path: Pat
     assert [row.get("path") for row in rows_of(training, held_out)] == ["p", "q", "s", None]
 
 
-def test_a_model_of_another_recipe_or_tier_is_not_replaced(model: Path, pictures: Path) -> None:
-    _, held_out = find_pictures([pictures], 32)
-    place = model.parent.parent
-    before = (model / "card.json").read_bytes()
-    with pytest.raises(ModelError, match="tiny-2: is a model of recipe polish and tier None, not of tiny and"):
-        export(place / "first", place / "models", held_out, PROVENANCE)
-    with pytest.raises(ModelError, match="tier None, not of polish and fast"):
-        export(place / "run", place / "models", held_out, PROVENANCE, tier="fast")
-    assert (model / "card.json").read_bytes() == before
+def test_a_model_is_not_replaced_unasked(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even by a run of the same recipe and tier: that may have learnt for a minute."""
+    data = shutil.copytree(pictures, tmp_path / "data")
+    (data / "SOURCES.tsv").write_text("file\trepository\tpath\tlicence\n0.png\tr\tp\tCC0\n1.png\tr\tp\tCC0\n")
+    run, _ = trained(replace(TINY, name="polish", steps=1, seed=9), data, tmp_path / "run")
+    place = shutil.copytree(model, tmp_path / "models" / model.name)
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    asked = ["export", str(run), "--data", str(data), "--family", "tiny", "--models", str(place.parent)]
+    assert main(asked) == 6
+    assert f"{place}: there is a model already. Give --overwrite to replace it" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert main([*asked, "--overwrite"]) == 0
+    assert read_card(place).files[WEIGHTS] != read_card(model).files[WEIGHTS]
 
 
 def test_what_is_no_model_is_neither_replaced_nor_deleted(model: Path, pictures: Path, tmp_path: Path) -> None:
@@ -341,7 +348,7 @@ def test_an_older_model_goes_with_its_own_files_alone(model: Path, pictures: Pat
     place = shutil.copytree(model, tmp_path / "models" / model.name)
     (place / "notes").mkdir()
     (place / "notes.txt").write_text("mine")
-    export(model.parent.parent / "run", tmp_path / "models", held_out, PROVENANCE, half=True)
+    export(model.parent.parent / "run", tmp_path / "models", held_out, PROVENANCE, half=True, overwrite=True)
     kept = {path.name for path in place.iterdir()}
     assert {"notes", "notes.txt"} < kept
     assert WEIGHTS not in kept, "a model in shards has no file of all weights"
@@ -366,6 +373,23 @@ def test_a_table_without_a_column_is_named(pictures: Path, tmp_path: Path) -> No
     rows = origin_of(None, training, held_out)["data"]
     with pytest.raises(InputError, match=r"SOURCES\.tsv: there is no column licence\. It needs file, repository, path"):
         with_licences(rows, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("line", "count"), [("1.png\tr\tp", 3), ("1.png\tr\tp\tq\tCC0\tx", 6), ("1.png", 1), ("1.png\tr\tp\tCC0\t", 5)]
+)
+def test_a_line_with_other_columns_than_the_header_is_named(
+    pictures: Path, tmp_path: Path, line: str, count: int
+) -> None:
+    """Its licence may stand in another column. A training says so, too, before its first step."""
+    data = shutil.copytree(pictures, tmp_path / "data")
+    table = data / "SOURCES.tsv"
+    table.write_text(f"file\trepository\tpath\tlicence\n0.png\tr\tp\tCC0\n\n{line}\n")
+    told = re.escape(f"{table}, line 4: {count} columns, the header has 4. Correct this line.")
+    with pytest.raises(InputError, match=f"^{told}$"):
+        with_licences([{"file": "0.png"}], [data])
+    with pytest.raises(InputError, match=f"^{told}$"):
+        origin_of(None, *find_pictures([data], 32))
 
 
 def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path: Path) -> None:

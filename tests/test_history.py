@@ -20,6 +20,7 @@ from tiny_models import blur, make_model
 
 from rawkd import __version__
 from rawkd.cli import main
+from rawkd.files.read.identify import identify
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.tags import TagTree, read_tiff
 from rawkd.files.write.dng import write_dng
@@ -368,6 +369,20 @@ def test_the_history_warns_when_another_program_wrote_the_file_since(tmp_path: P
     assert warnings(with_treatment(b"", replace(TREATMENT, model=None))) == ()
     assert warnings(BROKEN["no xml"]) == warnings(LIGHTROOM) == ()
     assert warnings(LIGHTROOM, "rawkd 0.0.1") == (f"rawkd wrote this file{again}",)
+
+
+def test_an_output_is_known_by_its_history_when_another_program_saved_it(tmp_path: Path) -> None:
+    def is_own(packet: bytes, software: str = "Editor 5") -> bool:
+        write_dng(tmp_path / "a.dng", noisy_photo(), preview=None, software=software, xmp=packet, overwrite=True)
+        return identify(tmp_path / "a.dng").is_own_output
+
+    assert is_own(b"", "rawkd 0.0.1")
+    for name in ("lightroom", "utf-16", "utf-16 without mark", "latin 1", "nothing"):
+        assert is_own(with_treatment(PACKETS[name], TREATMENT))
+    assert is_own(with_treatment(b"", replace(TREATMENT, model=None)))  # defects alone
+    assert not is_own(LIGHTROOM)
+    assert not is_own(LIGHTROOM.replace(b"Editor 5", b"no rawkd 5"))
+    assert not is_own(with_treatment(LIGHTROOM, TREATMENT)[:-700])  # its name is there, but it is no XML
 
 
 def test_defects_and_rows_alone_are_told(tmp_path: Path) -> None:

@@ -235,6 +235,23 @@ def test_a_missing_program_or_folder_is_said(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_a_luarc_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    """To the folder in which the user keeps the files of his programs."""
+    (tmp_path / "dotfiles").mkdir()
+    (tmp_path / "darktable").mkdir()
+    kept, link = tmp_path / "dotfiles" / "luarc", tmp_path / "darktable" / "luarc"
+    kept.write_text("-- mine\n")
+    link.symlink_to(kept)
+    assert main(["integrate", "darktable", "--folder", str(tmp_path / "darktable")]) == 0
+    assert link.is_symlink()
+    assert kept.read_text().startswith("-- mine\n")
+    assert MARK in kept.read_text()
+    assert main(["integrate", "darktable", "--folder", str(tmp_path / "darktable"), "--remove"]) == 0
+    assert link.is_symlink()
+    assert kept.read_text() == "-- mine\n"
+
+
 @pytest.mark.parametrize("protected", ["folder", "luarc"])
 def test_a_read_only_place_is_said_before_anything_is_written(protected: str, tmp_path: Path) -> None:
     folder = tmp_path / "darktable"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,10 +173,38 @@ def test_progress_rises_to_one(blurring: Path) -> None:
     assert len(seen) >= 4
 
 
-@pytest.mark.parametrize("wrong", [{"strength": 1.1}, {"luma": -0.1}, {"chroma": 2.0}, {"ensemble": 3}, {"threads": 0}])
-def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strength": 1.1},
+        {"strength": "0.5"},
+        {"luma": -0.1},
+        {"chroma": float("nan")},
+        {"ensemble": 3},
+        {"ensemble": [1]},
+        {"threads": 0},
+        {"threads": "2"},
+        {"noise": (5, 1)},
+        {"noise": (1e-3,)},
+        {"noise": (1e-3, 1e-5, 7)},
+        {"noise": (0, 1e-5)},
+        {"noise": (1e-3, float("nan"))},
+        {"noise": "6e-3"},
+        {"noise": 6e-3},
+    ],
+    ids=str,
+)
+def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(UsageError, match=f"^{re.escape(f'{name} {value!r}: give ')}"):
         DenoiseOptions(**wrong)
+
+
+def test_options_of_other_programs_become_plain_values() -> None:
+    """Numbers of NumPy, and text for a path, as a batch and the calibration reader take them."""
+    found = DenoiseOptions(strength=np.float32(0.5), noise=np.array([1e-3, 1e-6]), calibration="camera.json")  # type: ignore[arg-type]
+    assert found == DenoiseOptions(strength=0.5, noise=(1e-3, 1e-6), calibration=Path("camera.json"))
+    assert json.loads(json.dumps([found.strength, found.noise])) == [0.5, [1e-3, 1e-6]]
 
 
 @given(st.integers(0, 7), st.integers(0, 9), st.integers(1, 12), st.integers(1, 10), st.integers(0, 99))

@@ -23,7 +23,7 @@ from rawkd.sensor.noise import NoiseModel, read_variance_prior
 from rawkd.training.config import Recipe, recipe_json
 from rawkd.training.losses.terms import LOSSES
 from rawkd.training.noise_recipe import NoiseRecipe
-from rawkd.training.recipe_file import read_recipe, recipe_named
+from rawkd.training.recipe_file import SHARES, read_recipe, recipe_named
 from rawkd.training.recipes import FANET_FAST, RECIPES
 
 DEFAULT = Recipe("r", "fanet", {})
@@ -187,7 +187,19 @@ def test_another_network_does_not_get_the_configuration_of_the_base(tmp_path: Pa
         ({"base": "fanet-fast", "noise": 3}, "the field noise is not of type "),
         ({"base": "fanet-fast", "network": "mwresnet"}, "the field config is missing"),
         ({"base": "fanet-fast", "network": "net", "config": {}}, "there is no network 'net'; choose one of fanet, "),
-        ({"base": "fanet-fast", "steps": 0}, "the field steps is below 1"),
+        ({"base": "fanet-fast", "network": "unet9"}, "there is no network 'unet9'; choose one of fanet, "),
+        ({"base": "fanet-fast", "steps": 0}, "the field steps is 0 and must be at least 1"),
+        ({"base": "fanet-fast", "seed": -1}, "the field seed is -1 and must be at least 0"),
+        ({"base": "fanet-fast", "overlap_below": -1}, "the field overlap_below is -1 and must be at least 0"),
+        ({"base": "fanet-fast", "clip_norm": 0}, "a clip_norm of 0 is not above 0"),
+        ({"base": "fanet-fast", "noise": {"hottest": 5}}, "the field hottest is 5 and must be at least 6"),
+        ({"base": "fanet-fast", "noise": {"model": "grain"}}, "there is no noise model 'grain'; choose one of "),
+        ({"base": "fanet-fast", "crop_px": 97}, "crop_px 97 is not a multiple of the network's stride, 16"),
+        ({"base": "fanet-fast", "cfa": "xtrans"}, "its crops have 36 planes, and the network takes 4"),
+        ({"base": "fanet-fast", "config": {"widths": [41, 56, 64, 88]}}, "the config does not fit the network fanet: "),
+        ({"base": "fanet-fast", "config": {"encoder_blocks": [1]}}, "the config does not fit the network fanet: lists"),
+        ({"base": "wavelet-unet", "config": {"groups": 7}}, "the config does not fit the network wavelet-unet"),
+        ({"base": "fanet-fast", "config": {"depth": 3}}, "the network fanet has no configuration field depth"),
         ({"base": "fanet-fast", "learning_rate": math.nan}, "a learning rate of nan is not above 0"),
         ({"base": "fanet-fast", "kernel_rate": -1.0}, "a learning rate of -1 is not above 0"),
         ({"base": "fanet-fast", "low": 1.0}, "the noise from low 1 to high 0.04 is no range above 0"),
@@ -199,6 +211,25 @@ def test_another_network_does_not_get_the_configuration_of_the_base(tmp_path: Pa
 def test_wrong_fields_of_a_file_with_a_base_are_named(tmp_path: Path, plain: Any, message: str) -> None:
     with pytest.raises(UsageError, match=rf"wrong\.json: not a recipe \({message}"):
         read_recipe(written(tmp_path / "wrong.json", plain))
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.5, math.nan])
+@pytest.mark.parametrize("name", SHARES)
+def test_shares_lie_between_0_and_1(tmp_path: Path, name: str, share: float) -> None:
+    of_noise = name in vars(FANET_FAST.noise)
+    for value in (0, 1):
+        read_recipe(written(tmp_path / "right.json", _with_share(name, value, of_noise=of_noise)))
+    with pytest.raises(UsageError, match=rf"\(the field {name} is {share:g} and must lie between 0 and 1\)"):
+        read_recipe(written(tmp_path / "wrong.json", _with_share(name, share, of_noise=of_noise)))
+
+
+def _with_share(name: str, share: float, *, of_noise: bool) -> dict[str, Any]:
+    return {"base": "fanet-90k", **({"noise": {name: share}} if of_noise else {name: share})}
+
+
+def test_noise_of_pictures_needs_a_network_of_pictures(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="recipe wrong takes 4 planes, but awgn needs grey or colour pictures"):
+        read_recipe(written(tmp_path / "wrong.json", {"base": "fanet-fast", "noise": {"model": "awgn"}}))
 
 
 @pytest.mark.parametrize("path", sorted(TABLES.glob("*.json")), ids=lambda path: path.stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +41,22 @@ class TestNothingToRemove:
 
     def test_the_command_says_unknown(self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["denoise", str(tiny), "-o", str(tmp_path / "out.dng"), "--strength", "0"]) == 0
-        shown = capsys.readouterr()
-        assert "noise unknown" in shown.out + shown.err
+        assert "noise unknown" in capsys.readouterr().err
+
+    def test_a_batch_says_it_too_and_goes_on(
+        self, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_dng(tmp_path / "z.dng", noisy_photo(48, 64), preview=None, software="test")
+        report = tmp_path / "r.csv"
+        place = ["-o", str(tmp_path / "out"), "--report", str(report), "--jobs", "1"]
+        assert main(["batch", str(tiny), str(tmp_path / "z.dng"), *place, "--strength", "0"]) == 0
+        shown = capsys.readouterr().err
+        assert "tiny.dng -> tiny-denoised.dng: noise unknown, nothing removed, " in shown
+        assert "2 denoised" in shown
+        with report.open(newline="") as stream:
+            rows = {Path(row["input"]).name: row for row in csv.DictReader(stream)}
+        assert (rows["tiny.dng"]["gain"], rows["tiny.dng"]["noise_source"]) == ("", "unknown")
+        assert float(rows["z.dng"]["gain"]) > 0
 
     def test_a_page_shows_no_numbers_for_it(self, tiny: Path, tmp_path: Path) -> None:
         page = tmp_path / "page.html"

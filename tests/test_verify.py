@@ -181,6 +181,60 @@ def test_a_flipped_bit_in_the_pixels_of_our_own_file(tmp_path: Path, shape: tupl
     assert status_of(path) == "unreadable"
 
 
+def without_digest(path: Path) -> Path:
+    """The file with its NewRawImageDigest under a tag that nobody knows."""
+    path.write_bytes(path.read_bytes().replace(struct.pack("<HHI", 51111, 1, 16), struct.pack("<HHI", 51999, 1, 16)))
+    return path
+
+
+@pytest.mark.parametrize("name", ["tiles of two components", "strips of two components", "plain strips", "plain tiles"])
+@pytest.mark.parametrize("has_digest", [True, False])
+def test_a_file_that_is_cut_off_is_unreadable_with_and_without_a_digest(
+    tmp_path: Path, name: str, has_digest: bool
+) -> None:
+    path = CASES[name](tmp_path / "a.dng")
+    if not has_digest:
+        without_digest(path)
+    assert status_of(path) == ("intact" if has_digest else "no digest")
+    whole = path.read_bytes()
+    for kept in (len(whole) - 2, len(whole) // 2):
+        path.write_bytes(whole[:kept])
+        with ThreadPoolExecutor(1) as pool:
+            check = check_digest(path, pool)
+        assert check.status == "unreadable"
+        assert "its raw picture extends beyond its end" in check.sentence
+    assert main(["verify", str(path)]) == 3
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "expected"),
+    [
+        (323, 16, "strips or tiles instead of"),
+        (324, None, "it has 0 strips or tiles instead of"),
+        (262, 2, "it has no raw picture"),
+        (325, None, ""),
+    ],
+)
+def test_a_raw_picture_without_a_digest_must_be_there(
+    tmp_path: Path, tag: int, value: int | None, expected: str
+) -> None:
+    """Sound files may lack the byte counts of their tiles (325)."""
+    path = without_digest(dng_of(tmp_path / "a.dng", FRAME, in_two_components, block=(112, 96)))
+    data = path.read_bytes()
+    path.write_bytes(cut(data, tag, value) if value is not None else data.replace(struct.pack("<H", tag), b"\1\1", 1))
+    with ThreadPoolExecutor(1) as pool:
+        check = check_digest(path, pool)
+    assert check.status == ("unreadable" if expected else "no digest")
+    assert expected in check.sentence
+
+
+def test_a_cut_picture_of_an_unknown_kind_is_unreadable(tmp_path: Path) -> None:
+    path = dng_of(tmp_path / "a.dng", DEEP, np.ndarray.tobytes, compression=8)
+    assert status_of(path) == "not checked"
+    path.write_bytes(path.read_bytes()[:-2])
+    assert status_of(path) == "unreadable"
+
+
 UNKNOWN = {
     "floats": {"more": (short(339, [3]),), "bits": 16},
     "32 bits": {"bits": 32},

@@ -6,9 +6,13 @@ that runs the batch renames them. So another worker can repeat the photo of one 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -25,6 +29,8 @@ from rawkd.restore.installed_calibration import installed_files
 if TYPE_CHECKING:
     from rawkd.batch.cluster_worker import WorkerFiles
 
+RUNNING = "running"
+"""Dask's word for a client with a connection to its scheduler."""
 TIMEOUT_S = 10.0
 RETRIES = 2
 """How often Dask repeats a photo after an exception in a worker; for dead workers it has a setting of its own."""
@@ -50,7 +56,7 @@ class ClusterWorkers:
 
         Raises
         ------
-        UsageError: if the extra is not installed, no scheduler answers, or versions differ.
+        UsageError: if the extra is not installed, no scheduler answers, or versions differ. RawkdError: if it was lost.
         ModelError, NoiseError: if models or calibration cannot be read here.
         """
         if find_spec("distributed") is None:
@@ -61,15 +67,15 @@ class ClusterWorkers:
 
         worker_files = pack_worker_files(options)
         _check_security(address)
+        _check_answer(address)
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it raises what it logs as well
+        self._address = address
+        self._client = Client(address, timeout=TIMEOUT_S, set_as_default=False)
         try:
-            self._client = Client(address, timeout=TIMEOUT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
-            text = f"no Dask scheduler answers ({str(error).splitlines()[0]}): start one, or check the address"
-            raise UsageError(f"{address}: {text}") from error
-        try:
-            _compare_versions(address, self._client)
-            self._plugin = f"rawkd-{worker_files.sha256[:16]}"
-            self._client.register_plugin(RawkdPlugin(worker_files), name=self._plugin)
+            with self._connected():
+                _compare_versions(address, self._client)
+                self._plugin = f"rawkd-{worker_files.sha256[:16]}"
+                self._client.register_plugin(RawkdPlugin(worker_files), name=self._plugin)
         except BaseException:
             self._client.close()
             raise
@@ -77,26 +83,51 @@ class ClusterWorkers:
     def each(
         self, function: Callable[[WorkerContext, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Exception]]:
-        """Items and results in the order in which they finish; an exception for a photo that killed several workers."""
+        """Items and results in the order in which they finish; an exception for a photo that killed several workers.
+
+        Raises
+        ------
+        RawkdError: if the scheduler was lost.
+        """
         from distributed import as_completed
 
         from rawkd.batch.cluster_worker import on_worker
 
-        futures = {
-            self._client.submit(on_worker, function, item, self._plugin, pure=False, retries=RETRIES): item
-            for item in items
-        }
+        with self._connected():
+            futures = {
+                self._client.submit(on_worker, function, item, self._plugin, pure=False, retries=RETRIES): item
+                for item in items
+            }
+            try:
+                for future in as_completed(list(futures), loop=self._client.loop):
+                    item = futures.pop(future)
+                    error = future.exception()
+                    yield item, (future.result() if error is None else _reason(error))
+                    future.release()
+            finally:
+                self._client.cancel(list(futures), force=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Say in one sentence that the scheduler was lost, whichever error of Dask that becomes in the block.
+
+        Raises
+        ------
+        RawkdError: if it was lost; Dask cancels all tasks then.
+        """
         try:
-            for future in as_completed(list(futures), loop=self._client.loop):
-                item = futures.pop(future)
-                error = future.exception()
-                yield item, (future.result() if error is None else _reason(error))
-                future.release()
-        finally:
-            self._client.cancel(list(futures), force=True)
+            yield
+        except Exception as error:
+            if isinstance(error, OSError | CancelledError) or self._client.status != RUNNING:
+                text = f"{self._address}: the scheduler was lost: start it, and run the command again"
+                raise RawkdError(text) from error
+            raise
 
     def close(self) -> None:
         """Remove the files from the workers and disconnect."""
+        if self._client.status != RUNNING:
+            self._client.close()  # the scheduler was lost
+            return
         try:
             self._client.unregister_worker_plugin(self._plugin)
         except (OSError, TimeoutError, ValueError, KeyError):
@@ -129,6 +160,31 @@ def pack_worker_files(options: BatchOptions) -> WorkerFiles:
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     text = json.dumps([__version__, sorted(digests.items())])
     return WorkerFiles(files, hashlib.sha256(text.encode()).hexdigest(), __version__)
+
+
+def _check_answer(address: str) -> None:
+    """Refuse an address where no scheduler answers, before there is a `Client`: half of one cannot be closed.
+
+    Raises
+    ------
+    UsageError: if it is no address, or nothing or something else answers there.
+    """
+    from distributed import Security
+    from distributed.comm import connect
+
+    arguments = Security().get_connection_args("client")  # type: ignore[no-untyped-call, unused-ignore]
+
+    async def ask() -> None:
+        # `connect` limits the time in which the port opens, but not that of the answer
+        comm = await asyncio.wait_for(connect(address, timeout=TIMEOUT_S, **arguments), 2 * TIMEOUT_S)
+        await comm.close()
+
+    try:
+        asyncio.run(ask())
+    except Exception as error:  # each protocol has its own
+        reason = next(iter(str(error).splitlines()), "what answers is something else")
+        text = f"no Dask scheduler answers ({reason}): start one, or check the address"
+        raise UsageError(f"{address}: {text}") from error
 
 
 def _check_security(address: str) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from rawkd.batch.task import Task
-from rawkd.errors import sentence_of
+from rawkd.errors import OutputError, sentence_of
+from rawkd.files.write.atomic import HINTS
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Error numbers of a disk to which no other photo can be written either."""
 
 
 class Status(StrEnum):
-    """How a photo ended. `OWN` is a file that rawkd wrote, which is not denoised again."""
+    """How a photo ended.
+
+    `OWN` is a file that rawkd wrote, which is not denoised again. `NOT_BEGUN` is a photo of a run that was stopped
+    before this photo was finished: no worker had begun it, or its work was stopped.
+    """
 
     DONE = "done"
     SKIPPED = "skipped"
     FAILED = "failed"
     OWN = "own output"
+    NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True)
@@ -29,16 +39,29 @@ class Failure:
     Attributes
     ----------
     kind : name of the exception's class. sentence : for the user. trace : the traceback.
+    no_room : why no other photo can be written either (`NO_ROOM`), and what to do; empty if others can.
     """
 
     kind: str
     sentence: str
     trace: str = ""
+    no_room: str = ""
 
     @classmethod
     def of(cls, error: Exception, shown: str) -> Failure:
         """The failure of the photo that messages call `shown`."""
-        return cls(type(error).__name__, sentence_of(error, shown), "".join(traceback.format_exception(error)))
+        trace = "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, sentence_of(error, shown), trace, _no_room(error))
+
+
+def _no_room(error: Exception) -> str:
+    """The hint for an output that cannot be written since its disk is full or read-only, else empty."""
+    cause: BaseException | None = error if isinstance(error, OutputError) else None
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            return HINTS[cause.errno]
+        cause = cause.__cause__
+    return ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,14 @@ class Outcome:
     report: dict[str, Any] | None = None
     failure: Failure | None = None
     series: str = ""
+
+    @classmethod
+    def failed(cls, task: Task, cause: object) -> Outcome:
+        """The outcome of a photo for which a worker returned a failure, an exception, or something else by mistake."""
+        if isinstance(cause, Failure):
+            return cls(task, Status.FAILED, failure=cause)
+        error = cause if isinstance(cause, Exception) else TypeError(f"a worker returned {cause!r}")
+        return cls(task, Status.FAILED, failure=Failure.of(error, task.input_shown))
 
     @property
     def megapixels(self) -> float:
@@ -78,6 +109,21 @@ class Outcome:
 
 
 def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Number of photos of each status, zeros included."""
+    """Number of photos of each status, zeros included; `not begun` only where a run was stopped."""
     found = Counter(outcome.status for outcome in outcomes)
-    return {str(status): found[status] for status in Status}
+    return {str(status): found[status] for status in Status if found[status] or status is not Status.NOT_BEGUN}
+
+
+def with_left(outcomes: Iterable[Outcome], left: Set[Task]) -> list[Outcome]:
+    """The outcomes of a stopped run, with those of the photos that it left; an earlier one of these does not count."""
+    known = [outcome for outcome in outcomes if outcome.task not in left]
+    return known + [Outcome(task, Status.NOT_BEGUN) for task in left]
+
+
+def in_words(outcomes: Iterable[Outcome], left_out: Sequence[str]) -> str:
+    """The counts in words, with those of folders that could not be read."""
+    found = counts(outcomes)
+    own = f", {found['own output']} written by rawkd" if found["own output"] else ""
+    left = f", {found['not begun']} not begun" if "not begun" in found else ""
+    folders = f", folders not read: {len(left_out)}" if left_out else ""
+    return f"{found['done']} denoised, {found['skipped']} done before, {found['failed']} failed{own}{left}{folders}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
-from rawkd.batch.outcome import Failure, Outcome, Status
-from rawkd.batch.record import Record, TaskState, judge, save
+from rawkd.batch.outcome import Outcome, Status
+from rawkd.batch.record import Record, TaskState, judge, save, source_of
 from rawkd.batch.series import SAMPLES, Series, SeriesPool, defects_of_cameras, load_pool, sampling_order, save_pool
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import Store
@@ -43,11 +43,13 @@ class Batch:
     Attributes
     ----------
     pools : the noise of every series so far, by the root of its outputs and the series.
+    left : photos of the last run that have no outcome yet.
     """
 
     options: BatchOptions
     workers: Workers
     pools: dict[tuple[str, Series], SeriesPool] = field(default_factory=dict)
+    left: set[Task] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.settings = fingerprint(self.options)
@@ -57,20 +59,32 @@ class Batch:
 
         Raises
         ------
-        OutputError: if nothing can be written to a target.
+        OutputError: if nothing can be written to a target, at the beginning (then `listen` was not called) or when its
+            disk is full.
         """
-        survey = self.survey(tasks)
-        for outcome in survey.settled:
+        self.left = set(tasks)
+
+        def told(outcome: Outcome) -> None:
+            self.left.discard(outcome.task)
             listen(outcome)
+            if outcome.failure is not None and outcome.failure.no_room:
+                count = len(self.left) + 1
+                left = "1 photo is left" if count == 1 else f"{count} photos are left"
+                text = f"{outcome.failure.no_room} {left}. Run the command again to resume."
+                raise OutputError(f"{outcome.task.target.root}: {text}")
+
+        survey = self.survey(tasks)
         with ExitStack() as stack:
             for store in sorted({task.target for task in survey.todo}, key=lambda store: store.root):
                 stack.enter_context(store.session())
+            for outcome in survey.settled:
+                told(outcome)
             todo = dict(survey.todo)
             for outcome in self._settled_before_the_lock(survey.todo):
-                listen(outcome)
+                told(outcome)
                 del todo[outcome.task]
-            for outcome in self._work(todo):
-                listen(outcome)
+            for outcome in stack.enter_context(closing(self._work(todo))):
+                told(outcome)
 
     def recall(self, outcomes: Iterable[Outcome]) -> None:
         """Read the pools of photos that an earlier run denoised, so that the report of this run lists them too."""
@@ -102,10 +116,12 @@ class Batch:
                 settled.append(Outcome(task, Status.OWN))
             else:
                 todo[task] = identity
-        refused = {task: judged[task][1] for task in todo if judged[task][0] is TaskState.REFUSED}
+        refused: dict[Task, RawkdError] = {
+            task: OutputError(judged[task][1]) for task in todo if judged[task][0] is TaskState.REFUSED
+        }
         refused |= collisions([task for task in tasks if task in todo or judged[task][0] is TaskState.DONE])
         for task in refused.keys() & todo.keys():
-            settled.append(_failed(task, OutputError(refused[task])))
+            settled.append(Outcome.failed(task, refused[task]))
             del todo[task]
         in_order = {task: todo[task] for task in tasks if task in todo}
         rank = {task: index for index, task in enumerate(tasks)}
@@ -118,10 +134,10 @@ class Batch:
             if state is TaskState.DONE and record is not None:
                 yield _skipped(task, record)
             elif state is TaskState.REFUSED:
-                yield _failed(task, OutputError(reason))
+                yield Outcome.failed(task, OutputError(reason))
 
-    def _work(self, todo: dict[Task, Identity]) -> Iterator[Outcome]:
-        """Outcomes in the order in which photos finish."""
+    def _work(self, todo: dict[Task, Identity]) -> Generator[Outcome, None, None]:
+        """Outcomes in the order in which photos finish. Closing the iterator stops the work."""
         series = self._series(todo)
         unreadable: set[Task] = set()
         for outcome in self._pool(series):
@@ -162,10 +178,10 @@ class Batch:
         """Load or measure the pools of all series; the outcomes of photos that cannot be read."""
         groups: dict[tuple[str, Series], list[Task]] = {}
         stores: dict[str, Store] = {}
-        for task, of in series.items():
-            if of is not None:
-                groups.setdefault((task.target.root, of), []).append(task)
-                stores[task.target.root] = task.target
+        key_of = {task: (task.target.root, of) for task, of in series.items() if of is not None}
+        for task, key in key_of.items():
+            groups.setdefault(key, []).append(task)
+            stores[task.target.root] = task.target
         waiting: dict[tuple[str, Series], list[Task]] = {}
         for key, members in groups.items():
             known = self.pools.get(key) or load_pool(stores[key[0]], key[1], self.settings)
@@ -179,8 +195,8 @@ class Batch:
                 if isinstance(found, Measured):
                     measured[assignment.task] = found
                 else:
-                    waiting[assignment.task.target.root, _series_of(series, assignment.task)].remove(assignment.task)
-                    yield _failed(assignment.task, found)
+                    waiting[key_of[assignment.task]].remove(assignment.task)
+                    yield Outcome.failed(assignment.task, found)
         photos_of = {key: [(t, measured[t]) for t in members if t in measured] for key, members in waiting.items()}
         defects = defects_of_cameras(
             ((root, of.make, of.model), one.suspects) for (root, of), photos in photos_of.items() for _, one in photos
@@ -196,11 +212,12 @@ class Batch:
         """Rename a work file to its output and record it, in the order that `record` describes."""
         task = assignment.task
         if not isinstance(staged, Staged):
-            return _failed(task, staged)
+            return Outcome.failed(task, staged)
         written = task.target.state(staged.name)
         record = Record(
             output=task.output,
             settings=self.settings,
+            source=source_of(task),
             size=staged.source.size,
             stamp=staged.source.stamp,
             sha256=staged.source_sha256,
@@ -216,7 +233,7 @@ class Batch:
             task.target.publish(staged.name, task.output)
             save(task, Record(**{**vars(record), "done": True}))
         except RawkdError as error:
-            return _failed(task, error)
+            return Outcome.failed(task, error)
         return Outcome(task, Status.DONE, staged.report, series=assignment.series)
 
 
@@ -227,19 +244,5 @@ def _wanted(order: Sequence[Task], measured: dict[Task, Measured]) -> list[Task]
     return left[: max(SAMPLES - useful, 0)]
 
 
-def _series_of(series: dict[Task, Series | None], task: Task) -> Series:
-    of = series[task]
-    if of is None:
-        raise KeyError(task)
-    return of
-
-
 def _skipped(task: Task, record: Record) -> Outcome:
     return Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", "")))
-
-
-def _failed(task: Task, cause: object) -> Outcome:
-    if isinstance(cause, Failure):
-        return Outcome(task, Status.FAILED, failure=cause)
-    error = cause if isinstance(cause, Exception) else TypeError(f"a worker returned {cause!r}")
-    return Outcome(task, Status.FAILED, failure=Failure.of(error, task.input_shown))

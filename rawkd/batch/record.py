@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from rawkd.batch.store import OWN_FOLDER, FileState, Store
-from rawkd.batch.task import Task
+from rawkd.batch.task import Task, place
 from rawkd.errors import InputError
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,14 @@ class Record:
     Attributes
     ----------
     output : its name. settings : see `settings.fingerprint`.
-    size, stamp, sha256 : of the input.
+    source : real path or URL of the input (`source_of`). size, stamp, sha256 : of the input.
     written, written_bytes : sha256 and size of the output as it was written; -1 where the store does not say the size.
     done : False while the output may still be an older file. report : `Report.record`.
     """
 
     output: str
     settings: str
+    source: str
     size: int
     stamp: str
     sha256: str
@@ -52,6 +53,11 @@ class TaskState(Enum):
     NEW = "new"
     DONE = "done"
     REFUSED = "refused"
+
+
+def source_of(task: Task) -> str:
+    """Real path or URL of the input of a task."""
+    return "/".join(place(task.source, task.name))
 
 
 def sha256_of_file(path: Path) -> str:
@@ -110,14 +116,15 @@ def _difference(task: Task, settings: str, record: Record | None) -> str | None:
 
 
 def _same_input(task: Task, record: Record) -> bool:
-    """Whether the input is the recorded one: same size and stamp, else same bytes.
+    """Whether the input is the recorded one: same place, size and stamp, else same bytes.
 
-    A store that has no stamps (some servers) says too little by a size alone, so the bytes are compared.
+    Memory cards hold other photos of equal names, sizes and times. A store that has no stamps (some servers) says too
+    little by a size alone.
     """
     state = task.source.state(task.name)
     if state is None or (state.size != record.size and -1 not in (state.size, record.size)):
         return False
-    if state.stamp and state == FileState(record.size, record.stamp):
+    if record.source == source_of(task) and state.stamp and state == FileState(record.size, record.stamp):
         return True
     return _hash(task.source, task.name) == record.sha256
 

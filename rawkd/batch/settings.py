@@ -24,11 +24,13 @@ class BatchOptions:
     ----------
     process : options for each photo. ending : follows the stem of a photo in the name of its output.
     per_photo_noise : use the noise of each photo instead of its series'.
+    idle : names of fields of `process` and `process.denoise` that change nothing with the others as they are.
     """
 
     process: ProcessOptions = field(default_factory=ProcessOptions)
     ending: str = "-denoised.dng"
     per_photo_noise: bool = False
+    idle: frozenset[str] = frozenset()
 
     @property
     def pools_noise(self) -> bool:
@@ -41,6 +43,8 @@ class BatchOptions:
 def fingerprint(options: BatchOptions) -> str:
     """Hexadecimal sha256 of the version, the options that outputs depend on, and the bytes of models and calibration.
 
+    `idle` options count as their defaults, so that another value of them makes no photo new.
+
     Raises
     ------
     ModelError: if there is no such model. NoiseError: if the calibration file cannot be read.
@@ -49,6 +53,9 @@ def fingerprint(options: BatchOptions) -> str:
     calibration = denoise.calibration
     plain = asdict(replace(process, denoise=replace(denoise, model=None, calibration=None, threads=None)))
     plain.pop("overwrite")
+    defaults = asdict(ProcessOptions())
+    for group, values in ((plain, defaults), (plain["denoise"], defaults["denoise"])):
+        group |= {name: values[name] for name in options.idle & group.keys()}
     content = {
         "version": __version__,
         "process": plain,

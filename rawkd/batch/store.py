@@ -17,7 +17,7 @@ from typing import Protocol
 
 from rawkd.batch.lock import sole_use
 from rawkd.errors import OutputError
-from rawkd.files.naming import refuse_existing
+from rawkd.files.naming import refuse_existing, refuse_file_for_folder
 from rawkd.files.write.atomic import HINTS, atomic_output
 
 OWN_FOLDER = ".rawkd"
@@ -193,6 +193,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        refuse_file_for_folder(path)
         raise _unwritable(path, error) from error
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from rawkd.batch.store import FileState, LocalStore, Missed, Store, unheard
-from rawkd.errors import InputError
+from rawkd.errors import InputError, OutputError, RawkdError
 from rawkd.files.naming import RAW_SUFFIXES
 
 
@@ -46,12 +46,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of a folder are photos to denoise.
+    """Which files are photos to denoise.
 
     Attributes
     ----------
     recursive : also search the folders below.
     include, exclude : globs of names, or of paths below the folder; if there is an `include`, a file has to match one.
+        They hold for files that the user names, too.
     """
 
     recursive: bool = False
@@ -59,10 +60,13 @@ class Selection:
     exclude: tuple[str, ...] = ()
 
     def wants(self, name: str) -> bool:
-        """Whether a file is a raw photo that passes the globs."""
-        if PurePosixPath(name).suffix.lower() not in RAW_SUFFIXES:
-            return False
+        """Whether a file passes the globs."""
         return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
+
+
+def is_raw_name(name: str) -> bool:
+    """Whether a file has the suffix of a raw photo."""
+    return PurePosixPath(name).suffix.lower() in RAW_SUFFIXES
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
@@ -85,7 +89,8 @@ def find_tasks(
 
     Parameters
     ----------
-    inputs : folders, files, URLs. A named file is taken whatever its suffix, even if it does not exist.
+    inputs : folders, files, URLs. A named file that passes the globs is taken whatever its suffix, even if it does not
+        exist.
     output : folder or URL below which the tree of each input folder is repeated; None writes beside each photo.
     ending : follows the stem of a photo in the name of its output.
     missed : called with a sentence for every folder that cannot be searched.
@@ -97,8 +102,12 @@ def find_tasks(
     target = None if output is None else open_store(output)
     found: dict[tuple[str, str], tuple[Task, FileState | None]] = {}
     beside: dict[str, Store] = {}
+    has_unwanted = False
     for given in inputs:
         for store, name, state in _photos(given, selection, open_store, missed):
+            if not selection.wants(name):
+                has_unwanted = True
+                continue
             path = PurePosixPath(name)
             home = target or beside.setdefault(_folder(store), store)
             task = Task(store, name, home, str(path.with_name(path.stem + ending)))
@@ -106,7 +115,8 @@ def find_tasks(
     if not found:
         searched = ", ".join(inputs)
         below = "" if selection.recursive else "; folders below are searched with --recursive"
-        raise InputError(f"{searched}: there are no raw photos{below}")
+        what = "--include and --exclude leave no raw photo; check the patterns"
+        raise InputError(f"{searched}: {what if has_unwanted else 'there are no raw photos'}{below}")
     return dict(sorted(found.values(), key=lambda one: (one[0].source.root, one[0].name)))
 
 
@@ -120,14 +130,14 @@ def refuse_missing(inputs: Sequence[str]) -> None:
     for given in inputs:
         if "://" in given or os.path.exists(given):  # noqa: PTH110 -- no error where a folder above may not be entered
             continue
-        if given.endswith(("/", os.sep)) or Path(given).suffix.lower() not in RAW_SUFFIXES:
+        if given.endswith(("/", os.sep)) or not is_raw_name(given):
             raise InputError(f"{given}: there is no such folder or file; check the name")
 
 
 def _photos(
     given: str, selection: Selection, open_store: Callable[[str], Store], missed: Missed
 ) -> Iterable[tuple[Store, str, FileState | None]]:
-    """Stores, names and states of the photos of one argument."""
+    """Stores, names and states of the photos of one argument, before the globs."""
     folder, name = given, ""
     if "://" in given:
         head, _, last = given.rstrip("/").rpartition("/")
@@ -139,7 +149,7 @@ def _photos(
     if name:
         return [(store, name, store.state(name))]
     files = store.files(recursive=selection.recursive, missed=missed)
-    return [(store, name, state) for name, state in files if selection.wants(name)]
+    return [(store, name, state) for name, state in files if is_raw_name(name)]
 
 
 def place(store: Store, name: str) -> tuple[str, str]:
@@ -155,20 +165,29 @@ def _folder(store: Store) -> str:
     return str(Path(store.root).resolve()) if isinstance(store, LocalStore) else store.root.rstrip("/")
 
 
-def collisions(tasks: Sequence[Task]) -> dict[Task, str]:
-    """Tasks whose output collides, with the reason: two photos of one output name, or an output that is an input."""
+def collisions(tasks: Sequence[Task]) -> dict[Task, RawkdError]:
+    """Tasks whose output collides, with the reason: two photos of one output name, or an output that is an input.
+
+    A file without the suffix of a raw photo gives way: a shell's `*` also names the sidecar and the JPEG of a photo.
+    """
     by_output: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
         by_output.setdefault(place(task.target, task.output), []).append(task)
     sources = {place(task.source, task.name) for task in tasks}
-    refused: dict[Task, str] = {}
+    refused: dict[Task, RawkdError] = {}
     for at, rivals in by_output.items():
         if at in sources:
             text = "is one of the photos. rawkd never overwrites a photo: choose another place with -o"
-            refused |= {task: f"{task.output_shown} {text}" for task in rivals}
-        elif len(rivals) > 1:
-            for task in rivals:
-                others = ", ".join(other.input_shown for other in rivals if other is not task)
+            refused |= {task: OutputError(f"{task.output_shown} {text}") for task in rivals}
+            continue
+        raws = [task for task in rivals if is_raw_name(task.name)] or rivals
+        for task in rivals:
+            if task not in raws:
+                text = f"this is not a raw file by its name, and {raws[0].input_shown} has the same output"
+                refused[task] = InputError(f"{task.input_shown}: {text}. Leave it out, for example with --exclude.")
+            elif len(raws) > 1:
+                others = ", ".join(other.input_shown for other in raws if other is not task)
                 text = f"{task.input_shown} and {others} would both be written to {task.output_shown}"
-                refused[task] = f"{text}: denoise them to different folders, or leave one out with --exclude"
+                advice = "denoise them to different folders, or leave one out with --exclude"
+                refused[task] = OutputError(f"{text}: {advice}")
     return refused

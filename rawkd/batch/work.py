@@ -9,10 +9,10 @@ from typing import Any
 
 from rawkd.batch.outcome import Failure
 from rawkd.batch.record import sha256_of_file
-from rawkd.batch.store import FileState, work_name
+from rawkd.batch.store import FileState, LocalStore, work_name
 from rawkd.batch.task import Task
 from rawkd.cores import available_cores
-from rawkd.errors import NoiseError, RawkdError
+from rawkd.errors import InputError, NoiseError, RawkdError
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.identify import Identity, identify
 from rawkd.files.read.raw import read_raw
@@ -166,12 +166,12 @@ def denoise(worker: WorkerContext, assignment: Assignment) -> Staged | Failure:
     task = assignment.task
     try:
         worker.check()
+        source = _state(task)
         with task.source.local(task.name) as path:
-            source = _state(task)
             staged = work_name(task.key, Path(task.output).suffix)
             with task.target.staging(staged) as work:
-                report, sha256 = _denoise(worker, assignment, path, work)
-            source_sha256 = sha256_of_file(path)
+                report, source_sha256 = _denoise(worker, assignment, path, work)
+                sha256 = sha256_of_file(work)
         known = {**report, "input": task.input_shown, "output": task.output_shown}
         return Staged(staged, sha256, source, source_sha256, known)
     except Exception as error:  # one bad photo must not cost the others
@@ -183,9 +183,20 @@ def _state(task: Task) -> FileState:
     return task.source.state(task.name) or FileState(-1, "")
 
 
+def _state_of(path: Path) -> FileState | None:
+    """The state of the file that is read: the input itself, or its copy on this machine."""
+    return LocalStore(str(path.parent)).state(path.name)
+
+
 def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Path) -> tuple[dict[str, Any], str]:
-    """Report and hash of the work file; messages name the output in its place."""
+    """Write the work file; return the report and the hash of the photo. Messages name the output in its place.
+
+    Raises
+    ------
+    InputError: also if the photo changed meanwhile, since its hash may then be of other bytes than were read.
+    """
     options = replace(worker.localised(assignment.options), overwrite=True)
+    before = _state_of(path)
     try:
         report = process_file(
             path,
@@ -200,4 +211,8 @@ def _denoise(worker: WorkerContext, assignment: Assignment, path: Path, work: Pa
         )
     except RawkdError as error:
         raise type(error)(str(error).replace(str(work), assignment.task.output_shown)) from error
-    return report.record(), sha256_of_file(work)
+    source_sha256 = sha256_of_file(path)
+    if _state_of(path) != before:
+        shown = assignment.task.input_shown
+        raise InputError(f"{shown}: the photo changed while it was denoised. Run the command again.")
+    return report.record(), source_sha256

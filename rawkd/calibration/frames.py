@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,10 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
 
     Raises
     ------
-    InputError: if there are fewer than two frames, none is readable, or they come from two cameras. NoiseError: if no
-        ISO can be measured.
+    InputError: if one is a folder, there are fewer than two frames, none is readable, or they come from two cameras.
+    NoiseError: if no ISO can be measured.
     """
-    if len(paths) < 2:
-        raise InputError("a calibration needs at least two frames of the same scene. Give more files.")
+    _refuse_no_frames(paths)
     frames = _read(paths, progress)
     remarks, measured, black = frames.remarks, [], {}
     for iso in sorted(frames.by_iso):
@@ -86,12 +86,21 @@ def calibrate(paths: Sequence[Path], progress: Progress = no_progress) -> Calibr
     return Calibration(profile, tuple(measured), black, frames.range_dn, tuple(remarks))
 
 
+def _refuse_no_frames(paths: Sequence[Path]) -> None:
+    """Raise InputError for a folder, and for fewer than two frames."""
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112 -- no error for a name that is too long
+            raise InputError(f"{path}: this is a folder. Give its files, such as {path / '*.dng'}")
+    if len(paths) < 2:
+        raise InputError("a calibration needs at least two frames of the same scene. Give more files.")
+
+
 def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
     """Read the blocks of every readable frame; add a remark for each of the others."""
     count = min(NUM_BLOCKS, BLOCKS_OF_ALL // len(paths) + 1)
     found: _Frames | None = None
     remarks: list[str] = []
-    first = ""
+    first = Path()
     with Decoder() as decoder:
         for number, path in enumerate(paths, 1):
             try:
@@ -103,15 +112,15 @@ def _read(paths: Sequence[Path], progress: Progress) -> _Frames:
             if found is None:
                 cell = photo.pattern.canonical
                 found = _Frames(capture.make, capture.model, cell, photo.levels.range_dn, {}, {}, DarkFrames(), remarks)
-                first = path.name
+                first = path
             elif (capture.make, capture.model) != (found.make, found.model):
                 raise InputError(
-                    f"{path.name} is from {camera_name(capture) or 'an unknown camera'}, {first} from another camera"
+                    f"{path} is from {camera_name(capture) or 'an unknown camera'}, {first} from another camera"
                     f" ({camera_name(Capture(make=found.make, model=found.model))}). Calibrate one camera at a time."
                 )
             if photo.pattern.canonical != found.cell:
                 raise InputError(
-                    f"the mosaic of {path.name} is {photo.pattern.name}, that of {first} {found.cell.name}. Calibrate"
+                    f"the mosaic of {path} is {photo.pattern.name}, that of {first} {found.cell.name}. Calibrate"
                     " one sensor at a time."
                 )
             _file(found, photo, path.name, count)

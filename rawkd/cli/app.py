@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType
@@ -14,8 +13,9 @@ from types import FrameType
 import click
 
 from rawkd import __version__
-from rawkd.cli.exit_codes import INTERRUPTED, OK, exit_code_of
-from rawkd.errors import sentence_of
+from rawkd.cli.console import Console, code_with_results, to_stderr
+from rawkd.cli.exit_codes import INTERRUPTED, OK
+from rawkd.cli.option_values import refuse_empty
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ def _with_verbose(command: click.Command) -> click.Command:
 class LazyGroup(click.Group):
     """A group whose help needs none of its commands."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty arguments of all commands, before any of them is parsed."""
+        refuse_empty(args)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names of all commands, hidden ones included, in the order of the help."""
         return [command.name for command in COMMANDS]
@@ -107,6 +112,12 @@ def app() -> None:
     """Run one of the commands."""
 
 
+@app.result_callback()
+def _finished(code: object) -> int:
+    """Return the exit code of a command that has ended without an exception."""
+    return code_with_results(code if isinstance(code, int) else OK)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; see `rawkd.cli.exit_codes`."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -118,14 +129,13 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; no partial file was left behind", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        told = str(error.__cause__ or error)  # click raises its Abort from the interrupt
+        to_stderr(f"interrupted; {told or 'no partial file was left behind'}")
         return INTERRUPTED
     except Exception as error:  # the end of every run: the code and one sentence instead of a traceback
-        click.echo(f"error: {sentence_of(error)}", err=True)
-        if any(re.fullmatch(r"--verbose|-[a-zA-Z]*v", argument) for argument in arguments):
-            click.echo("".join(traceback.format_exception(error)), err=True)
-        return exit_code_of(error)
+        is_verbose = any(re.fullmatch(r"--verbose|-[a-zA-Z]*v", argument) for argument in arguments)
+        return Console(verbosity=int(is_verbose)).fail(error)
     finally:
         signal.signal(signal.SIGTERM, before)
     return outcome if isinstance(outcome, int) else OK

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rawkd.cli.batch_progress import BatchDisplay
-from rawkd.cli.console import Console, one_line
+from rawkd.cli.console import Console, one_line, print_result
 from rawkd.cli.exit_codes import FAILED, OK
 from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH
@@ -23,12 +23,14 @@ from rawkd.cli.options import (
     json_option,
     output_options,
 )
-from rawkd.cli.without_effect import warn_of_options_without_effect
+from rawkd.cli.without_effect import RULES, warn_of_options_without_effect
 from rawkd.cores import available_cores
+from rawkd.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rawkd.batch.outcome import Outcome
     from rawkd.batch.queue import Batch
     from rawkd.batch.settings import BatchOptions
     from rawkd.batch.store import FileState, Store
@@ -104,9 +106,10 @@ def batch_command(
     if not watching:
         refuse_missing(inputs)
     ending = ending_of(result.file_format)
-    result.refuse_contradictions(format_of(Path(ending)))
-    warn_of_options_without_effect(console, format_of(Path(ending)))
-    options = BatchOptions(result.process_options(choices.options()), ending, per_photo_noise)
+    output_format = format_of(Path(ending))
+    result.refuse_contradictions(output_format)
+    warn_of_options_without_effect(console, output_format)
+    options = BatchOptions(result.process_options(choices.options()), ending, per_photo_noise, _idle(output_format))
     selection = Selection(recursive, include, exclude)
     open_store = _stores(absolute=cluster is not None)
     display = BatchDisplay(console, None, as_json)
@@ -129,8 +132,11 @@ def batch_command(
                     _watch(find, poll_interval(inputs), batch, display)
                 else:
                     batch.run(tasks, display.listen)
-        finally:
-            _conclude(batch, display, report)
+        except BaseException as error:
+            if display.outcomes or isinstance(error, KeyboardInterrupt):  # else it was refused before any photo
+                _conclude(batch, display, report, stopped=True)
+            raise
+        _conclude(batch, display, report)
     return FAILED if display.failed else OK
 
 
@@ -139,6 +145,13 @@ def _refuse_contradictions(*, dry_run: bool, watching: bool, reporting: bool) ->
         raise click.UsageError("--dry-run and --watch contradict each other: leave one out")
     if dry_run and reporting:
         raise click.UsageError("--dry-run and --report contradict each other: --dry-run writes nothing")
+
+
+def _idle(output_format: str) -> frozenset[str]:
+    """Return the options that change nothing, by the names that the program has for them."""
+    values = click.get_current_context().params | {"output_format": output_format}
+    found = {name for rule in RULES if rule.when(values) for name in rule.parameters}
+    return frozenset("exposure_ev" if name == "exposure" else name for name in found)
 
 
 def _stores(*, absolute: bool) -> Callable[[str], Store]:
@@ -175,9 +188,8 @@ def _workers(
 def _watch(
     find: Callable[[], Mapping[Task, FileState | None]], poll_s: float, batch: Batch, display: BatchDisplay
 ) -> None:
-    """Work until Ctrl-C, which ends a watch and is no failure."""
+    """Work until Ctrl-C, which ends a watch and is no failure. Of a photo that changed, the last outcome counts."""
     from rawkd.batch.watch import watch
-    from rawkd.errors import InputError
 
     def found() -> Mapping[Task, FileState | None]:
         try:
@@ -185,31 +197,40 @@ def _watch(
         except InputError:  # none yet
             return {}
 
+    def listen(outcome: Outcome) -> None:
+        display.outcomes[:] = [earlier for earlier in display.outcomes if earlier.task != outcome.task]
+        display.listen(outcome)
+
     display.console.say("watching; Ctrl-C ends it")
     try:
-        watch(found, batch, display.listen, poll_s=poll_s)
+        watch(found, batch, listen, poll_s=poll_s)
     except KeyboardInterrupt:
         display.console.say("the watch has ended")
 
 
 def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> None:
     """Print what a run would do."""
+    from rawkd.batch.outcome import in_words
+
     survey = batch.survey(tasks)
     for outcome in survey.settled:
         display.listen(outcome)
     for task in survey.todo:
         if display.as_json:
-            click.echo(json.dumps({"input": task.input_shown, "output": task.output_shown, "status": "to do"}))
+            print_result(json.dumps({"input": task.input_shown, "output": task.output_shown, "status": "to do"}))
         else:
-            click.echo(os.fsencode(task.output_shown))
-    display.console.say(f"{len(survey.todo)} to do, {_counted(display)}; nothing was written")
+            print_result(os.fsencode(task.output_shown))
+    known = in_words(display.outcomes, display.left_out)
+    display.console.say(f"{len(survey.todo)} to do, {known}; nothing was written")
 
 
-def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
-    """Print the noise of each series and the counts, and write the report, also of an interrupted run."""
+def _conclude(batch: Batch, display: BatchDisplay, report: Path | None, *, stopped: bool = False) -> None:
+    """Print the noise of each series and the counts, and write the report, if possible also of a `stopped` run."""
+    from rawkd.batch.outcome import in_words, with_left
     from rawkd.batch.report import write_report
 
     console = display.console
+    outcomes = with_left(display.outcomes, batch.left)
     for (_, series), pool in batch.pools.items():
         console.say(f"{one_line(str(series))}: gain {pool.noise.green_gain:.2g} ({pool.noise.source})")
         for warning in pool.warnings:
@@ -218,16 +239,12 @@ def _conclude(batch: Batch, display: BatchDisplay, report: Path | None) -> None:
     if display.megapixels:
         pace = display.megapixels / max(display.seconds, 1e-3)
         speed = f"; {display.megapixels:.0f} MP in {display.seconds:.0f} s, {pace:.1f} MP/s"
-    console.say(_counted(display) + speed)
+    console.say(in_words(outcomes, display.left_out) + speed)
     if report is not None:
-        batch.recall(display.outcomes)
-        write_report(report, display.outcomes, batch.pools)
-
-
-def _counted(display: BatchDisplay) -> str:
-    from rawkd.batch.outcome import counts
-
-    found = counts(display.outcomes)
-    own = f", {found['own output']} written by rawkd" if found["own output"] else ""
-    left = f", folders not read: {len(display.left_out)}" if display.left_out else ""
-    return f"{found['done']} denoised, {found['skipped']} done before, {found['failed']} failed{own}{left}"
+        batch.recall(outcomes)
+        try:
+            write_report(report, outcomes, batch.pools)
+        except OutputError as error:
+            if not stopped:
+                raise
+            console.fail(error)

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import click
-
-from rawkd.cli.console import Console, on_terminal, one_line
+from rawkd.cli.console import Console, on_terminal, one_line, print_result
 from rawkd.cli.exit_codes import exit_code_of_kind
 
 if TYPE_CHECKING:
@@ -95,6 +93,8 @@ class BatchDisplay:
 
     def _to_stderr(self, outcome: Outcome) -> None:
         """Print the photo's line; successes are left to the bar where there is one."""
+        from rawkd.report import summary
+
         task = outcome.task
         count = f"[{len(self.outcomes)}/{self.total}] " if self.total is not None else ""
         if outcome.failure is not None:
@@ -103,7 +103,7 @@ class BatchDisplay:
         elif outcome.status == "done" and outcome.report is not None:
             for warning in outcome.report["warnings"]:
                 self.console.say(f"warning: {one_line(task.name)}: {warning}")
-            text = f"{count}{one_line(task.name)} -> {one_line(task.output)}: {_how(outcome.report)}"
+            text = f"{count}{one_line(task.name)} -> {one_line(task.output)}: {summary(outcome.report)}"
             (self.console.detail if self._bar is not None else self.console.say)(text)
         else:
             what = "done before" if outcome.status == "skipped" else "written by rawkd, no input"
@@ -113,19 +113,6 @@ class BatchDisplay:
         if self.as_json:
             failure = outcome.failure
             code = {} if failure is None else {"exit_code": exit_code_of_kind(failure.kind)}
-            click.echo(json.dumps(outcome.record() | code))
+            print_result(json.dumps(outcome.record() | code))
         elif outcome.status == "done":
-            click.echo(os.fsencode(outcome.task.output_shown))
-
-
-def _how(report: dict[str, Any]) -> str:
-    from rawkd.report import replaced_pixels
-
-    noise = report["noise"]
-    network = (
-        "nothing removed"
-        if report["student"] is None
-        else f"{report['student']} on {report['device']} {report['precision']}"
-    )
-    gain, seconds = f"gain {noise['gain']:.2g} ({noise['source']})", f"{report['seconds']['total']:.1f} s"
-    return ", ".join(filter(None, (gain, network, replaced_pixels(report["defects"]), seconds)))
+            print_result(os.fsencode(outcome.task.output_shown))

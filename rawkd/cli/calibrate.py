@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console
-from rawkd.cli.exit_codes import OK, exit_code_of
+from rawkd.cli.console import Console, print_result
+from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import OVERWRITE, console_options
 from rawkd.cli.without_effect import warn_of_options_without_effect
@@ -57,8 +57,7 @@ def calibrate_command(
     try:
         _calibrate(frames, None if install else out, plots, console, overwrite=overwrite)
     except Exception as error:  # printed as a sentence; the exit code says which kind
-        console.fail(error)
-        return exit_code_of(error)
+        return console.fail(error)
     return OK
 
 
@@ -83,10 +82,10 @@ def _calibrate(
         console.say(line)
     target = install_path(calibration.profile) if out is None else out
     write_calibration(calibration, target, overwrite=overwrite)
-    click.echo(os.fsencode(target))
+    print_result(os.fsencode(target))
     for plot in plots:
         write_drawing(plot, calibration_chart(calibration), overwrite=overwrite)
-        click.echo(os.fsencode(plot))
+        print_result(os.fsencode(plot))
 
 
 def _summary(calibration: Calibration) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console
-from rawkd.cli.exit_codes import OK, exit_code_of
+from rawkd.cli.console import Console, print_result
+from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH, regions
 from rawkd.cli.options import DEMOSAIC, EXPOSURE, OVERWRITE, DenoiseChoices, console_options, pixel_options
@@ -73,8 +73,7 @@ def compare_command(
     try:
         _compare(photo, output, strip, options, console, overwrite=overwrite)
     except Exception as error:  # printed with the photo's name; the exit code says which kind
-        console.fail(error, photo)
-        return exit_code_of(error)
+        return console.fail(error, photo)
     return OK
 
 
@@ -91,7 +90,7 @@ def _compare(
         comparison = compare(photo, options, progress)
     console.warn(photo, comparison.warnings)
     write_page(comparison, page, overwrite=overwrite)
-    click.echo(os.fsencode(page))
+    print_result(os.fsencode(page))
     if strip is not None:
         write_strip(comparison, strip, overwrite=overwrite)
-        click.echo(os.fsencode(strip))
+        print_result(os.fsencode(strip))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console, one_line
-from rawkd.cli.exit_codes import OK, exit_code_of, failure_record
+from rawkd.cli.console import Console, one_line, print_result
+from rawkd.cli.exit_codes import OK, failure_record
 from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import (
@@ -27,7 +27,6 @@ from rawkd.cli.without_effect import warn_of_options_without_effect
 if TYPE_CHECKING:
     from rawkd.files.read.decode import Decoder
     from rawkd.process import ProcessOptions
-    from rawkd.report import Report
     from rawkd.restore.context import Context
 
 
@@ -92,20 +91,21 @@ def _denoise_one(
 ) -> int:
     """Denoise one photo; an error is printed and becomes its exit code, so that the other photos are done."""
     from rawkd.process import process_file
+    from rawkd.report import summary
 
     try:
         refuse_folder(photo)
         with console.progress(photo.name) as progress:
             report = process_file(photo, output, options, progress, decoder=tools[0], context=tools[1])
     except Exception as error:  # one bad photo must not cost the others
-        console.fail(error, photo)
+        code = console.fail(error, photo)
         if as_json:
-            click.echo(json.dumps(failure_record(error, photo)))
-        return exit_code_of(error)
+            print_result(json.dumps(failure_record(error, photo)))
+        return code
     console.warn(photo, report.warnings)
-    console.say(_summary(report))
+    console.say(f"{report.input.name} -> {report.output.name}: {summary(report.record())}")
     console.detail("  ".join(f"{step} {value:.2f} s" for step, value in report.seconds.items()))
-    click.echo(json.dumps(report.record()) if as_json else os.fsencode(output))
+    print_result(json.dumps(report.record()) if as_json else os.fsencode(output))
     return OK
 
 
@@ -128,13 +128,3 @@ def refuse_folder(photo: Path) -> None:
 
     if os.path.isdir(photo):  # noqa: PTH112 -- Path.is_dir raises where the folder above may not be entered
         raise InputError(f"{photo}: this is a folder. Run: rawkd batch {photo}")
-
-
-def _summary(report: Report) -> str:
-    """One line: what became of a photo, and how."""
-    from rawkd.report import replaced_pixels
-
-    noise = f"gain {report.noise.green_gain:.2g} ({report.noise.source})" if report.noise.known else "noise unknown"
-    network = "nothing removed" if report.student is None else f"{report.student} on {report.device} {report.precision}"
-    what = (noise, network, replaced_pixels(report.defects), f"{report.seconds['total']:.1f} s")
-    return f"{report.input.name} -> {report.output.name}: {', '.join(filter(None, what))}"

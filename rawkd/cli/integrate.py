@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console, one_line
+from rawkd.cli.console import Console, one_line, print_result
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import console_options
@@ -50,10 +51,12 @@ def integrate_command(
     The names of all files that change go to stdout. Run it again after rawkd has moved or was updated.
     """
     from rawkd.errors import OutputError
+    from rawkd.files.naming import refuse_file_for_folder
     from rawkd.integrate.changes import apply, plan_install, plan_removal
     from rawkd.integrate.parts import parts_of
 
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- no error for a name that is too long
+        refuse_file_for_folder(folder)
         raise OutputError(f"{folder}: this folder does not exist. Create it first, or leave out --folder.")
     parts = parts_of(program, folder)
     changes = plan_removal(parts) if remove else plan_install(parts, overwrite=overwrite)
@@ -71,4 +74,4 @@ def _tell(changes: tuple[Change, ...], console: Console, words: dict[str, str]) 
     """Print one line for each file."""
     if console.verbosity >= 0:
         for change in changes:
-            click.echo(one_line(words[change.what].format(change.path)))
+            print_result(one_line(words[change.what].format(change.path)))

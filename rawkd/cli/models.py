@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rawkd.cli.exit_codes import OK, exit_code_of
+from rawkd.cli.console import Console, print_result, rich_results
+from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import json_option
 from rawkd.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
     from rawkd.inference.card import ModelCard
 
@@ -46,18 +48,18 @@ def models_command(directory: Path | None, as_json: bool, verbose: bool) -> int:
     cards = load_cards(directory)
     if as_json:
         for card in cards:
-            click.echo(json.dumps(json.loads(card_json(card))))
+            print_result(json.dumps(json.loads(card_json(card))))
         return _checked(cards)
-    _print_table(cards)
+    with rich_results(PLAIN_WIDTH) as out:
+        out.print(_table(cards, on_terminal=out.is_terminal, is_narrow=out.width < ALL_COLUMNS))
     if verbose:
         for card in cards:
-            click.echo("\n".join([f"\n{card.name}", *(f"    {line}" for line in _details(card))]))
+            print_result("\n".join([f"\n{card.name}", *(f"    {line}" for line in _details(card))]))
     return _checked(cards)
 
 
 def _checked(cards: Sequence[ModelCard]) -> int:
     """Print an error for each model with a file that its card does not describe; return the exit code."""
-    from rawkd.cli.console import Console
     from rawkd.inference.weights import verified_bytes
 
     console, code = Console(), OK
@@ -67,26 +69,21 @@ def _checked(cards: Sequence[ModelCard]) -> int:
                 if (card.directory / name).exists():
                     verified_bytes(card, name)
         except ModelError as error:
-            console.fail(error)
-            code = exit_code_of(error)
+            code = console.fail(error)
     return code
 
 
-def _print_table(cards: Sequence[ModelCard]) -> None:
-    """Print one row a model, by kind of sensor, the quickest tier first; without rules where stdout is no terminal.
+def _table(cards: Sequence[ModelCard], *, on_terminal: bool, is_narrow: bool) -> Table:
+    """Return a table with one row a model, by kind of sensor, the quickest tier first; with rules for a terminal.
 
-    A terminal too narrow for all columns lacks gains and parameters, which `--json` shows as well.
+    A narrow one lacks gains and parameters, which `--json` shows as well.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from rawkd.inference.card import DEFAULT_TIER, TIERS
     from rawkd.photo import NAMES_OF_KINDS
 
-    on_terminal = sys.stdout.isatty()
-    out = Console(file=sys.stdout, width=None if on_terminal else PLAIN_WIDTH, highlight=False)
-    is_narrow = out.width < ALL_COLUMNS
     table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for title in ("tier", "sensor", "name", "full-frame noise", *WIDE_ONLY, "GMAC/MP", "PSNR (noisy)"):
         if title not in WIDE_ONLY or not is_narrow:
@@ -102,7 +99,7 @@ def _print_table(cards: Sequence[ModelCard]) -> None:
 
     for card in sorted(cards, key=place):
         table.add_row(*_cells(card, all_columns=not is_narrow))
-    out.print(table)
+    return table
 
 
 def _cells(card: ModelCard, *, all_columns: bool) -> tuple[str, ...]:

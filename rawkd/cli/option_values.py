@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 from click import BadParameter, Context, Parameter
 
+from rawkd.errors import UsageError
 from rawkd.files.naming import FORMAT_OF_SUFFIX
 
 PATH = click.Path(path_type=Path, readable=False)
 """A path that need not be readable: click would end with a usage error, and the reader has the right exit code."""
 PART = click.FloatRange(0, 1)
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument: no option takes one, and as a path it would be the current folder.
+
+    Raises
+    ------
+    UsageError: if one is empty, as "$NAME" of a shell is if the variable is not set.
+    """
+    for before, argument in pairwise(["rawkd", *arguments]):
+        if not argument or re.fullmatch("--[^=]+=", argument):
+            place = f"the value after {before}" if not argument else argument.rstrip("=")
+            raise UsageError(f"{place} is empty: give a name")
 
 
 class Stops(click.FloatRange):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console, one_line
+from rawkd.cli.console import Console, one_line, print_result
 from rawkd.cli.exit_codes import DIGEST, FAILED, INPUT, OK
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import console_options, json_option
@@ -63,11 +64,11 @@ def verify_command(paths: tuple[Path, ...], as_json: bool, console: Console) -> 
             codes.append(CODES[check.status])
             _tell(check, console)
             if as_json:
-                click.echo(json.dumps(_record(check)))
+                print_result(json.dumps(_record(check)))
             if progress is not None:
                 progress(number / len(files))
     if not as_json and console.verbosity >= 0:
-        click.echo(_summary(counts, len(files)))
+        print_result(_summary(counts, len(files)))
     return _code_of_all(codes)
 
 
@@ -79,7 +80,7 @@ def _files_of(paths: tuple[Path, ...], console: Console) -> tuple[list[Path], li
     files: dict[Path, None] = {}
     failed: list[OSError | InputError] = []
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 -- no error for a name that is too long
             files[path] = None
             continue
         before = len(failed)

@@ -75,7 +75,7 @@ RULES = (
     Rule(("strength", *_OF_A_NETWORK), _keeps_luma_and_chroma, "--luma 0 --chroma 0 removes nothing"),
     Rule(("noise_source",), lambda values: values.get("noise") is not None, "--noise gives the noise; leave one out"),
     Rule(("per_photo_noise",), _noise_is_settled, "the noise is not measured in the photos"),
-    Rule(("recursive", "include", "exclude"), _no_folder, "it selects files of folders, and no folder is given"),
+    Rule(("recursive",), _no_folder, "no folder is given"),
     Rule(("jobs",), lambda values: values.get("cluster") is not None, "the workers of --cluster decide"),
     Rule(("out",), lambda values: bool(values.get("install")), "--install chooses the file; leave one out"),
     Rule(("overwrite",), lambda values: values.get("plot", "") is None, "nothing is written without --plot"),

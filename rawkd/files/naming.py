@@ -91,6 +91,7 @@ def make_folder(output: str | None) -> None:
         try:
             Path(output).mkdir(exist_ok=True)
         except OSError as error:
+            refuse_file_for_folder(Path(output))
             raise OutputError(
                 f"{output}: the folder cannot be created ({error.strerror}). Give another one."
             ) from error
@@ -132,9 +133,22 @@ def refuse_to_overwrite(output: Path, *, overwrite: bool, photos: Iterable[Path]
     refuse_photos_name(output, photos)
     refuse_existing(output, overwrite=overwrite)
     if not output.parent.is_dir():
+        refuse_file_for_folder(output.parent)
         raise OutputError(f"{output}: the folder {output.parent} does not exist. Create it first.")
     if not os.access(output.parent, os.W_OK):
         raise OutputError(f"{output}: the folder {output.parent} is not writable. Choose another place with -o.")
+
+
+def refuse_file_for_folder(folder: Path) -> None:
+    """Check that a folder to write into, and all folders above it, are no files.
+
+    Raises
+    ------
+    OutputError: if one is; the message names it.
+    """
+    for part in (folder, *folder.parents):
+        if os.path.exists(part) and not os.path.isdir(part):  # noqa: PTH110, PTH112 -- those of Path raise
+            raise OutputError(f"{part}: this is a file, not a folder. Choose another folder.")
 
 
 def refuse_existing(output: Path, *, overwrite: bool) -> None:
@@ -142,11 +156,14 @@ def refuse_existing(output: Path, *, overwrite: bool) -> None:
 
     Raises
     ------
-    OutputError: if it exists and `overwrite` is not set, is write-protected or a folder, or its name is too long.
+    OutputError: if it exists and `overwrite` is not set, is write-protected or a folder, or its name is too long. A
+        symbolic link to nothing exists, too.
     """
     try:
         mode = output.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        if not overwrite and output.is_symlink():
+            raise OutputError(f"{output}: the file exists already. Give --overwrite to replace it.") from None
         return
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:

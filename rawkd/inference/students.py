@@ -7,6 +7,7 @@ family cover its range of gains without gap or overlap. What happens outside the
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
@@ -39,7 +40,10 @@ def load_cards(directory: Path | None) -> tuple[ModelCard, ...]:
     ModelError: if there is none, a card is invalid, or two models have the same name.
     """
     root = models_directory() if directory is None else directory
-    folders = [root] if (root / CARD).exists() else sorted(path.parent for path in root.glob(f"*/{CARD}"))
+    try:
+        folders = [root] if (root / CARD).exists() else sorted(path.parent for path in root.glob(f"*/{CARD}"))
+    except OSError:  # a name that is too long, a folder that may not be entered
+        folders = []
     if not folders:
         raise ModelError(f"{root}: contains no model. Give a folder with a card.json, or a folder of such folders.")
     cards = sorted(map(_card_in, folders), key=lambda card: (card.family, card.subrange.low))
@@ -83,10 +87,14 @@ def one_family(cards: Iterable[ModelCard], cfa: Kind | None = None) -> tuple[Mod
     default = [card for card in found if card.tier == DEFAULT_TIER]
     students = [card for card in found if card.role == "student"]
     family = sorted(default or students or found, key=lambda card: card.subrange.low)
-    names = sorted({card.family for card in family})
-    if len(names) != 1:
-        what = f"the models belong to several families ({', '.join(names)})" if names else "there is no model"
-        raise ModelError(f"{what}. Choose one family with --model.")
+    folders = {card.family: card.directory for card in reversed(family)}
+    if not folders:
+        raise ModelError("there is no model. Choose one with --model.")
+    if len(folders) > 1:
+        tiers = {card.tier for card in family}
+        what = f"the tier {tiers.pop()} has" if len(tiers) == 1 and None not in tiers else "the models belong to"
+        listed = ", ".join(f"{name} in {folders[name]}" for name in sorted(folders))
+        raise ModelError(f"{what} several families ({listed}). Choose one family with --model, or remove the others.")
     for card in family:
         card.check_denoises()
     for lower, upper in pairwise(family):
@@ -141,7 +149,7 @@ def load_family(name_or_directory: str | Path | None, cfa: Kind = "bayer") -> tu
         raise ModelError(
             f"the tier {name_or_directory} is not shipped with this version. Choose one of the shipped tiers: {tiers}."
         )
-    if Path(name_or_directory).is_dir():
+    if os.path.isdir(name_or_directory):  # noqa: PTH112 -- no error for a name that is too long
         return one_family(load_cards(Path(name_or_directory)), cfa)
     raise ModelError(
         f"{name_or_directory}: there is no tier, model or folder of this name. Choose a tier ({tiers}), or list all"

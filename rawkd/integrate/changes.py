@@ -82,7 +82,9 @@ def apply(changes: tuple[Change, ...], parts: Parts) -> None:
         try:
             if change.content is not None:
                 change.path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_output(change.path, overwrite=True) as temporary:
+                # a file of the user stays where it is kept, also if the program finds it through a link
+                is_users = change.what in ("extend", "shorten")
+                with atomic_output(change.path.resolve() if is_users else change.path, overwrite=True) as temporary:
                     temporary.write_bytes(change.content)
             elif change.what == "remove":
                 change.path.unlink()

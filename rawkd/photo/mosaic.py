@@ -61,9 +61,30 @@ class Mosaic:
     pattern: CFAPattern
 
     def __post_init__(self) -> None:
-        if self.data.ndim != 2 or self.data.dtype != np.float32 or not self.data.flags.c_contiguous:
-            raise InputError(
-                f"a mosaic must be a contiguous (H, W) float32 array, not {self.data.dtype} {self.data.shape}"
-            )
+        refuse_other_array(self.data, "a mosaic", np.float32, "np.ascontiguousarray(x, np.float32)", contiguous=True)
         if not np.isfinite(self.data.sum(dtype=np.float64)):
             raise InputError("the mosaic contains NaN or infinite values")
+
+
+def refuse_other_array(
+    data: object, what: str, dtype: type[np.generic], conversion: str, *, contiguous: bool = False
+) -> None:
+    """Refuse what is no two-dimensional array of this type.
+
+    Parameters
+    ----------
+    what : for the message ("a mosaic"). conversion : Python code that makes such an array of another one, x.
+    contiguous : whether the rows must follow each other in memory.
+
+    Raises
+    ------
+    InputError: with the type, shape and order that it has, and what to do.
+    """
+    kind = f"{'contiguous ' if contiguous else ''}(H, W) {np.dtype(dtype)} array"
+    if not isinstance(data, np.ndarray):
+        raise InputError(f"{what} must be a {kind}, not a {type(data).__name__}. Pass an array of NumPy.")
+    if data.ndim != 2:
+        raise InputError(f"{what} must be a {kind}, not one of shape {data.shape}. Pass one value for each pixel.")
+    if data.dtype != dtype or (contiguous and not data.flags.c_contiguous):
+        order = "" if data.flags.c_contiguous else "Fortran-ordered " if data.flags.f_contiguous else "strided "
+        raise InputError(f"{what} must be a {kind}, not {order}{data.dtype} {data.shape}. Pass {conversion}.")

@@ -10,7 +10,7 @@ from rawkd.errors import InputError
 from rawkd.photo.cfa import CFAPattern
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
-from rawkd.photo.mosaic import DoubleArray, FrameArray, Mosaic, PixelArray, Rect
+from rawkd.photo.mosaic import DoubleArray, FrameArray, Mosaic, PixelArray, Rect, refuse_other_array
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,7 @@ class RawPhoto:
     not_rendered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.frame.ndim != 2 or self.frame.dtype != np.uint16:
-            raise InputError(f"a raw frame must be a (H, W) uint16 array, not {self.frame.dtype} {self.frame.shape}")
+        refuse_other_array(self.frame, "a raw frame", np.uint16, "whole numbers of DN, x.astype(np.uint16)")
         if not self.active_area.inside(*self.frame.shape):
             raise InputError(f"the active area {self.active_area} extends beyond the frame of {self.frame.shape}")
         if not self.default_crop.inside(self.active_area.height, self.active_area.width):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 from rawkd.errors import UsageError
 from rawkd.sensor.cfa import SYMMETRIES
 from rawkd.sensor.defects import DEFECTS
+from rawkd.sensor.noise import NOISE_LIMITS, is_possible
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class DenoiseOptions:
     ensemble : 1, 2, 4 or 8, number of symmetries of the mosaic that are averaged; docs/accuracy.md explains the
         default 1.
     noise : (gain, read variance) in signal units if the user gives them, else None.
-    noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None.
+    noise_source : auto | calibration | profile | blind | iso. calibration : a camera's calibration file, or None; text
+        becomes a path.
     model : a tier, the name of a shipped family or model, or a directory; None for the default tier.
     device : auto | cpu | gpu | cuda | mps. threads : CPU threads, None for all.
     precision : f32 | bf16 | fp16 | int8 | int8+bf16 | int7; None for what the card allows there at the photo's gain.
@@ -46,12 +51,19 @@ class DenoiseOptions:
 
     def __post_init__(self) -> None:
         for name in ("strength", "luma", "chroma"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name):g}: give a number between 0 and 1.")
-        if self.ensemble not in SYMMETRIES:
-            raise UsageError(f"ensemble {self.ensemble}: give 1, 2, 4 or 8.")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads {self.threads}: give 1 or more.")
+            part = _number(getattr(self, name))
+            if not 0 <= part <= 1:
+                raise UsageError(f"{name} {getattr(self, name)!r}: give a number between 0 and 1.")
+            object.__setattr__(self, name, part)
+        if self.ensemble not in tuple(SYMMETRIES):
+            raise UsageError(f"ensemble {self.ensemble!r}: give 1, 2, 4 or 8.")
+        if self.noise is not None:
+            object.__setattr__(self, "noise", _noise(self.noise))
+        if self.calibration is not None:
+            object.__setattr__(self, "calibration", Path(self.calibration))
+        threads: object = self.threads
+        if threads is not None and not (isinstance(threads, Integral) and int(threads) >= 1):
+            raise UsageError(f"threads {threads!r}: give a whole number from 1.")
         if self.defects not in DEFECTS:
             raise UsageError(f"defects {self.defects!r}: give one of {', '.join(DEFECTS)}.")
 
@@ -59,3 +71,16 @@ class DenoiseOptions:
     def keeps_everything(self) -> bool:
         """Whether these options remove nothing."""
         return self.strength == 0 or (self.luma == 0 and self.chroma == 0)
+
+
+def _number(value: object) -> float:
+    """Return a number of Python or NumPy as a float; NaN for anything else."""
+    return float(value) if isinstance(value, Real) else math.nan
+
+
+def _noise(values: object) -> tuple[float, float]:
+    """Return gain and read variance as a pair of floats; UsageError if they are not the noise of a sensor."""
+    numbers = tuple(map(_number, values)) if isinstance(values, Iterable) else ()
+    if len(numbers) != 2 or not is_possible(*numbers):
+        raise UsageError(f"noise {values!r}: give two numbers, gain and read variance; {NOISE_LIMITS}.")
+    return numbers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from rawkd.cli.bench.options import LIMIT, REPORT_JSON
-from rawkd.cli.console import Console
+from rawkd.cli.console import Console, print_result, rich_results
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import OVERWRITE, QUIET, THREADS, device_option
 from rawkd.cli.without_effect import warn_of_options_without_effect
+
+PLAIN_WIDTH = 160
+"""Columns where stdout is no terminal."""
 
 if TYPE_CHECKING:
     from rawkd.evaluation.awgn_published import Published
@@ -85,7 +87,7 @@ def awgn_command(
     pictures = len({record.case for record in results.records}) // len(sigmas)
     known = published(models[0].kind, folder.resolve().name, pictures, sigmas)
     if as_json:
-        click.echo(json.dumps(json.loads(awgn_json(results, known))))
+        print_result(json.dumps(json.loads(awgn_json(results, known))))
     else:
         _print(results, known, sigmas)
     if output is not None:
@@ -96,14 +98,10 @@ def awgn_command(
 
 def _print(results: Results, known: Sequence[Published], sigmas: tuple[float, ...]) -> None:
     """Rules and a row a method: ours first, then the published ones."""
-    from rich.console import Console as RichConsole
     from rich.table import Table
 
     from rawkd.evaluation.report import summarise
 
-    out = RichConsole(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
-    for name, rule in results.rules.items():
-        out.print(f"{name}: {rule}", markup=False)
     table = Table(title="awgn: PSNR, dB (SSIM)", title_justify="left")
     for title in ("method", "source"):
         table.add_column(title, no_wrap=True)
@@ -118,6 +116,9 @@ def _print(results: Results, known: Sequence[Published], sigmas: tuple[float, ..
         values = {row.sigma: f"{row.psnr_db:.2f}" for row in known if row.method == method}
         source = next(row.source for row in known if row.method == method)
         table.add_row(method, source, *(values.get(sigma, "-") for sigma in sigmas))
-    out.print(table)
-    if not known:
-        out.print("no published rows for this set, its number of pictures and these sigmas", markup=False)
+    with rich_results(PLAIN_WIDTH) as out:
+        for name, rule in results.rules.items():
+            out.print(f"{name}: {rule}", markup=False)
+        out.print(table)
+        if not known:
+            out.print("no published rows for this set, its number of pictures and these sigmas", markup=False)

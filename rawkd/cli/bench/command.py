@@ -12,6 +12,7 @@ import click
 from rawkd.cli.bench.awgn import awgn_command
 from rawkd.cli.bench.options import FOLDER, Settings, common, noise_options
 from rawkd.cli.bench.table import print_results
+from rawkd.cli.console import print_result
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_values import PATH
 
@@ -197,7 +198,7 @@ def _run(benchmark: Benchmark, settings: Settings, cfa: Kind = "bayer") -> int:
     for line in results.warnings:
         console.say(f"warning: {line}")
     if settings.as_json:
-        click.echo(json.dumps(json.loads(results_json(results))))
+        print_result(json.dumps(json.loads(results_json(results))))
     else:
         print_results(results)
     if settings.output is not None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.console import Console
-from rawkd.cli.exit_codes import OK, exit_code_of, failure_record
+from rawkd.cli.console import Console, print_result
+from rawkd.cli.exit_codes import OK, failure_record
 from rawkd.cli.option_values import PATH
 from rawkd.cli.options import MODEL, OVERWRITE, VERBOSE, json_option
 from rawkd.cli.without_effect import warn_of_options_without_effect
@@ -62,13 +62,10 @@ def _inspect(
         record, warnings = facts_of(photo, model, decoder, plot=plot[0], overwrite=plot[1])
         shown = b"" if as_json else os.fsencode(("" if is_first else "\n") + text_of(record))
     except Exception as error:  # one bad photo must not cost the others
-        console.fail(error, photo)
+        code = console.fail(error, photo)
         if as_json:
-            click.echo(json.dumps(failure_record(error, photo)))
-        return exit_code_of(error)
-    if as_json:
-        click.echo(json.dumps(record | {"warnings": warnings}))
-    else:
-        click.echo(shown)
+            print_result(json.dumps(failure_record(error, photo)))
+        return code
+    print_result(json.dumps(record | {"warnings": warnings}) if as_json else shown)
     console.warn(photo, warnings)
     return OK

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from rawkd.cli.console import print_result
 from rawkd.cli.exit_codes import OK
+from rawkd.cli.options import OVERWRITE
 from rawkd.cli.training.run import require_torch
 
 
@@ -36,6 +38,7 @@ from rawkd.cli.training.run import require_torch
 )
 @click.option("--tier", type=click.Choice(["fast", "balanced", "best"]), help="Ship the family as this tier.")
 @click.option("--half", is_flag=True, help="Write fp16 shards, and large 3x3 kernels as int8; teachers always are.")
+@OVERWRITE
 def export_command(
     run: Path,
     folders: tuple[Path, ...],
@@ -46,6 +49,7 @@ def export_command(
     role: str,
     tier: str | None,
     half: bool,
+    overwrite: bool,
 ) -> int:
     """Write models/FAMILY-I/ or models/teacher-FAMILY/ from a run: weights, ONNX, card, README; checked.
 
@@ -69,8 +73,10 @@ def export_command(
     family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"
-    model = export(run, models, held_out, provenance, role=role, tier=tier, half=half, pictures=training)
-    click.echo(str(model))
+    model = export(
+        run, models, held_out, provenance, role=role, tier=tier, half=half, pictures=training, overwrite=overwrite
+    )
+    print_result(str(model))
     return OK
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rawkd.cli.console import print_result
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
 from rawkd.cli.training.options import TrainingChoices
@@ -81,5 +82,5 @@ def distill_in_four_steps(
     pictures = training_pictures(choices, (original, siamese, student))
     state = run_four_steps(asked, pictures, prepared_run(choices), choices.vgg16, announced_progress)
     if state is not None and is_main_process():
-        click.echo(str(choices.folder / asked.steps(choices.folder)[-1].name))
+        print_result(str(choices.folder / asked.steps(choices.folder)[-1].name))
     return OK

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from rawkd.cli.console import print_result, to_stderr
 from rawkd.cli.training.options import TrainingChoices
 from rawkd.errors import UsageError
 
@@ -46,10 +45,10 @@ def run_training(
             start_from=choices.start_from,
             distillation=distillation,
             listen=listen,
-            warn=lambda text: click.echo(f"warning: {text}", err=True),
+            warn=lambda text: to_stderr(f"warning: {text}"),
         )
     if is_main_process():
-        click.echo(str(choices.folder))
+        print_result(str(choices.folder))
     return state
 
 
@@ -75,23 +74,22 @@ def training_pictures(choices: TrainingChoices, recipes: tuple[Recipe, ...]) -> 
     raw = all(recipe.input == "planes" and recipe.cfa == "bayer" for recipe in recipes)
     training, held_out = find_pictures(list(choices.folders), side_px, raw=raw)
     for line in training.skipped if is_main_process() else ():
-        click.echo(f"skipped {line}", err=True)
+        to_stderr(f"skipped {line}")
     return training, held_out
 
 
 def prepared_run(choices: TrainingChoices) -> Run:
-    """Where and how long to train; the folder is there, and the device.
+    """Where and how long to train; the device is there.
 
     Raises
     ------
-    UsageError: if torch has no such device, or as `Run`. OutputError: if the folder cannot be made.
+    UsageError: if torch has no such device, or as `Run`.
     """
     from rawkd.training.run.distributed import refuse_unknown_device
     from rawkd.training.run.loop import Run
-    from rawkd.training.saved.checkpoint import create_folder
 
     refuse_unknown_device(choices.device)
-    run = Run(
+    return Run(
         choices.folder,
         choices.device,
         choices.threads,
@@ -101,15 +99,13 @@ def prepared_run(choices: TrainingChoices) -> Run:
         choices.compiled,
         choices.snapshot,
     )
-    create_folder(choices.folder)
-    return run
 
 
 @contextmanager
 def announced_progress(label: str) -> Iterator[Callable[[Progress], None]]:
     """As `shown_progress`, for one of several trainings: its label stands in a line before it."""
     if is_main_process():
-        click.echo(label, err=True)
+        to_stderr(label)
     with shown_progress(label, seen=is_main_process()) as listen:
         yield listen
 
@@ -124,7 +120,12 @@ def require_torch() -> None:
 
 @contextmanager
 def shown_progress(label: str, *, seen: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar with the time left where stderr is a terminal; a line at every validation there and elsewhere."""
+    """A bar with the time left where stderr is a terminal; a line at every validation there and elsewhere.
+
+    Raises
+    ------
+    KeyboardInterrupt: with what is lost, of an interrupted training.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -132,12 +133,21 @@ def shown_progress(label: str, *, seen: bool) -> Iterator[Callable[[Progress], N
     console = Console(stderr=True, quiet=not seen)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=None)
+        task, saved = bar.add_task(label, total=None), -1
 
         def listen(progress: Progress) -> None:
+            nonlocal saved
             bar.update(task, total=progress.steps, completed=progress.step)
+            saved = progress.step - 1 if saved < 0 else saved
             if "val_psnr_gain_db" in progress.values:
+                saved = progress.step
                 text = "  ".join(f"{name} {value:.4g}" for name, value in progress.values.items())
                 console.print(f"step {progress.step}/{progress.steps}  {text}", highlight=False, soft_wrap=True)
 
-        yield listen
+        try:
+            yield listen
+        except KeyboardInterrupt as error:
+            if saved < 0:
+                raise
+            text = f"the steps after step {saved} are lost, and the same command goes on from there"
+            raise KeyboardInterrupt(text) from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rawkd.cli.console import print_result
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.training.options import TrainingChoices, training_options
 from rawkd.cli.training.run import announced_progress, prepared_run, require_torch, training_pictures
@@ -80,5 +81,5 @@ def search_command(
 
     pictures = training_pictures(choices, (recipe,))
     if search(asked, pictures, supervised, prepared_run(choices), announced_progress) is not None:
-        click.echo(str(choices.folder / FOUND))
+        print_result(str(choices.folder / FOUND))
     return OK

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rawkd.cli.console import to_stderr
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.training.options import TrainingChoices, training_options
 from rawkd.cli.training.run import is_main_process, require_torch, run_training, training_pictures
@@ -104,7 +105,7 @@ def _repeat(model: str, choices: TrainingChoices) -> None:
     for number, stage in enumerate(stages, 1):
         folder = choices.folder / f"{number}-{stage.recipe.name}"
         if is_main_process():
-            click.echo(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps", err=True)
+            to_stderr(f"run {number} of {len(stages)}: {stage.recipe.name}, {stage.recipe.steps} steps")
         minutes = minutes_left(choices.minutes, began)
         if before is not None and minutes is not None and minutes <= 0:
             return

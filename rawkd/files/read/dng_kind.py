@@ -15,6 +15,7 @@ from rawkd.files.tiff.dng_tags import (
     CFA_REPEAT_DIM,
     COMPRESSION,
     DNG_VERSION,
+    MIN_PX,
     NEW_SUBFILE_TYPE,
     PHOTOMETRIC,
     PHOTOMETRIC_CFA,
@@ -47,8 +48,6 @@ INTERLEAVE_FACTORS = (50975, 52547)
 """RowInterleaveFactor and ColumnInterleaveFactor, which LibRaw ignores."""
 COLOR_MATRICES = frozenset({50721, 50722, 52531})
 """ColorMatrix1 to 3, which a monochrome DNG must not have."""
-MIN_PX = 22
-"""Smallest height and width of an active area that LibRaw accepts."""
 
 
 def is_dng(tree: TagTree | None) -> bool:

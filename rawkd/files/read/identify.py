@@ -14,6 +14,8 @@ from rawkd.files.read.dng_kind import is_dng, raw_ifd_of
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.tiff.dng_tags import BITS, CFA_REPEAT_DIM, PHOTOMETRIC, PHOTOMETRIC_CFA
 from rawkd.files.tiff.tags import TagTree
+from rawkd.files.xmp.history import is_by_rawkd
+from rawkd.files.xmp.packet import XMP
 from rawkd.files.xmp.treatment import OWN_SOFTWARE
 
 SOFTWARE = 305
@@ -30,8 +32,9 @@ class Identity:
     Attributes
     ----------
     make, model : as the camera writes them. iso : None if only maker notes have it.
-    bits : bits per raw pixel, 0 if no tag states it. software : the program that wrote the file.
+    bits : bits per raw pixel, 0 if no tag states it. software : the program that wrote the file last.
     cfa : xtrans | mono if the file is a DNG of that kind, else "". Only DNGs of one camera can be of several kinds.
+    has_own_history : whether the XMP history says that rawkd wrote the file, perhaps before another program.
     """
 
     make: str = ""
@@ -40,15 +43,16 @@ class Identity:
     bits: int = 0
     software: str = ""
     cfa: str = ""
+    has_own_history: bool = False
 
     @property
     def is_own_output(self) -> bool:
-        """Whether rawkd wrote the file."""
-        return self.software.startswith(OWN_SOFTWARE)
+        """Whether rawkd wrote the file, even if another program has saved it since."""
+        return self.software.startswith(OWN_SOFTWARE) or self.has_own_history
 
 
 def identify(path: Path) -> Identity:
-    """Read camera, ISO, bits and software from a file's tags.
+    """Read camera, ISO, bits, software and history from a file's tags.
 
     Pipes, devices and names such as /dev/stdin are refused without opening them, since reading them may never end.
 
@@ -63,7 +67,15 @@ def identify(path: Path) -> Identity:
     capture = read_capture(tree, {}, read_ciff_make_model(path) if tree is None else ("", ""))
     if tree is None:
         return Identity(capture.make, capture.model)
-    return Identity(capture.make, capture.model, capture.iso, _bits(tree), tree.main.text(SOFTWARE), _cfa(tree))
+    return Identity(
+        capture.make,
+        capture.model,
+        capture.iso,
+        _bits(tree),
+        tree.main.text(SOFTWARE),
+        _cfa(tree),
+        has_own_history=is_by_rawkd(tree.main.tags.get(XMP)),
+    )
 
 
 def names_own_stream(path: Path) -> bool:

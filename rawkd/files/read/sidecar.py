@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 LARGEST_BYTES = 16 * 2**20
@@ -15,7 +16,7 @@ def read_sidecar(photo: Path) -> tuple[bytes | None, tuple[str, ...]]:
     """
     for sidecar in (photo.with_name(photo.name + ".xmp"), photo.with_suffix(".xmp")):
         for candidate in (sidecar, sidecar.with_name(sidecar.name[:-4] + ".XMP")):
-            if candidate.is_file():
+            if os.path.isfile(candidate):  # noqa: PTH113 -- Path.is_file raises for a name that is too long
                 return _packet(candidate)
     return None, ()
 

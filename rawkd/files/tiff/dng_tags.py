@@ -26,6 +26,8 @@ DEFAULT_SCALE, CROP_ORIGIN, CROP_SIZE, ACTIVE_AREA = 50718, 50719, 50720, 50829
 NOISE_PROFILE = 51041
 NOISE_REDUCTION_APPLIED = 50935
 NOISE_PROFILE_COUNTS = (2, 6, 8)
+MIN_PX = 22
+"""Smallest height and width of an active area that LibRaw accepts."""
 USE_COPY = "Use another copy of the file."
 
 

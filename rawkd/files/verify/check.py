@@ -14,7 +14,7 @@ from rawkd.files.read.dng_kind import is_dng
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, RAW_IMAGE_DIGEST, raw_image_digest
 from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, size_of
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
-from rawkd.files.verify.samples import DAMAGED, stored_samples
+from rawkd.files.verify.samples import DAMAGED, refuse_cut, stored_samples
 
 Status = Literal["intact", "mismatch", "no digest", "not checked", "not a DNG", "unreadable"]
 
@@ -25,10 +25,10 @@ class Check:
 
     Attributes
     ----------
-    status : "intact": the pixels match the digest. "mismatch": they do not. "no digest": the file states none.
-        "not checked": it states one, but rawkd cannot decode such pixels. "not a DNG": another
-        kind of file. "unreadable": missing, damaged (also a file named .dng that is no DNG), or too large for the
-        memory.
+    status : "intact": the pixels match the digest. "mismatch": they do not. "no digest": the file states none, and no
+        strip or tile is missing. "not checked": it states one, but rawkd cannot decode such pixels. "not a DNG":
+        another kind of file. "unreadable": missing, damaged (also a file named .dng that is no DNG), or too large for
+        the memory.
     sentence : file, what is wrong and what to do; empty if it is intact.
     stated, computed : the digests, hexadecimal; None if not known.
     """
@@ -58,6 +58,7 @@ def check_digest(path: Path, pool: Executor) -> Check:
             tree = _tree_of(stream)
             stated, is_old = _stated(tree)
             if stated is None:
+                refuse_cut(stream, _raw_ifd(tree))
                 return Check(path, "no digest", f"{path}: {_without_digest(is_old=is_old)}")
             samples = stored_samples(stream, _raw_ifd(tree), pool.map)
         computed = raw_image_digest(samples, pool.map).hex()

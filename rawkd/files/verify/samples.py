@@ -10,6 +10,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -88,10 +89,8 @@ def stored_samples(stream: BinaryIO, raw: Ifd, run: Map = map) -> Samples:
     UnsupportedRawError: if the samples are stored in a way that is not known here.
     InputError: if the file is damaged. OSError: if it cannot be read. MemoryError: if the picture does not fit.
     """
+    refuse_cut(stream, raw)
     storage = _storage(stream, raw)
-    size = stream.seek(0, io.SEEK_END)
-    if any(min(at, count) < 0 or at + count > size for at, count in zip(storage.offsets, storage.counts, strict=True)):
-        raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
     picture = np.empty((storage.height, storage.width, storage.samples), storage.dtype)
     lock = threading.Lock()
 
@@ -107,6 +106,31 @@ def stored_samples(stream: BinaryIO, raw: Ifd, run: Map = map) -> Samples:
     return picture[..., 0] if storage.samples == 1 else picture
 
 
+def refuse_cut(stream: BinaryIO, raw: Ifd) -> None:
+    """Refuse a raw picture with strips or tiles missing or beyond the end of the file; byte counts may be missing.
+
+    Raises
+    ------
+    InputError: if the file is damaged. OSError: if it cannot be read.
+    """
+    offsets, counts = (raw.numbers(number) for number in (TILES if TILES[0] in raw.tags else STRIPS))
+    (height, width), (rows, columns) = size_of(raw), _block_of(raw)
+    expected = -(-height // rows) * -(-width // columns) if min(rows, columns) > 0 else 1
+    if len(offsets) < expected:
+        raise InputError(DAMAGED.format(f"it has {len(offsets)} strips or tiles instead of {expected}"))
+    size = stream.seek(0, io.SEEK_END)
+    if any(min(at, count) < 0 or at + count > size for at, count in zip_longest(offsets, counts, fillvalue=1)):
+        raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
+
+
+def _block_of(raw: Ifd) -> tuple[int, int]:
+    """Return height and width of a strip or tile, in pixels."""
+    if TILES[0] in raw.tags:
+        return int(raw.number(TILE_HEIGHT) or 0), int(raw.number(TILE_WIDTH) or 0)
+    height, width = size_of(raw)
+    return min(int(raw.number(ROWS_PER_STRIP) or height), height), width
+
+
 def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
     """Return how a picture is stored, after checking that it is understood."""
     stream.seek(0)
@@ -114,9 +138,6 @@ def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
     bits = raw.numbers(BITS) or (1.0,)
     samples = int(raw.number(SAMPLES_PER_PIXEL) or 1)
     is_tiled = TILES[0] in raw.tags
-    block = (int(raw.number(ROWS_PER_STRIP) or height), width)
-    if is_tiled:
-        block = (int(raw.number(TILE_HEIGHT) or 0), int(raw.number(TILE_WIDTH) or 0))
     storage = _Storage(
         height=height,
         width=width,
@@ -124,7 +145,7 @@ def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
         bits=int(bits[0]),
         compression=int(raw.number(COMPRESSION) or PLAIN),
         order=">" if stream.read(2) == b"MM" else "<",
-        block=(min(block[0], height) if not is_tiled else block[0], block[1]),
+        block=_block_of(raw),
         is_tiled=is_tiled,
         offsets=raw.numbers((TILES if is_tiled else STRIPS)[0]),
         counts=raw.numbers((TILES if is_tiled else STRIPS)[1]),

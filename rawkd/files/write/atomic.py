@@ -20,7 +20,7 @@ HINTS = {
     errno.EPERM: "the folder is write-protected. Change its permissions or choose another folder.",
     errno.EROFS: "the disk is read-only. Choose another folder.",
     errno.ENOENT: "the folder does not exist. Create it or choose another one.",
-    errno.ENOTDIR: "the folder does not exist. Create it or choose another one.",
+    errno.ENOTDIR: "a part of its path is a file, not a folder. Choose another folder.",
     errno.EISDIR: "a folder has this name. Choose another name.",
     errno.ENAMETOOLONG: "the name is too long. Choose a shorter one.",
 }
@@ -31,25 +31,24 @@ def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
     """Give a hidden, empty file in the folder of `path` to write to, and rename it to `path` if the block succeeds.
 
     The file is flushed to disk before it is renamed. If it replaces a file, it takes over that file's permissions. Any
-    failure inside the block, including Ctrl-C, removes it and leaves an existing file at `path` unchanged. Symbolic
-    links are followed.
+    failure inside the block, including Ctrl-C, removes it and leaves an existing file at `path` unchanged. A symbolic
+    link is replaced itself; the file behind it, which may be a photo, is never touched.
 
     Raises
     ------
     OutputError: as `naming.refuse_existing`, or for an OSError (no permission, no space, ...).
     """
-    target = path.resolve()
     try:
         refuse_existing(path, overwrite=overwrite)
-        temporary = target.with_name(f".rawkd-{secrets.token_hex(6)}.part")
+        temporary = path.with_name(f".rawkd-{secrets.token_hex(6)}.part")
         try:
             temporary.open("xb").close()
             yield temporary
             _flush(temporary)
-            if target.exists():
-                shutil.copymode(target, temporary)
+            if path.exists():
+                shutil.copymode(path, temporary)
             refuse_existing(path, overwrite=overwrite)
-            temporary.replace(target)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -57,7 +56,7 @@ def atomic_output(path: Path, overwrite: bool) -> Iterator[Path]:
         raise OutputError(f"{path}: the file cannot be written: {reason}") from error
     if os.name == "posix":
         with suppress(OSError):
-            _flush(target.parent)
+            _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

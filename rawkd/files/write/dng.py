@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rawkd.cores import available_cores
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, raw_image_digest
+from rawkd.files.tiff.dng_tags import MIN_PX
 from rawkd.files.tiff.exif import capture_directories, merged
 from rawkd.files.tiff.ifd import OutputIfd, ascii_text, integers, long, rational, raw_bytes, short, write_tiff
 from rawkd.files.tiff.tags import SUB_IFDS
@@ -84,6 +85,10 @@ def write_dng(
         warnings = left_out + warnings
         if photo.dropped:
             warnings = (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.", *warnings)
+        height, width = photo.active_area.height, photo.active_area.width
+        if min(height, width) < MIN_PX:
+            size = f"its picture of {width} x {height} pixels is smaller than the {MIN_PX} that LibRaw requires"
+            warnings += (f"{size}, so rawkd and programs that use LibRaw cannot read this DNG. Write a larger one.",)
         removed = 0.0 if treatment is None else treatment.noise_reduction
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data

@@ -31,7 +31,7 @@ from rawkd.training.losses.terms import build_losses
 from rawkd.training.run.distributed import joined_processes
 from rawkd.training.run.learner import MakeStrategy
 from rawkd.training.run.loop import ProgressDisplay, Run, train
-from rawkd.training.saved.checkpoint import Checkpoint, create_folder, load_checkpoint
+from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
 from rawkd.training.saved.run_card import card_of_run
 from rawkd.training.saved.trained import find_trained
 from rawkd.training.strategies import Strategy
@@ -200,7 +200,6 @@ def _trained(
     display: ProgressDisplay,
 ) -> Checkpoint:
     """Train or resume a step in its folder and return its last state."""
-    create_folder(run.folder)
     distillation = None
     if step.teachers:
         cards = tuple(card_of_run(run.folder.parent / name) for name in step.teachers)

@@ -58,6 +58,7 @@ def export(
     tier: str | None = None,
     half: bool = False,
     pictures: CleanSet | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a model from the averaged weights of a run, check it, and return its folder.
 
@@ -68,17 +69,19 @@ def export(
     role : student | teacher. tier : fast | balanced | best, or None.
     half : write the weights as shards of fp16 and int8 (see `shards`), and the graph without weights.
     pictures : of the training, to measure the ranges of int8 on if the run had none; None for generated scenes.
+    overwrite : replace a model that exists, whatever its weights.
 
     Raises
     ------
-    ModelError: if the run contains no checkpoint; if the folder exists and is not a model, or is a model of another
-        recipe or tier; if the exported graph and the trained network differ.
-    OutputError: if the folder cannot be created. UsageError: if the family is not a valid folder name.
+    ModelError: if the run contains no checkpoint, the folder exists and is not a model, or the exported graph and the
+        trained network differ.
+    OutputError: if the model exists and `overwrite` is false, or the folder cannot be created. UsageError: if the
+        family is not a valid folder name.
     """
     checkpoint, recipe = checkpoint_of(run)
     index = checkpoint.recipe["subrange"]
     name = _name(role, provenance.family, recipe, index)
-    _refuse_to_replace(models / name, recipe.name, tier)
+    _refuse_to_replace(models / name, overwrite=overwrite)
     try:
         models.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -163,18 +166,20 @@ def checkpoint_of(run: Path) -> tuple[Checkpoint, Recipe]:
     return checkpoint, recipe_from_json(checkpoint.recipe["recipe"])
 
 
-def _refuse_to_replace(folder: Path, recipe: str, tier: str | None) -> None:
-    """Raise ModelError if the folder exists and is not an earlier version of this model."""
-    if not (folder / CARD).exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ModelError(f"{folder}: exists and is not a model. Give another --family or --models.")
-        return
-    card = read_card(folder)
-    if (card.recipe["name"], card.tier) != (recipe, tier):
-        raise ModelError(
-            f"{folder}: is a model of recipe {card.recipe['name']} and tier {card.tier}, not of {recipe} and {tier}. "
-            "Give another --family, or remove the folder."
-        )
+def _refuse_to_replace(folder: Path, *, overwrite: bool) -> None:
+    """Check that a model can be written to a folder, before it is measured.
+
+    Raises
+    ------
+    OutputError: if there is a model already and `overwrite` is false. ModelError: if there is anything else.
+    """
+    if (folder / CARD).exists():
+        if not overwrite:
+            raise OutputError(
+                f"{folder}: there is a model already. Give --overwrite to replace it, or another --family or --models."
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder}: exists and is not a model. Give another --family or --models.")
 
 
 def _moved(stage: Path, folder: Path) -> Path:
@@ -190,7 +195,7 @@ def _moved(stage: Path, folder: Path) -> Path:
 
 
 def _name(role: str, family: str, recipe: Recipe, index: int) -> str:
-    """Return the name of the model's folder."""
+    """Return the name of the folder of a model; UsageError if the family is not a valid folder name."""
     if not family or family in (".", "..") or {"/", "\\"} & set(family):
         raise UsageError(f"the family {family!r} is not a valid folder name. Give --family a name without slashes.")
     if role == "student":

@@ -66,9 +66,8 @@ class Learner:
             for name, parameter in student.named_parameters():
                 parameter.requires_grad_(name.startswith(tuple(recipe.learning)))
         if not any(parameter.requires_grad for parameter in student.parameters()):
-            raise ModelError(
-                f"no parameter of the network begins with {' or '.join(recipe.learning)}. Correct the recipe's learning."
-            )
+            names = " or ".join(recipe.learning)
+            raise ModelError(f"no parameter of the network begins with {names}. Correct the recipe's learning.")
         average.load_state_dict(student.state_dict())
         for network in (student, average):
             round_as_int8(network, decode(recipe.int8))

@@ -37,6 +37,7 @@ from rawkd.training.run.tensorboard import TensorBoardLog
 from rawkd.training.run.validation import validate, validation_batches
 from rawkd.training.saved.checkpoint import (
     Checkpoint,
+    create_folder,
     load_checkpoint,
     refuse_other_recipe,
     save_checkpoint,
@@ -141,7 +142,7 @@ def train(
     ------
     ModelError: for a checkpoint of another recipe, or a loss that is not finite (with its name).
     MemoryLimitError: if a step does not fit into the device's memory (with the number of crops that fit).
-    OutputError: if a checkpoint or snapshot cannot be written.
+    OutputError: if the folder cannot be created, or a checkpoint or snapshot cannot be written.
     """
     if run.threads is not None:
         torch.set_num_threads(run.threads)
@@ -163,6 +164,7 @@ def train(
             compile_checked(learner, training[0].to(device))
         speed = Speed.of(learner.average, recipe, processes.world)
         parallel = processes.parallel(learner.student)
+        create_folder(run.folder)  # not before all is known to fit
         first, spent, began = state.step, state.seconds, time.monotonic()
         for step, batch in enumerate(_batches(training, first, processes, run.workers), first + 1):
             _set_rate(learner.optimiser, recipe, step)

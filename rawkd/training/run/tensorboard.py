@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,21 +15,25 @@ PICTURES = 4
 
 
 class TensorBoardLog:
-    """Writes scalars and pictures of one run to its folder; does nothing without a folder or without TensorBoard."""
+    """Writes scalars and pictures of one run to its folder; does nothing without a folder or without TensorBoard.
+
+    Its file is created by the first `write`, so that a run without a validation leaves none.
+    """
 
     def __init__(self, folder: Path | None) -> None:
-        self.writer = None
-        if folder is not None:
+        self.folder = folder
+        self.writer: Any = None
+
+    def write(self, step: int, values: dict[str, float], network: nn.Module, batch: Batch) -> None:
+        """Write values by name, and the first crops of `batch` as rows: noisy, restored, clean."""
+        if self.folder is None:
+            return
+        if self.writer is None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 return
-            self.writer = SummaryWriter(str(folder))
-
-    def write(self, step: int, values: dict[str, float], network: nn.Module, batch: Batch) -> None:
-        """Write values by name, and the first crops of `batch` as rows: noisy, restored, clean."""
-        if self.writer is None:
-            return
+            self.writer = SummaryWriter(str(self.folder))
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
         few = batch.first(PICTURES).to(next(network.parameters()).device)

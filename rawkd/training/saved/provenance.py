@@ -50,7 +50,8 @@ def origin_of(start_from: str | None, training: CleanSet | None, held_out: Clean
 
     Raises
     ------
-    ModelError: if `start_from` does not exist.
+    ModelError: if `start_from` does not exist. InputError: if a SOURCES.tsv has a line with other columns than its
+        header.
     """
     before = _origin_before(start_from)
     if training is None or held_out is None:
@@ -115,7 +116,8 @@ def with_licences(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[
 
     Raises
     ------
-    InputError: if a training file has no row there (weights of unknown origin must not ship), or a column is missing.
+    InputError: if a training file has no row there (weights of unknown origin must not ship), or a table lacks a column
+        or has a line with others.
     """
     known = _tables(folders, strict=True)
     done, missing = [], []
@@ -177,7 +179,8 @@ def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
 def _tables(folders: list[Path], *, strict: bool = False) -> dict[Path, dict[str, str]]:
     """Return the required columns of every file that is listed in a SOURCES.tsv below the folders.
 
-    A table with a missing column raises InputError if `strict`; otherwise it is ignored.
+    A table without one of these columns raises InputError if `strict`; otherwise it is ignored. So does, always, a line
+    with more or fewer columns than the header, whose licence may stand in another column.
     """
     known: dict[Path, dict[str, str]] = {}
     for table in (table for folder in folders for table in sorted(folder.rglob("SOURCES.tsv"))):
@@ -185,12 +188,18 @@ def _tables(folders: list[Path], *, strict: bool = False) -> dict[Path, dict[str
             text = table.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{table}: not UTF-8. Save it as UTF-8, tab-separated.") from error
-        rows = csv.DictReader(io.StringIO(text), delimiter="\t")
-        if lacking := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+        rows = csv.reader(io.StringIO(text), delimiter="\t")
+        header = next(rows, [])
+        if lacking := [column for column in COLUMNS if column not in header]:
             if not strict:
                 continue
             raise InputError(f"{table}: there is no column {lacking[0]}. It needs {', '.join(COLUMNS)}, tab-separated.")
-        known |= {table.parent / row["file"]: {key: row[key] for key in COLUMNS} for row in rows}
+        for row in filter(None, rows):  # without empty lines
+            if len(row) != len(header):
+                lengths = f"{len(row)} columns, the header has {len(header)}"
+                raise InputError(f"{table}, line {rows.line_num}: {lengths}. Correct this line.")
+            values = dict(zip(header, row, strict=True))
+            known[table.parent / values["file"]] = {key: values[key] for key in COLUMNS}
     return known
 
 
