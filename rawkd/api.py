@@ -110,11 +110,11 @@ def photo_of(
     """
     refuse_other_array(frame, "a raw frame", np.uint16, "whole numbers of DN, x.astype(np.uint16)")
     try:
-        pattern = _CELLS.get(cfa.lower()) or CFAPattern(cfa.upper())
+        pattern = _CELLS.get(str(cfa).lower()) or CFAPattern(str(cfa).upper())
     except ValueError as error:
         raise InputError(f"cfa {cfa!r}: give RGGB, BGGR, GRBG, GBRG, xtrans or mono.") from error
     whole, side = Rect(0, 0, *frame.shape), pattern.side
-    black_dn: DoubleArray = np.array(black, np.float64)
+    black_dn, white = _numbers(black, "black"), float(_numbers(white, "white", ()))
     if black_dn.size not in (1, side**2):
         raise InputError(f"black {black!r}: give one number, or {side**2}, one for each pixel of the cell.")
     black_dn = black_dn.reshape((1, 1) if black_dn.size == 1 else (side, side))
@@ -198,11 +198,22 @@ def _color(camera_from_xyz: ArrayLike | None, neutral: ArrayLike | None) -> tupl
     if camera_from_xyz is None:
         camera_from_xyz, warning = Fallback(np.zeros((3, 3))).matrix()
         warnings += (warning,)
-    matrix: DoubleArray = np.array(camera_from_xyz, np.float64)
+    matrix = _numbers(camera_from_xyz, "camera_from_xyz", (3, 3))
     if neutral is None:
         neutral = daylight_neutral(matrix)
         warnings += ("no white balance is known. Daylight is used instead.",)
-    return ColorCalibration(matrix, np.array(neutral, np.float64)), warnings
+    return ColorCalibration(matrix, _numbers(neutral, "neutral", (3,))), warnings
+
+
+def _numbers(values: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> DoubleArray:
+    """Return finite numbers as an array, of `shape` if that is given; InputError for anything else."""
+    try:
+        numbers: DoubleArray = np.array(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} {values!r}: give numbers.") from error
+    if not np.isfinite(numbers).all() or shape not in (None, numbers.shape):
+        raise InputError(f"{name} {values!r}: give finite numbers{'' if shape is None else f' of shape {shape}'}.")
+    return numbers
 
 
 def _watched(progress: Progress | None, cancel: Cancel | None) -> Progress:

@@ -319,6 +319,20 @@ def test_a_photo_at_a_url_that_changes_after_it_was_fetched_is_another_one(
     assert "another input" in capfd.readouterr().err
 
 
+def test_a_full_temporary_folder_is_a_fault_of_one_photo(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Work files for outputs at a URL lie on the disk of the worker, which says nothing of other workers."""
+    pytest.importorskip("fsspec")
+    write_shoot(tmp_path / "in", 3)
+    monkeypatch.setattr("rawkd.process.write_dng", refusing_disk(errno.ENOSPC, []))
+    command = ["batch", str(tmp_path / "in"), "-o", (tmp_path / "out").as_uri(), "--model", str(family), "--jobs", "1"]
+    assert main(command) == 1
+    printed = capfd.readouterr().err
+    assert "3 failed" in printed
+    assert "left" not in printed
+
+
 def test_a_photo_of_another_place_with_the_same_name_size_and_time_is_not_done(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

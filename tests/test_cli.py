@@ -23,6 +23,7 @@ from tiny_models import blur, make_model
 from rawkd import errors
 from rawkd.cli import main
 from rawkd.cli.app import COMMANDS, app
+from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import exit_code_of_kind
 from rawkd.files.write.dng import write_dng
 
@@ -520,6 +521,14 @@ def test_a_photo_with_the_name_of_an_output_is_never_left_out(
     assert main(["denoise", *map(str, photos), "--model", str(family), "--overwrite"]) == 6
     assert "this is one of the photos. rawkd never overwrites a photo" in capsys.readouterr().err
     assert photos[1].read_bytes() == before
+
+
+def test_a_missing_file_without_a_name_is_no_deleted_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """A connection to a socket that is not there raises it too."""
+    assert Console().fail(FileNotFoundError(2, "No such file or directory"), Path("a.dng")) == 1
+    printed = capsys.readouterr().err
+    assert "a.dng: unexpected error" in printed
+    assert "folder" not in printed
 
 
 def test_advice_that_was_followed_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -36,6 +37,7 @@ dask_config = pytest.importorskip("dask.config", reason="needs the extra `cluste
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
 from rawkd.batch import cluster as cluster_module  # noqa: E402
 from rawkd.batch.cluster import ClusterWorkers, fixed_for_cluster, pack_worker_files  # noqa: E402
+from rawkd.batch.cluster_worker import RawkdPlugin, WorkerFiles, unpack_on_workers  # noqa: E402
 from rawkd.batch.url_store import UrlStore  # noqa: E402
 
 ENDING = "-denoised.dng"
@@ -138,6 +140,19 @@ def test_urls(dask: Any, family: Path, tmp_path: Path) -> None:
     assert read_report(tmp_path / "r.json")["counts"]["skipped"] == 1
     assert main([*command, "--strength", "0.5"]) == 1
     assert not left_over(tmp_path / "out")
+
+
+def test_a_worker_without_room_is_no_lost_scheduler() -> None:
+    """Dask raises what the plugin raised on a worker; a worker that unpacked nothing can still be closed."""
+
+    class Full:
+        def register_plugin(self, plugin: RawkdPlugin, name: str) -> None:  # noqa: ARG002 -- as Dask calls it
+            plugin.teardown(None)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    files = WorkerFiles({}, "0" * 64, "1")
+    with pytest.raises(RawkdError, match=r"^a worker cannot unpack the models \(No space left on device\)\. Free some"):
+        unpack_on_workers(Full(), files, "rawkd-0")  # type: ignore[arg-type]
 
 
 def test_a_url_takes_a_name_too_long_for_a_sidecar(tmp_path: Path) -> None:

@@ -203,6 +203,11 @@ def test_another_network_does_not_get_the_configuration_of_the_base(tmp_path: Pa
         ({"base": "fanet-fast", "learning_rate": math.nan}, "a learning rate of nan is not above 0"),
         ({"base": "fanet-fast", "kernel_rate": -1.0}, "a learning rate of -1 is not above 0"),
         ({"base": "fanet-fast", "low": 1.0}, "the noise from low 1 to high 0.04 is no range above 0"),
+        (
+            {"base": "fanet-fast", "learning": ["head.", "decodr."]},
+            "no parameter of the network begins with 'decodr.', ",
+        ),
+        ({"base": "fanet-fast", "learning": [1]}, "no parameter of the network begins with 1, an entry of learning"),
         ({"base": "fanet-fast", "losses": {}}, "the field losses has no weight above 0"),
         ({"base": "fanet-fast", "losses": {"charbonnier": "x"}}, "the field losses must give numbers to some of "),
         ({"base": "fanet-fast", "losses": {"l3": 1.0}}, "the field losses must give numbers to some of "),

@@ -56,14 +56,15 @@ class ClusterWorkers:
 
         Raises
         ------
-        UsageError: if the extra is not installed, no scheduler answers, or versions differ. RawkdError: if it was lost.
+        UsageError: if the extra is not installed, no scheduler answers, or versions differ.
+        RawkdError: if the scheduler was lost, or the disk of a worker does not take the models.
         ModelError, NoiseError: if models or calibration cannot be read here.
         """
         if find_spec("distributed") is None:
             raise UsageError("--cluster needs Dask: pip install 'rawkd[cluster]'")
         from distributed import Client
 
-        from rawkd.batch.cluster_worker import RawkdPlugin
+        from rawkd.batch.cluster_worker import unpack_on_workers
 
         worker_files = pack_worker_files(options)
         _check_security(address)
@@ -75,7 +76,7 @@ class ClusterWorkers:
             with self._connected():
                 _compare_versions(address, self._client)
                 self._plugin = f"rawkd-{worker_files.sha256[:16]}"
-                self._client.register_plugin(RawkdPlugin(worker_files), name=self._plugin)
+                unpack_on_workers(self._client, worker_files, self._plugin)
         except BaseException:
             self._client.close()
             raise
@@ -115,10 +116,12 @@ class ClusterWorkers:
         ------
         RawkdError: if it was lost; Dask cancels all tasks then.
         """
+        from distributed.comm import CommClosedError
+
         try:
             yield
         except Exception as error:
-            if isinstance(error, OSError | CancelledError) or self._client.status != RUNNING:
+            if isinstance(error, CommClosedError | CancelledError) or self._client.status != RUNNING:
                 text = f"{self._address}: the scheduler was lost: start it, and run the command again"
                 raise RawkdError(text) from error
             raise

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from distributed import WorkerPlugin, get_worker
+from distributed import Client, WorkerPlugin, get_worker
+from distributed.comm import CommClosedError
 
 from rawkd import __version__
 from rawkd.batch.work import WorkerContext
@@ -38,19 +39,20 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
     def __init__(self, worker_files: WorkerFiles) -> None:
         self.worker_files = worker_files
         self.worker: WorkerContext | None = None
+        self._folder: Path | None = None
 
     def setup(self, worker: Any) -> None:
         """Unpack the files below the worker's local directory."""
-        self._folder = Path(tempfile.mkdtemp(prefix="rawkd-", dir=worker.local_directory))
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="rawkd-", dir=worker.local_directory))
         for name, data in self.worker_files.files.items():
-            path = self._folder / name
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        models, calibration = self._folder / "models", self._folder / "calibration.json"
+        models, calibration = folder / "models", folder / "calibration.json"
         self.worker = WorkerContext(
             models if models.is_dir() else None,
             calibration if calibration.is_file() else None,
-            self._folder / "cameras",  # even if empty, so that calibrations installed on the worker are not used
+            folder / "cameras",  # even if empty, so that calibrations installed on the worker are not used
             jobs=worker.state.nthreads,
         )
 
@@ -59,7 +61,24 @@ class RawkdPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         if self.worker is not None:
             self.worker.stopped.set()
             self.worker.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def unpack_on_workers(client: Client, worker_files: WorkerFiles, name: str) -> None:
+    """Unpack models and calibrations on every worker, also on those that join later.
+
+    Raises
+    ------
+    RawkdError: if the disk of a worker does not take them. CommClosedError: if the scheduler was lost.
+    """
+    try:
+        client.register_plugin(RawkdPlugin(worker_files), name=name)
+    except CommClosedError:
+        raise
+    except OSError as error:
+        text = f"a worker cannot unpack the models ({error.strerror or error}). Free some space there."
+        raise RawkdError(text) from error
 
 
 def installed_version() -> str:

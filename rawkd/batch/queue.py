@@ -10,7 +10,7 @@ from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save, source_of
 from rawkd.batch.series import SAMPLES, Series, SeriesPool, defects_of_cameras, load_pool, sampling_order, save_pool
 from rawkd.batch.settings import BatchOptions, fingerprint
-from rawkd.batch.store import Store
+from rawkd.batch.store import LocalStore, Store
 from rawkd.batch.task import Task, collisions, place
 from rawkd.batch.work import Assignment, Measured, Staged, WorkerContext, denoise, look, measure
 from rawkd.batch.workers import Workers
@@ -67,7 +67,8 @@ class Batch:
         def told(outcome: Outcome) -> None:
             self.left.discard(outcome.task)
             listen(outcome)
-            if outcome.failure is not None and outcome.failure.no_room:
+            on_own_disk = isinstance(outcome.task.target, LocalStore)  # work files of a URL lie on the worker's disk
+            if on_own_disk and outcome.failure is not None and outcome.failure.no_room:
                 count = len(self.left) + 1
                 left = "1 photo is left" if count == 1 else f"{count} photos are left"
                 text = f"{outcome.failure.no_room} {left}. Run the command again to resume."

@@ -30,7 +30,6 @@ from rawkd.errors import InputError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from rawkd.batch.outcome import Outcome
     from rawkd.batch.queue import Batch
     from rawkd.batch.settings import BatchOptions
     from rawkd.batch.store import FileState, Store
@@ -197,13 +196,9 @@ def _watch(
         except InputError:  # none yet
             return {}
 
-    def listen(outcome: Outcome) -> None:
-        display.outcomes[:] = [earlier for earlier in display.outcomes if earlier.task != outcome.task]
-        display.listen(outcome)
-
     display.console.say("watching; Ctrl-C ends it")
     try:
-        watch(found, batch, listen, poll_s=poll_s)
+        watch(found, batch, display.listen, poll_s=poll_s)
     except KeyboardInterrupt:
         display.console.say("the watch has ended")
 
@@ -220,7 +215,7 @@ def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> Non
             print_result(json.dumps({"input": task.input_shown, "output": task.output_shown, "status": "to do"}))
         else:
             print_result(os.fsencode(task.output_shown))
-    known = in_words(display.outcomes, display.left_out)
+    known = in_words(display.outcomes.values(), display.left_out)
     display.console.say(f"{len(survey.todo)} to do, {known}; nothing was written")
 
 
@@ -230,7 +225,7 @@ def _conclude(batch: Batch, display: BatchDisplay, report: Path | None, *, stopp
     from rawkd.batch.report import write_report
 
     console = display.console
-    outcomes = with_left(display.outcomes, batch.left)
+    outcomes = with_left(display.outcomes.values(), batch.left)
     for (_, series), pool in batch.pools.items():
         console.say(f"{one_line(str(series))}: gain {pool.noise.green_gain:.2g} ({pool.noise.source})")
         for warning in pool.warnings:

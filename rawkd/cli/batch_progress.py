@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from rawkd.batch.outcome import Outcome
+    from rawkd.batch.task import Task
 
 
 @dataclass
@@ -25,14 +26,14 @@ class BatchDisplay:
     Attributes
     ----------
     total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
-    outcomes : of all photos so far. megapixels : written so far.
+    outcomes : the last one of each photo so far. megapixels : written so far.
     left_out : a sentence for every folder that could not be searched.
     """
 
     console: Console
     total: int | None
     as_json: bool
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: dict[Task, Outcome] = field(default_factory=dict)
     megapixels: float = 0.0
     left_out: list[str] = field(default_factory=list)
 
@@ -67,7 +68,7 @@ class BatchDisplay:
     @property
     def failed(self) -> bool:
         """Whether a photo or a folder could not be done."""
-        return bool(self.left_out) or any(outcome.failure for outcome in self.outcomes)
+        return bool(self.left_out) or any(outcome.failure for outcome in self.outcomes.values())
 
     def missed(self, sentence: str) -> None:
         """Print once that a folder cannot be searched, although a watch searches it again and again."""
@@ -82,7 +83,7 @@ class BatchDisplay:
 
     def listen(self, outcome: Outcome) -> None:
         """Take the outcome of a photo."""
-        self.outcomes.append(outcome)
+        self.outcomes[outcome.task] = outcome
         self.megapixels += outcome.megapixels
         if self._bar is not None and self._bar_task is not None:
             speed = f"{self.megapixels / max(self.seconds, 1e-3):.1f} MP/s"

@@ -21,6 +21,8 @@ from rawkd.errors import UsageError, sentence_of
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+GONE = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
+"""Errors of a pipe whose reader has ended; Windows has two (python/cpython#79935)."""
 LOST = "rawkd.cli.console.lost"
 """Key in click's context: stdout could not be written."""
 Progress = Callable[[float], None]
@@ -55,7 +57,7 @@ class Console:
     def fail(self, error: Exception, photo: Path | None = None) -> int:
         """Print an error as one sentence, and with `-v` its traceback; return its exit code."""
         trace = "".join(traceback.format_exception(error))
-        if isinstance(error, FileNotFoundError) and error.errno and error.filename is None:  # that of `os.getcwd`
+        if isinstance(error, FileNotFoundError) and error.filename is None and _is_folder_gone():
             error, photo = UsageError("the current folder was deleted: change to another one"), None
         to_stderr(_coloured(one_line(f"error: {sentence_of(error, photo)}"), "red"))
         self.detail(trace)
@@ -99,7 +101,7 @@ def print_result(text: str | bytes, *, nl: bool = True) -> None:
         click.echo(text, nl=nl)
     except OSError as error:
         _discard(sys.stdout)
-        if error.errno != errno.EPIPE:
+        if error.errno not in GONE:
             click.get_current_context().meta[LOST] = True
             reason = f"stdout cannot be written ({error.strerror}): free some space, or send it to another place"
             to_stderr(_coloured(f"error: {reason}", "red"))
@@ -120,6 +122,15 @@ def rich_results(plain_width: int) -> Iterator[RichConsole]:
 def code_with_results(code: int) -> int:
     """Return the exit code of a run, OUTPUT where it is OK but stdout could not be written."""
     return OUTPUT if code == OK and LOST in click.get_current_context().meta else code
+
+
+def _is_folder_gone() -> bool:
+    """Whether the current folder was deleted."""
+    try:
+        os.getcwd()  # noqa: PTH109 -- the same call
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _discard(stream: TextIO) -> None:

@@ -144,6 +144,10 @@ def _refuse_network(recipe: Recipe) -> None:
         raise ValueError(str(error).rstrip(".")) from error
     except Exception as error:  # of any type, by the field that does not fit
         raise ValueError(f"{misfit}{error}") from error
+    names = [name for name, _ in network.named_parameters()]
+    for beginning in recipe.learning:
+        if not isinstance(beginning, str) or not any(name.startswith(beginning) for name in names):
+            raise ValueError(f"no parameter of the network begins with {beginning!r}, an entry of learning")
     if recipe.crop_px % network.stride:
         raise ValueError(f"crop_px {recipe.crop_px} is not a multiple of the network's stride, {network.stride}")
     if network.in_channels not in (channels, 2 * channels):

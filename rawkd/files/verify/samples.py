@@ -114,13 +114,18 @@ def refuse_cut(stream: BinaryIO, raw: Ifd) -> None:
     InputError: if the file is damaged. OSError: if it cannot be read.
     """
     offsets, counts = (raw.numbers(number) for number in (TILES if TILES[0] in raw.tags else STRIPS))
-    (height, width), (rows, columns) = size_of(raw), _block_of(raw)
-    expected = -(-height // rows) * -(-width // columns) if min(rows, columns) > 0 else 1
+    block = _block_of(raw)
+    expected = _number_of_blocks(size_of(raw), block) if min(block) > 0 else 1
     if len(offsets) < expected:
         raise InputError(DAMAGED.format(f"it has {len(offsets)} strips or tiles instead of {expected}"))
     size = stream.seek(0, io.SEEK_END)
     if any(min(at, count) < 0 or at + count > size for at, count in zip_longest(offsets, counts, fillvalue=1)):
         raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
+
+
+def _number_of_blocks(size: tuple[int, int], block: tuple[int, int]) -> int:
+    """Return the number of strips or tiles of a picture."""
+    return -(-size[0] // block[0]) * -(-size[1] // block[1])
 
 
 def _block_of(raw: Ifd) -> tuple[int, int]:
@@ -153,9 +158,8 @@ def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
     _refuse(raw, storage)
     if min(height, width, *storage.block) < 1 or not 1 <= samples <= 4 or len(set(bits)) != 1:
         raise InputError(DAMAGED.format("it does not state how its raw picture is stored"))
-    expected = -(-height // storage.block[0]) * -(-width // storage.block[1])
-    if not len(storage.offsets) == len(storage.counts) == expected:
-        raise InputError(DAMAGED.format(f"it has {len(storage.offsets)} strips or tiles instead of {expected}"))
+    if not len(storage.offsets) == len(storage.counts) == _number_of_blocks((height, width), storage.block):
+        raise InputError(DAMAGED.format("its strips or tiles and their byte counts differ in number"))
     for rows, columns in ((height, width), storage.block):
         if rows * columns > MAX_PIXELS:
             raise InputError(DAMAGED.format(f"it states {columns} x {rows} pixels"))

@@ -33,8 +33,8 @@ FEWEST_PER_MP, MOST_PER_MP = 20.0, 400.0
 DARKEST_SKY, BRIGHTEST_SKY = 0.0008, 0.03
 TINT = 0.2
 """Standard deviation, in log, of a star's colour relative to neutral."""
-COLOURED = 0.3
-"""Fraction of stars, and of lamps and small lights, with a saturated colour."""
+COLOURED, COLOURED_SMALL = 0.3, 0.5
+"""Fractions with a saturated colour: of stars and lamps, and of small lights."""
 LEAST_OF_OTHERS, MOST_OF_OTHERS = 0.03, 0.6
 """Range of what the other two colours have of the strongest one in a saturated colour; camera values."""
 FEWEST_LIGHTS, MOST_LIGHTS = 1, 16
@@ -84,7 +84,7 @@ def with_lamps(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPa
     deviation = math.sqrt(camera.gain * float(planes[colours == 1].mean()) + camera.total_read_variance)
     for _ in range(round(math.exp(rng.uniform(math.log(FEWEST_LIGHTS), math.log(MOST_LIGHTS))))):
         peak = math.exp(rng.uniform(math.log(FAINTEST), math.log(BRIGHTEST)))
-        colour = _colour(crop, rng, cell, saturated=0.5)
+        colour = _colour(crop, rng, cell, saturated=COLOURED_SMALL)
         _add_star(planes, peak * deviation * colour, rng.uniform(NARROWEST_PX, WIDEST_PX), rng, cell)
     for _ in range(int(rng.integers(1, 4))):
         y, x = rng.uniform(-4, side * height + 4), rng.uniform(-4, side * width + 4)
