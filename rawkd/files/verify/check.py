@@ -14,7 +14,8 @@ from rawkd.files.read.dng_kind import is_dng
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, RAW_IMAGE_DIGEST, raw_image_digest
 from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, size_of
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
-from rawkd.files.verify.samples import DAMAGED, refuse_cut, stored_samples
+from rawkd.files.verify.blocks import DAMAGED, refuse_cut
+from rawkd.files.verify.samples import stored_samples
 
 Status = Literal["intact", "mismatch", "no digest", "not checked", "not a DNG", "unreadable"]
 

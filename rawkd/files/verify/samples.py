@@ -6,11 +6,9 @@ the headers of lossless JPEG. imagecodecs does the decoding.
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -18,17 +16,17 @@ from numpy.typing import NDArray
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.decode_child import MAX_PIXELS
-from rawkd.files.sanity import COPY_AGAIN
 from rawkd.files.tiff.dng_tags import BITS, COMPRESSION, SAMPLE_FORMAT, SAMPLES_PER_PIXEL, size_of
 from rawkd.files.tiff.ifd import STRIPS, TILES
 from rawkd.files.tiff.tags import Ifd
+from rawkd.files.verify.blocks import DAMAGED, block_of, number_of_blocks, refuse_cut
 from rawkd.photo import Rect
 
 Samples = NDArray[Any]
 """(H, W) or (H, W, samples for each pixel), uint8 or uint16."""
 Map = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
 
-FILL_ORDER, PLANAR_CONFIGURATION, ROWS_PER_STRIP, TILE_WIDTH, TILE_HEIGHT = 266, 284, 278, 322, 323
+FILL_ORDER, PLANAR_CONFIGURATION = 266, 284
 PLAIN, JPEG = 1, 7
 REARRANGED = {50974: "sub-tiles", 50975: "interleaved rows", 52547: "interleaved columns"}
 LOSSLESS = 0xC3
@@ -39,7 +37,6 @@ MOST_PADDING = 4
 """Most samples of a JPEG as a multiple of those of its tile, so that a damaged header cannot ask for all memory."""
 LEAST_BITS = 1
 """Fewest bits of a sample: that of one Huffman code of lossless JPEG (T.81, annex H)."""
-DAMAGED = "the file is damaged: {}. " + COPY_AGAIN
 
 
 @dataclass(frozen=True)
@@ -106,36 +103,6 @@ def stored_samples(stream: BinaryIO, raw: Ifd, run: Map = map) -> Samples:
     return picture[..., 0] if storage.samples == 1 else picture
 
 
-def refuse_cut(stream: BinaryIO, raw: Ifd) -> None:
-    """Refuse a raw picture with strips or tiles missing or beyond the end of the file; byte counts may be missing.
-
-    Raises
-    ------
-    InputError: if the file is damaged. OSError: if it cannot be read.
-    """
-    offsets, counts = (raw.numbers(number) for number in (TILES if TILES[0] in raw.tags else STRIPS))
-    block = _block_of(raw)
-    expected = _number_of_blocks(size_of(raw), block) if min(block) > 0 else 1
-    if len(offsets) < expected:
-        raise InputError(DAMAGED.format(f"it has {len(offsets)} strips or tiles instead of {expected}"))
-    size = stream.seek(0, io.SEEK_END)
-    if any(min(at, count) < 0 or at + count > size for at, count in zip_longest(offsets, counts, fillvalue=1)):
-        raise InputError(DAMAGED.format("its raw picture extends beyond its end"))
-
-
-def _number_of_blocks(size: tuple[int, int], block: tuple[int, int]) -> int:
-    """Return the number of strips or tiles of a picture."""
-    return -(-size[0] // block[0]) * -(-size[1] // block[1])
-
-
-def _block_of(raw: Ifd) -> tuple[int, int]:
-    """Return height and width of a strip or tile, in pixels."""
-    if TILES[0] in raw.tags:
-        return int(raw.number(TILE_HEIGHT) or 0), int(raw.number(TILE_WIDTH) or 0)
-    height, width = size_of(raw)
-    return min(int(raw.number(ROWS_PER_STRIP) or height), height), width
-
-
 def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
     """Return how a picture is stored, after checking that it is understood."""
     stream.seek(0)
@@ -150,7 +117,7 @@ def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
         bits=int(bits[0]),
         compression=int(raw.number(COMPRESSION) or PLAIN),
         order=">" if stream.read(2) == b"MM" else "<",
-        block=_block_of(raw),
+        block=block_of(raw),
         is_tiled=is_tiled,
         offsets=raw.numbers((TILES if is_tiled else STRIPS)[0]),
         counts=raw.numbers((TILES if is_tiled else STRIPS)[1]),
@@ -158,7 +125,7 @@ def _storage(stream: BinaryIO, raw: Ifd) -> _Storage:
     _refuse(raw, storage)
     if min(height, width, *storage.block) < 1 or not 1 <= samples <= 4 or len(set(bits)) != 1:
         raise InputError(DAMAGED.format("it does not state how its raw picture is stored"))
-    if not len(storage.offsets) == len(storage.counts) == _number_of_blocks((height, width), storage.block):
+    if not len(storage.offsets) == len(storage.counts) == number_of_blocks((height, width), storage.block):
         raise InputError(DAMAGED.format("its strips or tiles and their byte counts differ in number"))
     for rows, columns in ((height, width), storage.block):
         if rows * columns > MAX_PIXELS:

@@ -66,7 +66,7 @@ def with_stars(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPa
     height, width = planes.shape[1:]
     megapixels = cell.side**2 * height * width / PIXELS_OF_A_MEGAPIXEL
     density = math.exp(rng.uniform(math.log(FEWEST_PER_MP), math.log(MOST_PER_MP)))
-    deviation = math.sqrt(camera.gain * float(planes[_colours(cell) == 1].mean()) + camera.total_read_variance)
+    deviation = _deviation(planes, camera, cell)
     seeing = rng.uniform(NARROWEST_PX, WIDEST_PX)
     for peak in _peaks(1 + int(rng.poisson(density * megapixels)), rng):
         _add_star(planes, peak * deviation * _colour(crop, rng, cell), seeing * rng.uniform(0.9, 1.1), rng, cell)
@@ -81,7 +81,7 @@ def with_lamps(crop: Crop, camera: Camera, rng: np.random.Generator, cell: CFAPa
     height, width = crop.planes.shape[1:]
     planes = crop.planes * np.float32(math.exp(rng.uniform(math.log(0.01), math.log(0.3))))
     side, colours = cell.side, _colours(cell)
-    deviation = math.sqrt(camera.gain * float(planes[colours == 1].mean()) + camera.total_read_variance)
+    deviation = _deviation(planes, camera, cell)
     for _ in range(round(math.exp(rng.uniform(math.log(FEWEST_LIGHTS), math.log(MOST_LIGHTS))))):
         peak = math.exp(rng.uniform(math.log(FAINTEST), math.log(BRIGHTEST)))
         colour = _colour(crop, rng, cell, saturated=COLOURED_SMALL)
@@ -110,6 +110,11 @@ def _colour(crop: Crop, rng: np.random.Generator, cell: CFAPattern, saturated: f
     colour: DoubleArray = np.exp(rng.uniform(math.log(LEAST_OF_OTHERS), math.log(MOST_OF_OTHERS), 3))
     colour[rng.integers(3)] = 1
     return colour
+
+
+def _deviation(planes: FloatArray, camera: Camera, cell: CFAPattern) -> float:
+    """Return the standard deviation of the camera's noise at the mean of green of (planes, h, w) signal."""
+    return math.sqrt(camera.gain * float(planes[_colours(cell) == 1].mean()) + camera.total_read_variance)
 
 
 def _peaks(count: int, rng: np.random.Generator) -> DoubleArray:
