@@ -10,13 +10,17 @@ import torch
 from rawkd.inference.lights import find_lights
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.restore.local_mean import keep_local_mean
-from rawkd.sensor.cfa import pack, unpack
+from rawkd.restore.mosaic import correct_means
+from rawkd.sensor.cfa import pack, padded, unpack
 from rawkd.sensor.ksigma import KSigma
+from rawkd.sensor.noise import NoiseModel
 from rawkd.training.data.synthesize import Camera, add_noise
 from rawkd.training.saved.trained import find_trained, load_trained
 
 MOST_PIXELS = 1 << 20
 """Pixels that a network restores at a time."""
+WHOLE_CELLS = 16
+"""A multiple of the strides of every network, cells."""
 WHOLE = (slice(None), slice(None))
 
 
@@ -37,8 +41,10 @@ class TrainedNetwork:
         parts = [self._run(ksigma.apply(pictures[first : first + number])) for first in range(0, len(pictures), number)]
         return np.asarray(ksigma.invert(np.concatenate(parts)), np.float32).reshape(noisy.shape)
 
-    def restored(self, noisy: FloatArray, camera: Camera, *, dims_lights: bool = True) -> FloatArray:
-        """Noisy mosaics (..., H, W) -> restored as in `rawkd denoise`: with dimmed lights and right local means."""
+    def restored(
+        self, noisy: FloatArray, camera: Camera, *, dims_lights: bool = True, removes_blotches: bool = True
+    ) -> FloatArray:
+        """Noisy mosaics (..., H, W) -> restored as by `rawkd denoise`: dimmed lights, no blotches, local means."""
         mosaics = noisy.reshape(-1, *noisy.shape[-2:])
         noise = camera.noise_model(self.cell)
         ksigma = KSigma.between(noise, self._card.anchor)
@@ -49,9 +55,22 @@ class TrainedNetwork:
             lights = find_lights(before, ksigma, self._card.anchor, self.cell) if dims_lights else None
             clean = lights.restore(self._run, seen, 0, 0, WHOLE) if lights else self._run(seen[None])[0]
             after = unpack(np.asarray(of_planes.invert(clean), np.float32))
-            keep_local_mean(before, after, noise, floor=floor_of(camera), saturation=1.0, cell=self.cell)
+            limits = {"floor": floor_of(camera), "saturation": 1.0}
+            if removes_blotches:
+                correct_means(before, after, noise, self._small, **limits, cell=self.cell)
+            else:
+                keep_local_mean(before, after, noise, **limits, cell=self.cell)
             found.append(after)
         return np.stack(found).reshape(noisy.shape)
+
+    def _small(self, mosaic: FloatArray, noise: NoiseModel) -> FloatArray:
+        """A mosaic of any number of whole cells with the given noise, without dimmed lights."""
+        height, width = mosaic.shape
+        whole = WHOLE_CELLS * self.cell.side
+        wide = padded(mosaic, self.cell, (0, -height % whole), (0, -width % whole))
+        ksigma = KSigma.between(noise, self._card.anchor).spread(self.cell)
+        clean = self._run(ksigma.apply(pack(wide, self.cell.side))[None])[0]
+        return unpack(np.asarray(ksigma.invert(clean), np.float32))[:height, :width]
 
     def _run(self, planes: FloatArray) -> FloatArray:
         with torch.no_grad():

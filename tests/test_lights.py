@@ -14,7 +14,8 @@ from rawkd.inference.card import ModelCard
 from rawkd.inference.card_file import read_card
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.lights import DIMMED, block_px, context_px, find_lights
-from rawkd.inference.tiling import TileGrid, denoise_tiled
+from rawkd.inference.tile_grid import TileGrid
+from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import models_directory
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray
 from rawkd.sensor.cfa import pack

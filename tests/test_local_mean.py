@@ -69,10 +69,29 @@ def test_planes_are_corrected_each_by_itself() -> None:
 
 @pytest.mark.parametrize(("level", "floor"), [(0.995, FLOOR), (0.002, -0.001)])
 def test_cut_off_noise_is_left_alone(level: float, floor: float) -> None:
-    noisy = np.minimum(flat_field(level, 256, 256), 1)
+    noisy = np.clip(flat_field(level, 256, 256), floor, 1)
     restored = np.full(noisy.shape, level, np.float32)
     kept = keep_local_mean(noisy, restored.copy(), NOISE, floor=floor, saturation=SATURATION)
     np.testing.assert_array_equal(kept, restored)
+
+
+def test_blacks_above_the_mean_of_clipped_noise_are_lowered_to_it() -> None:
+    """A black patch of 128 px, all of its noise below 0 cut off, in a brighter picture."""
+    clean = np.full((512, 512), 0.1, np.float32)
+    clean[192:320, 192:320] = 0
+    rng = np.random.default_rng(9)
+    noisy = 6e-3 * rng.poisson(clean / 6e-3) + rng.normal(0, np.sqrt(4.8e-5), clean.shape)
+    noisy = np.maximum(noisy, 0).astype(np.float32)
+    black, sigma = np.s_[224:288, 224:288], np.sqrt(4.8e-5)
+    raised = (clean + 0.8 * sigma * (clean == 0)).astype(np.float32)
+    lowered = keep_local_mean(noisy, raised.copy(), NOISE, floor=0.0, saturation=SATURATION)
+    # half of the noise is cut off, so its mean is 0.4 deviations above black
+    assert lowered[black].mean() / sigma == pytest.approx(0.4, abs=0.1)
+    # five deviations of the mean of a block of 16 x 16 samples of a class, of which half comes from neighbours
+    assert np.abs(lowered - raised)[:128].max() < 5 * np.sqrt(6e-3 * 0.1) / 16 / 1.6
+    dark = clean.copy()
+    kept = keep_local_mean(noisy, dark.copy(), NOISE, floor=0.0, saturation=SATURATION)
+    np.testing.assert_array_equal(kept[black], dark[black])  # never raised
 
 
 def lamp_in_the_dark() -> tuple[np.ndarray, np.ndarray]:

@@ -25,9 +25,10 @@ from rawkd.inference.students import load_cards, load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.inference.weights import NETWORK, load_weights
 from rawkd.photo import CFAPattern, FloatArray
-from rawkd.restore.local_mean import keep_local_mean
+from rawkd.restore.mosaic import correct_means
 from rawkd.sensor.cfa import pack, unpack
 from rawkd.sensor.ksigma import KSigma
+from rawkd.sensor.noise import NoiseModel
 from rawkd.training.data.leaves import dead_leaves
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
 from rawkd.training.data.unprocess import Look, camera_mosaic
@@ -55,8 +56,12 @@ def restored_by(card: ModelCard, noisy: FloatArray, camera: Camera) -> FloatArra
     """The pipeline's arithmetic on a canonical mosaic of the model's kind of sensor with known noise."""
     engine = OpenVINOEngine(card, threads=2, precision="f32")
     noise = camera.noise_model(card.cell)
-    clean = denoise_tiled(engine, noisy, KSigma.between(noise, card.anchor), card)
-    return keep_local_mean(noisy, clean, noise, floor=-512 / 15871, saturation=1.0, cell=card.cell)
+
+    def denoise(mosaic: FloatArray, noise: NoiseModel) -> FloatArray:
+        return denoise_tiled(engine, mosaic, KSigma.between(noise, card.anchor), card)
+
+    clean = denoise(noisy, noise)
+    return correct_means(noisy, clean, noise, denoise, floor=-512 / 15871, saturation=1.0, cell=card.cell)
 
 
 def noisy_mosaic(clean: FloatArray, card: ModelCard, camera: Camera, seed: int) -> FloatArray:

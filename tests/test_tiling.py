@@ -18,7 +18,8 @@ from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.halo import THRESHOLD, measure_halo
 from rawkd.inference.selftest import ANCHOR, golden_input
-from rawkd.inference.tiling import TileAxis, TileGrid, denoise_tiled
+from rawkd.inference.tile_grid import TileAxis, TileGrid
+from rawkd.inference.tiling import denoise_tiled
 from rawkd.photo import BAYER_PHASES, CFAPattern, FloatArray, Mosaic
 from rawkd.sensor.cfa import pack, unify, unpack
 from rawkd.sensor.ksigma import KSigma
@@ -297,3 +298,22 @@ def test_only_even_mosaics_are_cut(shape: tuple[int, ...]) -> None:
         denoise_tiled(Fake(), np.zeros(shape, np.float32), UNCHANGED, tiny_card())
     with pytest.raises(InputError, match="float64"):
         denoise_tiled(Fake(), np.zeros((4, 4)), UNCHANGED, tiny_card())  # type: ignore[arg-type]
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+@settings(max_examples=30, deadline=None)
+def test_tiles_of_a_larger_picture_serve_a_smaller_one(height: int, width: int) -> None:
+    """So that the second look at a photo compiles no second shape; the answer is that of its own tiles."""
+    card, engine = tiny_card(halo=2, tile=16, stride=2), Fake()
+    mosaic = random_mosaic(2 * height, 2 * width)
+    restored = denoise_tiled(engine, mosaic, UNCHANGED, card, large=(180, 120))
+    np.testing.assert_array_equal(restored, mosaic)
+    grid = TileGrid.of(90, 60, card)
+    assert len(grid) > 1
+    assert engine.shapes == {(1, 4, grid.rows.size, grid.columns.size)}
+
+
+def test_a_larger_picture_of_one_tile_gives_no_shape() -> None:
+    card, engine = tiny_card(halo=2, tile=16, stride=2), Fake()
+    denoise_tiled(engine, random_mosaic(8, 8), UNCHANGED, card, large=(32, 32))
+    assert engine.shapes == {(1, 4, 4, 4)}

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.photo import DoubleArray, FloatArray
+from rawkd.sensor.noise import NoiseModel
 
+CLIPPING_SIGMAS = 3.0
+"""If black lies less than this far above the smallest integer, clipping raises the mean of noise."""
+LEAST_ROOM_SIGMAS = 0.75
+"""If black lies less than this far above it, the noisy mosaic says nothing about means: a read variance that is wrong
+by half would change them by more than a network's error."""
 POINTS = 256
 """Levels at which the sum is tabulated."""
 FAR_SIGMAS = 5.0
@@ -64,6 +70,19 @@ class RaisedMean:
         """Return `raised` and `slope` at any levels."""
         raised, slope = (np.interp(level, self.level, values) for values in (self.raised, self.slope))
         return raised, slope
+
+
+def too_near_black(noise: NoiseModel, floor: float) -> bool:
+    """Whether so much of the noise is clipped at the smallest integer, of signal `floor`, that means are unknown."""
+    return floor > -LEAST_ROOM_SIGMAS * float(np.sqrt(noise.read_variance.max()))
+
+
+def raised_means(noise: NoiseModel, floor: float) -> tuple[RaisedMean, ...]:
+    """Return what clipping adds to the mean of each noise class; none if the smallest integer lies far below black."""
+    if floor <= -CLIPPING_SIGMAS * float(np.sqrt(noise.read_variance.max())):
+        return ()
+    pairs = zip(noise.gain.tolist(), noise.read_variance.tolist(), strict=True)
+    return tuple(RaisedMean.of(gain, read, floor) for gain, read in pairs)
 
 
 def _summed(

@@ -13,33 +13,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray
-from rawkd.restore.clipped_mean import RaisedMean
+from rawkd.restore.clipped_mean import RaisedMean, raised_means, too_near_black
+from rawkd.restore.spread import add_smooth
 from rawkd.restore.strips import in_strips
 from rawkd.sensor.noise import NoiseModel
-
-IntArray = NDArray[np.int64]
 
 WINDOW_PX = 128
 """Largest edge of the blocks whose means are compared, mosaic pixels; along each axis half the weight is the
 neighbours'."""
 OUTLIER_SIGMAS = 5.0
 """Differences are clipped here, so that a hot pixel moves a block's mean by only a thousandth of the noise."""
-CLIPPING_SIGMAS = 3.0
-"""If black lies less than this far above the smallest integer, clipping raises the mean of noise (`clipped_mean`)."""
-LEAST_ROOM_SIGMAS = 0.75
-"""If black lies less than this far above it, nothing is changed: a read variance that is wrong by half would change the
-mean by more than the network's error."""
 PATCH_PX = 8
 """Edge of the patches, mosaic pixels (X-Trans: 12), whose mean level says how noisy and how near to saturation their
 pixels are. The restored level of one pixel cannot say it: it holds a part of that pixel's noise, so it would select
 pixels by their noise."""
-NO_WEIGHT_SIGMAS, FULL_WEIGHT_SIGMAS = 2.0, 4.0
-"""Distances from saturation, in deviations of the noise, at which a patch has weight 0 and weight 1, since clipping
-changes the mean there too. They are counted from the patch's mean plus the deviation of its texture."""
+NO_WEIGHT_SIGMAS, ROOM_SIGMAS = 2.0, 2.0
+"""Up to the first distance from saturation, in deviations of the noise, a patch has weight 0, since clipping changes
+the mean there too; the weight rises to 1 over the second. Distances are counted from the patch's mean plus the
+deviation of its texture."""
 
+LOWERING = 4
+"""Part of the window over which means are lowered where clipping hides them. They are off by a tenth of the noise and
+more there, which shows in areas smaller than the window."""
 LEAST_SIGMA = 1e-5
 """Least noise that a difference is compared with, a sixth of a step of 14 bits: where a noise model gives none, the
 rounding of the network would count."""
@@ -65,8 +62,9 @@ def keep_local_mean(
     Parameters
     ----------
     noisy, restored : (H, W) float32 signal, whole cells of the canonical pattern `cell`.
-    floor : signal of the file's smallest integer. Clipping there raises the mean of the noise, which is allowed for;
-        nothing is changed if it lies within 0.75 noise standard deviations of black.
+    floor : signal of the file's smallest integer. Clipping there raises the mean of the noise, which is allowed for.
+        Within 0.75 noise standard deviations of black it hides the mean, and means are only lowered: what lies above
+        the mean of clipped noise is too bright in any case.
     saturation : signal at which the sensor clips.
     threads : number of threads; None is one for each core that the process may use.
 
@@ -74,20 +72,18 @@ def keep_local_mean(
     -------
     `restored`, changed.
     """
-    dark = float(np.sqrt(noise.read_variance.max()))
-    if floor > -LEAST_ROOM_SIGMAS * dark:
-        return restored
-    raised = None
-    if floor > -CLIPPING_SIGMAS * dark:
-        pairs = zip(noise.gain.tolist(), noise.read_variance.tolist(), strict=True)
-        raised = [RaisedMean.of(gain, read, floor) for gain, read in pairs]
-    sums, counts = _block_sums(noisy, restored, noise, saturation, cell, raised, threads)
+    only_lowers = too_near_black(noise, floor)
+    raised = () if only_lowers else raised_means(noise, floor)
+    window = window_px(cell.side) // (LOWERING if only_lowers else 1)
+    sums, counts = _block_sums(noisy, restored, noise, saturation, cell, raised, window, threads)
     total = _with_neighbours(counts)
     shift = _with_neighbours(sums) / np.maximum(total, 1)
     # damp the shift where the nine blocks together hold less than one block's weight of usable pixels
     sites = np.bincount(cell.class_of_site.ravel())
-    shift *= np.minimum(16 * total / (sites * (window_px(cell.side) // cell.side) ** 2), 1)
-    _add_smooth(restored, shift.astype(np.float32), noise, cell, threads)
+    shift *= np.minimum(16 * total / (sites * (window // cell.side) ** 2), 1)
+    if only_lowers:
+        np.minimum(shift, 0, out=shift)
+    add_smooth(restored, shift.astype(np.float32), cell, window // cell.side, noise=noise, threads=threads)
     return restored
 
 
@@ -97,7 +93,8 @@ def _block_sums(
     noise: NoiseModel,
     saturation: float,
     cell: CFAPattern,
-    raised: list[RaisedMean] | None,
+    raised: tuple[RaisedMean, ...],
+    window: int,
     threads: int | None,
 ) -> tuple[DoubleArray, DoubleArray]:
     """Return weighted sums of clipped differences in noise standard deviations, and sums of weights.
@@ -105,12 +102,13 @@ def _block_sums(
     Parameters
     ----------
     raised : what clipping adds to the mean of each class; it is taken off, and the weights are those of the slope.
+    window : edge of a block, pixels.
 
     Returns
     -------
     Two arrays, (block rows, block columns, classes).
     """
-    (height, width), window = noisy.shape, window_px(cell.side)
+    height, width = noisy.shape
     patches = Patches(cell, width)
     shape = -(-height // window), -(-width // window), len(cell.classes)
     sums, counts = np.zeros(shape), np.zeros(shape)
@@ -128,13 +126,13 @@ def _block_sums(
         if level.max() > saturation - limit.max():
             texture = patches.sum(level * level) / number - mean**2
             room = (saturation - mean - np.sqrt(np.maximum(texture, 0))) / sigma
-            weight = np.clip((room - NO_WEIGHT_SIGMAS) / (FULL_WEIGHT_SIGMAS - NO_WEIGHT_SIGMAS), 0, 1)
+            weight = np.clip((room - NO_WEIGHT_SIGMAS) / ROOM_SIGMAS, 0, 1)
             total, number = total * weight, number * weight
-        if raised is not None:
+        if raised:
             at = [table.at(mean[..., one]) for one, table in enumerate(raised)]
             added, slope = (np.stack(values, -1) for values in zip(*at, strict=True))
             total, number = total - number * added, number * slope
-        return patches.in_blocks(total / sigma), patches.in_blocks(number)
+        return patches.in_blocks(total / sigma, window), patches.in_blocks(number, window)
 
     def add_blocks(rows: slice) -> None:
         # half a block at a time: larger temporary arrays cost three times as much, for the system's new pages
@@ -194,9 +192,9 @@ class Patches:
         sites = [np.repeat(small[:, :, classes], self.cells, axis=1) for classes in self.cell.class_of_site]
         return np.stack([row.reshape(len(small), -1)[:, : self.width] for row in sites], axis=1)[:, None]
 
-    def in_blocks(self, values: DoubleArray) -> DoubleArray:
+    def in_blocks(self, values: DoubleArray, window: int) -> DoubleArray:
         """Sum (patch rows, patch columns, classes) over all rows and the columns of each block."""
-        across = window_px(self.cell.side) // (self.cell.side * self.cells)
+        across = window // (self.cell.side * self.cells)
         sums: DoubleArray = np.add.reduceat(values.sum(axis=0), np.arange(0, values.shape[1], across), axis=0)
         return sums
 
@@ -207,43 +205,3 @@ def _with_neighbours(blocks: DoubleArray) -> DoubleArray:
     columns = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     mixed: DoubleArray = (columns[:-2] + 2 * columns[1:-1] + columns[2:]) / 16
     return mixed
-
-
-def _add_smooth(
-    mosaic: FloatArray, blocks: FloatArray, noise: NoiseModel, cell: CFAPattern, threads: int | None
-) -> None:
-    """Add the block values of each class times the noise of the pixel.
-
-    Block values are interpolated bilinearly and constant beyond the outer block centres.
-    """
-    (height, width), side = mosaic.shape, cell.side
-    cells = window_px(side) // side
-    left, right, share = _between(width // side, blocks.shape[1], cells)
-    upper, lower, part = _between(height // side, blocks.shape[0], cells)
-    across = blocks[:, left] * (1 - share)[None, :, None] + blocks[:, right] * share[None, :, None]
-    rows = [across[:, :, classes].reshape(len(blocks), width) for classes in cell.class_of_site]
-    gains, reads = (
-        np.tile(values[cell.class_of_site], (1, width // side)).astype(np.float32)
-        for values in (noise.gain, noise.read_variance)
-    )
-
-    def add_strip(strip: slice) -> None:
-        first, last = strip.start // side, strip.stop // side
-        for block in range(upper[first], upper[last - 1] + 1):
-            start, stop = (max(first, min(last, int(end))) for end in np.searchsorted(upper, (block, block + 1)))
-            weight = part[start:stop, None]
-            below = lower[start]
-            for parity in range(side):
-                step = rows[parity][below] - rows[parity][block]
-                level = mosaic[side * start : side * stop][parity::side]
-                variance = np.maximum(level, 0) * gains[parity] + reads[parity]
-                level += (rows[parity][block] + weight * step) * np.sqrt(variance, out=variance)
-
-    in_strips(add_strip, height, window_px(side), threads)
-
-
-def _between(size: int, num_blocks: int, cells: int) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return the blocks of `cells` before and after each packed position, and the weight of the second one, 0..1."""
-    position = np.clip((np.arange(size) + 0.5) / cells - 0.5, 0, num_blocks - 1)
-    first = position.astype(np.int64)
-    return first, np.minimum(first + 1, num_blocks - 1), (position - first).astype(np.float32)

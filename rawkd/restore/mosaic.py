@@ -10,9 +10,11 @@ import numpy as np
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engine import Engine
 from rawkd.inference.self_ensemble import self_ensemble
-from rawkd.inference.tiling import TileGrid, denoise_tiled
+from rawkd.inference.tile_grid import TileGrid
+from rawkd.inference.tiling import denoise_tiled
 from rawkd.photo import CFAPattern, DoubleArray, FloatArray, Mosaic
 from rawkd.restore.blend import blend
+from rawkd.restore.blotches import remove_blotches
 from rawkd.restore.local_mean import keep_local_mean
 from rawkd.restore.options import DenoiseOptions
 from rawkd.sensor.cfa import Unification, unify
@@ -63,8 +65,12 @@ def restore_mosaic(
 
     exchanged = partial(denoise_once, ksigma=ksigma.exchanged())
     clean = self_ensemble(denoise_once, unified, options.ensemble, cell, exchanged)
-    lowest = float(np.min(saturation))
-    keep_local_mean(unified, clean, noise, floor=floor, saturation=lowest, cell=cell, threads=options.threads)
+
+    def denoise_small(mosaic: FloatArray, noise: NoiseModel) -> FloatArray:
+        return denoise_tiled(engine, mosaic, KSigma.between(noise, card.anchor), card, large=unified.shape)
+
+    lowest, threads = float(np.min(saturation)), options.threads
+    correct_means(unified, clean, noise, denoise_small, floor=floor, saturation=lowest, cell=cell, threads=threads)
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
     return blend(
         noisy,
@@ -76,8 +82,36 @@ def restore_mosaic(
         chroma=options.chroma,
         neutral=neutral,
         overwrite=True,
-        threads=options.threads,
+        threads=threads,
     )
+
+
+def correct_means(
+    noisy: FloatArray,
+    restored: FloatArray,
+    noise: NoiseModel,
+    denoise: Callable[[FloatArray, NoiseModel], FloatArray],
+    *,
+    floor: float,
+    saturation: float,
+    cell: CFAPattern,
+    threads: int | None = None,
+) -> FloatArray:
+    """Correct what is larger than a network can see, in place: blotches of noise, then the means of large areas.
+
+    Parameters
+    ----------
+    noisy, restored : (H, W) float32 signal, whole cells of the canonical pattern `cell`. noise : of `noisy`.
+    denoise : runs the network on a mosaic with the given noise.
+    floor : signal of the file's smallest integer. saturation : signal at which the sensor clips.
+    threads : number of threads; None is one for each core that the process may use.
+
+    Returns
+    -------
+    `restored`, changed.
+    """
+    remove_blotches(noisy, restored, noise, denoise, floor=floor, saturation=saturation, cell=cell, threads=threads)
+    return keep_local_mean(noisy, restored, noise, floor=floor, saturation=saturation, cell=cell, threads=threads)
 
 
 def tile_shape(shape: tuple[int, int], pattern: CFAPattern, card: ModelCard) -> tuple[int, int, int, int]:

@@ -21,7 +21,8 @@ def part_with_context(photo: RawPhoto, region: Rect, options: DenoiseOptions) ->
 
     It lies on the grid of the student's pooled cells, of the blocks in which lights are found, and of those whose means
     are restored. What is added to a pixel depends on the means of two whole blocks on each side of its own
-    (`keep_local_mean`).
+    (`keep_local_mean`). The second look at a small scale (`remove_blotches`) reaches a little further: that changes a
+    smooth area by less than a hundredth of its noise.
 
     Parameters
     ----------
