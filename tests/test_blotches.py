@@ -189,3 +189,19 @@ def test_a_shipped_network_leaves_half_of_the_blotches_of_a_sky() -> None:
     before = np.square(small(restored - clean, cell)).mean()
     remove_blotches(noisy, restored, noise, denoise, floor=FLOOR, saturation=1.0)
     assert np.square(small(restored - clean, cell)).mean() < 0.45**2 * before
+
+
+def test_greens_are_shifted_alike() -> None:
+    """Gr and Gb whose means the small photo sees apart keep their distance."""
+    cell = CFAPattern.RGGB
+    level = np.full((128, 128), 0.2, np.float32)
+
+    def denoise(mosaic: FloatArray, _noise: NoiseModel) -> FloatArray:
+        apart = mosaic.copy()
+        apart[0::2, 1::2] += 2e-3
+        apart[1::2, 0::2] -= 1e-3
+        return apart
+
+    restored = remove_blotches(level, level.copy(), noise_of(cell), denoise, floor=FLOOR, saturation=1.0)
+    np.testing.assert_allclose(restored[0::2, 1::2], restored[1::2, 0::2], atol=1e-7)
+    assert restored[0::2, 1::2].mean() == pytest.approx(0.2005, abs=1e-5)

@@ -81,7 +81,8 @@ def remove_blotches(
     for classes, table in enumerate(raised_means(noise, floor)):
         of_class = np.tile(cell.class_of_site == classes, np.array(small.shape) // cell.side)
         small[of_class] -= table.at(before[of_class])[0]
-    after, before, detail = (_class_means(mosaic, cell) for mosaic in (denoise(small, small_noise), before, detail))
+    found = denoise(small, small_noise), before, detail
+    after, before, detail = (_colour_means(mosaic, cell) for mosaic in found)
     shift, around = np.empty_like(before), np.pad(after, ((1, 1), (1, 1), (0, 0)), "edge")
 
     def find_shift(rows: slice) -> None:
@@ -141,11 +142,14 @@ def _small(
     return means, detail
 
 
-def _class_means(small: FloatArray, cell: CFAPattern) -> FloatArray:
-    """Return the means of the classes in each cell, (rows, columns, classes)."""
+def _colour_means(small: FloatArray, cell: CFAPattern) -> FloatArray:
+    """Return the mean of each class's colour in each cell, (rows, columns, classes).
+
+    Gr and Gb have one mean: if they were shifted apart, a lattice of two pixels would show.
+    """
     side = cell.side
     sites = small.reshape(len(small) // side, side, -1, side).transpose(0, 2, 1, 3)
-    members = (cell.class_of_site == one for one in range(len(cell.classes)))
+    members = (cell.colour_of_class[cell.class_of_site] == colour for colour in cell.colour_of_class)
     means: FloatArray = np.stack([sites[:, :, some].mean(axis=2) for some in members], axis=2)
     return means
 
