@@ -12,7 +12,7 @@ from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.students import load_family
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.photo import CFAPattern, FloatArray
-from rawkd.restore.blotches import BLOCK_CELLS, LEAST_BLOCKS, remove_blotches
+from rawkd.restore.blotches import BLOCK_CELLS, LEAST_BLOCKS, LEAST_GAIN, remove_blotches
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 
@@ -146,19 +146,25 @@ def test_noise_of_neighbours_that_are_alike() -> None:
         seen.append(float(mosaic.var(dtype=np.float64)))
         return mosaic
 
-    model = NoiseModel(np.full(4, 2e-4), np.full(4, 4e-4), "given", correlation=(alike, alike))
+    model = NoiseModel(np.full(4, 1e-3), np.full(4, 4e-4), "given", correlation=(alike, alike))
     remove_blotches(noisy, np.zeros_like(noisy), model, denoise, floor=-1.0, saturation=1.0)
     assert told[0] / seen[0] == pytest.approx(1, abs=0.02)  # seven deviations
     assert seen[0] > 1.5 * 4e-4 / BLOCK_CELLS**2  # the twin: not that of white noise
 
 
-def test_a_tiny_picture_has_no_small_photo() -> None:
-    noisy = np.zeros((2 * BLOCK_CELLS * LEAST_BLOCKS - 2, 400), np.float32)
+@pytest.mark.parametrize(
+    ("rows", "gain"),
+    [(2 * BLOCK_CELLS * LEAST_BLOCKS - 2, GAIN), (400, 0.99 * LEAST_GAIN)],
+    ids=["a tiny picture", "a low gain"],
+)
+def test_there_is_no_small_photo_of(rows: int, gain: float) -> None:
+    noisy = np.zeros((rows, 400), np.float32)
 
     def never(_mosaic: FloatArray, _noise: NoiseModel) -> FloatArray:
         raise AssertionError
 
-    assert remove_blotches(noisy, noisy, noise_of(CFAPattern.RGGB), never, floor=-1.0, saturation=1.0) is noisy
+    noise = NoiseModel(np.full(4, gain), np.full(4, READ), "given")
+    assert remove_blotches(noisy, noisy, noise, never, floor=-1.0, saturation=1.0) is noisy
 
 
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
