@@ -153,6 +153,7 @@ PLAIN_TIFFS = {
     "edited": {"tags": {271: (ASCII, "Canon"), 272: (ASCII, "Canon EOS 5D")}},
     "a scanner": {"tags": {271: (ASCII, "Nikon"), 272: (ASCII, "LS-5000")}, "software": "Nikon Scan 4"},
     "filters unknown": {"photometric": 32803},
+    "camera and filters unknown": {"photometric": 32803, "tags": {271: (ASCII, "Lab"), 272: (ASCII, "One")}},
 }
 
 
@@ -170,6 +171,12 @@ def test_a_tiff_that_states_its_filters_is_read(tmp_path: Path, decoder: Decoder
     tags = {33421: (SHORT, (2, 2)), 33422: (BYTE, bytes((2, 1, 1, 0)))}
     path = a_grey_tiff(tmp_path / "photo.nef", tags, photometric=32803)
     assert read_raw(path, decoder=decoder).pattern.name == "BGGR"
+
+
+def test_a_mosaic_of_a_camera_that_libraw_knows_is_read(tmp_path: Path, decoder: Decoder) -> None:
+    tags = {271: (ASCII, "Kodak"), 272: (ASCII, "DCS Pro 14N")}
+    path = a_grey_tiff(tmp_path / "photo.dcr", tags, photometric=32803)
+    assert read_raw(path, decoder=decoder).pattern.name == "GRBG"
 
 
 @pytest.mark.parametrize("number", sorted(not_raw.FIELDS_OF_MAKERS))

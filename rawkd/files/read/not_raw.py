@@ -24,6 +24,7 @@ from rawkd.files.tiff.tags import Ifd, TagTree
 KINDS_OF_SENSORS = "Bayer, X-Trans and monochrome raws"
 CAMERAS_FILE = "Give the camera's own raw file"
 ARRAY_TO_PHOTO_OF = f"{CAMERAS_FILE}, or pass the mosaic as an array to rawkd.photo_of in Python."
+PLAIN_TIFF = f"this is a plain TIFF, whose tags state no colour filters and no black level. {ARRAY_TO_PHOTO_OF}"
 NOT_RAW = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
@@ -102,19 +103,35 @@ def refuse_plain_tiff(tree: TagTree, head: bytes) -> None:
     ------
     InputError: if it is neither a DNG nor one of a camera's raw formats.
     """
-    ifds = list(tree.all_ifds())
-    if head[2:4] not in (b"*\0", b"\0*") or is_dng(tree) or _names_phase_one(head):
-        return
-    if any(ifd.tags.keys() & {CFA_PATTERN, *FIELDS_OF_MAKERS} for ifd in ifds):
+    if head[2:4] not in (b"*\0", b"\0*") or is_dng(tree) or _names_phase_one(head) or _states_filters(tree):
         return
     make = tree.main.text(MAKE)
-    if make and any(ifd.number(PHOTOMETRIC) == PHOTOMETRIC_CFA for ifd in ifds):
-        return  # LibRaw knows the colour filters of the camera
-    largest = max(ifds, key=_bits_of)
+    if make and _is_mosaic(tree):
+        return  # `refuse_unknown_filters` asks LibRaw
+    largest = max(tree.all_ifds(), key=_bits_of)
     if _bits_of(largest) and (not make or int(largest.number(COMPRESSION) or 1) in PLAIN_COMPRESSIONS):
-        raise InputError(
-            f"this is a plain TIFF, whose tags state no colour filters and no black level. {ARRAY_TO_PHOTO_OF}"
-        )
+        raise InputError(PLAIN_TIFF)
+
+
+def refuse_unknown_filters(tree: TagTree, *, knows_camera: bool) -> None:
+    """Refuse a TIFF that is marked as a mosaic but states no colour filters, unless LibRaw knows its camera.
+
+    Raises
+    ------
+    InputError: if nobody knows its filters, which LibRaw would take for RGGB.
+    """
+    if _is_mosaic(tree) and not is_dng(tree) and not _states_filters(tree) and not knows_camera:
+        raise InputError(PLAIN_TIFF)
+
+
+def _is_mosaic(tree: TagTree) -> bool:
+    """Return whether a directory is marked as a mosaic."""
+    return any(ifd.number(PHOTOMETRIC) == PHOTOMETRIC_CFA for ifd in tree.all_ifds())
+
+
+def _states_filters(tree: TagTree) -> bool:
+    """Return whether a directory has a CFA pattern, or a field of a maker whose filters LibRaw knows."""
+    return any(ifd.tags.keys() & {CFA_PATTERN, *FIELDS_OF_MAKERS} for ifd in tree.all_ifds())
 
 
 def _names_phase_one(head: bytes) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rawkd.cores import available_cores
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
+from rawkd.files.read.camera_color import Fallback, invertible, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
 from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
@@ -21,7 +21,13 @@ from rawkd.files.read.maker.ciff import read_ciff
 from rawkd.files.read.maker.fuji_ifd import with_blacks_of_raf
 from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.read.not_raw import KINDS_OF_SENSORS, refuse_no_file, refuse_plain_tiff, why_not_raw
+from rawkd.files.read.not_raw import (
+    KINDS_OF_SENSORS,
+    refuse_no_file,
+    refuse_plain_tiff,
+    refuse_unknown_filters,
+    why_not_raw,
+)
 from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
@@ -91,6 +97,8 @@ def _read(path: Path, timeout_s: float, decoder: Decoder, threads: int | None) -
         if isinstance(error, UnsupportedRawError) or (told := why_not_raw(head)) is None:
             raise
         raise InputError(told) from error
+    if tree is not None:
+        refuse_unknown_filters(tree, knows_camera=invertible(libraw_matrix(decoded.header)))
     ciff = read_ciff(path) if tree is None else None
     if tree is not None and raw is not None:
         photo = _dng_photo(decoded, tree, raw)
