@@ -30,7 +30,7 @@ from rawkd.render.preview import render_preview
 from rawkd.render.view import render
 
 HEADER_BYTES = 4096
-MESSAGE = re.compile(r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) [^.]+\.")
+MESSAGE = re.compile(r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) ([^.]|\.(?=\w))+\.")
 """What is wrong. What to do."""
 
 

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rawkd.api import Cancel, denoise, denoise_file, photo_of, read_raw, write_dng
+    from rawkd.api import denoise, denoise_file, photo_of, read_raw, write_dng
+    from rawkd.arguments import Cancel
     from rawkd.photo import RawPhoto
     from rawkd.process import ProcessOptions
     from rawkd.report import Report
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "Cancel": "rawkd.api",
+    "Cancel": "rawkd.arguments",
     "Context": "rawkd.restore.context",
     "DenoiseOptions": "rawkd.restore.options",
     "ProcessOptions": "rawkd.process",

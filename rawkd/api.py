@@ -6,26 +6,35 @@ They call what the command line calls; tests/snapshots/python_api.txt holds thei
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
-from pathlib import Path
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rawkd import __version__
-from rawkd.errors import CancelledError, InputError
+from rawkd.arguments import (
+    A_PHOTO,
+    Cancel,
+    numbers_of,
+    path_of,
+    refuse_other_capture,
+    refuse_other_context,
+    refuse_other_options,
+    watched,
+)
+from rawkd.errors import InputError, refuse_other_type
 from rawkd.files.read import raw
 from rawkd.files.read.camera_color import Fallback, daylight_neutral
 from rawkd.files.write import dng
-from rawkd.photo import Capture, CFAPattern, ColorCalibration, DoubleArray, FrameArray, Levels, RawPhoto, Rect
-from rawkd.photo.mosaic import refuse_other_array
+from rawkd.files.write.stored_frame import refuse_unstorable
+from rawkd.photo import Capture, CFAPattern, ColorCalibration, FrameArray, Levels, RawPhoto, Rect
+from rawkd.photo.mosaic import WHOLE_NUMBERS, refuse_other_array
 from rawkd.process import SOFTWARE, ProcessOptions, process_file
 from rawkd.render.preview import render_preview
 from rawkd.report import Report
 from rawkd.restore import pipeline
 from rawkd.restore.context import Context
-from rawkd.restore.mosaic import Progress, no_progress
+from rawkd.restore.mosaic import Progress
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Restoration
 from rawkd.restore.treatment import profile_left, treatment_of
@@ -33,8 +42,8 @@ from rawkd.restore.treatment import profile_left, treatment_of
 _WRITTEN = f"rawkd.write_dng {__version__}"
 """Software tag of a photo that was written as it is: not "rawkd ...", by which `rawkd batch` knows its outputs."""
 _CELLS = {"xtrans": CFAPattern.XTRANS, "mono": CFAPattern.MONO}
-Cancel = threading.Event | Callable[[], bool]
-"""Set the event, or let the function return True, to stop the work."""
+ABOVE_WHITE = 1e-4
+"""Share of pixels above white from which the white level is taken for too low (our choice)."""
 
 
 def denoise_file(
@@ -60,9 +69,11 @@ def denoise_file(
     CancelledError: if `cancel` stopped the work. RawkdError: for any other expected failure.
     Whatever is raised, also by `progress`, no partial output remains, and an existing file is unchanged.
     """
-    report = _watched(progress, cancel)
+    refuse_other_options(options)
+    refuse_other_context(context)
+    photo, written, report = path_of(path, "path"), path_of(output, "output"), watched(progress, cancel)
     report(0.0)
-    return process_file(Path(path), Path(output), options, report, context=context)
+    return process_file(photo, written, options, report, context=context)
 
 
 def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPhoto:
@@ -77,7 +88,8 @@ def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPh
     InputError: if the file is missing, unreadable, damaged, or not a raw file.
     UnsupportedRawError: if it is an intact raw file of a kind that rawkd cannot denoise.
     """
-    return raw.read_raw(Path(path), timeout_s=timeout_s)
+    refuse_other_type(timeout_s, "timeout_s", Real, "Give seconds as a number.")
+    return raw.read_raw(path_of(path, "path"), timeout_s=timeout_s)
 
 
 def photo_of(
@@ -107,14 +119,18 @@ def photo_of(
     Raises
     ------
     InputError: if the array has another type or shape, or the numbers are no levels or colours.
+    UsageError: if make or model is no text, or the ISO no number above 0.
+
+    A photo with many pixels above white has a warning: its white level is too low.
     """
-    refuse_other_array(frame, "a raw frame", np.uint16, "whole numbers of DN, x.astype(np.uint16)")
+    refuse_other_array(frame, "a raw frame", np.uint16, WHOLE_NUMBERS)
+    refuse_other_capture(make, model, iso)
     try:
         pattern = _CELLS.get(str(cfa).lower()) or CFAPattern(str(cfa).upper())
     except ValueError as error:
         raise InputError(f"cfa {cfa!r}: give RGGB, BGGR, GRBG, GBRG, xtrans or mono.") from error
     whole, side = Rect(0, 0, *frame.shape), pattern.side
-    black_dn, white = _numbers(black, "black"), float(_numbers(white, "white", ()))
+    black_dn, white = numbers_of(black, "black"), float(numbers_of(white, "white", ()))
     if black_dn.size not in (1, side**2):
         raise InputError(f"black {black!r}: give one number, or {side**2}, one for each pixel of the cell.")
     black_dn = black_dn.reshape((1, 1) if black_dn.size == 1 else (side, side))
@@ -123,6 +139,10 @@ def photo_of(
     if pattern.kind != "mono":
         color, warnings = _color(camera_from_xyz, neutral)
     levels = Levels(black_dn, white, white, bits, cell_side=side)
+    above = np.count_nonzero(frame > white) / frame.size
+    if above > ABOVE_WHITE:
+        told = f"{100 * above:.2g} % of the pixels lie above the white level {white:g} and stay as they are"
+        warnings += (f"{told}. Give the number at which pixels clip as white.",)
     return RawPhoto(frame, whole, whole, pattern, levels, color, Capture(make, model, iso=iso), warnings=warnings)
 
 
@@ -145,7 +165,11 @@ def denoise(
     CancelledError: if `cancel` stopped the work. NoiseError: if no noise parameters can be found.
     ModelError: if no model fits or the device is missing.
     """
-    report = _watched(progress, cancel)
+    refuse_other_type(photo, "photo", RawPhoto, A_PHOTO)
+    if options is not None:
+        refuse_other_type(options, "options", DenoiseOptions, "Pass rawkd.DenoiseOptions().")
+    refuse_other_context(context)
+    report = watched(progress, cancel)
     report(0.0)
     restoration = pipeline.denoise(photo, options, report, context=context)
     report(1.0)
@@ -174,13 +198,18 @@ def write_dng(
 
     Raises
     ------
-    OutputError: if the file exists and `overwrite` is false, or if it cannot be written. No partial file remains.
+    OutputError: if the file exists and `overwrite` is false, or if it cannot be written. No partial file remains. Also
+        for what a DNG cannot hold: a black level below 0, a fraction as white, fewer than 22 pixels a side.
     """
+    refuse_other_type(photo, "photo", (RawPhoto, Restoration), A_PHOTO)
+    if software is not None:
+        refuse_other_type(software, "software", str, "Give text, or leave it out.")
     restoration = photo if isinstance(photo, Restoration) else None
     stored = photo.photo if isinstance(photo, Restoration) else photo
+    refuse_unstorable(stored)
     software = software or (_WRITTEN if restoration is None else SOFTWARE)
     return dng.write_dng(
-        Path(path),
+        path_of(path, "path"),
         stored,
         preview=render_preview(stored) if preview else None,
         overwrite=overwrite,
@@ -198,34 +227,8 @@ def _color(camera_from_xyz: ArrayLike | None, neutral: ArrayLike | None) -> tupl
     if camera_from_xyz is None:
         camera_from_xyz, warning = Fallback(np.zeros((3, 3))).matrix()
         warnings += (warning,)
-    matrix = _numbers(camera_from_xyz, "camera_from_xyz", (3, 3))
+    matrix = numbers_of(camera_from_xyz, "camera_from_xyz", (3, 3))
     if neutral is None:
         neutral = daylight_neutral(matrix)
         warnings += ("no white balance is known. Daylight is used instead.",)
-    return ColorCalibration(matrix, _numbers(neutral, "neutral", (3,))), warnings
-
-
-def _numbers(values: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> DoubleArray:
-    """Return finite numbers as an array, of `shape` if that is given; InputError for anything else."""
-    try:
-        numbers: DoubleArray = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} {values!r}: give numbers.") from error
-    if not np.isfinite(numbers).all() or shape not in (None, numbers.shape):
-        raise InputError(f"{name} {values!r}: give finite numbers{'' if shape is None else f' of shape {shape}'}.")
-    return numbers
-
-
-def _watched(progress: Progress | None, cancel: Cancel | None) -> Progress:
-    """Return a progress callback that raises CancelledError if `cancel` asks for it."""
-    tell = progress or no_progress
-    if cancel is None:
-        return tell
-    is_cancelled = cancel.is_set if isinstance(cancel, threading.Event) else cancel
-
-    def check_and_tell(part: float) -> None:
-        if is_cancelled():
-            raise CancelledError("the work was cancelled; nothing was written.")
-        tell(part)
-
-    return check_and_tell
+    return ColorCalibration(matrix, numbers_of(neutral, "neutral", (3,))), warnings

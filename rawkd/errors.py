@@ -59,6 +59,22 @@ class CancelledError(RawkdError):
     """A program that uses rawkd cancelled the work."""
 
 
+def refuse_other_type(value: object, name: str, kinds: type | tuple[type, ...], advice: str) -> None:
+    """Refuse an argument of a program that has another type.
+
+    Parameters
+    ----------
+    name : of the argument. kinds : types that it may have. advice : what to pass, a sentence.
+
+    Raises
+    ------
+    UsageError: if it has none of them.
+    """
+    if not isinstance(value, kinds):
+        names = " or ".join({kind.__name__: kind for kind in (kinds if isinstance(kinds, tuple) else (kinds,))})
+        raise UsageError(f"{name} must be of type {names}, not {type(value).__name__}. {advice}")
+
+
 def _message(reason: str, advice: Sequence[str]) -> str:
     return f"{reason}: {', or '.join(advice)}" if advice else reason
 

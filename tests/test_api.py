@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -276,9 +277,16 @@ def test_colours_of_an_array_are_stated_or_told_unknown() -> None:
         ({"neutral": (0, 1, 1)}, "the as-shot neutral .* must be three positive numbers"),
         ({"frame": FRAME.tolist()}, r"a raw frame must be a \(H, W\) uint16 array, not a list\. Pass an array"),
         ({"frame": FRAME[None]}, r"not one of shape \(1, 30, 40\)\. Pass one value for each pixel\."),
-        ({"frame": FRAME.astype(np.float32)}, r"not float32 \(30, 40\)\. Pass whole numbers of DN, x\.astype"),
-        ({"frame": FRAME.astype(np.int32)}, r"not int32 \(30, 40\)\. Pass whole numbers"),
-        ({"frame": FRAME.astype(">u2")}, r"not >u2 \(30, 40\)\. Pass whole numbers"),
+        ({"frame": FRAME.astype(np.float32)}, r"not float32 \(30, 40\)\. Pass np\.rint\(scale \* x \+ black\)\.astype"),
+        (
+            {"frame": FRAME.astype(np.int32)},
+            r"not int32 .* astype alone would cut off fractions and wrap numbers below 0",
+        ),
+        ({"frame": FRAME.astype(np.uint8)}, r"not uint8 .* Pass x\.astype\(np\.uint16\), which keeps every number\."),
+        (
+            {"frame": FRAME.astype(">u2")},
+            r"not >u2 .* Pass x\.astype\(np\.uint16\), .* changes the order of its bytes only",
+        ),
         ({"frame": FRAME[:0]}, "a rectangle of 40 x 0 pixels"),
     ],
 )
@@ -296,24 +304,126 @@ def test_what_is_no_frame_is_refused_with_advice(change: dict[str, Any], message
     ],
 )
 def test_a_mosaic_of_another_order_or_type_is_refused_with_advice(data: np.ndarray, kind: str) -> None:
-    told = f"not {kind} (6, 8). Pass np.ascontiguousarray(x, np.float32)."
+    told = f"not {kind} (6, 8). Pass np.ascontiguousarray(x, np.float32), signal that is 0 at black and 1 at white."
     with pytest.raises(errors.InputError, match=re.escape(told)):
         Mosaic(data, CFAPattern.RGGB)
     Mosaic(np.ascontiguousarray(data, np.float32), CFAPattern.RGGB)
 
 
+@pytest.mark.parametrize("frame", [FRAME.astype(">u2"), FRAME.astype(np.uint8), FRAME / 1023 - 0.1])
+def test_the_advice_for_another_array_makes_the_right_frame(frame: np.ndarray) -> None:
+    with pytest.raises(errors.InputError) as caught:
+        rawkd.photo_of(frame, black=64, white=1023)
+    code = re.search(r"Pass (.*?astype\(np\.uint16\))", str(caught.value))
+    assert code is not None
+    made = eval(code[1], {"np": np, "x": frame, "scale": 900.0, "black": 123.0})  # noqa: S307 -- our own advice
+    photo = rawkd.photo_of(made, black=0, white=65535)
+    expected = frame * 900.0 + 123 if frame.dtype.kind == "f" else frame
+    assert np.abs(photo.frame - expected).max() <= 0.5
+
+
 @pytest.mark.parametrize("size", [(3, 5), (21, 40), (22, 22)])
-def test_a_dng_that_nobody_reads_is_a_warning(size: tuple[int, int], tmp_path: Path) -> None:
+def test_a_dng_that_nobody_reads_is_not_written(size: tuple[int, int], tmp_path: Path) -> None:
     photo = rawkd.photo_of(np.random.default_rng(0).integers(90, 900, size, np.uint16), black=64, white=1023)
-    told = rawkd.write_dng(tmp_path / "a.dng", photo)
     if min(size) >= 22:
-        assert told == ()
+        assert rawkd.write_dng(tmp_path / "a.dng", photo) == ()
         assert (rawkd.read_raw(tmp_path / "a.dng").frame == photo.frame).all()
         return
-    what = f"its picture of {size[1]} x {size[0]} pixels is smaller than the 22 that LibRaw requires"
-    assert told == (f"{what}, so rawkd and programs that use LibRaw cannot read this DNG. Write a larger one.",)
-    with pytest.raises(errors.InputError, match=what):
-        rawkd.read_raw(tmp_path / "a.dng")
+    what = f"a picture of {size[1]} x {size[0]} pixels is smaller than the 22 that LibRaw requires"
+    with pytest.raises(OutputError, match=what):
+        rawkd.write_dng(tmp_path / "a.dng", photo)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("levels", "told"),
+    [
+        ({"black": -5}, "a black level of -5. Add a number to all pixels"),
+        ({"black": [64, 60, -0.5, 64]}, "a black level of -0.5"),
+        ({"white": 1000.5}, "a white level of 1000.5. Give a whole number"),
+        ({"black": 63.75, "white": 1000}, None),
+    ],
+)
+def test_levels_that_a_dng_cannot_hold_are_refused_before_it_is_written(
+    levels: dict[str, Any], told: str | None, tmp_path: Path
+) -> None:
+    photo = rawkd.photo_of(FRAME, **({"black": 64, "white": 1023} | levels))
+    if told is None:
+        rawkd.write_dng(tmp_path / "a.dng", photo, preview=False)
+        np.testing.assert_array_equal(rawkd.read_raw(tmp_path / "a.dng").mosaic.data, photo.mosaic.data)
+        return
+    with pytest.raises(OutputError, match=re.escape(told)):
+        rawkd.write_dng(tmp_path / "a.dng", photo, preview=False)
+    assert files_in(tmp_path) == []
+
+
+def test_a_white_level_that_is_too_low_is_a_warning() -> None:
+    frame = np.full((100, 200), 300, np.uint16)
+    frame[:2, 0] = 1000  # two hot pixels of 20,000
+    quiet = rawkd.photo_of(frame, black=64, white=600, cfa="mono")
+    assert quiet.warnings == ()
+    frame = frame.copy()
+    frame[:43] = 1000
+    photo = rawkd.photo_of(frame, black=64, white=600, cfa="mono")
+    told = "43 % of the pixels lie above the white level 600 and stay as they are. Give the number at which pixels clip"
+    assert photo.warnings == (f"{told} as white.",)
+    assert told in rawkd.denoise(photo, rawkd.DenoiseOptions(strength=0, noise=(1e-3, 1e-6))).warnings[0]
+    assert rawkd.photo_of(frame, black=64, white=1000, cfa="mono").warnings == ()
+
+
+PHOTO = rawkd.photo_of(FRAME, black=64, white=1023)
+FILES: Any = ("missing.dng", "out.dng")
+OTHER_TYPES: dict[str, Callable[[], object]] = {
+    "photo must be of type RawPhoto, not ndarray. Pass what": lambda: rawkd.denoise(FRAME),
+    "photo must be of type RawPhoto, not Restoration": lambda: rawkd.denoise(_restoration()),
+    "photo must be of type RawPhoto or Restoration, not ndarray": lambda: rawkd.write_dng("a.dng", FRAME),
+    "mosaic must be of type Mosaic, not ndarray": lambda: PHOTO.with_mosaic(FRAME),
+    "pattern must be of type CFAPattern, not str": lambda: Mosaic(FRAME.astype(np.float32), "RGGB"),
+    "options must be of type ProcessOptions, not DenoiseOptions": lambda: rawkd.denoise_file(
+        *FILES, rawkd.DenoiseOptions()
+    ),
+    "denoise must be of type DenoiseOptions, not dict": lambda: rawkd.denoise_file(
+        *FILES, rawkd.ProcessOptions(denoise={})
+    ),
+    "crop must be of type Rect, not tuple": lambda: rawkd.denoise_file(*FILES, rawkd.ProcessOptions(crop=(0, 0, 9, 9))),
+    "jpeg_quality must be of type Integral, not str": lambda: rawkd.denoise_file(
+        *FILES, rawkd.ProcessOptions(jpeg_quality="9")
+    ),
+    "exposure_ev must be of type Real, not str": lambda: rawkd.denoise_file(
+        *FILES, rawkd.ProcessOptions(exposure_ev="1")
+    ),
+    "options must be of type DenoiseOptions, not ProcessOptions": lambda: rawkd.denoise(PHOTO, rawkd.ProcessOptions()),
+    "context must be of type Context, not int": lambda: rawkd.denoise(PHOTO, context=5),
+    "progress 5: give a function": lambda: rawkd.denoise(PHOTO, progress=5),
+    "cancel False: give a threading.Event or a function": lambda: rawkd.denoise(PHOTO, cancel=False),
+    "path must be of type str or PathLike, not int": lambda: rawkd.read_raw(5),
+    "path must be of type str or PathLike, not bytes": lambda: rawkd.write_dng(b"a.dng", PHOTO),
+    "output must be of type str or PathLike, not NoneType": lambda: rawkd.denoise_file("a.dng", None),
+    "timeout_s must be of type Real, not str": lambda: rawkd.read_raw("a.dng", timeout_s="5"),
+    "software must be of type str, not int": lambda: rawkd.write_dng("a.dng", PHOTO, software=5),
+    "make must be of type str, not int": lambda: rawkd.photo_of(FRAME, black=64, white=1023, make=5),
+    "model must be of type str, not NoneType": lambda: rawkd.photo_of(FRAME, black=64, white=1023, model=None),
+    "iso '800': give a number above 0": lambda: rawkd.photo_of(FRAME, black=64, white=1023, iso="800"),
+    "iso -5: give a number above 0": lambda: rawkd.photo_of(FRAME, black=64, white=1023, iso=-5),
+    "iso nan: give a number above 0": lambda: rawkd.photo_of(FRAME, black=64, white=1023, iso=float("nan")),
+    "noise_source 'foo': give one of auto, calibration": lambda: rawkd.DenoiseOptions(noise_source="foo"),
+    "device None: give one of auto, cpu": lambda: rawkd.DenoiseOptions(device=None),
+    "model must be of type str or PathLike, not int": lambda: rawkd.DenoiseOptions(model=5),
+    "calibration must be of type str or PathLike, not int": lambda: rawkd.DenoiseOptions(calibration=5),
+    "precision must be of type str, not int": lambda: rawkd.DenoiseOptions(precision=5),
+    "rows must be of type bool, not str": lambda: rawkd.DenoiseOptions(rows="no"),
+}
+
+
+def _restoration() -> rawkd.Restoration:
+    return rawkd.denoise(PHOTO, rawkd.DenoiseOptions(strength=0, noise=(1e-3, 1e-6)))
+
+
+@pytest.mark.parametrize("told", OTHER_TYPES)
+def test_an_argument_of_another_type_is_refused_with_a_sentence(told: str) -> None:
+    with pytest.raises(errors.UsageError, match=re.escape(told)) as caught:
+        OTHER_TYPES[told]()
+    assert str(caught.value).endswith(".")
 
 
 def test_programs_see_the_types(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from conftest import DATA, ROOT
 from small_photos import noisy_photo
-from synthetic_dng import BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
+from synthetic_dng import ASCII, BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
 
 from rawkd.errors import InputError, RawkdError, UnsupportedRawError
-from rawkd.files.read import decode, decode_child
+from rawkd.files.read import decode, decode_child, not_raw
+from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.identify import identify
 from rawkd.files.read.raw import read_raw
@@ -31,7 +32,7 @@ UNSUPPORTED = {
     "canon-g1-cmyg.crw": "four-colour",
     "canon-6d-linear-lossy.dng": "linear",
     "gopro-hero7.gpr": "GPR",
-    "kodak-c330-yrgb.raw": "YRGB",
+    "kodak-c330-yrgb.raw": "no header",
     "exiv2--IMG_1361.dng": "linear",
     "exiftool--Sigma.x3f": "Foveon",
     "exiftool--SigmaDP2.x3f": "Foveon",
@@ -48,7 +49,8 @@ def refusal_of(path: Path, decoder: Decoder | None = None) -> InputError:
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     assert "\n" not in text
-    assert re.fullmatch(r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) [^.]+\.", text.removeprefix(f"{path}: ")), (
+    form = r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) ([^.]|\.(?=\w))+\."
+    assert re.fullmatch(form, text.removeprefix(f"{path}: ")), (
         f"not of the form 'file: what is wrong. What to do.': {text}"
     )
     return caught.value
@@ -125,6 +127,131 @@ def test_a_plain_tiff_is_no_raw_file(tmp_path: Path, decoder: Decoder) -> None:
     path = tmp_path / "scan.tif"
     tifffile.imwrite(path, np.full((64, 64, 3), 90, np.uint8), photometric="rgb")
     refusal_of(path, decoder)
+
+
+def a_grey_tiff(path: Path, tags: dict[int, tuple[int, object]] | None = None, **options: object) -> Path:
+    """A TIFF of a mosaic as programs save it that know no raw files; `tags` by number: type and value."""
+    import tifffile
+
+    extra = [(number, kind, 0 if kind == ASCII else 2, value, True) for number, (kind, value) in (tags or {}).items()]
+    frame = flat_frame(96, 128)
+    pages = np.stack([frame] * int(str(options.pop("pages", 1)))).squeeze()
+    tifffile.imwrite(path, pages, extratags=extra, **({"photometric": "minisblack"} | options))
+    return path
+
+
+PLAIN_TIFFS = {
+    "grey": {},
+    "white is zero": {"photometric": "miniswhite"},
+    "big-endian": {"byteorder": ">"},
+    "tiled": {"tile": (64, 64)},
+    "deflate": {"compression": "deflate"},
+    "PackBits": {"compression": "packbits"},
+    "a stack": {"pages": 2},
+    "four channels": {"pages": 4, "photometric": "separated", "planarconfig": "separate"},
+    "a microscope": {"tags": {271: (ASCII, "Lab"), 272: (ASCII, "One")}},
+    "edited": {"tags": {271: (ASCII, "Canon"), 272: (ASCII, "Canon EOS 5D")}},
+    "a scanner": {"tags": {271: (ASCII, "Nikon"), 272: (ASCII, "LS-5000")}, "software": "Nikon Scan 4"},
+    "filters unknown": {"photometric": 32803},
+    "camera and filters unknown": {"photometric": 32803, "tags": {271: (ASCII, "Lab"), 272: (ASCII, "One")}},
+}
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".raw", ".dng"])
+@pytest.mark.parametrize("kind", PLAIN_TIFFS)
+def test_a_tiff_without_the_tags_of_a_raw_is_refused(kind: str, suffix: str, tmp_path: Path, decoder: Decoder) -> None:
+    """LibRaw reads most of them as RGGB with black 0, some as garbage."""
+    told = str(refusal_of(a_grey_tiff(tmp_path / f"scan{suffix}", **PLAIN_TIFFS[kind]), decoder))
+    assert "a plain TIFF, whose tags state no colour filters" in told
+    assert "rawkd.photo_of" in told
+
+
+def test_a_tiff_that_states_its_filters_is_read(tmp_path: Path, decoder: Decoder) -> None:
+    """The twin of the test above: raws that are no DNG state their mosaic by these tags."""
+    tags = {33421: (SHORT, (2, 2)), 33422: (BYTE, bytes((2, 1, 1, 0)))}
+    path = a_grey_tiff(tmp_path / "photo.nef", tags, photometric=32803)
+    assert read_raw(path, decoder=decoder).pattern.name == "BGGR"
+
+
+def test_a_mosaic_of_a_camera_that_libraw_knows_is_read(tmp_path: Path, decoder: Decoder) -> None:
+    tags = {271: (ASCII, "Kodak"), 272: (ASCII, "DCS Pro 14N")}
+    path = a_grey_tiff(tmp_path / "photo.dcr", tags, photometric=32803)
+    assert read_raw(path, decoder=decoder).pattern.name == "GRBG"
+
+
+@pytest.mark.parametrize("number", sorted(not_raw.FIELDS_OF_MAKERS))
+def test_a_field_of_a_maker_marks_a_raw(number: int, tmp_path: Path) -> None:
+    path = a_grey_tiff(tmp_path / "photo.mos", {number: (BYTE, (1, 2))})
+    tree = read_tag_tree(path)
+    assert tree is not None
+    not_raw.refuse_plain_tiff(tree, path.read_bytes()[:64])
+
+
+def test_a_header_of_phase_one_marks_a_raw(tmp_path: Path) -> None:
+    path = a_grey_tiff(tmp_path / "photo.iiq")
+    tree = read_tag_tree(path)
+    assert tree is not None
+    not_raw.refuse_plain_tiff(tree, b"II*\0\x10\0\0\0IIIITwaR")
+    with pytest.raises(InputError, match="plain TIFF"):
+        not_raw.refuse_plain_tiff(tree, path.read_bytes()[:64])
+
+
+def bare(path: Path, shape: tuple[int, int], dtype: type[np.unsignedinteger]) -> Path:
+    """The numbers of a mosaic and nothing else, as `numpy.tofile` writes them."""
+    path.write_bytes(np.random.default_rng(0).integers(60, 250, shape).astype(dtype).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".raw", ".nef"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((1080, 1920), np.uint16),
+        ((768, 1024), np.uint8),
+        ((512, 768), np.uint16),
+        ((1200, 1600), np.uint16),
+        ((1536, 2048), np.uint16),
+        ((480, 640), np.uint16),
+        ((480, 640), np.uint8),
+    ],
+    ids=str,
+)
+def test_a_dump_without_a_header_is_refused(
+    shape: tuple[int, int], dtype: type[np.unsignedinteger], suffix: str, tmp_path: Path, decoder: Decoder
+) -> None:
+    """LibRaw takes each for another camera by its length: as GBRG, as 1024 x 768, as damaged, as YRGB."""
+    error = refusal_of(bare(tmp_path / f"dump{suffix}", shape, dtype), decoder)
+    assert isinstance(error, UnsupportedRawError)
+    assert "no header" in str(error)
+    assert "rawkd.photo_of" in str(error)
+
+
+def test_packed_dumps_of_a_phone_are_refused_and_of_a_hacked_camera_read(tmp_path: Path, decoder: Decoder) -> None:
+    """Borders of unused pixels tell a PowerShot A460; 10 bits of 4608 x 3456 pixels may be of any sensor."""
+    assert "no header" in str(refusal_of(bare(tmp_path / "phone.raw", (19906560, 1), np.uint8), decoder))
+    photo = read_raw(bare(tmp_path / "hacked.crw", (6553440, 1), np.uint8), decoder=decoder)
+    assert photo.frame.shape == (1968, 2664)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("f.npy", b"\x93NUMPY\1\0"),
+        ("f.npz", b"PK\3\4"),
+        ("f.png", b"\x89PNG\r\n"),
+        ("f.fits", b"SIMPLE  =                    T"),
+        ("f.h5", b"\x89HDF\r\n"),
+        ("f.mat", b"MATLAB 5.0 MAT-file"),
+        ("f.pgm", b"P5 640 480 65535\n"),
+        ("f.bin", bytes(range(200, 256))),
+    ],
+)
+def test_files_of_arrays_are_referred_to_the_python_api(
+    name: str, content: bytes, tmp_path: Path, decoder: Decoder
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content + bytes(3000))
+    assert "or pass the mosaic as an array to rawkd.photo_of in Python." in str(refusal_of(path, decoder))
 
 
 def test_a_cut_file_is_refused(tmp_path: Path, decoder: Decoder) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import ROOT
 from small_photos import GAIN, READ_VARIANCE
 from small_shoots import left_over, outputs, read_report, write_calibration, write_photo, write_shoot
@@ -94,6 +95,9 @@ def test_a_mixed_folder_ends_right(run: Run, tmp_path: Path, capfd: pytest.Captu
     write_photo(folder / "own.dng", software="rawkd 0.0.1")
     bad = {"empty.cr2": b"", "text.dng": b"no photo", "cut.dng": (folder / "plain.dng").read_bytes()[:3000]}
     bad["jpeg.nef"] = b"\xff\xd8\xff" + bytes(100)
+    bad["dump.raw"] = np.arange(640 * 480, dtype=np.uint16).tobytes()
+    tifffile.imwrite(folder / "scan.dng", np.full((64, 64), 900, np.uint16), photometric="minisblack")
+    bad["scan.dng"] = (folder / "scan.dng").read_bytes()
     for name, data in bad.items():
         (folder / name).write_bytes(data)
     for name in ("notes.txt", "photo.jpg", ".hidden.dng"):

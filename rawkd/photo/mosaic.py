@@ -12,8 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rawkd.errors import InputError
+from rawkd.errors import InputError, refuse_other_type
 from rawkd.photo.cfa import CFAPattern
+
+WHOLE_NUMBERS = (
+    "np.rint(scale * x + black).astype(np.uint16), whole numbers of DN in 0 to 65535: astype alone would cut off"
+    " fractions and wrap numbers below 0"
+)
+"""What to pass for a frame of other numbers, x."""
+SIGNAL = "np.ascontiguousarray(x, np.float32), signal that is 0 at black and 1 at white"
+"""What to pass for the signal of a mosaic in another array, x."""
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
@@ -61,7 +69,8 @@ class Mosaic:
     pattern: CFAPattern
 
     def __post_init__(self) -> None:
-        refuse_other_array(self.data, "a mosaic", np.float32, "np.ascontiguousarray(x, np.float32)", contiguous=True)
+        refuse_other_array(self.data, "a mosaic", np.float32, SIGNAL, contiguous=True)
+        refuse_other_type(self.pattern, "pattern", CFAPattern, "Pass photo.pattern, or rawkd.photo.CFAPattern('RGGB').")
         if not np.isfinite(self.data.sum(dtype=np.float64)):
             raise InputError("the mosaic contains NaN or infinite values")
 
@@ -73,7 +82,8 @@ def refuse_other_array(
 
     Parameters
     ----------
-    what : for the message ("a mosaic"). conversion : Python code that makes such an array of another one, x.
+    what : for the message ("a mosaic"). conversion : Python code that makes such an array of another one, x, and what
+        its numbers mean.
     contiguous : whether the rows must follow each other in memory.
 
     Raises
@@ -87,4 +97,7 @@ def refuse_other_array(
         raise InputError(f"{what} must be a {kind}, not one of shape {data.shape}. Pass one value for each pixel.")
     if data.dtype != dtype or (contiguous and not data.flags.c_contiguous):
         order = "" if data.flags.c_contiguous else "Fortran-ordered " if data.flags.f_contiguous else "strided "
+        if not contiguous and np.can_cast(data.dtype, dtype):
+            conversion = f"x.astype(np.{np.dtype(dtype)}), which keeps every number"
+            conversion += "" if data.dtype.isnative else " and changes the order of its bytes only"
         raise InputError(f"{what} must be a {kind}, not {order}{data.dtype} {data.shape}. Pass {conversion}.")

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rawkd.errors import InputError
+from rawkd.errors import InputError, refuse_other_type
 from rawkd.photo.cfa import CFAPattern
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
-from rawkd.photo.mosaic import DoubleArray, FrameArray, Mosaic, PixelArray, Rect, refuse_other_array
+from rawkd.photo.mosaic import WHOLE_NUMBERS, DoubleArray, FrameArray, Mosaic, PixelArray, Rect, refuse_other_array
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class RawPhoto:
     not_rendered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        refuse_other_array(self.frame, "a raw frame", np.uint16, "whole numbers of DN, x.astype(np.uint16)")
+        refuse_other_array(self.frame, "a raw frame", np.uint16, WHOLE_NUMBERS)
         if not self.active_area.inside(*self.frame.shape):
             raise InputError(f"the active area {self.active_area} extends beyond the frame of {self.frame.shape}")
         if not self.default_crop.inside(self.active_area.height, self.active_area.width):
@@ -177,8 +177,9 @@ class RawPhoto:
 
         Raises
         ------
-        InputError: if the mosaic has another shape or phase.
+        InputError: if the mosaic has another shape or phase. UsageError: if it is no `Mosaic`.
         """
+        refuse_other_type(mosaic, "mosaic", Mosaic, "Pass rawkd.photo.Mosaic(signal, photo.pattern).")
         if mosaic.data.shape != (self.active_area.height, self.active_area.width) or mosaic.pattern != self.pattern:
             raise InputError(
                 f"the mosaic {mosaic.data.shape} {mosaic.pattern} does not match the photo's active area"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
-from rawkd.errors import UsageError
+import numpy as np
+
+from rawkd.errors import UsageError, refuse_other_type
+from rawkd.inference.gpu.ways import DEVICES
 from rawkd.sensor.cfa import SYMMETRIES
+from rawkd.sensor.choose_noise import SOURCES
 from rawkd.sensor.defects import DEFECTS
 from rawkd.sensor.noise import NOISE_LIMITS, is_possible
 
@@ -59,13 +64,22 @@ class DenoiseOptions:
             raise UsageError(f"ensemble {self.ensemble!r}: give 1, 2, 4 or 8.")
         if self.noise is not None:
             object.__setattr__(self, "noise", _noise(self.noise))
+        self._refuse_other_words()
         if self.calibration is not None:
             object.__setattr__(self, "calibration", Path(self.calibration))
         threads: object = self.threads
         if threads is not None and not (isinstance(threads, Integral) and int(threads) >= 1):
             raise UsageError(f"threads {threads!r}: give a whole number from 1.")
-        if self.defects not in DEFECTS:
-            raise UsageError(f"defects {self.defects!r}: give one of {', '.join(DEFECTS)}.")
+
+    def _refuse_other_words(self) -> None:
+        """Refuse unknown choices, and names and switches of another type; UsageError."""
+        for name, choices in (("noise_source", SOURCES), ("device", DEVICES), ("defects", DEFECTS)):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} {getattr(self, name)!r}: give one of {', '.join(choices)}.")
+        for name, kinds in (("calibration", (str, os.PathLike)), ("model", (str, os.PathLike)), ("precision", str)):
+            if getattr(self, name) is not None:
+                refuse_other_type(getattr(self, name), name, kinds, "Give None for the default.")
+        refuse_other_type(self.rows, "rows", (bool, np.bool_), "Give True or False.")
 
     @property
     def keeps_everything(self) -> bool:

@@ -77,10 +77,8 @@ def _answer(answers: IO[bytes], messages: IO[bytes], request: dict[str, Any], _:
     try:
         with rawpy.RawPy() as raw:
             _open(raw, path)
-            sizes = raw.sizes
-            pixels = sizes.raw_height * sizes.raw_width
-            if pixels > MAX_PIXELS or pixels * MIN_BITS_PER_PIXEL > 8 * Path(path).stat().st_size:
-                _send(answers, {"error": "size", "height": sizes.raw_height, "width": sizes.raw_width})
+            if kind := _refused(path, raw.sizes):
+                _send(answers, {"error": kind, "height": raw.sizes.raw_height, "width": raw.sizes.raw_width})
                 return True
             raw.unpack()
             printed = _printed(messages, path)
@@ -92,6 +90,22 @@ def _answer(answers: IO[bytes], messages: IO[bytes], request: dict[str, Any], _:
     except (rawpy.LibRawError, OSError, MemoryError, NotImplementedError, ValueError) as error:
         _send(answers, {"error": type(error).__name__, "text": str(error)})
     return True
+
+
+def _refused(path: str, sizes: Any) -> str | None:
+    """Return "size" if a file is too short for its pixels, "bare" if it has nothing but pixels; else None.
+
+    LibRaw knows 130 sizes of files without a header (`const_table` in its identify.cpp) and takes any dump of pixels
+    for the camera of its size. Only packed pixels with unused borders, as hacked Canon cameras write them, are telling.
+    """
+    pixels = sizes.raw_height * sizes.raw_width
+    with Path(path).open("rb") as stream:
+        is_tiff, bits = stream.read(2) in (b"II", b"MM"), 8 * stream.seek(0, io.SEEK_END)
+    if pixels > MAX_PIXELS or pixels * MIN_BITS_PER_PIXEL > bits:
+        return "size"
+    has_borders = (sizes.height, sizes.width) != (sizes.raw_height, sizes.raw_width)
+    is_packed = bits // pixels % 8 > 0
+    return "bare" if not is_tiff and bits % pixels == 0 and not (is_packed and has_borders) else None
 
 
 def _answer_in_bands(answers: IO[bytes], messages: IO[bytes], request: dict[str, Any], directories: bytes) -> bool:
@@ -157,18 +171,10 @@ def _demosaic(answers: IO[bytes], _: IO[bytes], request: dict[str, Any], dng: by
         with rawpy.RawPy() as raw:
             raw.open_buffer(io.BytesIO(dng))
             raw.unpack()
-            rgb = raw.postprocess(
-                demosaic_algorithm=quality.AHD if request["passes"] > 1 else quality.PPG,
-                output_color=rawpy.ColorSpace.raw,
-                gamma=(1, 1),
-                no_auto_bright=True,
-                user_wb=[1.0, 1.0, 1.0, 1.0],
-                user_black=0,
-                user_sat=65535,
-                adjust_maximum_thr=0.0,
-                user_flip=0,
-                output_bps=16,
-            )
+            method = quality.AHD if request["passes"] > 1 else quality.PPG
+            levels = {"user_wb": [1.0] * 4, "user_black": 0, "user_sat": 65535, "adjust_maximum_thr": 0.0}
+            plain = {"output_color": rawpy.ColorSpace.raw, "gamma": (1, 1), "no_auto_bright": True, "user_flip": 0}
+            rgb = raw.postprocess(demosaic_algorithm=method, output_bps=16, **levels, **plain)
         _send(answers, {"shape": rgb.shape}, rgb)
     except (rawpy.LibRawError, MemoryError, ValueError) as error:
         _send(answers, {"error": type(error).__name__, "text": str(error)})
@@ -205,13 +211,10 @@ def _describe(raw: Any) -> dict[str, Any]:
     top, left = sizes.top_margin, sizes.left_margin
     # raw_pattern is anchored at the frame's origin and, with margins, may hold other colours than the picture
     sites = [int(raw.raw_color(top + y, left + x)) for y in range(side) for x in range(side)] if side > 1 else []
+    header |= {"kind": "flat", "shape": frame.shape, "pixel_aspect": sizes.pixel_aspect, "flip": sizes.flip}
     header |= {
-        "kind": "flat",
-        "shape": frame.shape,
         "area": [top, left, sizes.height, sizes.width],
         "crop": [sizes.crop_top_margin, sizes.crop_left_margin, sizes.crop_height, sizes.crop_width],
-        "pixel_aspect": sizes.pixel_aspect,
-        "flip": sizes.flip,
         "sites": sites,
         "black": [int(value) for value in raw.black_level_per_channel],
         "white": int(raw.white_level),
@@ -225,13 +228,9 @@ def _describe(raw: Any) -> dict[str, Any]:
     with suppress(ValueError, OverflowError, OSError):  # the time stamp is not a valid date
         other = raw.other
         stamp = other.timestamp
-        header |= {
-            "iso": float(other.iso_speed),
-            "exposure_s": float(other.shutter_speed),
-            "aperture": float(other.aperture),
-            "focal_length_mm": float(other.focal_length),
-            "datetime": stamp.strftime("%Y:%m:%d %H:%M:%S") if stamp.year > 1970 else None,
-        }
+        date = stamp.strftime("%Y:%m:%d %H:%M:%S") if stamp.year > 1970 else None
+        header |= {"iso": float(other.iso_speed), "exposure_s": float(other.shutter_speed), "datetime": date}
+        header |= {"aperture": float(other.aperture), "focal_length_mm": float(other.focal_length)}
     return header
 
 

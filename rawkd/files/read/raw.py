@@ -10,18 +10,24 @@ import numpy as np
 
 from rawkd.cores import available_cores
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.read.camera_color import Fallback, libraw_color, libraw_matrix
+from rawkd.files.read.camera_color import Fallback, invertible, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
 from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
-from rawkd.files.read.identify import SOFTWARE, names_own_stream
+from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.read.maker.ciff import read_ciff
 from rawkd.files.read.maker.fuji_ifd import with_blacks_of_raf
 from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.metadata import read_capture
-from rawkd.files.read.not_raw import KINDS_OF_SENSORS, why_not_raw
+from rawkd.files.read.not_raw import (
+    KINDS_OF_SENSORS,
+    refuse_no_file,
+    refuse_plain_tiff,
+    refuse_unknown_filters,
+    why_not_raw,
+)
 from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
 from rawkd.files.tiff.gain_opcodes import gain_maps, not_rendered
@@ -56,7 +62,7 @@ def read_raw(
     UnsupportedRawError: if it is an intact raw file of a kind that rawkd cannot denoise.
     """
     try:
-        _check_file(path)
+        refuse_no_file(path)
         if decoder is not None:
             return _read(path, timeout_s, decoder, threads)
         with Decoder() as own:
@@ -72,17 +78,6 @@ def read_raw(
         ) from error
 
 
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise InputError("this is a folder. Give the raw files in it.")
-    if not path.exists():
-        raise InputError("there is no such file. Check the name.")
-    if names_own_stream(path) or not path.is_file():
-        raise InputError("this is not a regular file. Give a raw file.")
-    if path.stat().st_size == 0:
-        raise InputError("the file is empty. Copy it again from the card.")
-
-
 def _read(path: Path, timeout_s: float, decoder: Decoder, threads: int | None) -> RawPhoto:
     with path.open("rb") as stream:
         head = stream.read(64)
@@ -92,15 +87,18 @@ def _read(path: Path, timeout_s: float, decoder: Decoder, threads: int | None) -
         )
     tree = read_tag_tree(path)
     if tree is not None:
+        refuse_plain_tiff(tree, head)
         refuse_multi_raw(tree)
     raw = raw_ifd_of(tree) if tree is not None and is_dng(tree) else None
     bands = bands_of(path, tree, raw, threads or available_cores()) if tree is not None and raw is not None else None
     try:
         decoded = decoder.decode(path, timeout_s, bands)
-    except UnsupportedRawError:
-        raise
     except InputError as error:
-        raise InputError(why_not_raw(head) or str(error)) from error
+        if isinstance(error, UnsupportedRawError) or (told := why_not_raw(head)) is None:
+            raise
+        raise InputError(told) from error
+    if tree is not None:
+        refuse_unknown_filters(tree, knows_camera=invertible(libraw_matrix(decoded.header)))
     ciff = read_ciff(path) if tree is None else None
     if tree is not None and raw is not None:
         photo = _dng_photo(decoded, tree, raw)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from rawkd.cores import available_cores
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, raw_image_digest
-from rawkd.files.tiff.dng_tags import MIN_PX
 from rawkd.files.tiff.exif import capture_directories, merged
 from rawkd.files.tiff.ifd import OutputIfd, ascii_text, integers, long, rational, raw_bytes, short, write_tiff
 from rawkd.files.tiff.tags import SUB_IFDS
@@ -24,7 +23,7 @@ from rawkd.files.write.dng_fields import main_fields, raw_fields
 from rawkd.files.write.linear_fields import linear_fields, linear_warnings
 from rawkd.files.write.private import without_private
 from rawkd.files.write.raw_storage import stored
-from rawkd.files.write.stored_frame import frame_to_store, frame_warnings
+from rawkd.files.write.stored_frame import frame_to_store, frame_warnings, refuse_unstorable
 from rawkd.files.write.xmp import packet_of, packet_with_treatment
 from rawkd.files.xmp.treatment import Treatment
 from rawkd.photo import LinearPicture, RawPhoto, Tag
@@ -74,8 +73,10 @@ def write_dng(
 
     Raises
     ------
-    OutputError: if the file exists and `overwrite` is false, if it cannot be written, or if it would exceed 4 GiB.
+    OutputError: if the file exists and `overwrite` is false, if it cannot be written, if it would exceed 4 GiB, or as
+        `refuse_unstorable`.
     """
+    refuse_unstorable(photo)
     source, photo = photo, frame_to_store(photo)
     with atomic_output(path, overwrite) as temporary:
         if strip_private:
@@ -85,10 +86,6 @@ def write_dng(
         warnings = left_out + warnings
         if photo.dropped:
             warnings = (f"not copied to the DNG: {', '.join(photo.dropped)}. Keep the original file.", *warnings)
-        height, width = photo.active_area.height, photo.active_area.width
-        if min(height, width) < MIN_PX:
-            size = f"its picture of {width} x {height} pixels is smaller than the {MIN_PX} that LibRaw requires"
-            warnings += (f"{size}, so rawkd and programs that use LibRaw cannot read this DNG. Write a larger one.",)
         removed = 0.0 if treatment is None else treatment.noise_reduction
         with ThreadPoolExecutor(threads or available_cores()) as pool:
             samples = photo.frame if linear is None else linear.data

@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from rawkd.errors import OutputError
+from rawkd.files.tiff.dng_tags import MIN_PX
 from rawkd.photo import RawPhoto, Rect
 
 OF_THE_FRAME = {50830: "masked areas", 51008: "opcode list 1", 52536: "the masked sub-area"}
@@ -20,6 +22,30 @@ RAWTHERAPEE_CROPS = frozenset(
     | {"X-S10"}
 )
 """Cameras whose frames RawTherapee 5.9 crops by a table of its own, which holds for the full frame of the camera."""
+
+
+def refuse_unstorable(photo: RawPhoto) -> None:
+    """Refuse a photo that a DNG cannot hold.
+
+    Raises
+    ------
+    OutputError: if a black level lies below 0, white is no whole number, or a side has fewer than 22 pixels, which
+        LibRaw does not read.
+    """
+    height, width = photo.active_area.height, photo.active_area.width
+    if min(height, width) < MIN_PX:
+        raise OutputError(
+            f"a picture of {width} x {height} pixels is smaller than the {MIN_PX} that LibRaw requires, so that no"
+            " program could read its DNG. Write a larger one."
+        )
+    black, white = float(photo.levels.black_dn.min()), photo.levels.white_dn
+    if black < 0:
+        raise OutputError(
+            f"a DNG cannot hold a black level of {black:g}. Add a number to all pixels, to black and to white, so that"
+            " none is below 0."
+        )
+    if white != round(white):
+        raise OutputError(f"a DNG cannot hold a white level of {white:g}. Give a whole number as white.")
 
 
 def frame_to_store(photo: RawPhoto) -> RawPhoto:
