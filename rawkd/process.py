@@ -17,13 +17,13 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
-from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect
+from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect, camera_name
 from rawkd.render.demosaic import Method, check_method, method_for
 from rawkd.render.linear import linear_picture
 from rawkd.render.preview import render_preview
 from rawkd.render.view import render
 from rawkd.render.xtrans import Markesteijn
-from rawkd.report import Clock, Report, camera_name
+from rawkd.report import Clock, Report
 from rawkd.restore.ahead import import_ahead, load_ahead
 from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress

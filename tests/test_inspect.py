@@ -19,8 +19,7 @@ from rawkd.files.read.camera_settings import CameraSettings
 from rawkd.files.read.maker.lens import LENS_MODEL
 from rawkd.files.tiff.ifd import ascii_text
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import Capture
-from rawkd.report import camera_name
+from rawkd.photo import Capture, camera_name
 
 OLD_KEYS = [
     "input", "camera", "iso", "exposure_s", "aperture", "datetime", "cfa", "frame", "active_area", "default_crop",

@@ -23,12 +23,11 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.engine import Engine
 from rawkd.inference.tiling import denoise_tiled
-from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
+from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect, camera_name
 from rawkd.photo.orientation import orient
 from rawkd.photo.region import sensor_rect
 from rawkd.process import ProcessOptions, process_file
 from rawkd.render.view import render
-from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, denoise, restore
 from rawkd.restore.region import part_with_context

@@ -1,4 +1,4 @@
-"""Data types of a raw photo: tags, colour, capture data, frame. `rawkd.photo` defines signal, shapes and units."""
+"""Data types of a raw photo: colour and frame. `rawkd.photo` defines signal, shapes and units."""
 
 from __future__ import annotations
 
@@ -7,26 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rawkd.errors import InputError
+from rawkd.photo.capture import Capture, Tag
 from rawkd.photo.cfa import CFAPattern
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
 from rawkd.photo.mosaic import DoubleArray, FrameArray, Mosaic, PixelArray, Rect, refuse_other_array
-
-
-@dataclass(frozen=True)
-class Tag:
-    """One TIFF field as the source file stores it.
-
-    Attributes
-    ----------
-    number : tag number. type : TIFF type code (1..13). count : number of values.
-    data : bytes of the values in little-endian order, exactly count * size of type.
-    """
-
-    number: int
-    type: int
-    count: int
-    data: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,30 +48,6 @@ class ColorCalibration:
     def none(cls) -> ColorCalibration:
         """Return the calibration of a monochrome sensor, which has no colour: unit matrix, neutral 1."""
         return cls(np.eye(3), np.ones(3))
-
-
-@dataclass(frozen=True)
-class Capture:
-    """How the photo was taken; values that the file lacks are None or empty.
-
-    Attributes
-    ----------
-    make, model : as the camera writes them. unique_camera_model : as Adobe spells it ("Canon EOS 6D").
-    iso : exposure index. exposure_s : seconds. aperture : f-number. focal_length_mm : millimetres.
-    datetime : "YYYY:MM:DD HH:MM:SS".
-    exif, gps : EXIF and GPS fields of the source, without offsets and maker notes, which break when copied.
-    """
-
-    make: str = ""
-    model: str = ""
-    unique_camera_model: str = ""
-    iso: float | None = None
-    exposure_s: float | None = None
-    aperture: float | None = None
-    focal_length_mm: float | None = None
-    datetime: str | None = None
-    exif: tuple[Tag, ...] = ()
-    gps: tuple[Tag, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,7 @@ from rawkd.files.write.drawing import refuse_plot, write_drawing
 from rawkd.files.xmp.history import past_of
 from rawkd.files.xmp.packet import XMP
 from rawkd.inference.students import NoModelOfKindError, choose_student, load_family
-from rawkd.photo import NAMES_OF_KINDS, RawPhoto
-from rawkd.report import camera_name
+from rawkd.photo import NAMES_OF_KINDS, RawPhoto, camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, prepare
 from rawkd.sensor.defects import unknown_defects
