@@ -510,6 +510,18 @@ def test_a_call_with_all_photos_of_a_folder_can_be_repeated(
     ]
 
 
+def test_a_photo_that_is_named_twice_is_denoised_once(
+    photo: Path, tmp_path: Path, family: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spellings = ["photo.dng", "photo.dng", str(photo), f"../{tmp_path.name}/photo.dng"]
+    assert main(["denoise", *spellings, "-o", "out/", "--model", str(family)]) == 0
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == ["out/photo-denoised.dng"]
+    assert "left out" not in printed.err
+    assert main(["denoise", *spellings, "-o", "one.jpg", "--model", str(family)]) == 0
+
+
 def test_a_photo_with_the_name_of_an_output_is_never_left_out(
     tmp_path: Path, family: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

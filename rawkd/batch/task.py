@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from rawkd.batch.store import FileState, LocalStore, Missed, Store, unheard
 from rawkd.errors import InputError, OutputError, RawkdError
-from rawkd.files.naming import RAW_SUFFIXES
+from rawkd.files.naming import RAW_SUFFIXES, place_of
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,7 @@ def _photos(
 def place(store: Store, name: str) -> tuple[str, str]:
     """An identifier of a file, equal for two spellings of its path."""
     if isinstance(store, LocalStore):
-        path = Path(store.root, name)
-        return str(path.parent.resolve()), path.name
+        return place_of(Path(store.root, name))
     return store.root.rstrip("/"), name
 
 

@@ -97,9 +97,11 @@ def batch_command(
     from rawkd.batch.settings import BatchOptions
     from rawkd.batch.task import Selection, find_tasks, refuse_missing
     from rawkd.batch.watch import poll_interval
-    from rawkd.files.naming import ending_of, format_of
+    from rawkd.files.naming import ending_of, format_of, refuse_picture_name
 
     _refuse_contradictions(dry_run=dry_run, watching=watching, reporting=report is not None)
+    if output is not None:
+        refuse_picture_name(output)
     if report is not None:
         check_place(report, None if output is None else Path(output))
     if not watching:
