@@ -150,6 +150,7 @@ def test_commands_on_the_examples_run(
         paths = [Path(line) for line in out.splitlines()]
         assert all((with_examples / path).stat().st_size for path in paths)
         assert not {with_examples / path for path in paths} & before
+    if words[1] in ("denoise", "compare"):  # a batch leaves out what is there
         clashes = {path: first for path in paths if (first := WRITTEN.setdefault(path, words)) != words}
         assert not clashes, "whoever follows the documentation meets a file that exists already"
 

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from rawkd.batch.store import FileState, LocalStore, Missed, Store, unheard
-from rawkd.errors import InputError, OutputError, RawkdError
-from rawkd.files.naming import RAW_SUFFIXES, place_of
+from rawkd.errors import InputError, OutputError, RawkdError, UsageError
+from rawkd.files.naming import FORMAT_OF_SUFFIX, RAW_SUFFIXES, place_of
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,18 @@ def refuse_missing(inputs: Sequence[str]) -> None:
             continue
         if given.endswith(("/", os.sep)) or not is_raw_name(given):
             raise InputError(f"{given}: there is no such folder or file; check the name")
+
+
+def refuse_picture_name(folder: str) -> None:
+    """Check that the name of a new folder does not end like that of a picture.
+
+    Raises
+    ------
+    UsageError: if it does, nothing has this name yet, and no separator ends it.
+    """
+    is_known = folder.endswith(("/", os.sep)) or os.path.lexists(folder)
+    if not is_known and Path(folder).suffix.lower() in FORMAT_OF_SUFFIX:
+        raise UsageError(f"{folder}: this looks like one file. Give a folder; if it is one, end its name with /.")
 
 
 def _photos(

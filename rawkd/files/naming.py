@@ -69,7 +69,10 @@ def plan_outputs(
 
 def each_once(photos: Iterable[Path]) -> tuple[Path, ...]:
     """Return the photos without repetitions: of several spellings of one path (a.dng, ./a.dng) only the first."""
-    return tuple({place_of(photo): photo for photo in reversed(list(photos))}.values())[::-1]
+    first: dict[tuple[str, str], Path] = {}
+    for photo in photos:
+        first.setdefault(place_of(photo), photo)
+    return tuple(first.values())
 
 
 def place_of(path: Path) -> tuple[str, str]:
@@ -88,17 +91,6 @@ def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
     if cropped and chosen == "dng":
         raise UsageError("rawkd cannot write a crop as DNG. Give --format tiff, png or jpeg.")
     return ("-denoised-crop" if cropped else "-denoised") + SUFFIX_OF_FORMAT[chosen]
-
-
-def refuse_picture_name(folder: str) -> None:
-    """Check that the name of a folder does not end like that of a picture.
-
-    Raises
-    ------
-    UsageError: if it does, and neither a folder has this name nor a separator ends it.
-    """
-    if Path(folder).suffix.lower() in FORMAT_OF_SUFFIX and not _names_folder(folder):
-        raise UsageError(f"{folder}: this looks like one file. Give a folder; if it is one, end its name with /.")
 
 
 def make_folder(output: str | None) -> None:
