@@ -17,13 +17,15 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
-from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect
+from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect, camera_name
+from rawkd.photo.region import Window, window_of
 from rawkd.render.demosaic import Method, check_method, method_for
 from rawkd.render.linear import linear_picture
 from rawkd.render.preview import render_preview
+from rawkd.render.stretch import stretched
 from rawkd.render.view import render
 from rawkd.render.xtrans import Markesteijn
-from rawkd.report import Clock, Report, camera_name
+from rawkd.report import Clock, Report
 from rawkd.restore.ahead import import_ahead, load_ahead
 from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress
@@ -110,6 +112,7 @@ def process_file(
     with clock.step("noise"):
         prepared = prepare(photo, options.denoise, context, noise, defects)
     restoring.set()
+    window = window_of(photo, options.crop)
     with clock.step("denoise"):
         if options.crop is not None:
             prepared = prepared.region(options.crop, options.denoise)
@@ -118,7 +121,7 @@ def process_file(
     if file_format == "dng":
         size, late_warnings = _write_dng(path, output, restoration, options, clock, decoder)
     else:
-        size, late_warnings = _write_picture(path, output, file_format, restoration, options, clock, decoder)
+        size, late_warnings = _write_picture(path, output, restoration, window, options, clock, decoder)
     if file_format != "dng" or options.linear:
         late_warnings += method_for(photo.pattern.kind, options.demosaic)[1]
     if options.linear and photo.pattern.kind == "mono":
@@ -204,13 +207,13 @@ def _markesteijn(decoder: Decoder | None) -> Markesteijn:
 def _write_picture(
     path: Path,
     output: Path,
-    file_format: str,
     restoration: Restoration,
+    window: Window,
     options: ProcessOptions,
     clock: Clock,
     decoder: Decoder | None,
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """Write the rendered picture; return its (width, height) and warnings."""
+    """Write the rendered picture of a region; return its (width, height) and warnings."""
     photo = restoration.photo
     with clock.step("render"):
         rgb = render(
@@ -218,10 +221,11 @@ def _write_picture(
             mosaic=restoration.mosaic,
             demosaic=options.demosaic,
             exposure_ev=options.exposure_ev,
-            dtype=np.uint8 if file_format == "jpeg" else np.uint16,
+            dtype=np.uint8 if format_of(output) == "jpeg" else np.uint16,
             markesteijn=_markesteijn(decoder),
             threads=options.denoise.threads,
         )
+        rgb = stretched(rgb, window.rows, window.columns)
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
         warnings += write_image(
@@ -240,10 +244,4 @@ def _write_picture(
     if photo.not_rendered:
         names = ", ".join(photo.not_rendered)
         warnings += (f"not applied to the picture: {names}. Write a DNG to apply it in your raw editor.",)
-    if photo.pixel_aspect != 1:
-        shape = f"{photo.pixel_aspect:.3g} times as wide as high"
-        warnings += (
-            f"the sensor's pixels are {shape}, so the picture looks squeezed. Stretch it, or write a DNG, which states"
-            " the ratio.",
-        )
     return (rgb.shape[1], rgb.shape[0]), warnings

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rawkd.photo import Capture
 from rawkd.sensor.noise import NoiseModel
 
 STEPS = ("read", "noise", "denoise", "render", "write")
@@ -86,17 +85,6 @@ def summary(record: Mapping[str, Any]) -> str:
         f"{record['seconds']['total']:.1f} s",
     )
     return ", ".join(filter(None, parts))
-
-
-def camera_name(capture: Capture) -> str:
-    """Return make and model of the camera, without the make if the model begins with a word of it.
-
-    Returns UniqueCameraModel (tag 50708) if make and model are missing, or an empty text if that is missing too.
-    """
-    make, model = capture.make.split(), capture.model.split()
-    if model and model[0].lower() in [word.lower() for word in make]:
-        make = []
-    return " ".join(make + model) or " ".join(capture.unique_camera_model.split())
 
 
 class Clock:

@@ -605,6 +605,21 @@ def test_an_output_folder_that_cannot_be(run: Run, tmp_path: Path, capfd: pytest
     assert (tmp_path / "file").read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("name", ["one.jpg", "one.DNG", "memory://clean/one.tif"])
+def test_the_name_of_a_picture_is_no_folder(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    monkeypatch.chdir(tmp_path)
+    command = ["batch", "in", "--dry-run", "-o"]
+    assert main([*command, name]) == 2
+    assert f"{name}: this looks like one file. Give a folder" in capfd.readouterr().err
+    if "://" not in name:
+        assert main([*command, f"{name}/"]) == 0
+        (tmp_path / name).mkdir()
+        assert main([*command, name]) == 0
+
+
 def test_a_report_that_cannot_be_is_refused_before_the_work(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,18 @@ class TestCalibration:
         assert "Nikon" in warnings[0]
         assert "6400" in warnings[1]
 
+    @pytest.mark.parametrize(
+        ("make", "model", "name"),
+        [("Canon", "Canon PowerShot S40", "Canon PowerShot S40"), ("", "", "an unknown camera")],
+    )
+    def test_a_camera_is_named_as_elsewhere(
+        self, photo: RawPhoto, calibration: Path, make: str, model: str, name: str
+    ) -> None:
+        calibration.write_text(calibration.read_text().replace('"EOS"', '"Canon EOS"'))
+        capture = Capture(make=make, model=model, iso=800.0)
+        (warning,) = noise_model_of(replace(photo, capture=capture), calibration=calibration)[1]
+        assert warning == f"the calibration file is for Canon EOS, but the photo is from {name}"
+
 
 class TestProfileAgainstPixels:
     @pytest.mark.parametrize("factor", [1.6, 4.0, 10.0])

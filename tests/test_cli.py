@@ -510,6 +510,23 @@ def test_a_call_with_all_photos_of_a_folder_can_be_repeated(
     ]
 
 
+def test_a_photo_that_is_named_twice_is_denoised_once(
+    photo: Path, tmp_path: Path, family: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spellings = ["photo.dng", "photo.dng", str(photo), f"../{tmp_path.name}/photo.dng"]
+    assert main(["denoise", *spellings, "-o", "out/", "--model", str(family)]) == 0
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == ["out/photo-denoised.dng"]
+    assert "left out" not in printed.err
+    assert main(["denoise", *spellings, "-o", "one.jpg", "--model", str(family)]) == 0
+    shutil.copy(photo, "other.dng")
+    capfd.readouterr()
+    twice = ["photo.dng", "other.dng", "photo.dng", "-o", "out/", "--model", str(family), "--overwrite"]
+    assert main(["denoise", *twice]) == 0
+    assert capfd.readouterr().out.splitlines() == ["out/photo-denoised.dng", "out/other-denoised.dng"]
+
+
 def test_a_photo_with_the_name_of_an_output_is_never_left_out(
     tmp_path: Path, family: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,9 @@ from rawkd.errors import UsageError
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import Rect, Tag
 from rawkd.photo.region import sensor_rect
+from rawkd.process import ProcessOptions, process_file
 from rawkd.render.view import render
+from rawkd.restore.options import DenoiseOptions
 
 NAME = '<b>it\'s & "x".dng'
 SERIAL, OWNER = b"SERIAL-4711\0", b"Jane Owner\0"
@@ -126,6 +128,20 @@ def test_the_crops_are_the_pixels_of_the_rendering(photo: Path, models: tuple[Pa
     np.testing.assert_array_equal(original, shown)
     np.testing.assert_allclose(same.astype(int), shown, atol=1)  # an identity network: rounding alone
     assert np.diff(smooth.astype(float), axis=1).std() < 0.7 * np.diff(shown.astype(float), axis=1).std()
+
+
+def test_oblong_pixels_are_stretched(models: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "oblong.dng"
+    write_dng(path, replace(noisy_photo(), pixel_aspect=1.5), preview=None, software="test")
+    rect = Rect(20, 10, 100, 150)
+    found = compare(path, CompareOptions(models=models[:1], crops=(rect,)))
+    assert (found.width, found.height) == (444, 200)
+    assert found.overview.shape[1] / found.overview.shape[0] == pytest.approx(444 / 200, rel=0.02)
+    whole = process_file(path, tmp_path / "a.png", ProcessOptions(DenoiseOptions(strength=0)))
+    assert (whole.width, whole.height) == (found.width, found.height)
+    expected = iio.imread(tmp_path / "a.png")[rect.slices].astype(int)  # in 8 bits
+    np.testing.assert_allclose(found.versions[0].crops[0], expected, atol=1)
+    assert found.versions[1].crops[0].shape == (100, 150, 3)
 
 
 def test_the_strip(page: Path) -> None:

@@ -134,6 +134,16 @@ def test_tifffile_reads_every_sample_of_any_size(tmp_path: Path, height: int, wi
 
 
 @pytest.mark.parametrize(
+    ("make", "model", "name"),
+    [("Canon", "Canon EOS 6D", "Canon EOS 6D"), ("Sony", "ILCE-7", "Sony ILCE-7"), ("", "", "Unknown camera")],
+)
+def test_the_name_of_an_arrays_camera_has_the_make_once(tmp_path: Path, make: str, model: str, name: str) -> None:
+    tree = read_tiff(io.BytesIO(write(tmp_path, photo_of(capture=Capture(make, model))).read_bytes()))
+    assert tree is not None
+    assert tree.main.text(50708) == name
+
+
+@pytest.mark.parametrize(
     "photo",
     [
         photo_of(),

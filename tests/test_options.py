@@ -168,7 +168,7 @@ def test_sections_name_options_that_exist() -> None:
 
 OWN_MEANING = {
     "--output", "--crop", "--model", "--plot", "--json", "--verbose", "--noisy", "--scenes", "--seed", "--ensemble",
-    "--device", "--gt", "--overwrite", "--dry-run",
+    "--device", "--gt", "--overwrite", "--dry-run", "--format",
 }  # fmt: skip
 """Options that mean something else, or default to something else, in another command."""
 

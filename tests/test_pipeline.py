@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from noisy_scenes import leaves, noisy
+from numpy.typing import NDArray
 from small_photos import GAIN, READ_VARIANCE, clean_signal, noisy_photo
 from tiny_models import even_blur, identity, make_model
 
@@ -23,12 +24,11 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.write.dng import write_dng
 from rawkd.inference.engine import Engine
 from rawkd.inference.tiling import denoise_tiled
-from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect
+from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, FloatArray, Levels, RawPhoto, Rect, Tag, camera_name
 from rawkd.photo.orientation import orient
 from rawkd.photo.region import sensor_rect
 from rawkd.process import ProcessOptions, process_file
 from rawkd.render.view import render
-from rawkd.report import camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, denoise, restore
 from rawkd.restore.region import part_with_context
@@ -378,13 +378,68 @@ def test_what_is_dropped_is_said_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert process_file(tmp_path / "a.cr2", tmp_path / "a.png", options).warnings == ()
 
 
-def test_a_picture_of_oblong_pixels_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    photo = replace(noisy_photo(), pixel_aspect=1.5346)
+def at_places(picture: NDArray[np.uint16], places: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """A picture interpolated along one axis, by numpy."""
+    own = np.arange(picture.shape[axis])
+    return np.apply_along_axis(lambda line: np.interp(places, own, line), axis, picture.astype(np.float64))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("aspect", [1.5346, 0.5])
+def test_a_picture_of_oblong_pixels_is_stretched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aspect: float, orientation: int
+) -> None:
+    """Along one axis, to its nearest size; a crop of it has the same pixels. A DNG states the ratio instead."""
+    import tifffile
+
+    photo = replace(noisy_photo(orientation=orientation), pixel_aspect=aspect)
     monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
     options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
-    (said,) = process_file(tmp_path / "a.kdc", tmp_path / "a.jpg", options).warnings
-    assert "1.53 times as wide" in said
-    assert process_file(tmp_path / "a.kdc", tmp_path / "a.dng", options).warnings == ()
+    report = process_file(tmp_path / "a.kdc", tmp_path / "whole.tif", options)
+    whole = tifffile.imread(tmp_path / "whole.tif")
+    square = render(photo, dtype=np.uint16)
+    axis = int((aspect > 1) == (orientation < 5))
+    size = round(square.shape[axis] * max(aspect, 1 / aspect))
+    assert (whole.shape[axis], whole.shape[1 - axis]) == (size, square.shape[1 - axis])
+    assert (report.height, report.width) == photo.upright_size == whole.shape[:2]
+    assert report.warnings == ()
+    places = (np.arange(size) + 0.5) * square.shape[axis] / size - 0.5
+    assert np.abs(whole - at_places(square, places, axis)).max() <= 0.51  # rounding, and that of float32 places
+    region = Rect(top=71, left=50, height=60, width=77)
+    process_file(tmp_path / "a.kdc", tmp_path / "part.tif", replace(options, crop=region))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "part.tif"), whole[region.slices])
+    report = process_file(tmp_path / "a.kdc", tmp_path / "a.dng", options)
+    assert (report.width, report.height) == (photo.default_crop.width, photo.default_crop.height)
+    assert report.warnings == ()
+    assert read_raw(tmp_path / "a.dng").pixel_aspect == pytest.approx(aspect)
+
+
+@pytest.mark.parametrize("orientation", [1, 8])
+def test_a_picture_shows_what_the_user_cropped_in_the_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    """The DNG keeps all pixels and the field (DefaultUserCrop), so that an editor can show them all."""
+    import tifffile
+
+    crop = Rect(22, 14, 150, 266)  # of a default crop of 200 x 296 at 2, 4
+    ends = np.array([20, 200, 10, 296, 170, 200, 276, 296], "<u4").tobytes()
+    plain = noisy_photo(orientation=orientation)
+    photo = replace(plain, user_crop=crop, tags=(Tag(51125, 5, 4, ends),))
+    monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
+    options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
+    process_file(tmp_path / "a.dng", tmp_path / "a.tif", options)
+    shown = tifffile.imread(tmp_path / "a.tif")
+    np.testing.assert_array_equal(shown, render(plain, dtype=np.uint16, rect=crop))
+    assert shown.shape[:2] == ((150, 266) if orientation == 1 else (266, 150))
+    region = Rect(top=30, left=40, height=50, width=60)
+    process_file(tmp_path / "a.dng", tmp_path / "part.tif", replace(options, crop=region))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "part.tif"), shown[region.slices])
+    process_file(tmp_path / "a.dng", tmp_path / "out.dng", options)
+    again = read_raw(tmp_path / "out.dng")
+    assert again.default_crop == plain.default_crop
+    assert again.user_crop == Rect(22, 14, 150, 266)
+    with tifffile.TiffFile(tmp_path / "out.dng") as tif:
+        assert tif.pages[0].shape[:2] == (75, 133)  # the preview, in sensor orientation
 
 
 def test_outputs_are_refused_before_any_work(tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ def test_preview_and_raw_lie_alike(tmp_path: Path, orientation: int) -> None:
     assert int(np.argmax(corners)) == 0
 
 
+@pytest.mark.parametrize(("aspect", "size"), [(1.5346, (98, 227)), (0.25, (392, 148)), (10.0, (8, 120))])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_preview_has_square_pixels(aspect: float, size: tuple[int, int], orientation: int) -> None:
+    """The limit holds for the stretched side."""
+    photo = replace(noisy_photo(199, 301, orientation=orientation), pixel_aspect=aspect)  # 196 x 296 are shown
+    picture = render_preview(photo, 400 if aspect < 10 else 130)
+    assert (picture.shape[:2] if orientation == 1 else picture.shape[1::-1]) == size
+
+
 @pytest.mark.parametrize("pattern", [CFAPattern.GBRG, CFAPattern.XTRANS.shifted(1, 4), CFAPattern.MONO], ids=str)
 @pytest.mark.parametrize("short", [1, 2, 3, 5])
 @pytest.mark.parametrize("is_tall", [False, True])

@@ -189,6 +189,7 @@ def test_geometry_names_and_kept_tags(read) -> None:
     photo = read(flat_frame(64, 64), tags=tags, byteorder=">")
     assert photo.default_crop == Rect(2, 4, 50, 40)
     assert photo.pixel_aspect == 1.5
+    assert photo.upright_size == (60, 50)  # 50 rows of 40 pixels, stretched and turned
     assert photo.orientation == 6
     assert photo.capture.unique_camera_model == "Maker Model X"
     assert (photo.capture.make, photo.capture.model, photo.capture.iso) == ("Maker", "Model X", 800)
@@ -201,6 +202,27 @@ def test_pixels_that_no_sensor_has_are_taken_for_square() -> None:
     for scale, aspect in (((3_003_121_665, 1), 1.0), ((1, 50), 1.0), ((1, 0), 1.0), ((2, 1), 2.0)):
         raw = Ifd({50718: Tag(50718, 5, 2, struct.pack("<4I", scale[0], 1, scale[1], 1))})
         assert dng_tags.pixel_aspect(raw) == aspect
+
+
+def test_the_crop_of_the_user_is_a_part_of_the_default_crop(read) -> None:
+    """DefaultUserCrop: top, left, bottom, right, of a camera that was set to 16:9."""
+    crop = {50719: (RATIONAL, (4.0, 2.0)), 50720: (RATIONAL, (56.0, 50.0))}
+    photo = read(flat_frame(64, 64), tags=crop | {51125: (RATIONAL, (0.125, 0.25, 0.875, 1.0))})
+    assert photo.default_crop == Rect(2, 4, 50, 56)
+    assert photo.shown == photo.user_crop == Rect(2 + 6, 4 + 14, 38, 42)
+    assert photo.upright_size == (38, 42)
+    whole = read(flat_frame(64, 64), tags=crop | {51125: (RATIONAL, (0.0, 0.0, 1.0, 1.0))})
+    assert (whole.user_crop, whole.shown) == (None, whole.default_crop)
+    assert not any("user crop" in warning for warning in (*photo.warnings, *whole.warnings))
+
+
+@pytest.mark.parametrize(
+    "value", [(0.5, 0.0, 0.5, 1.0), (0.0, 0.0, 1.1, 1.0), (0.0, 0.0, 1.0), (0.5, 0.5, 0.501, 0.501)]
+)
+def test_an_impossible_crop_of_the_user_is_a_warning(read, value: tuple[float, ...]) -> None:
+    photo = read(flat_frame(64, 64), tags={51125: (RATIONAL, value)})
+    assert photo.user_crop is None
+    assert any("user crop is invalid" in warning for warning in photo.warnings)
 
 
 def test_a_linearisation_table_is_applied_and_opcode_list_1_goes(read) -> None:

@@ -22,6 +22,7 @@ from rawkd.files.tiff.tags import TagTree, read_tiff_bytes
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.icc import srgb_profile
 from rawkd.files.write.rendered import write_image
+from rawkd.files.xmp.packet import RDF, parsed
 from rawkd.photo import Capture, Tag
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.options import DenoiseOptions
@@ -316,6 +317,76 @@ def test_captions_of_the_source_reach_the_picture(tmp_path: Path, name: str) -> 
     stripped = exif_of(write(tmp_path, name, tags=tags, strip_location=True)).main
     assert 18246 in stripped.tags
     assert not {33723, 40094} & stripped.tags.keys()
+
+
+def iptc_stream(*datasets: tuple[int, bytes], padding: bytes = b"\0\0\0") -> bytes:
+    head = struct.pack(">BBBH", 0x1C, 1, 90, 3) + b"\x1b%G"
+    return head + b"".join(struct.pack(">BBBH", 0x1C, 2, n, len(v)) + v for n, v in datasets) + padding
+
+
+IPTC = iptc_stream(
+    (120, "Night in Tromsø\rby boat".encode()), (25, b"aurora"), (25, b"Nordlicht & Eis"), (80, "Zoë".encode()),
+    (5, b"Lights"), (55, b"20240506"), (60, b"070809+0200"), (90, b"Troms\xf8"), (105, b""), (116, b"\x01(c) me"),
+)  # fmt: skip
+RESOURCES = b"8BIM\x03\xed\x03abc\0\0\0\x01x\0" + b"8BIM\4\4\0\0" + struct.pack(">I", len(IPTC)) + IPTC
+
+
+@pytest.mark.parametrize("tag", [Tag(33723, 7, len(IPTC), IPTC), Tag(34377, 7, len(RESOURCES), RESOURCES)])
+@pytest.mark.parametrize("name", ["a.PNG", "a.jpg", "a.tif"])
+def test_captions_of_iptc_reach_the_picture(tmp_path: Path, name: str, tag: Tag) -> None:
+    """JPEG and PNG have them in their XMP, in the properties that the IPTC standard gives for them."""
+    if name == "a.tif":
+        assert exif_of(write(tmp_path, name, tags=(tag,))).main.tags[33723].data == IPTC
+        return
+    root = parsed(xmp_of(write(tmp_path, name, tags=(tag,))))
+    found = {
+        one.tag.partition("}")[2]: [li.text for li in one.iter(f"{{{RDF}}}li")] or one.text
+        for one in root.findall(f".//{{{RDF}}}Description/*")
+    }
+    assert found == {
+        "title": ["Lights"],
+        "subject": ["aurora", "Nordlicht & Eis"],
+        "DateCreated": "2024-05-06T07:08:09+02:00",
+        "creator": ["Zoë"],
+        "City": "Tromsø",
+        "rights": ["(c) me"],
+        "description": ["Night in Tromsø\nby boat"],
+    }
+    assert xmp_of(write(tmp_path, name, tags=(tag,), strip_location=True)) == b""
+
+
+@pytest.mark.parametrize("name", ["a.PNG", "a.jpg"])
+def test_what_xmp_says_goes_before_iptc(tmp_path: Path, name: str) -> None:
+    iptc = Tag(33723, 7, len(IPTC), IPTC)
+    packet = xmp_of(write(tmp_path, name, tags=(iptc,), xmp=PACKET))
+    assert b"aurora" not in packet
+    assert b"heron" in packet
+    assert "Zoë".encode() in packet
+    packet = xmp_of(write(tmp_path, name, tags=(iptc,), xmp=b"<x:xmpmeta><rdf:RDF"))
+    assert b"aurora" in packet
+
+
+@pytest.mark.parametrize("stream", [b"Isar", IPTC[:-8], IPTC[:20] + b"\x1c\2", b"\x1c\2\x19\x80\4\x7f\xff\xff\xffx"])
+def test_iptc_that_cannot_be_read_is_a_warning(tmp_path: Path, stream: bytes) -> None:
+    tags = (Tag(33723, 7, len(stream), stream),)
+    for name, count in (("a.png", 1), ("a.jpg", 1), ("a.tif", 0)):
+        rgb = picture(depth_of(name))
+        said = write_image(tmp_path / name, rgb, CAPTURE, software=SOFTWARE, tags=tags)
+        assert len(said) == count
+        assert all("IPTC was not embedded" in one for one in said)
+
+
+@pytest.mark.parametrize("name", ["a.PNG", "a.jpg"])
+def test_exiftool_reads_captions_of_iptc(tmp_path: Path, name: str) -> None:
+    if shutil.which("exiftool") is None:
+        pytest.skip("needs exiftool")
+    path = str(write(tmp_path, name, tags=(Tag(33723, 7, len(IPTC), IPTC),)))
+    arguments = ["exiftool", "-s3", "-charset", "UTF8", "-Subject", "-Creator", "-XMP:DateCreated", "-warning", path]
+    assert subprocess.run(arguments, capture_output=True, encoding="utf-8", check=True).stdout.splitlines() == [
+        "aurora, Nordlicht & Eis",
+        "Zoë",
+        "2024:05:06 07:08:09+02:00",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -99,6 +99,7 @@ def test_unknown_is_never_equal() -> None:
     assert Series.of(Identity("", "", 100.0, 14)) is None
     assert Series.of(Identity("Canon", "6D", 100.0, 0)) == Series("Canon", "6D", 100.0, 0)
     assert str(SERIES) == "Canon EOS 6D, ISO 6400, 14 bits"
+    assert str(Series("NIKON CORPORATION", "NIKON D3X", 100.0, 0)) == "NIKON D3X, ISO 100"
 
 
 @pytest.mark.parametrize("others", [CFAPattern.MONO, CFAPattern.XTRANS], ids=["mono", "xtrans"])

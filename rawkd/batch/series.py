@@ -25,6 +25,7 @@ from rawkd.batch.store import OWN_FOLDER, Store
 from rawkd.batch.task import Task
 from rawkd.errors import InputError, NoiseError
 from rawkd.files.read.identify import Identity
+from rawkd.photo import Capture, camera_name
 from rawkd.sensor.blind.recurring import Suspects, recurring_defects
 from rawkd.sensor.defects import DefectMap
 from rawkd.sensor.noise import NoiseModel
@@ -63,7 +64,7 @@ class Series:
         return cls(identity.make, identity.model, identity.iso, identity.bits, identity.cfa)
 
     def __str__(self) -> str:
-        name = self.model if self.model.startswith(self.make) else f"{self.make} {self.model}".strip()
+        name = camera_name(Capture(self.make, self.model))
         bits, cfa = f", {self.bits} bits" if self.bits else "", f", {self.cfa}" if self.cfa else ""
         return f"{name}, ISO {self.iso:g}{bits}{cfa}"
 

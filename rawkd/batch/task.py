@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from rawkd.batch.store import FileState, LocalStore, Missed, Store, unheard
-from rawkd.errors import InputError, OutputError, RawkdError
-from rawkd.files.naming import RAW_SUFFIXES
+from rawkd.errors import InputError, OutputError, RawkdError, UsageError
+from rawkd.files.naming import FORMAT_OF_SUFFIX, RAW_SUFFIXES, place_of
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,18 @@ def refuse_missing(inputs: Sequence[str]) -> None:
             raise InputError(f"{given}: there is no such folder or file; check the name")
 
 
+def refuse_picture_name(folder: str) -> None:
+    """Check that the name of a new folder does not end like that of a picture.
+
+    Raises
+    ------
+    UsageError: if it does, nothing has this name yet, and no separator ends it.
+    """
+    is_known = folder.endswith(("/", os.sep)) or os.path.lexists(folder)
+    if not is_known and Path(folder).suffix.lower() in FORMAT_OF_SUFFIX:
+        raise UsageError(f"{folder}: this looks like one file. Give a folder; if it is one, end its name with /.")
+
+
 def _photos(
     given: str, selection: Selection, open_store: Callable[[str], Store], missed: Missed
 ) -> Iterable[tuple[Store, str, FileState | None]]:
@@ -155,8 +167,7 @@ def _photos(
 def place(store: Store, name: str) -> tuple[str, str]:
     """An identifier of a file, equal for two spellings of its path."""
     if isinstance(store, LocalStore):
-        path = Path(store.root, name)
-        return str(path.parent.resolve()), path.name
+        return place_of(Path(store.root, name))
     return store.root.rstrip("/"), name
 
 

@@ -17,8 +17,7 @@ from rawkd.calibration.transfer import TransferPoints, find_bursts, odd_frames, 
 from rawkd.errors import InputError, NoiseError
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.raw import read_raw
-from rawkd.photo import Capture, CFAPattern, RawPhoto
-from rawkd.report import camera_name
+from rawkd.photo import Capture, CFAPattern, RawPhoto, camera_name
 from rawkd.restore.mosaic import Progress, no_progress
 from rawkd.sensor.masked import masked_offset_dn
 from rawkd.sensor.profile import CameraProfile

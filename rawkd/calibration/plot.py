@@ -8,8 +8,7 @@ from rawkd.calibration.calibrate import IsoNoise
 from rawkd.calibration.calibration_file import Calibration
 from rawkd.files.write.chart import COLOURS, Axis, Series, chart, span
 from rawkd.files.write.drawing import Drawing, below
-from rawkd.photo import Capture, DoubleArray
-from rawkd.report import camera_name
+from rawkd.photo import Capture, DoubleArray, camera_name
 
 GROUPS = 24
 """Number of dots for each ISO; each dot is a group of blocks of similar level."""

@@ -95,11 +95,13 @@ def batch_command(
     from rawkd.batch.queue import Batch
     from rawkd.batch.report import check_place
     from rawkd.batch.settings import BatchOptions
-    from rawkd.batch.task import Selection, find_tasks, refuse_missing
+    from rawkd.batch.task import Selection, find_tasks, refuse_missing, refuse_picture_name
     from rawkd.batch.watch import poll_interval
     from rawkd.files.naming import ending_of, format_of
 
     _refuse_contradictions(dry_run=dry_run, watching=watching, reporting=report is not None)
+    if output is not None:
+        refuse_picture_name(output)
     if report is not None:
         check_place(report, None if output is None else Path(output))
     if not watching:

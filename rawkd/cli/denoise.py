@@ -20,7 +20,7 @@ from rawkd.cli.options import (
     console_options,
     denoise_options,
     json_option,
-    output_options_with_crop,
+    output_options_of_photos,
 )
 from rawkd.cli.without_effect import warn_of_options_without_effect
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     metavar="FILE|DIR",
     help="Write here; a name ending in / is a folder.  [default: photo-denoised.dng beside each photo]",
 )
-@output_options_with_crop
+@output_options_of_photos
 @denoise_options
 @json_option("one JSON object a photo, also for one that failed")
 @console_options
@@ -55,10 +55,11 @@ def denoise_command(
     Every photo becomes a DNG with the same colours, crop and metadata, or a rendered picture. Paths of written files go
     to stdout, everything else to stderr.
     """
-    from rawkd.files.naming import format_of, make_folder, plan_outputs
+    from rawkd.files.naming import each_once, format_of, make_folder, plan_outputs
     from rawkd.files.read.decode import Decoder
 
     options = result.process_options(choices.options())
+    photos = each_once(photos)
     cropped = result.crop is not None
     outputs = plan_outputs(photos, output, result.file_format, cropped=cropped, is_own_output=_is_own_output)
     file_format = format_of(next(iter(outputs.values())))

@@ -172,6 +172,16 @@ class OutputChoices:
         )
 
 
+def _format_option(default: str) -> Decorator:
+    return click.option(
+        "--format",
+        "file_format",
+        type=FORMAT,
+        callback=format_name,
+        help=f"Choose the output format.  [default: {default}]",
+    )
+
+
 _PIXELS = {
     "strength": STRENGTH,
     "luma": LUMA,
@@ -187,13 +197,7 @@ _PIXELS = {
 }
 _WITH_MODEL = {"model": MODEL} | _PIXELS
 _OUTPUT = {
-    "file_format": click.option(
-        "--format",
-        "file_format",
-        type=FORMAT,
-        callback=format_name,
-        help="Choose the output format.  [default: by the name of the output, else dng]",
-    ),
+    "file_format": _format_option("dng"),
     "linear": click.option("--linear", is_flag=True, help="Write a linear (demosaiced) DNG, about 2.5 times as large."),
     "demosaic": DEMOSAIC,
     "exposure": EXPOSURE,
@@ -231,10 +235,10 @@ pixel_options = gathered("choices", tuple(_PIXELS.values()), _PIXELS, DenoiseCho
 output_options = gathered("result", tuple(_OUTPUT.values()), _OUTPUT, OutputChoices)
 """Give a command the options about the written file; it receives them as one argument `result`."""
 
-output_options_with_crop = gathered(
-    "result", (*_OUTPUT.values(), _CROP), (*_OUTPUT, "crop"), OutputChoices
-)  # fmt: skip
-"""The same and `--crop`, for commands that take single photos."""
+_OUTPUT_OF_PHOTOS = _OUTPUT | {"file_format": _format_option("by the name of the output, else dng"), "crop": _CROP}
+
+output_options_of_photos = gathered("result", tuple(_OUTPUT_OF_PHOTOS.values()), _OUTPUT_OF_PHOTOS, OutputChoices)
+"""The same for commands that take single photos: the format also by the name of the output, and `--crop`."""
 
 console_options = gathered("console", (QUIET, VERBOSE), ("quiet", "verbose"), _console)
 """Give a command `-q` and `-v`; it receives a `Console` as its argument `console`."""

@@ -19,10 +19,11 @@ from rawkd.files.write.drawing import Drawing
 from rawkd.files.write.rendered import write_image
 from rawkd.inference.students import load_family, tier_warnings
 from rawkd.photo import Capture, Mosaic, RawPhoto, Rect
-from rawkd.photo.region import sensor_rect
+from rawkd.photo.region import Window, window_of
 from rawkd.process import SOFTWARE
 from rawkd.render.demosaic import Method, method_for
 from rawkd.render.preview import render_preview
+from rawkd.render.stretch import stretched
 from rawkd.render.view import render
 from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress
@@ -123,12 +124,12 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
         crops = tuple(Crop(f"crop {number}", rect) for number, rect in enumerate(options.crops, 1))
     else:
         crops = choose_crops(render_preview(photo, PREVIEW_PX), height, width)
-    rects = [sensor_rect(one.rect, photo) for one in crops]
+    windows = [window_of(photo, one.rect) for one in crops]
     begin = time.perf_counter()
     prepared = prepare(photo, options.denoise)
     noise_s = time.perf_counter() - begin
     begin = time.perf_counter()
-    shown = _rendered(photo, None, rects, options, decoder)
+    shown = _rendered(photo, None, windows, options, decoder)
     seconds = {"read": read_s, "noise": noise_s, "render": time.perf_counter() - begin}
     versions = [Version("original", shown, seconds=seconds)]
     method, warnings = method_for(photo.pattern.kind, options.demosaic)
@@ -140,7 +141,7 @@ def _compared(path: Path, options: CompareOptions, progress: Progress, decoder: 
         restoration = restore(prepared, replace(options.denoise, model=model), context, share)
         seconds = {"denoise": time.perf_counter() - begin}
         begin = time.perf_counter()
-        shown = _rendered(restoration.photo, restoration.mosaic, rects, options, decoder)
+        shown = _rendered(restoration.photo, restoration.mosaic, windows, options, decoder)
         seconds["render"] = time.perf_counter() - begin
         versions.append(_version(restoration, shown, seconds))
         texts = (text for text in restoration.warnings if text not in prepared.warnings + prepared.noise_warnings)
@@ -180,21 +181,25 @@ def write_strip(comparison: Comparison, path: Path, *, overwrite: bool = False) 
 
 
 def _rendered(
-    photo: RawPhoto, mosaic: Mosaic | None, rects: Sequence[Rect], options: CompareOptions, decoder: Decoder
+    photo: RawPhoto, mosaic: Mosaic | None, windows: Sequence[Window], options: CompareOptions, decoder: Decoder
 ) -> tuple[Picture, ...]:
-    """Render rectangles of the sensor, upright, (h, w, 3), also of a monochrome photo."""
+    """Render regions of the upright picture, (h, w, 3), also of a monochrome photo."""
     pictures = (
-        render(
-            photo,
-            mosaic=mosaic,
-            demosaic=options.demosaic,
-            exposure_ev=options.exposure_ev,
-            rect=rect,
-            dtype=np.uint8,
-            markesteijn=decoder.demosaic,
-            threads=options.denoise.threads,
+        stretched(
+            render(
+                photo,
+                mosaic=mosaic,
+                demosaic=options.demosaic,
+                exposure_ev=options.exposure_ev,
+                rect=window.rect,
+                dtype=np.uint8,
+                markesteijn=decoder.demosaic,
+                threads=options.denoise.threads,
+            ),
+            window.rows,
+            window.columns,
         )
-        for rect in rects
+        for window in windows
     )
     return tuple(one if one.ndim == 3 else np.repeat(one[..., None], 3, axis=2) for one in pictures)
 

@@ -1,6 +1,7 @@
 """Plot the noise of a photo: variance of small blocks against their level, with the fitted lines.
 
-Texture only adds variance, so the noise is the lower edge of the point cloud.
+Texture only adds variance, so the noise line runs through the densest points, and along the lower edge of the cloud
+where there is texture.
 """
 
 from __future__ import annotations

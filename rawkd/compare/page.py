@@ -16,8 +16,9 @@ from rawkd.errors import InputError, UsageError
 from rawkd.files.naming import refuse_to_overwrite
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.encoded import jpeg_bytes
+from rawkd.photo import camera_name
 from rawkd.process import SOFTWARE
-from rawkd.report import camera_name, shutter
+from rawkd.report import shutter
 
 PAGE_BYTES_MAX = 5_000_000
 QUALITIES = 95, 90, 85, 80, 70, 60, 50

@@ -67,6 +67,19 @@ def plan_outputs(
     return dict(plan)
 
 
+def each_once(photos: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the photos without repetitions: of several spellings of one path (a.dng, ./a.dng) only the first."""
+    first: dict[tuple[str, str], Path] = {}
+    for photo in photos:
+        first.setdefault(place_of(photo), photo)
+    return tuple(first.values())
+
+
+def place_of(path: Path) -> tuple[str, str]:
+    """Return the real folder and the name of a file, equal for all spellings of its path."""
+    return os.path.realpath(path.parent), path.name
+
+
 def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
     """Return the text that follows the photo's stem in the name of its output, such as ``-denoised.dng``.
 

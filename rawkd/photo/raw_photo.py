@@ -1,4 +1,4 @@
-"""Data types of a raw photo: tags, colour, capture data, frame. `rawkd.photo` defines signal, shapes and units."""
+"""Data types of a raw photo: colour and frame. `rawkd.photo` defines signal, shapes and units."""
 
 from __future__ import annotations
 
@@ -7,26 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rawkd.errors import InputError, refuse_other_type
+from rawkd.photo.capture import Capture, Tag
 from rawkd.photo.cfa import CFAPattern
 from rawkd.photo.gain_map import GainMap
 from rawkd.photo.levels import Levels
 from rawkd.photo.mosaic import WHOLE_NUMBERS, DoubleArray, FrameArray, Mosaic, PixelArray, Rect, refuse_other_array
-
-
-@dataclass(frozen=True)
-class Tag:
-    """One TIFF field as the source file stores it.
-
-    Attributes
-    ----------
-    number : tag number. type : TIFF type code (1..13). count : number of values.
-    data : bytes of the values in little-endian order, exactly count * size of type.
-    """
-
-    number: int
-    type: int
-    count: int
-    data: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,30 +50,6 @@ class ColorCalibration:
         return cls(np.eye(3), np.ones(3))
 
 
-@dataclass(frozen=True)
-class Capture:
-    """How the photo was taken; values that the file lacks are None or empty.
-
-    Attributes
-    ----------
-    make, model : as the camera writes them. unique_camera_model : as Adobe spells it ("Canon EOS 6D").
-    iso : exposure index. exposure_s : seconds. aperture : f-number. focal_length_mm : millimetres.
-    datetime : "YYYY:MM:DD HH:MM:SS".
-    exif, gps : EXIF and GPS fields of the source, without offsets and maker notes, which break when copied.
-    """
-
-    make: str = ""
-    model: str = ""
-    unique_camera_model: str = ""
-    iso: float | None = None
-    exposure_s: float | None = None
-    aperture: float | None = None
-    focal_length_mm: float | None = None
-    datetime: str | None = None
-    exif: tuple[Tag, ...] = ()
-    gps: tuple[Tag, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class RawPhoto:
     """One raw photo in memory.
@@ -100,6 +61,8 @@ class RawPhoto:
     default_crop : rectangle that converters show, relative to the active area; may cover all of it.
     pattern : CFA phase at the active area's origin.
     levels, color, capture : see their types.
+    user_crop : part of the default crop that the user chose in the camera (DefaultUserCrop), relative to the active
+        area; pictures show it and a DNG states it. None for all of the default crop.
     orientation : EXIF orientation 1..8. pixel_aspect : width / height of a pixel (DefaultScale).
     noise_profile : the (S, O) pairs of the raw IFD's NoiseProfile, flattened, or empty.
     tags : other tags of the source DNG, unchanged (opcode lists, profiles, private data); captions only for other
@@ -140,6 +103,7 @@ class RawPhoto:
     has_new_samples: bool = False
     gain_maps: tuple[GainMap, ...] = ()
     not_rendered: tuple[str, ...] = ()
+    user_crop: Rect | None = None
 
     def __post_init__(self) -> None:
         refuse_other_array(self.frame, "a raw frame", np.uint16, WHOLE_NUMBERS)
@@ -147,16 +111,28 @@ class RawPhoto:
             raise InputError(f"the active area {self.active_area} extends beyond the frame of {self.frame.shape}")
         if not self.default_crop.inside(self.active_area.height, self.active_area.width):
             raise InputError(f"the default crop {self.default_crop} extends beyond the active area {self.active_area}")
+        if not self.shown.inside(self.active_area.height, self.active_area.width):
+            raise InputError(f"the user crop {self.shown} extends beyond the active area {self.active_area}")
         if self.orientation not in range(1, 9):
             raise InputError(f"the orientation {self.orientation} is not in the range 1 to 8")
         if self.levels.cell_side != self.pattern.side:
             raise InputError(f"levels of a {self.levels.cell_side}-pixel cell do not fit the {self.pattern} pattern")
 
     @property
+    def shown(self) -> Rect:
+        """What pictures show, relative to the active area: the user crop, else the default crop."""
+        return self.default_crop if self.user_crop is None else self.user_crop
+
+    @property
+    def stretch(self) -> tuple[float, float]:
+        """Factors for rows and columns that make pixels square. One of them is 1, none is less: no detail is lost."""
+        return max(1.0, 1 / self.pixel_aspect), max(1.0, self.pixel_aspect)
+
+    @property
     def upright_size(self) -> tuple[int, int]:
-        """Height and width in pixels of the upright picture: the default crop, turned by the orientation."""
-        crop = self.default_crop
-        return (crop.height, crop.width) if self.orientation < 5 else (crop.width, crop.height)
+        """Height and width of the upright picture in square pixels: what is shown, stretched and turned."""
+        height, width = round(self.shown.height * self.stretch[0]), round(self.shown.width * self.stretch[1])
+        return (height, width) if self.orientation < 5 else (width, height)
 
     @property
     def mosaic(self) -> Mosaic:
@@ -237,6 +213,7 @@ class RawPhoto:
             frame=np.ascontiguousarray(self.frame[area.slices][rows, columns]),
             active_area=Rect(0, 0, rect.height, rect.width),
             default_crop=Rect(shown.top - rect.top, shown.left - rect.left, shown.height, shown.width),
+            user_crop=None,
             pattern=self.pattern.shifted(rect.top, rect.left),
             levels=self.levels.cut(rect),
             defects=defects[((defects >= 0) & (defects < (rect.height, rect.width))).all(axis=1)],

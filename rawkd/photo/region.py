@@ -1,9 +1,62 @@
-"""Map a region of the upright picture to pixels of the sensor."""
+"""Find the pixels of the sensor that a region of the upright picture shows.
+
+The upright picture is what is shown of the photo (`RawPhoto.shown`), turned by its orientation. Its pixels are square:
+if the sensor's are not, it has more rows or columns than the sensor, and each lies between two of the sensor's.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from rawkd.errors import UsageError
-from rawkd.photo import RawPhoto, Rect
+from rawkd.photo import FloatArray, PixelArray, RawPhoto, Rect
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Rows or columns of a picture, each at or between two lines of another picture.
+
+    Attributes
+    ----------
+    start, stop : the lines of the other picture that are needed.
+    before : (n,) the last line at or before each, counted from `start`.
+    share : (n,) float32, 0 <= share < 1, the weight of the line after it.
+    """
+
+    start: int
+    stop: int
+    before: PixelArray
+    share: FloatArray
+
+    @classmethod
+    def of(cls, first: int, count: int, size_px: int, lines: int) -> Lines:
+        """Return lines `first` to `first` + `count` of a picture of `size_px` lines that shows `lines` of another.
+
+        Both pictures have the same edges; beyond the outermost centres the outermost line goes on.
+        """
+        places = (np.arange(first, first + count) + 0.5) * (lines / size_px) - 0.5
+        places = np.clip(places, 0, lines - 1)
+        before = np.floor(places).astype(np.int64)
+        share = (places - before).astype(np.float32)
+        start = int(before[0])
+        return cls(start, int(before[-1]) + 1 + bool(share[-1] > 0), before - start, share)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A region of the upright picture.
+
+    Attributes
+    ----------
+    rect : the pixels of the active area that it needs, in sensor orientation.
+    rows, columns : its lines, among those of `rect` turned upright.
+    """
+
+    rect: Rect
+    rows: Lines
+    columns: Lines
 
 
 def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) -> RawPhoto:
@@ -29,20 +82,39 @@ def part_of(photo: RawPhoto, region: Rect, context_px: int, grid_px: int = 1) ->
 
 
 def sensor_rect(region: Rect, photo: RawPhoto) -> Rect:
-    """Convert a region of the upright picture (orientation and default crop applied) to pixels of the active area.
+    """Return the pixels of the active area that a region of the upright picture needs.
 
     Raises
     ------
     UsageError: if the region extends beyond the picture.
     """
-    crop, (height, width) = photo.default_crop, photo.upright_size
+    return window_of(photo, region).rect
+
+
+def window_of(photo: RawPhoto, region: Rect | None = None) -> Window:
+    """Return a region of the upright picture; None is all of it.
+
+    Raises
+    ------
+    UsageError: if the region extends beyond the picture.
+    """
+    height, width = photo.upright_size
+    region = region or Rect(0, 0, height, width)
     if not region.inside(height, width):
         raise UsageError(
             f"the crop {region.left},{region.top},{region.width},{region.height} extends beyond the picture of"
             f" {width} x {height} pixels. Give a crop inside it."
         )
-    top = height - region.top - region.height if photo.orientation in {3, 4, 7, 8} else region.top
-    left = width - region.left - region.width if photo.orientation in {2, 3, 6, 7} else region.left
+    shown = photo.shown
+    down, across = (shown.height, shown.width) if photo.orientation < 5 else (shown.width, shown.height)
+    rows = Lines.of(region.top, region.height, height, down)
+    columns = Lines.of(region.left, region.width, width, across)
+    top, left = rows.start, columns.start
+    if photo.orientation in {3, 4, 7, 8}:
+        top = down - rows.stop
+    if photo.orientation in {2, 3, 6, 7}:
+        left = across - columns.stop
+    size = rows.stop - rows.start, columns.stop - columns.start
     if photo.orientation >= 5:
-        return Rect(crop.top + left, crop.left + top, region.width, region.height)
-    return Rect(crop.top + top, crop.left + left, region.height, region.width)
+        top, left, size = left, top, size[::-1]
+    return Window(Rect(shown.top + top, shown.left + left, *size), rows, columns)

@@ -8,31 +8,33 @@ from numpy.typing import NDArray
 from rawkd.errors import UsageError
 from rawkd.photo import CFAPattern, FloatArray, Mosaic, RawPhoto, Rect
 from rawkd.photo.orientation import orient
+from rawkd.photo.region import Lines
 from rawkd.render.blocks import planes_in
 from rawkd.render.development import Development, groups_of
+from rawkd.render.stretch import stretched
 
 UNIT_PX = {"bayer": 2, "xtrans": 3, "mono": 2}
 """Side of the smallest square of pixels that holds all colours."""
 
 
 def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None = None) -> NDArray[np.uint8]:
-    """Render a small upright picture of the default crop, binned instead of demosaiced.
+    """Render a small upright picture of what is shown, binned instead of demosaiced, with square pixels.
 
     Returns
     -------
     (height, width, 3) uint8, the longer side at most `max_px` (>= 1); grey for a monochrome sensor. Each pixel is the
     mean of n x n squares of 2 pixels (X-Trans: 3), with the smallest n that fits. Those at the end that do not fill a
-    pixel are left out; a crop with fewer than n rows or columns of squares fills one pixel with those it has.
+    pixel are left out; a picture with fewer than n rows or columns of squares fills one pixel with those it has.
     """
     if max_px < 1:
         raise UsageError(f"preview size {max_px}: give 1 pixel or more.")
-    crop, cell = photo.default_crop, photo.pattern.canonical
+    crop, cell = photo.shown, photo.pattern.canonical
     development = Development.of(photo, 0.0, np.dtype(np.uint8))
     unit = UNIT_PX[cell.kind]
-    n = max(crop.height, crop.width) // (unit * (max_px + 1)) + 1
+    n = int(max(crop.height * photo.stretch[0], crop.width * photo.stretch[1])) // (unit * (max_px + 1)) + 1
     down, across = (min(n, max(1, length // unit)) for length in (crop.height, crop.width))
     height, width = max(1, crop.height // (unit * down)), max(1, crop.width // (unit * across))
-    upright = np.empty((height, width, 3), np.uint8)
+    binned = np.empty((height, width, 3), np.uint8)
     step = max(1, 64 // n)
     for top in range(0, height, step):
         rows = min(step, height - top)
@@ -42,8 +44,10 @@ def render_preview(photo: RawPhoto, max_px: int = 2048, *, mosaic: Mosaic | None
         units = _units(development.balance(planes, gains), cell)
         first_row, first_column = inner.top // unit, inner.left // unit
         units = units[:, first_row : first_row + down * rows, first_column : first_column + across * width]
-        upright[top : top + rows] = _encoded(_binned(units, down, across), development, cell)
-    return np.ascontiguousarray(orient(upright, photo.orientation))
+        binned[top : top + rows] = _encoded(_binned(units, down, across), development, cell)
+    sizes = (min(int(side * by), max_px) for side, by in zip((height, width), photo.stretch, strict=True))
+    lines = (Lines.of(0, size, size, side) for size, side in zip(sizes, (height, width), strict=True))
+    return np.ascontiguousarray(orient(stretched(binned, *lines), photo.orientation))
 
 
 def _units(planes: FloatArray, cell: CFAPattern) -> FloatArray:

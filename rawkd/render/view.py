@@ -39,14 +39,15 @@ def render(
 ) -> NDArray[Any]:
     """Render the photo as an upright sRGB picture; grey for a monochrome sensor.
 
-    It works block by block: besides the result it needs 20 MiB per thread, and for X-Trans 6 bytes per pixel.
+    Every pixel of the sensor becomes one pixel; if they are not square, `stretched` has to follow. It works block by
+    block: besides the result it needs 20 MiB per thread, and for X-Trans 6 bytes per pixel.
 
     Parameters
     ----------
     mosaic : (H, W) signal of the active area to render instead of the photo's rounded integers.
     demosaic : one of `METHODS`; None, or one for another sensor, is the sensor's default (`method_for`).
     exposure_ev : stops added to the photo's baseline exposure, -10 to 10.
-    rect : part to render, in pixels of the active area in sensor orientation; None is the default crop.
+    rect : part to render, in pixels of the active area in sensor orientation; None is what is shown.
     dtype : float32 in 0..1, or uint8 or uint16, rounded, over their full range.
     markesteijn : demosaics X-Trans mosaics; other sensors do not need it.
     threads : number of threads; None is one for each core that the process may use.
@@ -60,7 +61,7 @@ def render(
     UsageError: for X-Trans without `markesteijn`, an unknown method or type, another exposure, or a rectangle beyond
         the active area.
     """
-    rect = rect or photo.default_crop
+    rect = rect or photo.shown
     kind = np.dtype(dtype)
     if demosaic not in (None, *METHODS) or kind not in (np.float32, np.uint8, np.uint16):
         raise UsageError(f"demosaicing {demosaic!r} to {kind} is not supported. Give one of {', '.join(METHODS)}.")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from rawkd.errors import NoiseError, UsageError
-from rawkd.photo import RawPhoto
+from rawkd.photo import Capture, RawPhoto, camera_name
 from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
 from rawkd.sensor.estimate_warnings import ADVICE, correlation_warning, estimate_warnings
 from rawkd.sensor.iso_prior import IsoPrior, iso_prior
@@ -96,8 +96,8 @@ def _calibrated(photo: RawPhoto, path: Path) -> NoiseAndWarnings:
     warnings = []
     if not profile.is_of(capture.make, capture.model):
         warnings.append(
-            f"the calibration file is for {profile.make} {profile.model}, but the photo is from"
-            f" {capture.make} {capture.model}"
+            f"the calibration file is for {_name_of(Capture(profile.make, profile.model))}, but the photo is from"
+            f" {_name_of(capture)}"
         )
     if not profile.covers(capture.iso):
         low, high = profile.iso_range
@@ -112,6 +112,10 @@ def _calibrated(photo: RawPhoto, path: Path) -> NoiseAndWarnings:
             f"{path}: the calibration file covers ISO {low:g} to {high:g} and cannot be used at ISO {capture.iso:g}"
             f" ({error}): leave it out, or {ADVICE}"
         ) from error
+
+
+def _name_of(capture: Capture) -> str:
+    return camera_name(capture) or "an unknown camera"
 
 
 def _tagged(photo: RawPhoto) -> NoiseModel:

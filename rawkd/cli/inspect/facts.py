@@ -18,8 +18,7 @@ from rawkd.files.write.drawing import refuse_plot, write_drawing
 from rawkd.files.xmp.history import past_of
 from rawkd.files.xmp.packet import XMP
 from rawkd.inference.students import NoModelOfKindError, choose_student, load_family
-from rawkd.photo import NAMES_OF_KINDS, RawPhoto
-from rawkd.report import camera_name
+from rawkd.photo import NAMES_OF_KINDS, RawPhoto, camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, prepare
 from rawkd.sensor.defects import unknown_defects
@@ -101,12 +100,14 @@ def _camera(path: Path, photo: RawPhoto, settings: CameraSettings) -> Record:
 def _sensor(photo: RawPhoto) -> Record:
     """What the samples mean; arrays row by row."""
     levels, color, area, crop = photo.levels, photo.color, photo.active_area, photo.default_crop
+    shown = photo.user_crop
     site_saturation = levels.site_saturation_dn
     return {
         "cfa": photo.pattern.name,
         "frame": [photo.frame.shape[1], photo.frame.shape[0]],
         "active_area": [area.left, area.top, area.width, area.height],
         "default_crop": [crop.left, crop.top, crop.width, crop.height],
+        "user_crop": None if shown is None else [shown.left, shown.top, shown.width, shown.height],
         "orientation": photo.orientation,
         "pixel_aspect": photo.pixel_aspect,
         "bits": levels.bits,

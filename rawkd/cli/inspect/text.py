@@ -110,6 +110,9 @@ def _sensor(record: Record) -> Rows:
             ("active area", f"{_size(active)} pixels at {_corner(active)} of the frame"),
             ("frame", f"{frame[0]} x {frame[1]} pixels"),
         ]
+    if record["user_crop"] is not None:
+        user = record["user_crop"]
+        rows.insert(1, ("rendered", f"{_size(user)} pixels at {_corner(user)} of the active area (user crop)"))
     if record["pixel_aspect"] != 1:
         rows.append(("pixel aspect", f"{record['pixel_aspect']:.3g} (width / height)"))
     found = record["found_defects"]

@@ -119,7 +119,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
             f"the file is damaged: LibRaw finds {frame.shape} pixels, its tags state {size}. {dng_tags.USE_COPY}"
         )
     area = dng_tags.active_area(raw)
-    crop, crop_warnings = dng_tags.default_crop(raw, area)
+    crop, user_crop, crop_warnings = dng_tags.crops(raw, area)
     pattern = dng_tags.cfa_pattern(raw)
     levels = dng_tags.levels(raw, area, _bits_of(decoded), pattern.side)
     check_frame(frame[area.slices], levels)
@@ -138,6 +138,7 @@ def _dng_photo(decoded: DecodedFrame, tree: TagTree, raw: Ifd) -> RawPhoto:
         frame=frame,
         active_area=area,
         default_crop=crop,
+        user_crop=user_crop,
         pattern=pattern,
         levels=with_measured_clip(levels, frame[area.slices], pattern),
         color=color,
@@ -218,8 +219,8 @@ def libraw_levels(decoded: DecodedFrame, pattern: CFAPattern) -> Levels:
     white_dn = float(header["white"])
     indices = _black_indices(header["sites"]) or [0] * pattern.side**2
     black = np.array([header["black"][index] for index in indices], np.float64).reshape(pattern.side, pattern.side)
-    camera = header["camera_white"] or []
-    clips = [white_dn, *(float(value) for value in camera if MIN_CAMERA_WHITE * white_dn <= value < white_dn)]
+    camera = map(float, header["camera_white"] or [])
+    clips = [white_dn, *(value for value in camera if MIN_CAMERA_WHITE * white_dn <= value < white_dn)]
     black = black if np.ptp(black) else black[:1, :1]
     return checked_levels(black, white_dn, min(clips), _bits_of(decoded, white_dn), cell_side=pattern.side)
 
@@ -234,8 +235,7 @@ def _black_indices(sites: list[int]) -> list[int]:
 
 def _libraw_crop(crop: list[int], area: Rect) -> Rect:
     """Convert LibRaw's crop from pixels of the frame to pixels of the active area; the whole area if it is unusable."""
-    top, left, height, width = crop
-    top, left = top - area.top, left - area.left
+    top, left, height, width = crop[0] - area.top, crop[1] - area.left, *crop[2:]
     if height > 0 and width > 0 and top >= 0 and left >= 0:
         wanted = Rect(top, left, height, width)
         if wanted.inside(area.height, area.width):

@@ -23,7 +23,7 @@ CFA_REPEAT_DIM, CFA_PATTERN, CFA_PLANE_COLOR, CFA_LAYOUT = 33421, 33422, 50710, 
 LINEARIZATION_TABLE = 50712
 BLACK_REPEAT_DIM, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, WHITE_LEVEL = 50713, 50714, 50715, 50716, 50717
 DEFAULT_SCALE, CROP_ORIGIN, CROP_SIZE, ACTIVE_AREA = 50718, 50719, 50720, 50829
-NOISE_PROFILE = 51041
+NOISE_PROFILE, USER_CROP = 51041, 51125
 NOISE_REDUCTION_APPLIED = 50935
 NOISE_PROFILE_COUNTS = (2, 6, 8)
 MIN_PX = 22
@@ -79,7 +79,14 @@ def active_area(raw: Ifd) -> Rect:
     return Rect(top, left, bottom - top, right - left)
 
 
-def default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
+def crops(raw: Ifd, area: Rect) -> tuple[Rect, Rect | None, tuple[str, ...]]:
+    """Return default crop and user crop (None for all of the default crop), and a warning for each unusable one."""
+    crop, warnings = _default_crop(raw, area)
+    user_crop, more = _user_crop(raw, crop)
+    return crop, user_crop, warnings + more
+
+
+def _default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
     """Return the default crop in whole pixels relative to the active area, and a warning if the tags are unusable.
 
     Source: DefaultCropOrigin and DefaultCropSize (50719, 50720). Without usable tags it is the whole active area.
@@ -93,6 +100,23 @@ def default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
             return Rect(top, left, bottom - top, right - left), ()
     whole = Rect(0, 0, area.height, area.width)
     return whole, ("the file's default crop lies outside its picture or cannot be read. The whole picture is kept.",)
+
+
+def _user_crop(raw: Ifd, crop: Rect) -> tuple[Rect | None, tuple[str, ...]]:
+    """Return the part of the default crop that pictures show; None for all of it, with a warning if it is unusable.
+
+    Source: DefaultUserCrop (51125), top, left, bottom, right as parts of the default crop before it is turned.
+    """
+    if USER_CROP not in raw.tags and USER_CROP not in raw.damaged:
+        return None, ()
+    ends = raw.numbers(USER_CROP)
+    if len(ends) == 4 and 0 <= ends[0] < ends[2] <= 1 and 0 <= ends[1] < ends[3] <= 1:
+        top, bottom = (math.floor(end * crop.height + 0.5) for end in ends[::2])
+        left, right = (math.floor(end * crop.width + 0.5) for end in ends[1::2])
+        if bottom > top and right > left:
+            found = Rect(crop.top + top, crop.left + left, bottom - top, right - left)
+            return (None if found == crop else found), ()
+    return None, ("the file's user crop is invalid or cannot be read. Pictures show all of it.",)
 
 
 def valid_aspect(aspect: float) -> float:

@@ -23,7 +23,7 @@ from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_byt
 from rawkd.files.tiff.opcodes import without_bad_pixel_value
 from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.xmp.packet import XMP
-from rawkd.photo import CFAPattern, DoubleArray, RawPhoto, Rect, Tag
+from rawkd.photo import CFAPattern, DoubleArray, RawPhoto, Rect, Tag, camera_name
 
 OWN_VERSION = (1, 4, 0, 0)
 D65 = 21
@@ -52,7 +52,7 @@ def main_fields(
     """
     capture = photo.capture
     version = max(photo.dng_version, OWN_VERSION)
-    name = capture.unique_camera_model or f"{capture.make} {capture.model}".strip() or "Unknown camera"
+    name = capture.unique_camera_model or camera_name(capture) or "Unknown camera"
     own = (
         short(274, [photo.orientation]),
         raw_bytes(50706, bytes(version)),

@@ -12,6 +12,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.icc import profile_of
 from rawkd.files.write.private import without_private_exif, without_private_tags, without_private_xmp
 from rawkd.files.write.xmp import captions_only, packet_of, without_location
+from rawkd.files.xmp.iptc import IPTC, iptc_of, properties_of
 from rawkd.files.xmp.packet import XMP
 from rawkd.photo import Capture, Tag
 
@@ -40,8 +42,8 @@ APP1_XMP_BYTES_MAX = 65535 - 2 - len(XMP_NAME)
 EXIF_BYTES_MAX = {"jpeg": 65535 - 2 - 6, "png": 2**24}
 """The largest EXIF block of each format that stores it as a block."""
 STRIP_BYTES = 2**20
-RATINGS, TITLES, IPTC = frozenset({18246, 18249}), frozenset(range(40091, 40096)), 33723
-"""User-written fields: ratings in stars and percent; titles and keywords of Windows; IPTC (TIFF only)."""
+RATINGS, TITLES = frozenset({18246, 18249}), frozenset(range(40091, 40096))
+"""User-written fields: ratings in stars and percent; titles and keywords of Windows."""
 DEFLATE, HORIZONTAL_DIFFERENCE, DEFLATE_LEVEL = 8, 2, 1
 MIN_IS_BLACK, RGB = 1, 2
 PNG_LEVEL, PNG_RUN_LENGTH, PNG_FILTER_SUB = 1, 3, 16
@@ -74,6 +76,7 @@ def write_image(
     strip_private : leave out serial numbers and the owner's name.
     software : name and version of the program, for the Software tag.
     tags : fields of the source; only user-written ones are kept: ratings, titles, keywords, XMP, IPTC.
+        JPEG and PNG have the IPTC in their XMP, where that lacks it.
     xmp : packet of a sidecar, used instead of the source's. Edits of the raw picture are removed from either
         (`captions_only`).
     threads : number of threads for compression; None is one for each core that the process may use.
@@ -99,7 +102,11 @@ def write_image(
         raise OutputError(
             f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels are too large for a JPEG. Write a .tif or .png."
         )
-    packet, warnings = _packet(tags, xmp, strip_location, APP1_XMP_BYTES_MAX if file_format == "jpeg" else None)
+    iptc = b"" if strip_location else iptc_of(tags)
+    packet, warnings = _packet(tags, xmp, b"" if file_format == "tiff" else iptc, strip_location=strip_location)
+    if file_format == "jpeg" and len(packet) > APP1_XMP_BYTES_MAX:
+        packet = b""
+        warnings += ("the photo's XMP was not embedded: a JPEG holds at most 64 KiB. Write a TIFF or PNG to keep it.",)
     if strip_private:
         packet, more = without_private_xmp(packet)
         warnings += more
@@ -108,7 +115,7 @@ def write_image(
     captions = [tag for tag in tags if tag.number in wanted]
     with atomic_output(path, overwrite) as temporary, temporary.open("wb") as stream:
         if file_format == "tiff":
-            captions += [tag for tag in tags if tag.number == IPTC and not strip_location]
+            captions += [raw_bytes(IPTC, iptc, UNDEFINED)] if iptc else []
             captions += [raw_bytes(XMP, packet)] if packet else []
             main, directories = rendered_root(
                 capture, software, strip_location=strip_location, is_grey=rgb.ndim == 2, captions=captions
@@ -132,18 +139,24 @@ def write_image(
 
 
 def _packet(
-    tags: tuple[Tag, ...], xmp: bytes | None, strip_location: bool, limit_bytes: int | None
+    tags: tuple[Tag, ...], xmp: bytes | None, iptc: bytes, *, strip_location: bool
 ) -> tuple[bytes, tuple[str, ...]]:
-    """Return the XMP packet of the picture, empty if there is none, and a warning if it cannot be kept."""
+    """Return the XMP packet of the picture with the captions of IPTC, empty if there are none; and warnings."""
+    warnings: tuple[str, ...] = ()
+    more: dict[str, Element] = {}
     try:
-        packet, warnings = packet_of(tags, xmp, strip_location=False)
-        packet = captions_only(packet)
+        more = properties_of(iptc)
     except ValueError as error:
-        return b"", (f"the photo's XMP was not embedded: {error}",)
+        warnings += (f"the photo's IPTC was not embedded: {error}. Write a TIFF to keep it.",)
+    try:
+        packet, _ = packet_of(tags, xmp, strip_location=False)
+        packet = captions_only(packet, more)
+    except ValueError as error:
+        packet = captions_only(b"", more)
+        warnings += (f"the photo's XMP was not embedded: {error}",)
     if strip_location:
-        packet, warnings = without_location(packet)
-    if limit_bytes is not None and len(packet) > limit_bytes:
-        return b"", ("the photo's XMP was not embedded: a JPEG holds at most 64 KiB. Write a TIFF or PNG to keep it.",)
+        packet, left_out = without_location(packet)
+        warnings += left_out
     return packet, warnings
 
 

@@ -6,7 +6,8 @@ Sources: ISO 16684-1 (XMP part 1, data model and RDF); IPTC photo metadata stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from xml.etree import ElementTree
 
 from rawkd.files.write.private import without_private_xmp
@@ -84,20 +85,23 @@ def without_location(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
     return without_properties(packet, LOCATION, "the location")
 
 
-def captions_only(packet: bytes) -> bytes:
+def captions_only(packet: bytes, more: Mapping[str, ElementTree.Element] = MappingProxyType({})) -> bytes:
     """Return a packet with only the user-written properties: rating, label, title, caption, keywords, rights, places.
 
     Edits of the raw picture, its size and its orientation are removed, since a program would apply them to the rendered
     picture again. The result is empty if nothing else remains.
 
+    Parameters
+    ----------
+    more : properties by name, added where the packet lacks them.
+
     Raises
     ------
     ValueError: if the packet is not valid XML, or declares a document type.
     """
-    if not packet.strip(PADDING):
-        return b""
-    top = [old for rdf in parsed(packet).iter(f"{{{RDF}}}RDF") for old in rdf.findall(f"{{{RDF}}}Description")]
-    kept = {one.tag: one for old in top for one in old if _is_caption(one.tag)}
+    rdfs = parsed(packet).iter(f"{{{RDF}}}RDF") if packet.strip(PADDING) else ()
+    top = [old for rdf in rdfs for old in rdf.findall(f"{{{RDF}}}Description")]
+    kept = {**more} | {one.tag: one for old in top for one in old if _is_caption(one.tag)}
     values = {key: old.attrib[key] for old in top for key in old.attrib if _is_caption(key)}
     try:
         return _packet(values, kept).encode("utf-8") if kept or values else b""
