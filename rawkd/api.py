@@ -17,6 +17,7 @@ from rawkd import __version__
 from rawkd.errors import CancelledError, InputError
 from rawkd.files.read import raw
 from rawkd.files.read.camera_color import Fallback, daylight_neutral
+from rawkd.files.tiff.exif import refuse_other_values
 from rawkd.files.write import dng
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, DoubleArray, FrameArray, Levels, RawPhoto, Rect
 from rawkd.photo.mosaic import refuse_other_array
@@ -26,9 +27,10 @@ from rawkd.report import Report
 from rawkd.restore import pipeline
 from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress, no_progress
-from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.options import DenoiseOptions, check_noise
 from rawkd.restore.pipeline import Restoration
 from rawkd.restore.treatment import profile_left, treatment_of
+from rawkd.sensor.noise import NoiseModel
 
 _WRITTEN = f"rawkd.write_dng {__version__}"
 """Software tag of a photo that was written as it is: not "rawkd ...", by which `rawkd batch` knows its outputs."""
@@ -45,6 +47,7 @@ def denoise_file(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     context: Context | None = None,
+    noise: NoiseModel | None = None,
 ) -> Report:
     """Denoise one raw file, write the result, and return a report: what `rawkd denoise` does.
 
@@ -54,6 +57,7 @@ def denoise_file(
     progress : called in the calling thread with the fraction of the pixels that are done, 0..1.
     cancel : checked after reading, after every tile and before writing.
     context : loaded networks, shared by several calls, also from several threads; None loads them anew.
+    noise : the noise if it is known, such as that of an earlier frame; None finds it as the options say.
 
     Raises
     ------
@@ -61,8 +65,9 @@ def denoise_file(
     Whatever is raised, also by `progress`, no partial output remains, and an existing file is unchanged.
     """
     report = _watched(progress, cancel)
+    check_noise(noise, options.denoise if options else None)
     report(0.0)
-    return process_file(Path(path), Path(output), options, report, context=context)
+    return process_file(Path(path), Path(output), options, report, context=context, noise=noise)
 
 
 def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPhoto:
@@ -91,6 +96,7 @@ def photo_of(
     model: str = "",
     camera_from_xyz: ArrayLike | None = None,
     neutral: ArrayLike | None = None,
+    exposure_s: float | None = None,
 ) -> RawPhoto:
     """Return a photo of a raw mosaic in an array, to denoise or write it; the array is neither copied nor changed.
 
@@ -100,13 +106,15 @@ def photo_of(
     black : DN of signal 0; one number, or one for each pixel of the cell, row by row. white : DN of signal 1, at which
         pixels clip.
     cfa : a Bayer phase (RGGB, BGGR, GRBG or GBRG), xtrans (36 letters for other phases), or mono.
-    iso, make, model : of the camera, if known. An installed calibration is found by them.
+    iso, make, model : of the camera, if known. An installed calibration is found by them. The ISO is a whole number
+        on the photographic scale, since the noise is compared with that of cameras at this ISO.
     camera_from_xyz : (3, 3), XYZ to camera under the light of the photo. neutral : camera colour of neutral grey, three
         positive numbers. None means sRGB and daylight, with a warning.
+    exposure_s : exposure time in seconds, if known; `rawkd calibrate` sorts frames by it.
 
     Raises
     ------
-    InputError: if the array has another type or shape, or the numbers are no levels or colours.
+    InputError: if the array has another type or shape, or the numbers are no levels, colours, ISO or exposure time.
     """
     refuse_other_array(frame, "a raw frame", np.uint16, "whole numbers of DN, x.astype(np.uint16)")
     try:
@@ -122,8 +130,10 @@ def photo_of(
     color, warnings = ColorCalibration.none(), tuple[str, ...]()
     if pattern.kind != "mono":
         color, warnings = _color(camera_from_xyz, neutral)
+    refuse_other_values(iso, exposure_s)
+    capture = Capture(make, model, iso=iso, exposure_s=exposure_s)
     levels = Levels(black_dn, white, white, bits, cell_side=side)
-    return RawPhoto(frame, whole, whole, pattern, levels, color, Capture(make, model, iso=iso), warnings=warnings)
+    return RawPhoto(frame, whole, whole, pattern, levels, color, capture, warnings=warnings)
 
 
 def denoise(
@@ -133,21 +143,23 @@ def denoise(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     context: Context | None = None,
+    noise: NoiseModel | None = None,
 ) -> Restoration:
     """Denoise the mosaic of a photo; `photo` itself is not changed.
 
     Parameters
     ----------
-    progress, cancel, context : as in `denoise_file`.
+    progress, cancel, context, noise : as in `denoise_file`.
 
     Raises
     ------
     CancelledError: if `cancel` stopped the work. NoiseError: if no noise parameters can be found.
-    ModelError: if no model fits or the device is missing.
+    ModelError: if no model fits or the device is missing. UsageError: if `noise` and the options contradict.
     """
     report = _watched(progress, cancel)
+    check_noise(noise, options)
     report(0.0)
-    restoration = pipeline.denoise(photo, options, report, context=context)
+    restoration = pipeline.denoise(photo, options, report, context=context, noise=noise)
     report(1.0)
     return restoration
 
