@@ -255,6 +255,13 @@ class TestWrongBlack:
         assert found.vanishes_at is None
         assert found.cut_off == pytest.approx(float((dark.data <= 0).mean()), abs=0.02)
 
+    def test_a_black_level_of_half_a_deviation_is_enough(self) -> None:
+        dark = noisy(leaves(brightness=0.03), 1e-3, 1e-4, floor=-0.005)
+        found = estimate_noise(dark, saturation=1, floor=-0.005)
+        assert (dark.data <= -0.005).mean() > 0.1
+        assert found.cut_off == 0
+        assert found.gain == pytest.approx(1e-3, rel=0.1)
+
     def test_dead_areas_are_not_cut_off(self) -> None:
         mosaic = noisy(leaves(), 1e-3, 1e-6)
         mosaic.data[:300] = FLOOR

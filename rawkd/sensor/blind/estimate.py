@@ -42,8 +42,9 @@ DISAGREEMENT = 0.4
 MUCH_CUT_OFF, CUT_OFF_CONFIDENCE = 0.1, 0.75
 """Share of pixels at DN 0 above which cut-off noise makes the estimate uncertain, and the upper limit of its confidence
 then: too low to raise a NoiseProfile."""
-FLOOR_SIGMAS = 3.0
-"""Standard deviations of the read noise within which DN 0 lies at black; other pixels of DN 0 are dead areas."""
+FLOOR_SIGMAS = 0.25
+"""Standard deviations of the read noise within which DN 0 lies at black. Frames with a higher black level lose less
+noise, for which `clipping` allows, and pixels at DN 0 may be dead areas."""
 SKIPPED_ROWS = 7
 """Every so many rows are searched for pixels at DN 0: prime to the sides of all cells."""
 SURE_FLAT_SHARE, SURE_ERROR = 0.04, 0.1
@@ -69,7 +70,7 @@ class NoiseEstimate:
     read_of_planes : (classes,) read variance of the noise classes over their mean.
     noise_of_classes : (classes,) noise variance of the noise classes over this line; ones unless colours differ much.
     correlation : of the noise of neighbours in a plane; `WHITE` if it is not significant.
-    cut_off : share of the pixels at DN 0, if the noise at black reaches it.
+    cut_off : share of the pixels at DN 0, if that is black; else 0.
     vanishes_at : signal at which the noise would vanish, if that is clearly above black; else None.
     """
 
