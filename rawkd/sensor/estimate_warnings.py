@@ -40,9 +40,9 @@ def pixel_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
         )
     if estimate.cut_off > MUCH_CUT_OFF:
         warnings += (
-            f"{estimate.cut_off:.0%} of the pixels are 0, because the noise below black was cut off. So the gain is"
-            " uncertain, and dark areas are too bright. If a program subtracted the black level, use the frame from"
-            " before",
+            f"{estimate.cut_off:.0%} of the pixels are 0, because the noise below black was cut off. So the gain"
+            " and the brightness of dark areas are uncertain. If a program subtracted the black level, use the frame"
+            " from before",
         )
     return warnings + _correlation_warning(estimate)
 
