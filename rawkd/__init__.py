@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from rawkd.restore.mosaic import Progress
     from rawkd.restore.options import DenoiseOptions
     from rawkd.restore.pipeline import Restoration
+    from rawkd.sensor.noise import NoiseModel
 
 __version__ = "0.1.0"
 __all__ = [
     "Cancel",
     "Context",
     "DenoiseOptions",
+    "NoiseModel",
     "ProcessOptions",
     "Progress",
     "RawPhoto",
@@ -41,6 +43,7 @@ _HOME_OF = {
     "Cancel": "rawkd.arguments",
     "Context": "rawkd.restore.context",
     "DenoiseOptions": "rawkd.restore.options",
+    "NoiseModel": "rawkd.sensor.noise",
     "ProcessOptions": "rawkd.process",
     "Progress": "rawkd.restore.mosaic",
     "RawPhoto": "rawkd.photo",

@@ -17,14 +17,15 @@ from rawkd.arguments import (
     Cancel,
     numbers_of,
     path_of,
-    refuse_other_capture,
     refuse_other_context,
+    refuse_other_names,
     refuse_other_options,
     watched,
 )
 from rawkd.errors import InputError, refuse_other_type
 from rawkd.files.read import raw
 from rawkd.files.read.camera_color import Fallback, daylight_neutral
+from rawkd.files.tiff.exif import refuse_other_values
 from rawkd.files.write import dng
 from rawkd.files.write.stored_frame import refuse_unstorable
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, FrameArray, Levels, RawPhoto, Rect
@@ -35,9 +36,10 @@ from rawkd.report import Report
 from rawkd.restore import pipeline
 from rawkd.restore.context import Context
 from rawkd.restore.mosaic import Progress
-from rawkd.restore.options import DenoiseOptions
+from rawkd.restore.options import DenoiseOptions, check_noise
 from rawkd.restore.pipeline import Restoration
 from rawkd.restore.treatment import profile_left, treatment_of
+from rawkd.sensor.noise import NoiseModel
 
 _WRITTEN = f"rawkd.write_dng {__version__}"
 """Software tag of a photo that was written as it is: not "rawkd ...", by which `rawkd batch` knows its outputs."""
@@ -54,6 +56,7 @@ def denoise_file(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     context: Context | None = None,
+    noise: NoiseModel | None = None,
 ) -> Report:
     """Denoise one raw file, write the result, and return a report: what `rawkd denoise` does.
 
@@ -63,6 +66,7 @@ def denoise_file(
     progress : called in the calling thread with the fraction of the pixels that are done, 0..1.
     cancel : checked after reading, after every tile and before writing.
     context : loaded networks, shared by several calls, also from several threads; None loads them anew.
+    noise : the noise if it is known, such as that of an earlier frame; None finds it as the options say.
 
     Raises
     ------
@@ -71,9 +75,10 @@ def denoise_file(
     """
     refuse_other_options(options)
     refuse_other_context(context)
+    check_noise(noise, options.denoise if options else None)
     photo, written, report = path_of(path, "path"), path_of(output, "output"), watched(progress, cancel)
     report(0.0)
-    return process_file(photo, written, options, report, context=context)
+    return process_file(photo, written, options, report, context=context, noise=noise)
 
 
 def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPhoto:
@@ -103,6 +108,7 @@ def photo_of(
     model: str = "",
     camera_from_xyz: ArrayLike | None = None,
     neutral: ArrayLike | None = None,
+    exposure_s: float | None = None,
 ) -> RawPhoto:
     """Return a photo of a raw mosaic in an array, to denoise or write it; the array is neither copied nor changed.
 
@@ -112,19 +118,21 @@ def photo_of(
     black : DN of signal 0; one number, or one for each pixel of the cell, row by row. white : DN of signal 1, at which
         pixels clip.
     cfa : a Bayer phase (RGGB, BGGR, GRBG or GBRG), xtrans (36 letters for other phases), or mono.
-    iso, make, model : of the camera, if known. An installed calibration is found by them.
+    iso, make, model : of the camera, if known. An installed calibration is found by them. The ISO is a whole number
+        on the photographic scale, since the noise is compared with that of cameras at this ISO.
     camera_from_xyz : (3, 3), XYZ to camera under the light of the photo. neutral : camera colour of neutral grey, three
         positive numbers. None means sRGB and daylight, with a warning.
+    exposure_s : exposure time in seconds, if known; `rawkd calibrate` sorts frames by it.
 
     Raises
     ------
-    InputError: if the array has another type or shape, or the numbers are no levels or colours.
-    UsageError: if make or model is no text, or the ISO no number above 0.
+    InputError: if the array has another type or shape, or the numbers are no levels, colours, ISO or exposure time.
+    UsageError: if make or model is no text.
 
     A photo with many pixels above white has a warning: its white level is too low.
     """
     refuse_other_array(frame, "a raw frame", np.uint16, WHOLE_NUMBERS)
-    refuse_other_capture(make, model, iso)
+    refuse_other_names(make, model)
     try:
         pattern = _CELLS.get(str(cfa).lower()) or CFAPattern(str(cfa).upper())
     except ValueError as error:
@@ -138,12 +146,14 @@ def photo_of(
     color, warnings = ColorCalibration.none(), tuple[str, ...]()
     if pattern.kind != "mono":
         color, warnings = _color(camera_from_xyz, neutral)
+    refuse_other_values(iso, exposure_s)
+    capture = Capture(make, model, iso=iso, exposure_s=exposure_s)
     levels = Levels(black_dn, white, white, bits, cell_side=side)
     above = np.count_nonzero(frame > white) / frame.size
     if above > ABOVE_WHITE:
         told = f"{100 * above:.2g} % of the pixels lie above the white level {white:g} and stay as they are"
         warnings += (f"{told}. Give the number at which pixels clip as white.",)
-    return RawPhoto(frame, whole, whole, pattern, levels, color, Capture(make, model, iso=iso), warnings=warnings)
+    return RawPhoto(frame, whole, whole, pattern, levels, color, capture, warnings=warnings)
 
 
 def denoise(
@@ -153,25 +163,27 @@ def denoise(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     context: Context | None = None,
+    noise: NoiseModel | None = None,
 ) -> Restoration:
     """Denoise the mosaic of a photo; `photo` itself is not changed.
 
     Parameters
     ----------
-    progress, cancel, context : as in `denoise_file`.
+    progress, cancel, context, noise : as in `denoise_file`.
 
     Raises
     ------
     CancelledError: if `cancel` stopped the work. NoiseError: if no noise parameters can be found.
-    ModelError: if no model fits or the device is missing.
+    ModelError: if no model fits or the device is missing. UsageError: if `noise` and the options contradict.
     """
     refuse_other_type(photo, "photo", RawPhoto, A_PHOTO)
     if options is not None:
         refuse_other_type(options, "options", DenoiseOptions, "Pass rawkd.DenoiseOptions().")
     refuse_other_context(context)
+    check_noise(noise, options)
     report = watched(progress, cancel)
     report(0.0)
-    restoration = pipeline.denoise(photo, options, report, context=context)
+    restoration = pipeline.denoise(photo, options, report, context=context, noise=noise)
     report(1.0)
     return restoration
 

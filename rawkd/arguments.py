@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Callable
@@ -51,12 +50,10 @@ def refuse_other_context(context: object) -> None:
         refuse_other_type(context, "context", Context, "Pass rawkd.Context(), or leave it out.")
 
 
-def refuse_other_capture(make: object, model: object, iso: object) -> None:
-    """Refuse names that are no text, and an ISO that is no number above 0 or None; UsageError."""
+def refuse_other_names(make: object, model: object) -> None:
+    """Refuse names that are no text; UsageError."""
     for name, value in (("make", make), ("model", model)):
         refuse_other_type(value, name, str, "Give text, or leave it out.")
-    if iso is not None and not (isinstance(iso, Real) and 0 < float(iso) < math.inf):
-        raise UsageError(f"iso {iso!r}: give a number above 0, or leave it out.")
 
 
 def numbers_of(values: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> DoubleArray:

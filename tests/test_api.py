@@ -246,6 +246,45 @@ def test_an_array_is_denoised(cfa: str, tmp_path: Path) -> None:
     assert (again.pattern, again.capture.make, again.capture.model) == (pattern, "Lab", "One")
 
 
+@pytest.mark.parametrize("exposure_s", [1 / 3, 2e-6, 0.0123456789, None])
+@pytest.mark.parametrize("iso", [1, 200.0, np.int64(102400)])
+def test_iso_and_exposure_time_of_an_array_are_written(iso: float, exposure_s: float | None, tmp_path: Path) -> None:
+    frame = np.random.default_rng(0).integers(90, 900, (60, 60), np.uint16)
+    photo = rawkd.photo_of(frame, black=64, white=1023, iso=iso, exposure_s=exposure_s)
+    rawkd.write_dng(tmp_path / "a.dng", photo)
+    capture = rawkd.read_raw(tmp_path / "a.dng").capture
+    assert capture.iso == iso
+    assert capture.exposure_s == (None if exposure_s is None else pytest.approx(exposure_s, rel=1e-6))
+
+
+@pytest.mark.parametrize("cfa", CELLS)
+@pytest.mark.parametrize("classes", [(2e-3, 9e-6), ([1e-3, 2e-3, 4e-3], [1e-6, 9e-6, 4e-6])])
+def test_known_noise_is_used(cfa: str, classes: tuple[Any, Any], photo_path: Path, tmp_path: Path) -> None:
+    photo = rawkd.photo_of(noisy_frame(CFAPattern.RGGB, np.full((2, 2), 64), 1023)[0], black=64, white=1023, cfa=cfa)
+    noise = rawkd.NoiseModel(*map(np.array, classes))
+    first = rawkd.denoise(photo, noise=noise)
+    assert first.noise.pairs == noise.for_cfa(photo.pattern).pairs
+    assert (first.noise.source, first.noise.confidence) == ("given", 1.0)
+    second = rawkd.denoise(photo, rawkd.DenoiseOptions(noise_source="iso"), noise=first.noise)
+    np.testing.assert_array_equal(first.mosaic.data, second.mosaic.data)
+    report = rawkd.denoise_file(photo_path, tmp_path / "a.dng", noise=first.noise)
+    assert report.noise.green_gain == first.noise.green_gain
+
+
+def test_known_noise_that_contradicts_is_refused(photo_path: Path, tmp_path: Path) -> None:
+    photo, noise = rawkd.read_raw(photo_path), rawkd.NoiseModel(np.array(1e-3), np.array(1e-6))
+    options, wrong = rawkd.DenoiseOptions(noise=(1e-3, 1e-6)), rawkd.NoiseModel(np.array(1.0), np.array(1e-6))
+    with pytest.raises(errors.UsageError, match="the options state it too"):
+        rawkd.denoise(photo, options, noise=noise)
+    with pytest.raises(errors.UsageError, match="the options state it too"):
+        rawkd.denoise_file(photo_path, tmp_path / "a.dng", rawkd.ProcessOptions(denoise=options), noise=noise)
+    for one in ((1e-3, 1e-6), wrong, rawkd.denoise(photo, rawkd.DenoiseOptions(strength=0)).noise.gain):
+        with pytest.raises(errors.UsageError, match="give a NoiseModel of known noise"):
+            rawkd.denoise(photo, noise=one)  # type: ignore[arg-type]
+    with pytest.raises(errors.UsageError, match=r"a NoiseModel to rawkd\.denoise"):
+        rawkd.DenoiseOptions(noise=noise)  # type: ignore[arg-type]
+
+
 def test_colours_of_an_array_are_stated_or_told_unknown() -> None:
     frame = np.full((30, 30), 300, np.uint16)
     matrix, neutral = np.diag([0.9, 1.1, 0.7]), [0.5, 1.0, 0.6]
@@ -274,6 +313,15 @@ def test_colours_of_an_array_are_stated_or_told_unknown() -> None:
         ({"cfa": None}, "cfa None: give RGGB"),
         ({"camera_from_xyz": np.eye(2)}, r"of shape \(3, 3\)\."),
         ({"camera_from_xyz": "x"}, r"camera_from_xyz 'x': give numbers\."),
+        ({"iso": 2.5}, r"iso 2\.5: give a whole number from 1 to 4294967295, as EXIF does, or None"),
+        ({"iso": 0.5}, r"iso 0\.5: give a whole number"),
+        ({"iso": 0}, "iso 0: give a whole number"),
+        ({"iso": 2**32}, "iso 4294967296: give a whole number"),
+        ({"iso": float("nan")}, "iso nan: give a whole number"),
+        ({"iso": "100"}, "iso '100': give a whole number"),
+        ({"exposure_s": 0}, r"exposure_s 0: give seconds between 0\.000001 and 1000000, or None"),
+        ({"exposure_s": float("inf")}, "exposure_s inf: give seconds"),
+        ({"exposure_s": "1/3"}, "exposure_s '1/3': give seconds"),
         ({"neutral": (0, 1, 1)}, "the as-shot neutral .* must be three positive numbers"),
         ({"frame": FRAME.tolist()}, r"a raw frame must be a \(H, W\) uint16 array, not a list\. Pass an array"),
         ({"frame": FRAME[None]}, r"not one of shape \(1, 30, 40\)\. Pass one value for each pixel\."),
@@ -403,9 +451,6 @@ OTHER_TYPES: dict[str, Callable[[], object]] = {
     "software must be of type str, not int": lambda: rawkd.write_dng("a.dng", PHOTO, software=5),
     "make must be of type str, not int": lambda: rawkd.photo_of(FRAME, black=64, white=1023, make=5),
     "model must be of type str, not NoneType": lambda: rawkd.photo_of(FRAME, black=64, white=1023, model=None),
-    "iso '800': give a number above 0": lambda: rawkd.photo_of(FRAME, black=64, white=1023, iso="800"),
-    "iso -5: give a number above 0": lambda: rawkd.photo_of(FRAME, black=64, white=1023, iso=-5),
-    "iso nan: give a number above 0": lambda: rawkd.photo_of(FRAME, black=64, white=1023, iso=float("nan")),
     "noise_source 'foo': give one of auto, calibration": lambda: rawkd.DenoiseOptions(noise_source="foo"),
     "device None: give one of auto, cpu": lambda: rawkd.DenoiseOptions(device=None),
     "model must be of type str or PathLike, not int": lambda: rawkd.DenoiseOptions(model=5),

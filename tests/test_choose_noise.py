@@ -279,6 +279,46 @@ class TestPixelsAgainstIso:
         noise, _ = noise_model_of(replace(photo, capture=Capture(iso=400.0)))
         assert noise.source == "blind"
 
+    @pytest.mark.parametrize("iso", [1.0, 64.0])
+    def test_a_sure_estimate_stands_against_an_iso_on_a_scale_of_its_own(self, photo: RawPhoto, iso: float) -> None:
+        noise, warnings = noise_model_of(replace(photo, capture=Capture(iso=iso)))
+        assert noise.source == "blind"
+        assert noise.green_gain == pytest.approx(GAIN, rel=0.05)
+        assert len(warnings) == 1
+        assert f"at ISO {iso:g}. rawkd uses the measurement" in warnings[0]
+
+    def test_texture_does_not(self, busy: RawPhoto) -> None:
+        """The twin: an unsure estimate is capped, and the warning names the ISO and what to do."""
+        noise, warnings = noise_model_of(replace(busy, capture=Capture(iso=10.0)))
+        assert noise.source == "blind, capped by ISO"
+        assert "at ISO 10, so rawkd lowered the estimate" in warnings[0]
+        assert "on a scale of its own, give the noise" in warnings[0]
+
+
+class TestWrongBlack:
+    """The twin of each warning is the same photo without the fault: it has no warning (`TestOrder`)."""
+
+    @pytest.mark.parametrize("source", ["pixels", "profile"])
+    def test_a_black_level_that_is_too_low_is_told(self, photo: RawPhoto, source: str) -> None:
+        levels = Levels(np.array([[0.0]]), 16383, 16383, 14)
+        wrong = replace(photo, levels=levels, noise_profile=(GAIN, READ) if source == "profile" else ())
+        noise, warnings = noise_model_of(wrong)
+        assert noise.source.startswith("profile" if source == "profile" else "blind")
+        told = [warning for warning in warnings if "black level may be wrong" in warning]
+        places = [float(warning.partition("vanish at ")[2].partition("%")[0]) for warning in told]
+        assert places == pytest.approx([100 * 512 / 16383], rel=0.2)
+        assert not any("overestimated" in warning for warning in warnings)
+
+    def test_noise_cut_off_at_black_is_told(self) -> None:
+        clean = 0.03 * leaves(768)
+        cut, whole = (photo_of(noisy(clean, GAIN, 1e-4, floor=floor)) for floor in (0.0, None))
+        cut = replace(cut, frame=(cut.frame - 512).astype(np.uint16), levels=Levels(np.zeros((1, 1)), 15871, 15871, 14))
+        noise, warnings = noise_model_of(cut)
+        assert noise.confidence <= 0.75
+        assert len(warnings) == 1
+        assert f"{(cut.frame == 0).mean():.0%} of the pixels are 0" in warnings[0]
+        assert noise_model_of(whole)[1] == ()
+
 
 class TestRealFile:
     def test_the_overstating_profile_of_a_lossy_file_is_lowered(self, data: Path) -> None:

@@ -259,18 +259,55 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes
 
 
-PYTHON = [block for language, block in blocks((ROOT / "docs" / "python-api.md").read_text()) if language == "python"]
+def python_blocks(page: Path) -> list[str]:
+    return [text for language, text in blocks(page.read_text(encoding="utf-8")) if language == "python"]
 
 
-@pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_the_python_examples_run(number: int, with_examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+PYTHON = {f"{page.name}, {number}": text for page in DOCS for number, text in enumerate(python_blocks(page), 1)}
+
+
+def run_example(name: str) -> None:
+    exec(compile(PYTHON[name], name, "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+def test_three_pages_have_python_examples() -> None:
+    assert {name.partition(",")[0] for name in PYTHON} == {"python-api.md", "calibrate.md", "embedding.md"}
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_the_python_examples_run(name: str, with_examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each as a script of its own; `# -> text` behind a print says what it prints."""
-    exec(compile(PYTHON[number], f"python-api.md, example {number + 1}", "exec"), {"__name__": "__main__"})  # noqa: S102
+    run_example(name)
     printed = capsys.readouterr().out.splitlines()
-    for expected in re.findall(r"# -> (.*)$", PYTHON[number], re.MULTILINE):
+    for expected in re.findall(r"# -> (.*)$", PYTHON[name], re.MULTILINE):
         assert expected in printed
-    written = re.findall(r'"(clean\.\w+)"', PYTHON[number])
+    written = re.findall(r'"(clean\.\w+)"', PYTHON[name])
     assert all((with_examples / name).exists() for name in written)
+
+
+def test_the_arrays_of_the_page_are_calibrated(with_examples: Path) -> None:
+    """The gain of the example is 4e-6 x ISO, its read variance 4e-10 x ISO^2 and that of rounding."""
+    from rawkd.sensor.profile import read_profile
+
+    run_example("calibrate.md, 1")
+    frames = [str(path) for path in sorted((with_examples / "frames").iterdir())]
+    assert main(["calibrate", *frames, "--out", "camera.json"]) == 0
+    found = read_profile(with_examples / "camera.json").noise_at(400)
+    assert found.gain == pytest.approx(1.6e-3, rel=0.02)
+    assert found.read_variance == pytest.approx(6.4e-5 + 1 / 3839**2 / 12, rel=0.05)
+
+
+def test_the_calibration_written_by_hand_is_used(with_examples: Path) -> None:
+    import numpy as np
+
+    import rawkd
+
+    texts = [text for language, text in blocks((ROOT / "docs" / "calibrate.md").read_text(encoding="utf-8"))]
+    (with_examples / "camera.json").write_text(next(text for text in texts if '"Acme"' in text and "planes" in text))
+    frame = np.random.default_rng(0).integers(90, 900, (60, 60), np.uint16)
+    photo = rawkd.photo_of(frame, black=64, white=1023, iso=1600, make="Acme", model="S1")
+    restoration = rawkd.denoise(photo, rawkd.DenoiseOptions(calibration="camera.json"))  # type: ignore[arg-type]
+    assert restoration.noise.pairs == ((0.003, 1e-5), (0.003, 1e-5), (0.006, 4e-5))
 
 
 def test_the_python_page_has_every_public_name_and_option() -> None:

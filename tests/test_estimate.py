@@ -234,6 +234,40 @@ class TestScenes:
         assert found.read_variance == pytest.approx(4e-6, rel=0.1)
 
 
+class TestWrongBlack:
+    """A black level that is too low by `offset` of the range."""
+
+    @pytest.mark.parametrize("offset", [0.0, 0.03, 0.06])
+    @pytest.mark.parametrize("brightness", [1.0, 0.3])
+    def test_the_noise_vanishes_at_the_true_black(self, offset: float, brightness: float) -> None:
+        data = noisy(leaves(brightness=brightness), 1e-3, 1e-6).data
+        mosaic = Mosaic(np.float32((data + offset) / (1 + offset)), CFAPattern.RGGB)
+        found = estimate_noise(mosaic, saturation=1).vanishes_at
+        assert found is None if offset == 0 else found == pytest.approx(offset / (1 + offset), rel=0.2)
+
+    @pytest.mark.parametrize("texture", [0.4, 1.0])
+    def test_texture_is_no_wrong_black(self, texture: float) -> None:
+        assert estimate_noise(noisy(leaves(texture=texture), 1e-4, 1e-7), saturation=1).vanishes_at is None
+
+    def test_noise_cut_off_at_black_is_no_wrong_black(self) -> None:
+        dark = noisy(leaves(brightness=0.03), 1e-3, 1e-4, floor=0)
+        found = estimate_noise(dark, saturation=1, floor=0)
+        assert found.vanishes_at is None
+        assert found.cut_off == pytest.approx(float((dark.data <= 0).mean()), abs=0.02)
+
+    def test_a_black_level_of_half_a_deviation_is_enough(self) -> None:
+        dark = noisy(leaves(brightness=0.03), 1e-3, 1e-4, floor=-0.005)
+        found = estimate_noise(dark, saturation=1, floor=-0.005)
+        assert (dark.data <= -0.005).mean() > 0.1
+        assert found.cut_off == 0
+        assert found.gain == pytest.approx(1e-3, rel=0.1)
+
+    def test_dead_areas_are_not_cut_off(self) -> None:
+        mosaic = noisy(leaves(), 1e-3, 1e-6)
+        mosaic.data[:300] = FLOOR
+        assert estimate_noise(mosaic, saturation=1, floor=FLOOR).cut_off == 0
+
+
 class TestColours:
     """A codec or the camera may change the noise of one colour; cameras alone hardly do."""
 

@@ -16,7 +16,7 @@ from rawkd.inference.gpu.ways import DEVICES
 from rawkd.sensor.cfa import SYMMETRIES
 from rawkd.sensor.choose_noise import SOURCES
 from rawkd.sensor.defects import DEFECTS
-from rawkd.sensor.noise import NOISE_LIMITS, is_possible
+from rawkd.sensor.noise import NOISE_LIMITS, NoiseModel, is_possible
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,16 @@ class DenoiseOptions:
         return self.strength == 0 or (self.luma == 0 and self.chroma == 0)
 
 
+def check_noise(noise: object, options: DenoiseOptions | None) -> None:
+    """Raise UsageError if `noise` is not that of a sensor, or if the options give it too; None is allowed."""
+    if noise is None:
+        return
+    if not isinstance(noise, NoiseModel) or not is_possible(noise.gain, noise.read_variance):
+        raise UsageError(f"noise {noise!r}: give a NoiseModel of known noise; {NOISE_LIMITS}.")
+    if options is not None and options.noise is not None:
+        raise UsageError("noise: the options state it too. Give it once.")
+
+
 def _number(value: object) -> float:
     """Return a number of Python or NumPy as a float; NaN for anything else."""
     return float(value) if isinstance(value, Real) else math.nan
@@ -94,6 +104,8 @@ def _number(value: object) -> float:
 
 def _noise(values: object) -> tuple[float, float]:
     """Return gain and read variance as a pair of floats; UsageError if they are not the noise of a sensor."""
+    if isinstance(values, NoiseModel):
+        raise UsageError("noise: give two numbers here, and a NoiseModel to rawkd.denoise or rawkd.denoise_file.")
     numbers = tuple(map(_number, values)) if isinstance(values, Iterable) else ()
     if len(numbers) != 2 or not is_possible(*numbers):
         raise UsageError(f"noise {values!r}: give two numbers, gain and read variance; {NOISE_LIMITS}.")

@@ -81,18 +81,23 @@ def denoise(
     progress: Progress = no_progress,
     *,
     context: Context | None = None,
+    noise: NoiseModel | None = None,
 ) -> Restoration:
     """Denoise the mosaic of a photo and keep everything else.
 
     A photo with fewer than 14 bits is returned with finer integers and scaled levels, unless nothing is removed or its
     scale is fixed (`RawPhoto.scale_is_fixed`).
 
+    Parameters
+    ----------
+    noise : as for `prepare`.
+
     Raises
     ------
     NoiseError: if no noise parameters can be found. ModelError: if no student fits or the device is missing.
     """
     options, context = options or DenoiseOptions(), context or Context()
-    return restore(prepare(photo, options, context), options, context, progress)
+    return restore(prepare(photo, options, context, noise), options, context, progress)
 
 
 def prepare(

@@ -4,7 +4,9 @@ The first available source is used: values given by the user, calibration file, 
 estimate from the pixels capped by the ISO prior, ISO prior.
 
 Real NoiseProfiles overstate the noise up to tenfold, and texture makes the estimate from the pixels an upper bound. So
-the pixels may lower a profile, but raise it only with high confidence.
+the pixels may lower a profile, but raise it only with high confidence. For the same reason the ISO caps the estimate
+from the pixels, unless its confidence is high and the file does not state the sensor size: then the ISO is the weaker
+evidence, since it may be on a scale of its own (arrays).
 
 The read variance of the last two sources comes from masked pixels if the frame has any, else from dark areas of the
 picture, else from the value expected at the gain.
@@ -20,7 +22,7 @@ import numpy as np
 from rawkd.errors import NoiseError, UsageError
 from rawkd.photo import Capture, RawPhoto, camera_name
 from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
-from rawkd.sensor.estimate_warnings import ADVICE, correlation_warning, estimate_warnings
+from rawkd.sensor.estimate_warnings import ADVICE, estimate_warnings, pixel_warnings
 from rawkd.sensor.iso_prior import IsoPrior, iso_prior
 from rawkd.sensor.masked import masked_read_variance
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
@@ -196,7 +198,7 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
         model, outcome = estimate.model("profile, lowered by the pixels"), "rawkd uses the measurement"
     elif under > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
         model, outcome = estimate.model("profile, raised by the pixels"), "rawkd uses the measurement"
-    warnings = correlation_warning(estimate)
+    warnings = pixel_warnings(estimate)
     if max(over, under) >= WORTH_A_WARNING:
         word, factor, worst = ("more", over, ratio.argmax()) if over > under else ("less", under, ratio.argmin())
         where = f" in {CLASS_COLOURS[len(ratio)][worst]}" if estimate.colours_differ else ""
@@ -215,6 +217,10 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
     if prior is None or model.green_gain <= prior.ceiling:
         return model, estimate_warnings(estimate)
     factor = prior.ceiling / model.green_gain
+    message = f"the pixels look {1 / factor:.1f} times noisier than any such camera is at ISO {photo.capture.iso:g}"
+    if model.confidence >= HIGH_CONFIDENCE and not prior.size_known:
+        message += ". rawkd uses the measurement, so the ISO may be wrong or on a scale of its own"
+        return model, (message, *estimate_warnings(estimate))
     capped = replace(
         model,
         gain=model.gain * factor,
@@ -222,11 +228,11 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
         source="blind, capped by ISO",
         confidence=min(model.confidence, 0.5),
     )
-    message = (
-        f"the pixels look {1 / factor:.1f} times noisier than any such camera is at this ISO, so rawkd lowered the"
-        " estimate to the most that such cameras have"
+    message += (
+        ", so rawkd lowered the estimate to the most that such cameras have. If the ISO is wrong or on a scale of its"
+        f" own, {ADVICE}"
     )
-    return capped, (message, *correlation_warning(estimate))
+    return capped, (message, *pixel_warnings(estimate))
 
 
 def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rawkd.sensor.blind.estimate import NoiseEstimate
+from rawkd.sensor.blind.estimate import MUCH_CUT_OFF, NoiseEstimate
 
 LITTLE_CONFIDENCE = 0.3
 """Confidence below which rawkd warns that the picture has little smooth area."""
@@ -16,7 +16,7 @@ ADVICE = "give the noise with --noise A,B or measure the camera with rawkd calib
 def estimate_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
     """Return warnings about an estimate: what may be wrong, and the effect on the result."""
     warnings: tuple[str, ...] = ()
-    if estimate.confidence < LITTLE_CONFIDENCE:
+    if estimate.confidence < LITTLE_CONFIDENCE and estimate.vanishes_at is None:
         warnings += (
             "the picture has little smooth area to measure the noise in, so the noise may be overestimated. If the"
             f" result is too soft, lower --strength, or {ADVICE}",
@@ -26,10 +26,28 @@ def estimate_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
             "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known"
             f" and may stay in them: {ADVICE}",
         )
-    return warnings + correlation_warning(estimate)
+    return warnings + pixel_warnings(estimate)
 
 
-def correlation_warning(estimate: NoiseEstimate) -> tuple[str, ...]:
+def pixel_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
+    """Return warnings that matter whatever noise is used: wrong black, noise cut off at black, correlated noise."""
+    warnings: tuple[str, ...] = ()
+    if estimate.vanishes_at is not None:
+        warnings += (
+            f"the noise would vanish at {estimate.vanishes_at:.1%} of the range from black to white, not at black. So"
+            " the black level may be wrong (too low), and the noise underestimated: check the black level, or"
+            f" {ADVICE}",
+        )
+    if estimate.cut_off > MUCH_CUT_OFF:
+        warnings += (
+            f"{estimate.cut_off:.0%} of the pixels are 0, because the noise below black was cut off. So the gain"
+            " and the brightness of dark areas are uncertain. If a program subtracted the black level, use the frame"
+            " from before",
+        )
+    return warnings + _correlation_warning(estimate)
+
+
+def _correlation_warning(estimate: NoiseEstimate) -> tuple[str, ...]:
     """Return a warning if neighbours are correlated; its number is the mean of both directions."""
     if not estimate.correlated:
         return ()

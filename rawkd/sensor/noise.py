@@ -40,7 +40,7 @@ class NoiseModel:
 
     gain: DoubleArray
     read_variance: DoubleArray
-    source: str
+    source: str = "given"
     confidence: float = 1.0
     correlation: tuple[float, float] | None = None
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable
+from numbers import Real
+from typing import TypeGuard
 
+from rawkd.errors import InputError
 from rawkd.files.tiff.ifd import (
     UNDEFINED,
     OutputIfd,
@@ -39,6 +42,8 @@ SRGB, UNCALIBRATED = 1, 65535
 EXIF_VERSION, GPS_VERSION = b"0232", bytes((2, 3, 0, 0))
 """Versions written if the source states none."""
 LONG_FIELD_BYTES = 2048
+ISO_END, LEAST_FRACTION, LARGEST_FRACTION = 2**32, 1e-6, 1e6
+"""An ISO below the first, and fractions between the others, are written."""
 
 
 def capture_fields(capture: Capture, software: str, *, strip_location: bool = False) -> tuple[Tag, ...]:
@@ -75,12 +80,32 @@ def known_values(
 ) -> tuple[Tag, ...]:
     """Return EXIF fields for the given values. An ISO above 65535 is also written to RecommendedExposureIndex."""
     fractions = ((EXPOSURE_TIME, exposure_s), (F_NUMBER, aperture), (FOCAL_LENGTH, focal_length_mm))
-    found = [rational(number, [value]) for number, value in fractions if value is not None and 1e-6 < value < 1e6]
-    if iso is not None and 1 <= iso < 2**32:
+    found = [rational(number, [value]) for number, value in fractions if _fits(value)]
+    if iso is not None and 1 <= iso < ISO_END:
         found.append(short(ISO, [min(round(iso), MAX_SHORT)]))
         if iso > MAX_SHORT:
             found += [short(SENSITIVITY_TYPE, [2]), long(RECOMMENDED_EXPOSURE_INDEX, [round(iso)])]
     return tuple(found)
+
+
+def refuse_other_values(iso: object, exposure_s: object) -> None:
+    """Raise InputError for an ISO or an exposure time that EXIF cannot hold exactly; None is allowed."""
+    whole = isinstance(iso, Real) and 1 <= float(iso) < ISO_END and float(iso).is_integer()
+    if iso is not None and not whole:
+        raise InputError(
+            f"iso {iso!r}: give a whole number from 1 to {ISO_END - 1}, as EXIF does, or None if it is unknown. A gain"
+            " without an ISO needs a number of its own for each setting, such as 100 times the gain."
+        )
+    if exposure_s is not None and not _fits(exposure_s):
+        raise InputError(
+            f"exposure_s {exposure_s!r}: give seconds between {LEAST_FRACTION:.6f} and {LARGEST_FRACTION:.0f}, or None"
+            " if it is unknown."
+        )
+
+
+def _fits(value: object) -> TypeGuard[float]:
+    """Return whether a value can be written as a fraction."""
+    return isinstance(value, Real) and LEAST_FRACTION < float(value) < LARGEST_FRACTION
 
 
 def _is_unset(tag: Tag) -> bool:

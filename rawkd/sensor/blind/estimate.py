@@ -26,6 +26,7 @@ from rawkd.sensor.blind.colours import noise_of_colours
 from rawkd.sensor.blind.correlation import WHITE, Correlation, measure_correlation
 from rawkd.sensor.blind.fit import MIN_BLOCKS, fit_line
 from rawkd.sensor.blind.uncertain_line import VarianceLine
+from rawkd.sensor.blind.vanishing import noise_vanishes_at
 from rawkd.sensor.noise import NoiseModel
 
 NUM_BLOCKS = 8192
@@ -38,6 +39,14 @@ PATTERNED = 0.8
 """Ratio of the variances at half and full scale below which the picture has a fine pattern; white noise has 1."""
 DISAGREEMENT = 0.4
 """Log of the ratio of the two fitted lines (a factor of 1.5) that halves the confidence."""
+MUCH_CUT_OFF, CUT_OFF_CONFIDENCE = 0.1, 0.75
+"""Share of pixels at DN 0 above which cut-off noise makes the estimate uncertain, and the upper limit of its confidence
+then: too low to raise a NoiseProfile."""
+FLOOR_SIGMAS = 0.25
+"""Standard deviations of the read noise within which DN 0 lies at black. Frames with a higher black level lose less
+noise, for which `clipping` allows, and pixels at DN 0 may be dead areas."""
+SKIPPED_ROWS = 7
+"""Every so many rows are searched for pixels at DN 0: prime to the sides of all cells."""
 SURE_FLAT_SHARE, SURE_ERROR = 0.04, 0.1
 """The estimate at half scale is used if its share of flat blocks is at least, and its relative error at most, this."""
 
@@ -61,6 +70,8 @@ class NoiseEstimate:
     read_of_planes : (classes,) read variance of the noise classes over their mean.
     noise_of_classes : (classes,) noise variance of the noise classes over this line; ones unless colours differ much.
     correlation : of the noise of neighbours in a plane; `WHITE` if it is not significant.
+    cut_off : share of the pixels at DN 0, if that is black; else 0.
+    vanishes_at : signal at which the noise would vanish, if that is clearly above black; else None.
     """
 
     gain: float
@@ -74,6 +85,8 @@ class NoiseEstimate:
     read_of_planes: DoubleArray = field(default_factory=lambda: np.ones(4))
     noise_of_classes: DoubleArray = field(default_factory=lambda: np.ones(4))
     correlation: Correlation = WHITE
+    cut_off: float = 0.0
+    vanishes_at: float | None = None
 
     @property
     def correlated(self) -> bool:
@@ -138,6 +151,9 @@ def estimate_noise(
             ratio = coarse.at(line.level) / line.at(line.level)
             if (ratio > CORRELATED and line.flat_share < coarse.flat_share) or ratio < PATTERNED:
                 line, confidence = coarse, _confidence(coarse) / 2
+    cut_off = _share_cut_off(mosaic, line.read_variance, floor, step)
+    if cut_off > MUCH_CUT_OFF:
+        confidence = min(confidence, CUT_OFF_CONFIDENCE)
     return NoiseEstimate(
         gain=line.gain,
         read_variance=line.read_variance,
@@ -152,7 +168,16 @@ def estimate_noise(
         else masked_read_variance / masked_read_variance.mean(),
         noise_of_classes=noise_of_colours(blocks, mosaic.pattern, line.gain, line.read_variance, floor),
         correlation=correlation,
+        cut_off=cut_off,
+        vanishes_at=noise_vanishes_at(blocks, floor),
     )
+
+
+def _share_cut_off(mosaic: Mosaic, read_variance: float, floor: float | None, step: float) -> float:
+    """Return the share of pixels at the floor; 0 if the floor lies more than `FLOOR_SIGMAS` below black."""
+    if floor is None or floor < -FLOOR_SIGMAS * np.sqrt(read_variance):
+        return 0.0
+    return float((mosaic.data[::SKIPPED_ROWS] <= floor + step / 2).mean())
 
 
 def _confidence(line: VarianceLine) -> float:

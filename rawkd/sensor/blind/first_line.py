@@ -8,8 +8,11 @@ blocks of cameras with unusually high read noise. Our choice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from rawkd.photo import DoubleArray
 from rawkd.sensor.blind.blocks import BlockStatistics
 from rawkd.sensor.blind.least_squares import non_negative
 
@@ -26,8 +29,22 @@ FAR_ABOVE, FAR_WEIGHT = 1.2, 0.3
 ROUNDS = 8
 
 
-def first_line(blocks: BlockStatistics) -> tuple[float, float]:
-    """Return gain and read variance (>= 0, signal units) of a line through the quietest blocks of every level.
+@dataclass(frozen=True, eq=False)
+class QuietGroups:
+    """Groups of noise-like blocks of similar level, in the order of their levels.
+
+    Attributes
+    ----------
+    level : (n,) median signal. variance : (n,) the quantile `LOW` of the variances. blocks : (n,) number of blocks.
+    """
+
+    level: DoubleArray
+    variance: DoubleArray
+    blocks: DoubleArray
+
+
+def quiet_groups(blocks: BlockStatistics) -> QuietGroups:
+    """Return groups of the noise-like blocks.
 
     Parameters
     ----------
@@ -41,6 +58,18 @@ def first_line(blocks: BlockStatistics) -> tuple[float, float]:
     groups = [group for group in groups if len(group)]
     levels = np.array([np.median(level[group]) for group in groups])
     variances = np.array([np.quantile(energy[group], LOW) for group in groups])
+    return QuietGroups(levels, variances, np.array([len(group) for group in groups], np.float64))
+
+
+def first_line(blocks: BlockStatistics) -> tuple[float, float]:
+    """Return gain and read variance (>= 0, signal units) of a line through the quietest blocks of every level.
+
+    Parameters
+    ----------
+    blocks : at least two.
+    """
+    groups = quiet_groups(blocks)
+    levels, variances = groups.level, groups.variance
     sigma = np.maximum(variances, 1e-15)
     for _ in range(ROUNDS):
         columns = np.stack([levels, np.ones_like(levels)]) / sigma
