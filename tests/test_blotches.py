@@ -211,3 +211,30 @@ def test_greens_are_shifted_alike() -> None:
     restored = remove_blotches(level, level.copy(), noise_of(cell), denoise, floor=FLOOR, saturation=1.0)
     np.testing.assert_allclose(restored[0::2, 1::2], restored[1::2, 0::2], atol=1e-7)
     assert restored[0::2, 1::2].mean() == pytest.approx(0.2005, abs=1e-5)
+
+
+def test_what_is_no_noise_moves_by_three_deviations_at_most() -> None:
+    """A wide hump that only one look has: no noise of a block is so high."""
+    cell = CFAPattern.RGGB
+    y, x = np.mgrid[:512, :512]
+    level = np.full((512, 512), 0.2, np.float32)
+    small_sigma = np.sqrt(GAIN * 0.2 + READ) / BLOCK_CELLS
+    hump = 10 * small_sigma * np.exp(-((y - 256) ** 2 + (x - 256) ** 2) / (2 * 120**2))
+    restored = (level + hump).astype(np.float32)
+    before = restored.copy()
+    remove_blotches(level, restored, noise_of(cell), oracle(level, cell), floor=FLOOR, saturation=1.0)
+    most = 3 * np.sqrt(GAIN * before.max() + READ) / BLOCK_CELLS
+    assert np.abs(restored - before).max() == pytest.approx(most, rel=0.05)
+
+
+def test_blotches_on_a_ramp_go_as_on_flat_ground() -> None:
+    """The step of a ramp from block to block is neither unevenness nor detail."""
+    cell = CFAPattern.RGGB
+    y, x = np.mgrid[:256, :256]
+    ramp = (0.2 + 0.1 * x / 256 + 0.1 * y / 256).astype(np.float32)
+    sigma = np.sqrt(GAIN * ramp + READ)
+    blotch = 0.1 * sigma * np.sin(y / 30)
+    restored = (ramp + blotch).astype(np.float32)
+    remove_blotches(ramp, restored, noise_of(cell), oracle(ramp, cell), floor=FLOOR, saturation=1.0)
+    inside = np.s_[32:-32, 32:-32]
+    assert np.std(((restored - ramp) / sigma)[inside]) < 0.1 * np.std((blotch / sigma)[inside])

@@ -18,6 +18,7 @@ from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.halo import THRESHOLD, measure_halo
 from rawkd.inference.selftest import ANCHOR, golden_input
+from rawkd.inference.students import load_family
 from rawkd.inference.tile_grid import TileAxis, TileGrid
 from rawkd.inference.tiling import denoise_tiled
 from rawkd.photo import BAYER_PHASES, CFAPattern, FloatArray, Mosaic
@@ -300,17 +301,34 @@ def test_only_even_mosaics_are_cut(shape: tuple[int, ...]) -> None:
         denoise_tiled(Fake(), np.zeros((4, 4)), UNCHANGED, tiny_card())  # type: ignore[arg-type]
 
 
-@given(height=st.integers(1, 70), width=st.integers(1, 70))
-@settings(max_examples=30, deadline=None)
-def test_tiles_of_a_larger_picture_serve_a_smaller_one(height: int, width: int) -> None:
+@given(height=st.integers(1, 90), width=st.integers(1, 90), smaller=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_tiles_of_a_larger_picture_serve_a_smaller_one(height: int, width: int, smaller: int) -> None:
     """So that the second look at a photo compiles no second shape; the answer is that of its own tiles."""
-    card, engine = tiny_card(halo=2, tile=16, stride=2), Fake()
-    mosaic = random_mosaic(2 * height, 2 * width)
-    restored = denoise_tiled(engine, mosaic, UNCHANGED, card, large=(180, 120))
-    np.testing.assert_array_equal(restored, mosaic)
-    grid = TileGrid.of(90, 60, card)
-    assert len(grid) > 1
-    assert engine.shapes == {(1, 4, grid.rows.size, grid.columns.size)}
+    card, engine = tiny_card(halo=2, tile=16, stride=2), Fake(mean_of_neighbours)
+    mosaic = random_mosaic(2 * -(-height // smaller), 2 * -(-width // smaller))
+    restored = denoise_tiled(engine, mosaic, UNCHANGED, card, large=(2 * height, 2 * width))
+    own = denoise_tiled(Fake(mean_of_neighbours), mosaic, UNCHANGED, card)
+    np.testing.assert_allclose(restored[4:-4, 4:-4], own[4:-4, 4:-4], atol=1e-6)  # the border is padded farther out
+    grid = TileGrid.of(height, width, card)
+    if len(grid) > 1:
+        assert engine.shapes == {(1, 4, grid.rows.size, grid.columns.size)}
+
+
+def mean_of_neighbours(planes: FloatArray) -> FloatArray:
+    """A network that sees two packed pixels around each."""
+    wide = np.pad(planes, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    height, width = planes.shape[2:]
+    return sum(wide[..., y : y + height, x : x + width] for y in range(5) for x in range(5)) / np.float32(25)
+
+
+@pytest.mark.parametrize("tier", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("shape", [(120, 6000), (6000, 64), (288, 18000), (4000, 6000)])
+def test_every_photo_has_a_grid_for_its_small_photo(tier: str, shape: tuple[int, int]) -> None:
+    (card, *_), (height, width) = load_family(tier), shape
+    small = TileGrid.of(height // 2, width // 2, card).tiles_for(height // 8, width // 8)
+    covered = sum((row.stop - row.start) * (column.stop - column.start) for row, column in small)
+    assert covered == (height // 8) * (width // 8)
 
 
 def test_a_larger_picture_of_one_tile_gives_no_shape() -> None:

@@ -58,6 +58,13 @@ class TileAxis:
         if self.length < 1 or not multiples or not 0 <= self.blend <= self.overlap < self.tile:
             raise InputError(f"these tiles cannot cover the picture: {self}")
 
+    def tiles_for(self, length: int) -> TileAxis:
+        """Return the axis of a picture that is not longer, with tiles of the same size."""
+        # a single tile may be smaller than the overlap, which nothing needs then
+        overlap = min(self.overlap, self.size - self.stride)
+        blend = min(self.blend, overlap)
+        return replace(self, length=length, tile=self.size, overlap=overlap, blend=blend, even=False, fixed=True)
+
     @cached_property
     def size(self) -> int:
         """Side of every tile: the smallest that needs no more tiles than `tile` does."""
@@ -125,9 +132,8 @@ class TileGrid:
         return min(grids, key=lambda grid: (grid.cost, len(grid)))
 
     def tiles_for(self, height: int, width: int) -> TileGrid:
-        """Return the grid for another picture with tiles of the same shape, so that no other shape is compiled."""
-        rows = replace(self.rows, length=height, tile=self.rows.size, even=False, fixed=True)
-        return TileGrid(rows, replace(self.columns, length=width, tile=self.columns.size, even=False, fixed=True))
+        """Return the grid for a smaller picture with tiles of the same shape, so that no other shape is compiled."""
+        return TileGrid(self.rows.tiles_for(height), self.columns.tiles_for(width))
 
     @property
     def pixels(self) -> int:

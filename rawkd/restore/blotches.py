@@ -20,14 +20,14 @@ import numpy as np
 
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.restore.clipped_mean import raised_means, too_near_black
-from rawkd.restore.local_mean import NO_WEIGHT_SIGMAS, ROOM_SIGMAS
+from rawkd.restore.local_mean import room_weight
 from rawkd.restore.spread import add_smooth
 from rawkd.restore.strips import in_strips
 from rawkd.sensor.noise import NoiseModel
 
 BLOCK_CELLS = 4
-"""Edge of a block, cells: 8 pixels, X-Trans 24. The small photo takes a sixteenth of the network's time; with blocks of
-16 pixels it takes less and finds less."""
+"""Edge of a block, cells: 8 pixels, X-Trans 24. The small photo has a sixteenth of the pixels; with blocks of 16 pixels
+it has less and shows less."""
 HALF_ACTIVITY = 0.25
 """Activity at which the small photo counts half. Its square is the sum of those of the unevenness of nine blocks, in
 deviations of a sample of the small photo, and of the detail in a block, in deviations of a pixel."""
@@ -88,7 +88,7 @@ def remove_blotches(
 
     def find_shift(rows: slice) -> None:
         sigma, small_sigma = (_sigma(before[rows], of_samples) for of_samples in (noise, small_noise))
-        weight = np.clip(((saturation - before[rows]) / sigma - NO_WEIGHT_SIGMAS) / ROOM_SIGMAS, 0, 1)
+        weight = room_weight((saturation - before[rows]) / sigma)
         uneven, slope = _unevenness(around[rows.start : rows.stop + 2])
         in_block = np.maximum(detail[rows] - OF_SLOPE * slope, 0)
         activity = uneven / small_sigma**2 + in_block / sigma**2

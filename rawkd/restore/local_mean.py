@@ -11,6 +11,7 @@ lamp, a hundredth of its light, would be a fifth of the light of the dark beside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ PATCH_PX = 8
 """Edge of the patches, mosaic pixels (X-Trans: 12), whose mean level says how noisy and how near to saturation their
 pixels are. The restored level of one pixel cannot say it: it holds a part of that pixel's noise, so it would select
 pixels by their noise."""
+AnyFloats = TypeVar("AnyFloats", DoubleArray, FloatArray)
+
 NO_WEIGHT_SIGMAS, ROOM_SIGMAS = 2.0, 2.0
 """Up to the first distance from saturation, in deviations of the noise, a patch has weight 0, since clipping changes
 the mean there too; the weight rises to 1 over the second. Distances are counted from the patch's mean plus the
@@ -45,6 +48,12 @@ rounding of the network would count."""
 def window_px(side: int) -> int:
     """Return the edge of a block: the cell's side times the largest power of two that fits into `WINDOW_PX`."""
     return side << (WINDOW_PX // side).bit_length() - 1
+
+
+def room_weight(room: AnyFloats) -> AnyFloats:
+    """Return the weight of means at a distance from saturation, in deviations of the noise."""
+    weight: AnyFloats = np.clip((room - NO_WEIGHT_SIGMAS) / ROOM_SIGMAS, 0, 1)
+    return weight
 
 
 def keep_local_mean(
@@ -125,8 +134,7 @@ def _block_sums(
         total = patches.sum(difference)
         if level.max() > saturation - limit.max():
             texture = patches.sum(level * level) / number - mean**2
-            room = (saturation - mean - np.sqrt(np.maximum(texture, 0))) / sigma
-            weight = np.clip((room - NO_WEIGHT_SIGMAS) / ROOM_SIGMAS, 0, 1)
+            weight = room_weight((saturation - mean - np.sqrt(np.maximum(texture, 0))) / sigma)
             total, number = total * weight, number * weight
         if raised:
             at = [table.at(mean[..., one]) for one, table in enumerate(raised)]

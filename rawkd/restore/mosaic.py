@@ -25,6 +25,10 @@ Progress = Callable[[float], None]
 """Called with the fraction of the work that is done, 0..1."""
 
 
+SMALL_SHARE = 0.1
+"""Time of the look at the small photo, as a part of that at the large one (24 MP: one or two tiles of 12 to 24)."""
+
+
 def no_progress(_part: float) -> None:
     """Do nothing."""
 
@@ -58,7 +62,7 @@ def restore_mosaic(
     unified, unification = unify(noisy)
     ksigma = KSigma.between(noise, card.anchor)
     cell = unification.cell
-    rounds = _Rounds(progress, options.ensemble)
+    rounds = _Rounds(progress, [1.0] * options.ensemble + [SMALL_SHARE])
 
     def denoise_once(mosaic: FloatArray, ksigma: KSigma = ksigma) -> FloatArray:
         return denoise_tiled(engine, mosaic, ksigma, card, rounds.next_round())
@@ -67,10 +71,13 @@ def restore_mosaic(
     clean = self_ensemble(denoise_once, unified, options.ensemble, cell, exchanged)
 
     def denoise_small(mosaic: FloatArray, noise: NoiseModel) -> FloatArray:
-        return denoise_tiled(engine, mosaic, KSigma.between(noise, card.anchor), card, large=unified.shape)
+        return denoise_tiled(
+            engine, mosaic, KSigma.between(noise, card.anchor), card, rounds.next_round(), large=unified.shape
+        )
 
     lowest, threads = float(np.min(saturation)), options.threads
     correct_means(unified, clean, noise, denoise_small, floor=floor, saturation=lowest, cell=cell, threads=threads)
+    progress(1.0)
     restored = Mosaic(np.ascontiguousarray(unification.undo(clean)), noisy.pattern)
     return blend(
         noisy,
@@ -127,15 +134,15 @@ def tile_shape(shape: tuple[int, int], pattern: CFAPattern, card: ModelCard) -> 
 
 
 class _Rounds:
-    """Combines the progress of the rounds of a self-ensemble into one that rises from 0 to 1."""
+    """Combines the progress of several looks at a photo into one that rises from 0 to 1."""
 
-    def __init__(self, progress: Progress, num_rounds: int) -> None:
+    def __init__(self, progress: Progress, shares: list[float]) -> None:
         self._progress = progress
-        self._num_rounds = num_rounds
+        self._shares = shares
         self._begun = 0
 
     def next_round(self) -> Callable[[int, int], None]:
-        """Return the callback of the next round; it takes the number of finished tiles and of all tiles."""
-        before = self._begun
+        """Return the callback of the next look; it takes the number of finished tiles and of all tiles."""
+        before, share = sum(self._shares[: self._begun]), self._shares[self._begun]
         self._begun += 1
-        return lambda done, total: self._progress((before + done / total) / self._num_rounds)
+        return lambda done, total: self._progress((before + share * done / total) / sum(self._shares))

@@ -33,7 +33,7 @@ def add_smooth(
     mosaic : (H, W) float32 signal, whole cells of the canonical pattern `cell`.
     blocks : (block rows, block columns, classes) float32, signal; with `noise`, standard deviations of each pixel's
         noise.
-    block_cells : edge of a block, cells.
+    block_cells : edge of a block, cells. noise : of the mosaic, or None.
     threads : number of threads; None is one for each core that the process may use.
     """
     (height, width), side = mosaic.shape, cell.side
