@@ -19,7 +19,7 @@ from rawkd.files.read.camera_settings import CameraSettings
 from rawkd.files.read.maker.lens import LENS_MODEL
 from rawkd.files.tiff.ifd import ascii_text
 from rawkd.files.write.dng import write_dng
-from rawkd.photo import Capture, Tag, camera_name
+from rawkd.photo import Capture, Rect, camera_name
 
 OLD_KEYS = [
     "input", "camera", "iso", "exposure_s", "aperture", "datetime", "cfa", "frame", "active_area", "default_crop",
@@ -62,9 +62,8 @@ def test_the_crop_of_the_user_is_shown(
 ) -> None:
     assert record_of(photo, family, capfd)["user_crop"] is None
     assert "rendered" not in shown(photo, family, capfd)
-    ends = np.array([0, 1, 0, 1, 1, 2, 1, 1], "<u4").tobytes()
     cropped = tmp_path / "cropped.dng"
-    write_dng(cropped, replace(noisy_photo(), tags=(Tag(51125, 5, 4, ends),)), preview=None, software="test")
+    write_dng(cropped, replace(noisy_photo(), user_crop=Rect(2, 4, 100, 296)), preview=None, software="test")
     assert record_of(cropped, family, capfd)["user_crop"] == [4, 2, 296, 100]
     assert shown(cropped, family, capfd)["rendered"] == "296 x 100 pixels at 4, 2 of the active area (user crop)"
 

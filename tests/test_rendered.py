@@ -432,6 +432,18 @@ def test_a_packet_that_no_jpeg_holds_is_a_warning(tmp_path: Path) -> None:
     assert write_image(tmp_path / "a.png", picture(np.uint8), CAPTURE, software=SOFTWARE, xmp=long) == ()
 
 
+@pytest.mark.parametrize(("heron_bytes", "warned"), [(62_000, ["IPTC"]), (70_000, ["IPTC", "XMP was not embedded"])])
+def test_a_jpeg_without_room_for_iptc_keeps_the_xmp(tmp_path: Path, heron_bytes: int, warned: list[str]) -> None:
+    caption = iptc_stream((120, b"c" * 6000))
+    tags, long = (Tag(33723, 7, len(caption), caption),), PACKET.replace(b"heron", b"h" * heron_bytes, 1)
+    path = tmp_path / "a.jpg"
+    said = write_image(path, picture(np.uint8), CAPTURE, software=SOFTWARE, tags=tags, xmp=long)
+    assert len(said) == len(warned)
+    assert all(word in one for word, one in zip(warned, said, strict=True))
+    assert (b'xmp:Rating="4"' in xmp_of(path)) == (b"h" * heron_bytes in xmp_of(path)) == (len(warned) == 1)
+    assert b"ccc" not in path.read_bytes()
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_writer_uses_no_more_threads_than_it_may(tmp_path: Path, name: str, threads: int, monkeypatch) -> None:

@@ -196,7 +196,8 @@ class RawPhoto:
         Parameters
         ----------
         rect : part of the active area; an odd origin shifts the CFA phase.
-        shown : default crop of the part, in pixels of the active area and within `rect`; None for all of `rect`.
+        shown : default crop of the part, in pixels of the active area and within `rect`; None for all of `rect`. The
+            part has no user crop.
 
         Raises
         ------

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawkd.errors import UsageError
-from rawkd.photo import FloatArray, PixelArray, RawPhoto, Rect
+from rawkd.photo import FloatArray, RawPhoto, Rect
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +22,13 @@ class Lines:
     Attributes
     ----------
     start, stop : the lines of the other picture that are needed.
-    before : (n,) the last line at or before each, counted from `start`.
+    before : (n,) int64, the last line at or before each, counted from `start`.
     share : (n,) float32, 0 <= share < 1, the weight of the line after it.
     """
 
     start: int
     stop: int
-    before: PixelArray
+    before: NDArray[np.int64]
     share: FloatArray
 
     @classmethod

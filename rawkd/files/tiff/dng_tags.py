@@ -82,8 +82,8 @@ def active_area(raw: Ifd) -> Rect:
 def crops(raw: Ifd, area: Rect) -> tuple[Rect, Rect | None, tuple[str, ...]]:
     """Return default crop and user crop (None for all of the default crop), and a warning for each unusable one."""
     crop, warnings = _default_crop(raw, area)
-    user_crop, more = _user_crop(raw, crop)
-    return crop, user_crop, warnings + more
+    found, more = user_crop(raw, crop)
+    return crop, found, warnings + more
 
 
 def _default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
@@ -102,7 +102,7 @@ def _default_crop(raw: Ifd, area: Rect) -> tuple[Rect, tuple[str, ...]]:
     return whole, ("the file's default crop lies outside its picture or cannot be read. The whole picture is kept.",)
 
 
-def _user_crop(raw: Ifd, crop: Rect) -> tuple[Rect | None, tuple[str, ...]]:
+def user_crop(raw: Ifd, crop: Rect) -> tuple[Rect | None, tuple[str, ...]]:
     """Return the part of the default crop that pictures show; None for all of it, with a warning if it is unusable.
 
     Source: DefaultUserCrop (51125), top, left, bottom, right as parts of the default crop before it is turned.

@@ -17,11 +17,13 @@ from rawkd.files.tiff.dng_tags import (
     PHOTOMETRIC,
     PHOTOMETRIC_CFA,
     PHOTOMETRIC_LINEAR,
+    USER_CROP,
+    user_crop,
 )
 from rawkd.files.tiff.exif import capture_fields, merged
 from rawkd.files.tiff.ifd import ascii_text, double, integers, rational, raw_bytes, short, srational
 from rawkd.files.tiff.opcodes import without_bad_pixel_value
-from rawkd.files.tiff.tags import tag_numbers
+from rawkd.files.tiff.tags import Ifd, tag_numbers
 from rawkd.files.xmp.packet import XMP
 from rawkd.photo import CFAPattern, DoubleArray, RawPhoto, Rect, Tag, camera_name
 
@@ -30,12 +32,13 @@ D65 = 21
 BACKWARD_VERSION = 50707
 OPCODE_LISTS = frozenset({51008, 51009, 51022})
 THIRD_ILLUMINANT = frozenset({52529, 52530, 52531, 52532})
-RAW_NUMBERS = OPCODE_LISTS | {50733, 50737, 50738, 50780, 50830, 51125, 52525, 52536}
+RAW_NUMBERS = OPCODE_LISTS | {50733, 50737, 50738, 50780, 50830, 52525, 52536}
 """Kept fields that belong to the raw picture's directory: green split, chroma blur, anti-alias strength, best quality
-scale, masked areas, opcode lists, default user crop, gain table map, masked sub-area."""
-WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781, 50935, 50972, 51041, 51111})
+scale, masked areas, opcode lists, gain table map, masked sub-area."""
+WRITTEN_OR_STALE = frozenset({XMP, BACKWARD_VERSION, 50712, 50715, 50716, 50781, 50935, 50972, 51041, 51111, USER_CROP})
 """Never copied: fields that depend on the arguments (XMP, versions, black deltas, NoiseProfile, NoiseReductionApplied,
-digest), and fields that are no longer valid (LinearizationTable, RawDataUniqueID, older digests)."""
+digest) or on the photo (DefaultUserCrop), and fields that are no longer valid (LinearizationTable, RawDataUniqueID,
+older digests)."""
 LOCATION_TAGS = frozenset({33723, 34377, *range(40091, 40096), 50740, 50741, 50828})
 """Fields that may contain the location: IPTC, Photoshop, Windows keywords, private data (maker notes), embedded
 original file."""
@@ -110,7 +113,7 @@ def _filters(pattern: CFAPattern) -> tuple[Tag, ...]:
 
 
 def geometry(photo: RawPhoto, area: Rect) -> tuple[Tag, ...]:
-    """Return the fields of pixel shape, default crop and active area.
+    """Return the fields of pixel shape, default crop, user crop and active area.
 
     Parameters
     ----------
@@ -122,7 +125,26 @@ def geometry(photo: RawPhoto, area: Rect) -> tuple[Tag, ...]:
         integers(50719, [crop.left, crop.top]),
         integers(50720, [crop.width, crop.height]),
         integers(50829, [area.top, area.left, area.top + area.height, area.left + area.width]),
+        *_user_crop(photo),
     )
+
+
+def _user_crop(photo: RawPhoto) -> tuple[Tag, ...]:
+    """Return DefaultUserCrop: the source's own field if it still states the photo's user crop, else a new one or none.
+
+    Top, left, bottom and right are parts of the default crop.
+    """
+    crop, user = photo.default_crop, photo.user_crop
+    user = None if user == crop else user
+    own = {tag.number: tag for tag in photo.tags if tag.number == USER_CROP}
+    if user_crop(Ifd(own), crop)[0] == user:
+        return tuple(own.values())
+    if user is None:
+        return ()
+    top, left = user.top - crop.top, user.left - crop.left
+    bottom, right = top + user.height, left + user.width
+    ends = (top / crop.height, left / crop.width, bottom / crop.height, right / crop.width)
+    return (rational(USER_CROP, ends),)
 
 
 def kept_fields(photo: RawPhoto, *, strip_location: bool) -> Iterable[Tag]:

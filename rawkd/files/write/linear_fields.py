@@ -14,9 +14,9 @@ from rawkd.files.tiff.opcodes import LIST_1, LIST_2
 from rawkd.files.write.dng_fields import geometry, kept_fields, noise_reduction_applied
 from rawkd.photo import RawPhoto, Rect, Tag
 
-OF_LINEAR_PICTURES = frozenset({50738, 50780, 51022, 51125, 52525})
+OF_LINEAR_PICTURES = frozenset({50738, 50780, 51022, 52525})
 """Kept fields of the raw picture that do not refer to a mosaic or to margins: anti-alias strength, best quality scale,
-opcode list 3, default user crop, gain table map."""
+opcode list 3, gain table map."""
 
 
 def linear_fields(photo: RawPhoto, white_dn: int, noise_reduction: float) -> tuple[Tag, ...]:

@@ -39,6 +39,7 @@ FULL_CHROMA_QUALITY = 90
 JPEG_SIDE_MAX = 65500
 XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 APP1_XMP_BYTES_MAX = 65535 - 2 - len(XMP_NAME)
+JPEG_XMP_LIMIT = "the XMP of a JPEG holds at most 64 KiB. Write a TIFF or PNG to keep all of it."
 EXIF_BYTES_MAX = {"jpeg": 65535 - 2 - 6, "png": 2**24}
 """The largest EXIF block of each format that stores it as a block."""
 STRIP_BYTES = 2**20
@@ -103,10 +104,8 @@ def write_image(
             f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels are too large for a JPEG. Write a .tif or .png."
         )
     iptc = b"" if strip_location else iptc_of(tags)
-    packet, warnings = _packet(tags, xmp, b"" if file_format == "tiff" else iptc, strip_location=strip_location)
-    if file_format == "jpeg" and len(packet) > APP1_XMP_BYTES_MAX:
-        packet = b""
-        warnings += ("the photo's XMP was not embedded: a JPEG holds at most 64 KiB. Write a TIFF or PNG to keep it.",)
+    make_packet = _jpeg_packet if file_format == "jpeg" else _packet
+    packet, warnings = make_packet(tags, xmp, b"" if file_format == "tiff" else iptc, strip_location=strip_location)
     if strip_private:
         packet, more = without_private_xmp(packet)
         warnings += more
@@ -157,6 +156,20 @@ def _packet(
     if strip_location:
         packet, left_out = without_location(packet)
         warnings += left_out
+    return packet, warnings
+
+
+def _jpeg_packet(
+    tags: tuple[Tag, ...], xmp: bytes | None, iptc: bytes, *, strip_location: bool
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return `_packet`, without IPTC if it is too large for a JPEG, or empty if it still is; and warnings."""
+    packet, warnings = _packet(tags, xmp, iptc, strip_location=strip_location)
+    if len(packet) > APP1_XMP_BYTES_MAX:
+        shorter, more = _packet(tags, xmp, b"", strip_location=strip_location)
+        if len(shorter) < len(packet):
+            packet, warnings = shorter, (*more, f"the photo's captions (IPTC) were left out: {JPEG_XMP_LIMIT}")
+    if len(packet) > APP1_XMP_BYTES_MAX:
+        packet, warnings = b"", (*warnings, f"the photo's XMP was not embedded: {JPEG_XMP_LIMIT}")
     return packet, warnings
 
 

@@ -29,8 +29,8 @@ def refuse_unstorable(photo: RawPhoto) -> None:
 
     Raises
     ------
-    OutputError: if a black level lies below 0, white is no whole number, or a side has fewer than 22 pixels, which
-        LibRaw does not read.
+    OutputError: if a black level lies below 0, white is no whole number, the user crop extends beyond the default
+        crop, or a side has fewer than 22 pixels, which LibRaw does not read.
     """
     height, width = photo.active_area.height, photo.active_area.width
     if min(height, width) < MIN_PX:
@@ -38,6 +38,13 @@ def refuse_unstorable(photo: RawPhoto) -> None:
             f"a picture of {width} x {height} pixels is smaller than the {MIN_PX} that LibRaw requires, so that no"
             " program could read its DNG. Write a larger one."
         )
+    crop, user = photo.default_crop, photo.shown
+    if (
+        min(user.top - crop.top, user.left - crop.left) < 0
+        or user.top + user.height > crop.top + crop.height
+        or user.left + user.width > crop.left + crop.width
+    ):
+        raise OutputError(f"a DNG cannot hold the user crop {user} beyond the default crop {crop}. Give one inside it.")
     black, white = float(photo.levels.black_dn.min()), photo.levels.white_dn
     if black < 0:
         raise OutputError(
@@ -57,12 +64,10 @@ def frame_to_store(photo: RawPhoto) -> RawPhoto:
     """
     area = photo.active_area
     if photo.pattern.kind == "mono":
-        whole = Rect(0, 0, *photo.frame.shape)
-        return (
-            photo
-            if area == whole
-            else _without_fields_of_frame(photo.cut(Rect(0, 0, area.height, area.width), photo.default_crop))
-        )
+        if area == Rect(0, 0, *photo.frame.shape):
+            return photo
+        cut = photo.cut(Rect(0, 0, area.height, area.width), photo.default_crop)
+        return _without_fields_of_frame(replace(cut, user_crop=photo.user_crop))
     side = photo.pattern.side
     top, left = area.top % side, area.left % side
     if photo.pattern.kind == "bayer" or not (top or left):
