@@ -6,7 +6,6 @@ They call what the command line calls; tests/snapshots/python_api.txt holds thei
 from __future__ import annotations
 
 import os
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +19,8 @@ from rawkd.arguments import (
     refuse_other_context,
     refuse_other_names,
     refuse_other_options,
+    refuse_other_switches,
+    seconds_of,
     watched,
 )
 from rawkd.errors import InputError, refuse_other_type
@@ -92,9 +93,9 @@ def read_raw(path: str | os.PathLike[str], *, timeout_s: float = 120.0) -> RawPh
     ------
     InputError: if the file is missing, unreadable, damaged, or not a raw file.
     UnsupportedRawError: if it is an intact raw file of a kind that rawkd cannot denoise.
+    UsageError: if the time limit is no number above 0, or longer than `threading.TIMEOUT_MAX`.
     """
-    refuse_other_type(timeout_s, "timeout_s", Real, "Give seconds as a number.")
-    return raw.read_raw(path_of(path, "path"), timeout_s=timeout_s)
+    return raw.read_raw(path_of(path, "path"), timeout_s=seconds_of(timeout_s, "timeout_s"))
 
 
 def photo_of(
@@ -216,6 +217,9 @@ def write_dng(
     refuse_other_type(photo, "photo", (RawPhoto, Restoration), A_PHOTO)
     if software is not None:
         refuse_other_type(software, "software", str, "Give text, or leave it out.")
+    refuse_other_switches(
+        preview=preview, overwrite=overwrite, strip_location=strip_location, strip_private=strip_private
+    )
     restoration = photo if isinstance(photo, Restoration) else None
     stored = photo.photo if isinstance(photo, Restoration) else photo
     refuse_unstorable(stored)

@@ -42,6 +42,26 @@ def refuse_other_options(options: object) -> None:
         refuse_other_type(options.jpeg_quality, "jpeg_quality", Integral, "Give a whole number from 1 to 100.")
         if options.crop is not None:
             refuse_other_type(options.crop, "crop", Rect, "Pass rawkd.photo.Rect(top, left, height, width).")
+        refuse_other_switches(
+            overwrite=options.overwrite,
+            strip_location=options.strip_location,
+            strip_private=options.strip_private,
+            linear=options.linear,
+        )
+
+
+def refuse_other_switches(**switches: object) -> None:
+    """Refuse switches that are neither True nor False; UsageError."""
+    for name, value in switches.items():
+        refuse_other_type(value, name, (bool, np.bool_), "Give True or False.")
+
+
+def seconds_of(value: float, name: str) -> float:
+    """Return a time limit that a thread can wait for; UsageError for anything else."""
+    refuse_other_type(value, name, Real, "Give seconds as a number.")
+    if not 0 < value <= threading.TIMEOUT_MAX:
+        raise UsageError(f"{name} {value!r}: give seconds above 0 and up to {threading.TIMEOUT_MAX:.0f}.")
+    return float(value)
 
 
 def refuse_other_context(context: object) -> None:

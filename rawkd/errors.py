@@ -60,7 +60,7 @@ class CancelledError(RawkdError):
 
 
 def refuse_other_type(value: object, name: str, kinds: type | tuple[type, ...], advice: str) -> None:
-    """Refuse an argument of a program that has another type.
+    """Refuse an argument of a program that has another type; True and False are no numbers.
 
     Parameters
     ----------
@@ -70,8 +70,9 @@ def refuse_other_type(value: object, name: str, kinds: type | tuple[type, ...], 
     ------
     UsageError: if it has none of them.
     """
-    if not isinstance(value, kinds):
-        names = " or ".join({kind.__name__: kind for kind in (kinds if isinstance(kinds, tuple) else (kinds,))})
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join({kind.__name__: kind for kind in kinds})
         raise UsageError(f"{name} must be of type {names}, not {type(value).__name__}. {advice}")
 
 

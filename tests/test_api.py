@@ -440,6 +440,12 @@ OTHER_TYPES: dict[str, Callable[[], object]] = {
     "exposure_ev must be of type Real, not str": lambda: rawkd.denoise_file(
         *FILES, rawkd.ProcessOptions(exposure_ev="1")
     ),
+    "jpeg_quality must be of type Integral, not bool": lambda: rawkd.denoise_file(
+        *FILES, rawkd.ProcessOptions(jpeg_quality=True)
+    ),
+    "exposure_ev must be of type Real, not bool": lambda: rawkd.denoise_file(
+        *FILES, rawkd.ProcessOptions(exposure_ev=True)
+    ),
     "options must be of type DenoiseOptions, not ProcessOptions": lambda: rawkd.denoise(PHOTO, rawkd.ProcessOptions()),
     "context must be of type Context, not int": lambda: rawkd.denoise(PHOTO, context=5),
     "progress 5: give a function": lambda: rawkd.denoise(PHOTO, progress=5),
@@ -448,6 +454,7 @@ OTHER_TYPES: dict[str, Callable[[], object]] = {
     "path must be of type str or PathLike, not bytes": lambda: rawkd.write_dng(b"a.dng", PHOTO),
     "output must be of type str or PathLike, not NoneType": lambda: rawkd.denoise_file("a.dng", None),
     "timeout_s must be of type Real, not str": lambda: rawkd.read_raw("a.dng", timeout_s="5"),
+    "timeout_s must be of type Real, not bool": lambda: rawkd.read_raw("a.dng", timeout_s=True),
     "software must be of type str, not int": lambda: rawkd.write_dng("a.dng", PHOTO, software=5),
     "make must be of type str, not int": lambda: rawkd.photo_of(FRAME, black=64, white=1023, make=5),
     "model must be of type str, not NoneType": lambda: rawkd.photo_of(FRAME, black=64, white=1023, model=None),
@@ -469,6 +476,37 @@ def test_an_argument_of_another_type_is_refused_with_a_sentence(told: str) -> No
     with pytest.raises(errors.UsageError, match=re.escape(told)) as caught:
         OTHER_TYPES[told]()
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("name", ["overwrite", "strip_location", "strip_private", "linear"])
+def test_a_switch_of_the_options_is_true_or_false(name: str, photo_path: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jpg"
+    output.write_bytes(b"older")
+    options: dict[str, Any] = {"overwrite": True, name: "no"}
+    with pytest.raises(errors.UsageError, match=rf"^{name} must be of type bool, not str\. Give True or False\.$"):
+        rawkd.denoise_file(photo_path, output, rawkd.ProcessOptions(**options))
+    assert output.read_bytes() == b"older"
+    rawkd.denoise_file(photo_path, output, rawkd.ProcessOptions(overwrite=np.True_))  # type: ignore[arg-type]
+    assert output.read_bytes() != b"older"
+
+
+@pytest.mark.parametrize("name", ["preview", "overwrite", "strip_location", "strip_private"])
+def test_a_switch_of_write_dng_is_true_or_false(name: str, tmp_path: Path) -> None:
+    switches: dict[str, Any] = {name: 1}
+    with pytest.raises(errors.UsageError, match=rf"^{name} must be of type bool, not int\. Give True or False\.$"):
+        rawkd.write_dng(tmp_path / "a.dng", PHOTO, **switches)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("inf"), float("nan"), 2 * threading.TIMEOUT_MAX, 2**70])
+def test_a_time_limit_that_no_thread_can_wait_for_is_refused(
+    seconds: float, photo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.delattr("rawkd.files.read.raw.Decoder")
+        with pytest.raises(errors.UsageError, match=rf"^timeout_s {seconds}: give seconds above 0 and up to \d+\.$"):
+            rawkd.read_raw(photo_path, timeout_s=seconds)
+    assert rawkd.read_raw(photo_path, timeout_s=threading.TIMEOUT_MAX).frame.size
 
 
 def test_programs_see_the_types(tmp_path: Path) -> None:

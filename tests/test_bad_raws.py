@@ -204,23 +204,38 @@ def bare(path: Path, shape: tuple[int, int], dtype: type[np.unsignedinteger]) ->
 
 @pytest.mark.parametrize("suffix", [".raw", ".nef"])
 @pytest.mark.parametrize(
-    ("shape", "dtype"),
+    ("shape", "dtype", "value"),
     [
-        ((1080, 1920), np.uint16),
-        ((768, 1024), np.uint8),
-        ((512, 768), np.uint16),
-        ((1200, 1600), np.uint16),
-        ((1536, 2048), np.uint16),
-        ((480, 640), np.uint16),
-        ((480, 640), np.uint8),
+        ((1080, 1920), np.uint16, None),
+        ((768, 1024), np.uint8, None),
+        ((512, 768), np.uint16, None),
+        ((1200, 1600), np.uint16, None),
+        ((1536, 2048), np.uint16, None),
+        ((480, 640), np.uint16, None),
+        ((480, 640), np.uint8, None),
+        ((480, 640), np.uint8, ord("I")),
+        ((480, 640), np.uint8, ord("M")),
+        ((1080, 1920), np.uint16, int.from_bytes(b"II")),
+        ((1080, 1920), np.uint16, int.from_bytes(b"MM")),
     ],
     ids=str,
 )
 def test_a_dump_without_a_header_is_refused(
-    shape: tuple[int, int], dtype: type[np.unsignedinteger], suffix: str, tmp_path: Path, decoder: Decoder
+    shape: tuple[int, int],
+    dtype: type[np.unsignedinteger],
+    value: int | None,
+    suffix: str,
+    tmp_path: Path,
+    decoder: Decoder,
 ) -> None:
-    """LibRaw takes each for another camera by its length: as GBRG, as 1024 x 768, as damaged, as YRGB."""
-    error = refusal_of(bare(tmp_path / f"dump{suffix}", shape, dtype), decoder)
+    """LibRaw takes each for another camera by its length: as GBRG, as 1024 x 768, as damaged, as YRGB.
+
+    Some begin with II or MM, as a TIFF does.
+    """
+    path = bare(tmp_path / f"dump{suffix}", shape, dtype)
+    if value is not None:
+        path.write_bytes(np.full(shape, value, dtype).tobytes())
+    error = refusal_of(path, decoder)
     assert isinstance(error, UnsupportedRawError)
     assert "no header" in str(error)
     assert "rawkd.photo_of" in str(error)
@@ -244,6 +259,7 @@ def test_packed_dumps_of_a_phone_are_refused_and_of_a_hacked_camera_read(tmp_pat
         ("f.mat", b"MATLAB 5.0 MAT-file"),
         ("f.pgm", b"P5 640 480 65535\n"),
         ("f.bin", bytes(range(200, 256))),
+        ("line.bin", bytes(range(40, 90)) * 2),
     ],
 )
 def test_files_of_arrays_are_referred_to_the_python_api(
@@ -252,6 +268,26 @@ def test_files_of_arrays_are_referred_to_the_python_api(
     path = tmp_path / name
     path.write_bytes(content + bytes(3000))
     assert "or pass the mosaic as an array to rawkd.photo_of in Python." in str(refusal_of(path, decoder))
+
+
+@pytest.mark.parametrize("start", [b"", b"P5", b"\n\r"])
+def test_a_dark_dump_is_neither_text_nor_a_picture(start: bytes, tmp_path: Path, decoder: Decoder) -> None:
+    path = tmp_path / "dump.raw"
+    path.write_bytes(start + np.random.default_rng(0).integers(20, 90, (500, 500), np.uint8).tobytes()[len(start) :])
+    told = str(refusal_of(path, decoder))
+    assert "this is not a raw file that LibRaw can read" in told
+    assert "rawkd.photo_of" in told
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\n", b"\r"])
+def test_a_pgm_picture_is_named(space: bytes) -> None:
+    assert "a PGM picture" in str(not_raw.why_not_raw(b"P5" + space + b"640 480 65535"))
+
+
+def test_a_text_of_lines_is_no_array() -> None:
+    told = str(not_raw.why_not_raw(b"\tDear diary,\r\n\x1b[1mtoday\x1b[0m"))
+    assert "a text file" in told
+    assert "photo_of" not in told
 
 
 def test_a_cut_file_is_refused(tmp_path: Path, decoder: Decoder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,3 +138,11 @@ def test_saturation_lies_between_black_and_white(saturation: float) -> None:
 def test_deltas_count_where_black_must_stay_below_white() -> None:
     with pytest.raises(InputError, match="black 4100"):
         Levels(np.array([[100.0]]), 4056.0, 4056.0, 12, np.full(4, 4000.0))
+
+
+@pytest.mark.parametrize("value", [1.5, 2.0, "2", None, True])
+@pytest.mark.parametrize("name", ["top", "left", "height", "width"])
+def test_a_rectangle_has_whole_numbers(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=rf"^{name} {value!r} of a rectangle: give a whole number of pixels\.$"):
+        Rect(**{"top": 1, "left": 1, "height": 1, "width": 1, name: value})
+    assert Rect(1, np.int64(2), np.uint16(3), 4).slices == (slice(1, 4), slice(2, 6))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ Bayer). Names that end in ``_dn`` are in raw units of the file (DN).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,9 @@ class Rect:
     width: int
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise InputError(f"{name} {value!r} of a rectangle: give a whole number of pixels.")
         if self.top < 0 or self.left < 0 or self.height < 1 or self.width < 1:
             raise InputError(
                 f"a rectangle of {self.width} x {self.height} pixels at row {self.top}, column {self.left} is invalid"

@@ -45,11 +45,14 @@ class NoiseModel:
     correlation: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        shape = np.broadcast_shapes(np.shape(self.gain), np.shape(self.read_variance)) or (4,)
+        try:
+            given, given_read = np.asarray(self.gain, np.float64), np.asarray(self.read_variance, np.float64)
+            shape = np.broadcast_shapes(given.shape, given_read.shape) or (4,)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise NoiseError("gain and read variance are not numbers, as many of one as of the other") from error
         if shape not in _COLOURS:
             raise NoiseError(f"noise parameters of shape {shape} are not those of 1, 3 or 4 classes of pixels")
-        gain = np.broadcast_to(np.asarray(self.gain, np.float64), shape).copy()
-        read = np.broadcast_to(np.asarray(self.read_variance, np.float64), shape).copy()
+        gain, read = np.broadcast_to(given, shape).copy(), np.broadcast_to(given_read, shape).copy()
         if not (np.isfinite(gain).all() and (gain > 0).all()):
             raise NoiseError(f"the gain {gain} is not positive and finite")
         if not (np.isfinite(read).all() and (read >= 0).all()):
@@ -59,6 +62,8 @@ class NoiseModel:
             read[1:3] = read[1:3].mean()
         object.__setattr__(self, "gain", gain)
         object.__setattr__(self, "read_variance", read)
+        if self.correlation is not None and not _is_correlation(self.correlation):
+            raise NoiseError(f"the correlation {self.correlation!r} is neither None nor two numbers from -1 to 1")
 
     @property
     def known(self) -> bool:
@@ -95,6 +100,15 @@ class NoiseModel:
     def variance(self, planes: DoubleArray) -> DoubleArray:
         """Return the noise variance at the signal `planes`, (classes, h, w)."""
         return self.gain[:, None, None] * np.maximum(planes, 0) + self.read_variance[:, None, None]
+
+
+def _is_correlation(values: object) -> bool:
+    """Whether these are two numbers from -1 to 1; false for NaN."""
+    try:
+        pair = np.asarray(values)
+    except ValueError:  # lists of other lengths
+        return False
+    return pair.shape == (2,) and pair.dtype.kind in "iuf" and bool((np.abs(pair.astype(np.float64)) <= 1).all())
 
 
 def is_possible(gain: float | DoubleArray, read_variance: float | DoubleArray) -> bool:

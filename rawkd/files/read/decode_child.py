@@ -100,7 +100,7 @@ def _refused(path: str, sizes: Any) -> str | None:
     """
     pixels = sizes.raw_height * sizes.raw_width
     with Path(path).open("rb") as stream:
-        is_tiff, bits = stream.read(2) in (b"II", b"MM"), 8 * stream.seek(0, io.SEEK_END)
+        is_tiff, bits = stream.read(4) in (b"II*\0", b"MM\0*"), 8 * stream.seek(0, io.SEEK_END)
     if pixels > MAX_PIXELS or pixels * MIN_BITS_PER_PIXEL > bits:
         return "size"
     has_borders = (sizes.height, sizes.width) != (sizes.raw_height, sizes.raw_width)

@@ -41,9 +41,11 @@ ARRAYS = (
     (b"\x89HDF", "an HDF5 file"),
     (b"SIMPLE  =", "a FITS file"),
     (b"MATLAB 5.0", "a file of MATLAB"),
-    (b"P5", "a PGM picture"),
+    *((b"P5" + space, "a PGM picture") for space in (b" ", b"\t", b"\n", b"\r")),
 )
 """First bytes and names of files that may hold a mosaic as plain numbers."""
+TEXT_CONTROLS = b"\t\n\f\r\x1b"
+"""Control codes that a text file may hold."""
 PLAIN_COMPRESSIONS = frozenset({0, 1, 5, 8, 32773, 32946})
 """Compressions of pictures that any program writes: none, LZW, deflate, PackBits. Raws without CFA tags (CR2) have
 others, or fields of their maker."""
@@ -68,9 +70,12 @@ def why_not_raw(head: bytes) -> str | None:
     if array is not None:
         return f"this is {array}, not a raw file. {ARRAY_TO_PHOTO_OF}"
     name = next((what for start, what in NOT_RAW if head.startswith(start)), None)
-    if name is None and _is_text(head):
-        name = "a text file"
-    return None if name is None else f"this is {name}, not a raw file. {CAMERAS_FILE}."
+    if name is not None:
+        return f"this is {name}, not a raw file. {CAMERAS_FILE}."
+    if not _is_text(head):
+        return None
+    has_lines = b"\n" in head or b"\r" in head  # numbers of 8 bits can look like one long line
+    return f"this is a text file, not a raw file. {f'{CAMERAS_FILE}.' if has_lines else ARRAY_TO_PHOTO_OF}"
 
 
 def refuse_no_file(path: Path) -> None:
@@ -153,7 +158,7 @@ def _is_text(head: bytes) -> bool:
         codecs.getincrementaldecoder("utf-8")().decode(head)  # `head` may end inside a character
     except UnicodeDecodeError:
         return False
-    return not any(byte < 9 for byte in head)
+    return not any(byte < 32 and byte not in TEXT_CONTROLS for byte in head)
 
 
 def refusal(header: dict[str, Any]) -> InputError:

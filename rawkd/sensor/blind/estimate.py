@@ -107,9 +107,12 @@ class NoiseEstimate:
 
     @property
     def neighbours(self) -> tuple[float, float] | None:
-        """Correlation of neighbours, horizontal and vertical, as in `NoiseModel`; None for white noise."""
+        """Correlation of neighbours, horizontal and vertical, as in `NoiseModel`; None for white noise.
+
+        Nothing bounds the fit; 1 is the largest that a correlation can be.
+        """
         found = self.correlation
-        return (found.horizontal, found.vertical) if found.significant else None
+        return (min(found.horizontal, 1.0), min(found.vertical, 1.0)) if found.significant else None
 
 
 def estimate_noise(
