@@ -19,7 +19,7 @@ from rawkd.arguments import (
     refuse_other_context,
     refuse_other_names,
     refuse_other_options,
-    refuse_other_switches,
+    refuse_other_switch,
     seconds_of,
     watched,
 )
@@ -217,9 +217,9 @@ def write_dng(
     refuse_other_type(photo, "photo", (RawPhoto, Restoration), A_PHOTO)
     if software is not None:
         refuse_other_type(software, "software", str, "Give text, or leave it out.")
-    refuse_other_switches(
-        preview=preview, overwrite=overwrite, strip_location=strip_location, strip_private=strip_private
-    )
+    switches = {"preview": preview, "overwrite": overwrite, "strip_location": strip_location}
+    for name, value in (switches | {"strip_private": strip_private}).items():
+        refuse_other_switch(value, name)
     restoration = photo if isinstance(photo, Restoration) else None
     stored = photo.photo if isinstance(photo, Restoration) else photo
     refuse_unstorable(stored)

@@ -42,18 +42,13 @@ def refuse_other_options(options: object) -> None:
         refuse_other_type(options.jpeg_quality, "jpeg_quality", Integral, "Give a whole number from 1 to 100.")
         if options.crop is not None:
             refuse_other_type(options.crop, "crop", Rect, "Pass rawkd.photo.Rect(top, left, height, width).")
-        refuse_other_switches(
-            overwrite=options.overwrite,
-            strip_location=options.strip_location,
-            strip_private=options.strip_private,
-            linear=options.linear,
-        )
+        for name in ("overwrite", "strip_location", "strip_private", "linear"):
+            refuse_other_switch(getattr(options, name), name)
 
 
-def refuse_other_switches(**switches: object) -> None:
-    """Refuse switches that are neither True nor False; UsageError."""
-    for name, value in switches.items():
-        refuse_other_type(value, name, (bool, np.bool_), "Give True or False.")
+def refuse_other_switch(value: object, name: str) -> None:
+    """Refuse what is neither True nor False; UsageError."""
+    refuse_other_type(value, name, (bool, np.bool_), "Give True or False.")
 
 
 def seconds_of(value: float, name: str) -> float:

@@ -52,7 +52,8 @@ def denoise_tiled(
     mosaic : (H, W) float32 signal, whole cells of the card's `cell`, finite; not changed.
     ksigma : transform of each noise class from the photo's noise to the card's anchor; equal for the greens of Bayer.
     progress : called with the number of finished tiles and of all tiles.
-    large : shape of a larger mosaic whose tile shape is used, if it has several tiles.
+    large : shape of a larger mosaic whose means these are. Its tile shape is used, if it has several tiles, and lights
+        are not looked at twice: the small photo does not count beside them.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def denoise_tiled(
     grid = TileGrid.of(shape[0] // side, shape[1] // side, card)
     if large and len(of_large := TileGrid.of(large[0] // side, large[1] // side, card)) > 1:
         grid = of_large.tiles_for(shape[0] // side, shape[1] // side)
-    of_planes, lights = ksigma.spread(cell), find_lights(mosaic, ksigma, card.anchor, cell)
+    of_planes = ksigma.spread(cell)
+    lights = None if large else find_lights(mosaic, ksigma, card.anchor, cell)
     out = np.zeros(mosaic.shape, np.float32)
 
     def restore(row: TileSpan, column: TileSpan) -> FloatArray:
