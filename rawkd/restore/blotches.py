@@ -26,8 +26,8 @@ from rawkd.restore.strips import in_strips
 from rawkd.sensor.noise import NoiseModel
 
 BLOCK_CELLS = 4
-"""Edge of a block, cells: 8 pixels, X-Trans 24. The small photo has a sixteenth of the pixels; with blocks of 16 pixels
-it has less and shows less."""
+"""Edge of a block, cells: 8 pixels, X-Trans 24. The small photo has a sixteenth of the pixels. Blocks of 16 pixels cost
+less and leave more blotches."""
 HALF_ACTIVITY = 0.25
 """Activity at which the small photo counts half. Its square is the sum of those of the unevenness of nine blocks, in
 deviations of a sample of the small photo, and of the detail in a block, in deviations of a pixel."""
@@ -114,8 +114,8 @@ def _noise_of_means(noise: NoiseModel) -> NoiseModel:
 
 def _sigma(signal: FloatArray, noise: NoiseModel) -> FloatArray:
     """Return the noise of samples, (rows, columns, classes)."""
-    gain, read_variance = (values.astype(np.float32) for values in (noise.gain, noise.read_variance))
-    return np.sqrt(gain * np.maximum(signal, 0) + np.maximum(read_variance, np.float32(LEAST_VARIANCE)))
+    variance = noise.variance(np.moveaxis(signal, 2, 0).astype(np.float64))
+    return np.sqrt(np.maximum(np.moveaxis(variance, 0, 2), LEAST_VARIANCE)).astype(np.float32)
 
 
 def _small(
