@@ -20,7 +20,7 @@ import numpy as np
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern, ColorCalibration, DoubleArray, FloatArray, Levels, Mosaic, RawPhoto, Rect
-from rawkd.render.demosaic import demosaic
+from rawkd.render.demosaic import HALO_CELLS, SITES, sites_to_pixels
 from rawkd.render.preview import render_preview
 from rawkd.sensor.cfa import pack, unpack
 from rawkd.training.data.clean import bin_mosaic
@@ -64,7 +64,8 @@ def sampled(rggb: FloatArray, pattern: CFAPattern, neutral: DoubleArray) -> Floa
     gains = neutral[1] / neutral
     cells = np.tile([[gains[0], 1], [1, gains[2]]], (rggb.shape[0] // 2, rggb.shape[1] // 2))
     balanced = (rggb * cells).astype(np.float32)
-    rgb = np.clip(demosaic(Mosaic(balanced, CFAPattern.RGGB)), 0, None)
+    around = np.pad(balanced, 2 * HALO_CELLS["menon"], mode="reflect")
+    rgb = np.clip(sites_to_pixels(SITES["menon"](pack(around))), 0, None)
     if pattern.kind == "mono":
         return np.clip(rgb.mean(axis=2), 0, 1)
     side = pattern.side

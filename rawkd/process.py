@@ -46,7 +46,7 @@ class ProcessOptions:
     ----------
     denoise : options that change pixel values.
     linear : whether a DNG holds the demosaiced picture instead of the mosaic.
-    demosaic : for rendered pictures and linear DNGs: bilinear | malvar | menon, or for X-Trans markesteijn |
+    demosaic : for rendered pictures and linear DNGs: menon | malvar | bilinear, or for X-Trans markesteijn |
         markesteijn3. None is the default of the sensor; so is a method that does not fit, with a warning.
     exposure_ev : stops of brightness added when rendering. jpeg_quality : 1..100.
     crop : part to render, in pixels of the whole upright picture; None for all of it.

@@ -72,7 +72,7 @@ def pictures_of(text: str) -> list[np.ndarray]:
 
 def test_the_page_says_what_was_done(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for fact in ("Rawkd One, ISO 1600, 1/100 s, 200 x 296 pixels", "tiny-blur", "tiny-same", "gain 0.001", "malvar"):
+    for fact in ("Rawkd One, ISO 1600, 1/100 s, 200 x 296 pixels", "tiny-blur", "tiny-same", "gain 0.001", "menon"):
         assert fact in text
     for step in ("read", "noise", "denoise", "render"):
         assert re.search(rf"{step} \d+\.\d\d s", text)

@@ -97,13 +97,13 @@ def test_colours_are_those_of_the_mosaic(tmp_path: Path, develop: object, orient
 @pytest.mark.parametrize("pattern", BAYER_PHASES, ids=str)
 def test_the_picture_is_the_scene_in_camera_colour(pattern: CFAPattern) -> None:
     """Away from the edges. Interpolating 0.2 sin(x / 60) linearly is off by at most 0.1 / 60^2; integers round to half
-    of 1 / 15488, twice, which the filters amplify at most twofold."""
+    of 1 / 15488, twice, which Menon's filters amplify at most fivefold."""
     photo = smooth_photo(pattern=pattern)
     picture = linear_picture(photo)
     assert picture.white_dn == 15488
     expected = gradients(302, 402) * NEUTRAL
     inner = (slice(4, -4), slice(4, -4))
-    np.testing.assert_allclose((picture.data / picture.white_dn)[inner], expected[inner], atol=3e-4)
+    np.testing.assert_allclose((picture.data / picture.white_dn)[inner], expected[inner], atol=4e-4)
 
 
 def test_values_of_few_bits_are_spread_over_more(tmp_path: Path) -> None:

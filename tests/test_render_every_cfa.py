@@ -190,15 +190,15 @@ def test_the_grey_profile_is_the_curve_of_srgb() -> None:
 METHODS = [
     ("bayer", "malvar", "malvar", False),
     ("bayer", "menon", "menon", False),
-    ("bayer", "markesteijn3", "malvar", True),
-    ("bayer", None, "malvar", False),
+    ("bayer", "markesteijn3", "menon", True),
+    ("bayer", None, "menon", False),
     ("xtrans", None, "markesteijn", False),
     ("xtrans", "malvar", "markesteijn", True),
     ("xtrans", "bilinear", "markesteijn", True),
     ("xtrans", "markesteijn3", "markesteijn3", False),
-    ("mono", None, "malvar", False),
-    ("mono", "malvar", "malvar", True),
-    ("mono", "bilinear", "malvar", True),
+    ("mono", None, "menon", False),
+    ("mono", "malvar", "menon", True),
+    ("mono", "bilinear", "menon", True),
 ]
 
 

@@ -85,14 +85,6 @@ def test_a_photographers_commands_need_no_extra(arguments: list[str], folder: Pa
     assert done.returncode == 0, done.stderr
 
 
-def test_menon_without_its_package_says_what_to_install(folder: Path) -> None:
-    done = plain("denoise", "photo.dng", "--demosaic", "menon", "-o", "menon.jpg", folder=folder)
-    assert done.returncode == 2
-    assert "pip install 'rawkd[menon]'" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not (folder / "menon.jpg").exists()
-
-
 def test_pictures_without_their_package_say_what_to_install(folder: Path) -> None:
     done = plain("bench", "synthetic", str(ROOT / "docs" / "images"), "-o", "bench/", folder=folder)
     assert done.returncode == 2
@@ -103,7 +95,6 @@ def test_optional_packages_stay_where_their_extra_is_needed() -> None:
     """Everything else must run in the plain install."""
     allowed = ("training/", "networks/", "evaluation/", "batch/", "inference/torch_engine.py", "files/read/pictures.py")
     allowed += (
-        "render/demosaic.py",
         "metrics.py",
         "sensor/cfa.py",
         "sensor/ksigma.py",
@@ -118,7 +109,7 @@ def test_optional_packages_stay_where_their_extra_is_needed() -> None:
         for name in imported_by(node)
         if name.partition(".")[0] in EXTRAS_ONLY
     }
-    assert "render/demosaic.py" in found
+    assert "render/color.py" in found
     assert not [name for name in sorted(found) if not name.startswith(allowed)]
 
 
@@ -133,7 +124,7 @@ def test_the_extras_carry_what_the_plain_install_lacks() -> None:
     names = {name: {one.partition(">")[0] for one in extra} for name, extra in project["optional-dependencies"].items()}
     needed = {one.partition(">")[0] for one in project["dependencies"]}
     assert not {"scipy", "colour-demosaicing", "imageio", "tifffile"} & needed
-    assert "colour-demosaicing" in names["menon"] & names["dev"]
+    assert "colour-demosaicing" in names["dev"]
     for extra in ("torch", "bench"):
         assert {"scipy", "imageio", "tifffile"} <= names[extra]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENSEMBLES = ("1", "2", "4", "8")
 NOISE_SOURCES = ("auto", "calibration", "profile", "blind", "iso")
 """As `rawkd.sensor.choose_noise.SOURCES`, which is too heavy to import for a help text."""
-METHODS = ("bilinear", "malvar", "menon", "markesteijn", "markesteijn3")
+METHODS = ("menon", "malvar", "bilinear", "markesteijn", "markesteijn3")
 """As `rawkd.render.demosaic.Method`."""
 
 MODEL = click.option(
@@ -72,7 +72,7 @@ THREADS = click.option("--threads", type=click.IntRange(1), metavar="N", help="U
 DEMOSAIC = click.option(
     "--demosaic",
     type=click.Choice(METHODS),
-    help="Choose the demosaicing of a rendered picture or a linear DNG.  [default: malvar; X-Trans: markesteijn]",
+    help="Choose the demosaicing of a rendered picture or a linear DNG.  [default: menon; X-Trans: markesteijn]",
 )
 EXPOSURE = click.option(
     "--exposure",

@@ -2,33 +2,33 @@
 
 Sources: bilinear as in unprocessing's `process` (Brooks et al., CVPR 2019); Malvar, He, Cutler, "High-quality linear
 interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004 (the bilinear value plus a gradient
-correction from the pixel's own colour); Menon et al. 2007 (DDFAPD) through colour-demosaicing.
+correction from the pixel's own colour); Menon et al. 2007 (`render.menon`). The last two work on roots of signal.
 
 *Sites* are the result of an interpolation: colours R, G, B at the positions R, Gr, Gb, B of every 2x2 cell.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import UsageError
-from rawkd.photo import FloatArray, Kind, Mosaic, Rect
+from rawkd.photo import FloatArray, Kind
+from rawkd.render import menon
 from rawkd.render.color import array_module
-from rawkd.sensor.cfa import Unification, pack, unpack
+from rawkd.render.menon import menon_sites
+from rawkd.render.roots import to_roots, to_signal
 
-Method = Literal["bilinear", "malvar", "menon", "markesteijn", "markesteijn3"]
+Method = Literal["menon", "malvar", "bilinear", "markesteijn", "markesteijn3"]
 METHODS: tuple[Method, ...] = get_args(Method)
 PASSES: dict[Method, int] = {"markesteijn": 1, "markesteijn3": 3}
 """Methods for X-Trans and their passes; LibRaw does them (`render.xtrans`)."""
-DEFAULTS: dict[Kind, Method] = {"bayer": "malvar", "xtrans": "markesteijn", "mono": "malvar"}
+DEFAULTS: dict[Kind, Method] = {"bayer": "menon", "xtrans": "markesteijn", "mono": "menon"}
 
-HALO_CELLS: dict[Method, int] = {"bilinear": 1, "malvar": 1, "menon": 8}
+HALO_CELLS: dict[Method, int] = {"bilinear": 1, "malvar": 1, "menon": menon.HALO_CELLS}
 """Number of 2x2 cells that an interpolation reads beyond each edge of a block."""
 
 
@@ -105,28 +105,21 @@ def _crosses(padded: FloatArray, plane: int) -> tuple[FloatArray, FloatArray]:
     return across, along
 
 
-def menon_sites(padded: FloatArray) -> FloatArray:
-    """Apply Menon's directional filtering with a posteriori decision to (4, h+16, w+16) planes: slow but best."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that matplotlib is missing, which nothing here needs
-        from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
-
-    rgb = demosaicing_CFA_Bayer_Menon2007(unpack(padded), "RGGB")
-    sites: FloatArray = pack(np.moveaxis(rgb, -1, 0).astype(np.float32))
-    halo = HALO_CELLS["menon"]
-    return sites[..., halo:-halo, halo:-halo]
+def _by_roots(interpolate: Callable[[FloatArray], FloatArray]) -> Callable[[FloatArray], FloatArray]:
+    """Return the interpolation that works on roots of its input; measured values keep their float32 rounding."""
+    return lambda padded: to_signal(interpolate(to_roots(padded)))
 
 
 SITES: dict[Method, Callable[[FloatArray], FloatArray]] = {
     "bilinear": bilinear_sites,
-    "malvar": malvar_sites,
-    "menon": menon_sites,
+    "malvar": _by_roots(malvar_sites),
+    "menon": _by_roots(menon_sites),
 }
 """Interpolation of each method: (4, h + 2*halo, w + 2*halo) planes -> (3, 4, h, w) sites."""
 
 
 def check_method(method: str) -> None:
-    """Refuse a method that does not exist or whose package is not installed.
+    """Refuse a method that does not exist.
 
     Raises
     ------
@@ -134,8 +127,6 @@ def check_method(method: str) -> None:
     """
     if method not in METHODS:
         raise UsageError(f"demosaicing {method!r}: give one of {', '.join(METHODS)}.")
-    if method == "menon" and find_spec("colour_demosaicing") is None:
-        raise UsageError("demosaicing menon needs colour-demosaicing. Install it: pip install 'rawkd[menon]'")
 
 
 def method_for(kind: Kind, method: Method | None) -> tuple[Method, tuple[str, ...]]:
@@ -180,29 +171,3 @@ def pad_edge(planes: Any) -> Any:
     join = array_module(planes).concatenate
     rows = join([planes[..., :1, :], planes, planes[..., -1:, :]], axis=-2)
     return join([rows[..., :1], rows, rows[..., -1:]], axis=-1)
-
-
-def demosaic(mosaic: Mosaic, method: Method = "malvar") -> FloatArray:
-    """Return all three colours at every pixel; borders are reflected.
-
-    Parameters
-    ----------
-    mosaic : (H, W) of any phase and size, preferably white-balanced, since Malvar and Menon assume correlated colours.
-    method : one for Bayer: "bilinear", "malvar" or "menon".
-
-    Returns
-    -------
-    (H, W, 3) float32 in the mosaic's unit; measured values of the mosaic are kept.
-
-    Raises
-    ------
-    UsageError: for another method, or if its package is not installed.
-    """
-    check_method(method)
-    mosaic.pattern.require_bayer("demosaicing")
-    height, width = mosaic.data.shape
-    added = Unification.of((height, width), mosaic.pattern)
-    halo = 2 * HALO_CELLS[method]
-    margins = ((added.top + halo, added.bottom + halo), (added.left + halo, added.right + halo))
-    pixels = sites_to_pixels(SITES[method](pack(np.pad(mosaic.data, margins, mode="reflect"))))
-    return np.ascontiguousarray(pixels[Rect(added.top, added.left, height, width).slices])

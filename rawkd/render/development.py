@@ -23,7 +23,8 @@ class Development:
 
     Signal 1 is the lowest saturation of all planes and the smallest gain is 1. Every channel of a
     neutral blown area therefore reaches 1. A blown pixel gives only a lower limit of the light, so it is raised to the
-    brightest white-balanced pixel of its cell; grey stays grey however much of it clips. Colours beyond 1 after the
+    darkest white-balanced pixel of its cell that is not blown, or to the brightest of all if all are. Grey stays grey
+    however much of it clips, and coloured lights turn white without another hue on the way. Colours beyond 1 after the
     matrix keep their hue: the largest component becomes 1, the smallest stays, and the middle one keeps its relative
     position.
 
@@ -68,8 +69,9 @@ class Development:
             share = planes * steepness.astype(np.float32)[:, None, None] - np.float32(1 / (1 / BLOWN_FROM - 1))
             np.clip(share, 0.0, 1.0, out=share)
             for group in self.groups:
-                brightest = balanced[group].max(axis=0)
-                balanced[group] += share[group] * (brightest - balanced[group])
+                values, blown = balanced[group], share[group]
+                least = (values + blown * (values.max(axis=0) - values)).min(axis=0)
+                balanced[group] += blown * np.maximum(least - values, 0)
         return balanced
 
     def encode_grey(self, grey: FloatArray) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Demosaic X-Trans mosaics by a function that takes integers, which LibRaw in the decoder's process is.
 
-The mosaic is white-balanced first, as that method assumes, and stored with an offset, so that signal below black comes
-back.
+The mosaic is white-balanced first, as that method assumes, and roots of the signal are stored with an offset, so that
+signal below black comes back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from rawkd.errors import UsageError
 from rawkd.photo import CFAPattern, FloatArray, FrameArray, GainMap, Mosaic, RawPhoto, Rect
 from rawkd.render.blocks import planes_in
+from rawkd.render.roots import to_roots, to_signal
 from rawkd.sensor.cfa import padded, unpack
 
 Markesteijn = Callable[[FrameArray, CFAPattern, int], FrameArray]
@@ -25,9 +26,48 @@ LEAST_PX = 512
 HALO_PX = 18
 """Pixels beyond the rectangle that are demosaiced with it: LibRaw interpolates the outermost 8 plainly, and a pixel
 depends on about as many more (our choice)."""
-OFFSET = 2048
-"""Stored value of signal 0 (our choice)."""
+HIGHEST = np.iinfo(np.uint16).max
 ROWS = 128
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How roots of white-balanced signal are stored as integers.
+
+    It must not depend on the part of a photo, because LibRaw chooses between directions by the lightness of stored
+    values.
+
+    Attributes
+    ----------
+    offset : stored value of root 0. unit : stored steps of root 1.
+    """
+
+    offset: np.float32
+    unit: np.float32
+
+    @classmethod
+    def of(cls, photo: RawPhoto, balance: Balance, maps: Sequence[GainMap]) -> _Scale:
+        """Return the scale that has room for the smallest integer and for white in every part of the photo."""
+        ends = np.array([photo.levels.floor, 1.0], np.float32)
+        planes = balance(np.broadcast_to(ends, (photo.pattern.side**2, 1, 2)).copy(), None)
+        planes *= np.float32(np.prod([one.gains.max(initial=1.0) for one in maps]))
+        lowest, highest = to_roots(np.array([min(planes.min(), 0), planes.max()], np.float32))
+        unit = HIGHEST / (highest - min(lowest, 0))
+        return cls(np.float32(-min(lowest, 0) * unit), np.float32(unit))
+
+    def stored(self, signal: FloatArray) -> FrameArray:
+        """Return signal as integers; what lies beyond their range is clipped."""
+        roots = to_roots(signal)
+        roots *= self.unit
+        roots += self.offset
+        return np.clip(np.rint(roots, out=roots), 0, HIGHEST, out=roots).astype(np.uint16)
+
+    def signal(self, stored: FrameArray) -> FloatArray:
+        """Return the signal of integers, float32 of the same shape."""
+        roots = stored.astype(np.float32)
+        roots -= self.offset
+        roots /= self.unit
+        return to_signal(roots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +76,17 @@ class DemosaicedXTrans:
 
     Attributes
     ----------
-    stored : (H, W, 3) uint16. unit : stored steps of signal 1.
+    stored : (H, W, 3) uint16. scale : how roots are stored.
     """
 
     stored: FrameArray
-    unit: float
+    scale: _Scale
 
     def strips(self) -> Iterator[tuple[slice, FloatArray]]:
         """Yield slices of rows and their white-balanced signal, (3, rows, W) float32."""
         for top in range(0, len(self.stored), ROWS):
             rows = slice(top, min(top + ROWS, len(self.stored)))
-            signal = np.moveaxis(self.stored[rows], -1, 0).astype(np.float32)
-            signal -= OFFSET
-            signal *= np.float32(1 / self.unit)
-            yield rows, signal
+            yield rows, self.scale.signal(np.moveaxis(self.stored[rows], -1, 0))
 
 
 def demosaic_xtrans(
@@ -80,38 +117,24 @@ def demosaic_xtrans(
     top, left = max(rect.top - HALO_PX, 0), max(rect.left - HALO_PX, 0)
     bottom = min(rect.top + rect.height + HALO_PX, area.height)
     right = min(rect.left + rect.width + HALO_PX, area.width)
-    balanced = np.empty((bottom - top, right - left), np.float32)
+    scale = _Scale.of(photo, balance, photo.gain_maps if maps is None else maps)
+    frame = np.empty((bottom - top, right - left), np.uint16)
 
     def fill(first: int) -> None:
         part = Rect(first, left, min(ROWS, bottom - first), right - left)
         planes, gains, inner = planes_in(photo, mosaic, part, 0, maps)
-        balanced[first - top : first - top + part.height] = unpack(balance(planes, gains))[inner.slices]
+        stored = scale.stored(unpack(balance(planes, gains))[inner.slices])
+        frame[first - top : first - top + part.height] = stored
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(fill, range(top, bottom, ROWS)):
             pass
     pattern = photo.pattern.shifted(top, left)
     rows, columns = _padding(bottom - top), _padding(right - left)
-    unit = _unit(photo, balance, photo.gain_maps if maps is None else maps)
-    balanced *= np.float32(unit)
-    balanced += OFFSET
-    np.clip(np.rint(balanced, out=balanced), 0, np.iinfo(np.uint16).max, out=balanced)
-    frame = padded(balanced, pattern, rows, columns).astype(np.uint16)
-    rgb = markesteijn(frame, pattern.shifted(-rows[0], -columns[0]), passes)
+    whole = padded(frame, pattern, rows, columns)
+    rgb = markesteijn(whole, pattern.shifted(-rows[0], -columns[0]), passes)
     inside = Rect(rows[0] + rect.top - top, columns[0] + rect.left - left, rect.height, rect.width)
-    return DemosaicedXTrans(rgb[inside.slices], unit)
-
-
-def _unit(photo: RawPhoto, balance: Balance, maps: Sequence[GainMap]) -> float:
-    """Return the stored steps of signal 1: as many as white and DN 0 allow in every part of the photo.
-
-    It must not depend on the part, because LibRaw chooses between directions by the lightness of stored values.
-    """
-    ends = np.array([photo.levels.floor, 1.0], np.float32)
-    planes = balance(np.broadcast_to(ends, (photo.pattern.side**2, 1, 2)).copy(), None)
-    peak = float(np.prod([one.gains.max(initial=1.0) for one in maps]))
-    highest, lowest = peak * float(planes.max()), peak * max(-float(planes.min()), 1e-6)
-    return min((np.iinfo(np.uint16).max - OFFSET) / highest, OFFSET / lowest)
+    return DemosaicedXTrans(rgb[inside.slices], scale)
 
 
 def _padding(length: int) -> tuple[int, int]:

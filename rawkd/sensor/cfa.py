@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isqrt
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawkd.errors import InputError
-from rawkd.photo import CFAPattern, FloatArray, Mosaic
+from rawkd.photo import CFAPattern, FloatArray, FrameArray, Mosaic
 
 IntArray = NDArray[np.intp]
+AnyPixels = TypeVar("AnyPixels", FloatArray, FrameArray)
 RGGB = CFAPattern.RGGB
 
 
@@ -81,7 +82,7 @@ def mirror_axes(cell: CFAPattern) -> frozenset[int]:
     return frozenset(axis for axis, colours in mirrored.items() if colours == list(cell.colours))
 
 
-def padded(data: FloatArray, pattern: CFAPattern, rows: tuple[int, int], columns: tuple[int, int]) -> FloatArray:
+def padded(data: AnyPixels, pattern: CFAPattern, rows: tuple[int, int], columns: tuple[int, int]) -> AnyPixels:
     """Return a mosaic, (H, W), with reflected rows and columns added on its sides; itself if none are added.
 
     It is reflected about its outermost rows and columns that are mirror axes of the cell, repeatedly if needed, so that
