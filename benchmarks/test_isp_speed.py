@@ -33,8 +33,7 @@ def photo() -> RawPhoto:
 @pytest.mark.parametrize("method", METHODS)
 def test_render(benchmark, photo: RawPhoto, method: str) -> None:
     benchmark.extra_info["megapixels"] = MEGAPIXELS
-    rounds = 1 if method == "menon" else 3
-    result = benchmark.pedantic(render, (photo,), {"demosaic": method, "dtype": np.uint8}, rounds=rounds)
+    result = benchmark.pedantic(render, (photo,), {"demosaic": method, "dtype": np.uint8}, rounds=3)
     assert result.shape == (HEIGHT, WIDTH, 3)
 
 

@@ -2,8 +2,10 @@
 
 The variance of a sensor is at least gain x signal, so a line through the variances of all levels meets zero at black or
 below. If the black level is too low by p, all signals are too high by p, and the line meets zero near p. Texture bends
-the line upwards: its variance grows with the square of the signal, and a term of its own takes it up. Our choice; the
-limits give no false alarm on 95 photographs with four noise levels and two exposures (the script was not kept).
+the line upwards: its variance grows with the square of the signal, and a term of its own takes it up. Our choice.
+
+On 95 pictures at gains 5e-5, 3e-4, 1.5e-3 and 6e-3 the limits give 2, 0, 0 and 0 false alarms; a black level that is
+too low by 0.06 is found in 12, 26, 37 and 60 of them, those with smooth areas (`benchmarks/wrong_black.py`).
 """
 
 from __future__ import annotations
