@@ -38,6 +38,8 @@ NO_EVIDENCE, REFUSED = 0.25, 10.0
 """Relative errors above which an estimate is not used if there is another source, and above which it never is."""
 CLASS_COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "green", "blue")}
 """Colours of the noise classes, by their number."""
+MORE = 4.0
+"""Factor between the noise of the ISO prior and the noise that its warning advises to try."""
 WORTH_A_WARNING = 2.0
 """Ratio between profile and pixels, either way, from which rawkd warns."""
 
@@ -237,6 +239,11 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
 
 def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
     """Return the noise of the ISO prior, and a warning that it was not measured."""
-    basis = "ISO and sensor size" if prior.size_known else "ISO alone, for a medium-sized sensor"
-    message = f"the noise was assumed from {basis}, which may be wrong by a factor of five: {ADVICE}"
-    return prior.model(masked_read_variance(photo), step=1 / photo.levels.range_dn), (message,)
+    model = prior.model(masked_read_variance(photo), step=1 / photo.levels.range_dn)
+    basis = "ISO and the sensor size" if prior.size_known else "ISO"
+    more = f"{MORE * model.green_gain:.2g},{MORE * model.green_read_variance:.2g}"
+    message = (
+        f"rawkd guessed the noise from the {basis}, without measuring it. If grain is left, try --noise {more} (four"
+        " times the guess); if the photo looks too soft, lower --strength."
+    )
+    return model, (message,)

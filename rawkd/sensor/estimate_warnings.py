@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from rawkd.sensor.blind.estimate import MUCH_CUT_OFF, NoiseEstimate
@@ -13,20 +15,31 @@ UNSURE_SHADOWS = 0.25
 ADVICE = "give the noise with --noise A,B or measure the camera with rawkd calibrate"
 
 
+LITTLE_SMOOTH_AREA = (
+    "the picture has little smooth area to measure the noise in, so the noise may be overestimated. If the result is"
+    f" too soft, lower --strength, or {ADVICE}"
+)
+SHADOWS_UNKNOWN = (
+    "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known and may"
+    f" stay in them: {ADVICE}"
+)
+ABOUT_THE_RESULT = frozenset({LITTLE_SMOOTH_AREA, SHADOWS_UNKNOWN})
+"""Warnings about what the noise that is found does to the result: pointless where no noise is removed."""
+
+
 def estimate_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
     """Return warnings about an estimate: what may be wrong, and the effect on the result."""
     warnings: tuple[str, ...] = ()
     if estimate.confidence < LITTLE_CONFIDENCE and estimate.vanishes_at is None:
-        warnings += (
-            "the picture has little smooth area to measure the noise in, so the noise may be overestimated. If the"
-            f" result is too soft, lower --strength, or {ADVICE}",
-        )
+        warnings += (LITTLE_SMOOTH_AREA,)
     if not estimate.read_known and estimate.shadow_error > UNSURE_SHADOWS:
-        warnings += (
-            "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known"
-            f" and may stay in them: {ADVICE}",
-        )
+        warnings += (SHADOWS_UNKNOWN,)
     return warnings + pixel_warnings(estimate)
+
+
+def if_nothing_is_removed(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Return the warnings about the noise that also matter to a photo whose noise stays."""
+    return tuple(warning for warning in warnings if warning not in ABOUT_THE_RESULT)
 
 
 def pixel_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
@@ -41,8 +54,8 @@ def pixel_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
     if estimate.cut_off > MUCH_CUT_OFF:
         warnings += (
             f"{estimate.cut_off:.0%} of the pixels are 0, because the noise below black was cut off. So the gain"
-            " and the brightness of dark areas are uncertain. If a program subtracted the black level, use the frame"
-            " from before",
+            " and the brightness of dark areas are uncertain. If a program subtracted the black level, use the file as"
+            " it was before that program changed it",
         )
     return warnings + _correlation_warning(estimate)
 

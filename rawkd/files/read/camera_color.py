@@ -15,6 +15,10 @@ SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB).astype(np.float64)
 """Linear sRGB from XYZ under D65 (IEC 61966-2-1)."""
 D65_XYZ: DoubleArray = XYZ_FROM_RGB.sum(axis=1)
 """XYZ of D65, the white point of sRGB."""
+NO_WHITE_BALANCE = (
+    "the file states no usable white balance, so rawkd assumed daylight. Photos in lamp light look orange: set the"
+    " white balance in your editor."
+)
 MIN_DETERMINANT = 1e-6
 MAX_NEUTRAL_RATIO = 1e3
 
@@ -67,7 +71,7 @@ def libraw_color(header: Mapping[str, Any]) -> tuple[ColorCalibration, tuple[str
     neutral = _neutral(header["camera_wb"])
     if neutral is None:
         neutral = daylight_neutral(matrix)
-        warnings.append("the file has no usable white balance. Daylight is used instead.")
+        warnings.append(NO_WHITE_BALANCE)
     return ColorCalibration(matrix, neutral), tuple(warnings)
 
 
