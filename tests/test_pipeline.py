@@ -480,8 +480,10 @@ def test_names_of_outputs(tmp_path: Path) -> None:
     assert plan_outputs([a], "x.JPG", None) == {a: Path("x.JPG")}
     with pytest.raises(UsageError, match=r"^out: for a folder write out/, for a file end the name in"):
         plan_outputs([a], "out", None)
-    with pytest.raises(UsageError, match="one file for 2 photos"):
+    with pytest.raises(UsageError, match=r"one file for 2 photos\. Give a folder, such as clean/"):
         plan_outputs([a, b], "x.dng", None)
+    with pytest.raises(UsageError, match=r"one file for 2 photos\. For a folder write clean/"):
+        plan_outputs([a, b], "clean", None)
     with pytest.raises(UsageError, match="would both be written to"):
         plan_outputs([tmp_path / "a.cr2", tmp_path / "a.nef"], None, None)
     with pytest.raises(OutputError, match="never overwrites a photo"):

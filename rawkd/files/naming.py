@@ -49,7 +49,8 @@ def plan_outputs(
     """
     if output is not None and not _names_folder(output):
         if len(photos) > 1:
-            raise UsageError(f"{output}: this is one file for {len(photos)} photos. For a folder write {output}/.")
+            advice = "Give a folder, such as clean/." if Path(output).suffix else f"For a folder write {output}/."
+            raise UsageError(f"{output}: this is one file for {len(photos)} photos. {advice}")
         outputs = [_checked_file(Path(output), file_format, cropped=cropped)]
     else:
         ending = ending_of(file_format, cropped=cropped)

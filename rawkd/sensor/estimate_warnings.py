@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rawkd.sensor.blind.estimate import MUCH_CUT_OFF, NoiseEstimate
+from rawkd.sensor.noise import NoiseModel
 
 LITTLE_CONFIDENCE = 0.3
 """Confidence below which rawkd warns that the picture has little smooth area."""
@@ -20,9 +21,12 @@ LITTLE_SMOOTH_AREA = (
     f" too soft, lower --strength, or {ADVICE}"
 )
 SHADOWS_UNKNOWN = (
-    "neither masked pixels nor dark smooth areas show the read noise, so the noise of the shadows is not known and may"
-    f" stay in them: {ADVICE}"
+    "rawkd could not measure the noise of the shadows, so grain may stay in them. If it does, give a higher B with"
+    " --noise A,B, or measure the camera with rawkd calibrate"
 )
+A_START = "try --noise 1e-3,2e-6 (about ISO 4500 of an APS-C camera)"
+MORE = 4.0
+"""Factor between noise that was guessed and the noise that the warning advises to try (our choice)."""
 ABOUT_THE_RESULT = frozenset({LITTLE_SMOOTH_AREA, SHADOWS_UNKNOWN})
 """Warnings about what the noise that is found does to the result: pointless where no noise is removed."""
 
@@ -35,6 +39,20 @@ def estimate_warnings(estimate: NoiseEstimate) -> tuple[str, ...]:
     if not estimate.read_known and estimate.shadow_error > UNSURE_SHADOWS:
         warnings += (SHADOWS_UNKNOWN,)
     return warnings + pixel_warnings(estimate)
+
+
+def guess_warning(noise: NoiseModel, basis: str) -> str:
+    """Return the warning that the noise was guessed, with numbers to try.
+
+    Parameters
+    ----------
+    noise : the guess. basis : from what it was made.
+    """
+    more = f"{MORE * noise.green_gain:.2g},{MORE * noise.green_read_variance:.2g}"
+    return (
+        f"rawkd guessed the noise from the {basis}, without measuring it. If grain is left, try --noise {more} (four"
+        " times the guess); if the photo looks too soft, lower --strength."
+    )
 
 
 def if_nothing_is_removed(warnings: Iterable[str]) -> tuple[str, ...]:
@@ -64,9 +82,9 @@ def _correlation_warning(estimate: NoiseEstimate) -> tuple[str, ...]:
     """Return a warning if neighbours are correlated; its number is the mean of both directions."""
     if not estimate.correlated:
         return ()
-    measured = "" if estimate.neighbours is None else f" by {np.mean(estimate.neighbours):.2f}"
+    measured = "" if estimate.neighbours is None else f" ({np.mean(estimate.neighbours):.2f})"
     message = (
-        f"the noise of neighbouring pixels is correlated{measured}, as after lossy compression or noise reduction in"
-        " the camera"
+        "lossy compression or noise reduction in the camera seems to have smoothed the noise: that of neighbouring"
+        f" pixels is correlated{measured}"
     )
     return (f"{message}. If the result is blotchy, lower --strength.",)

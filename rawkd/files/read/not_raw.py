@@ -162,9 +162,9 @@ def refusal(header: dict[str, Any]) -> InputError:
 
 def unsupported(header: dict[str, Any]) -> UnsupportedRawError:
     """Return the error for an answer of the decoder that has no frame."""
+    advice = "Use another raw file."
     what = "a mosaic that is not Bayer or X-Trans (Super-CCD or similar)"
     if header["kind"] == "stack":
         what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
-    return UnsupportedRawError(
-        f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. Use another raw file."
-    )
+        advice = "Use a full-size raw file of a single shot."
+    return UnsupportedRawError(f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. {advice}")
