@@ -48,7 +48,8 @@ def guess_warning(noise: NoiseModel, basis: str) -> str:
     ----------
     noise : the guess. basis : from what it was made.
     """
-    more = f"{MORE * noise.green_gain:.2g},{MORE * noise.green_read_variance:.2g}"
+    pair = (MORE * noise.green_gain, MORE * noise.green_read_variance)
+    more = ",".join(f"{number:.1e}".replace("e-0", "e-") for number in pair)
     return (
         f"rawkd guessed the noise from the {basis}, without measuring it. If grain is left, try --noise {more} (four"
         " times the guess); if the photo looks too soft, lower --strength."
