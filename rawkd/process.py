@@ -12,6 +12,7 @@ from rawkd import __version__
 from rawkd.errors import UsageError
 from rawkd.files.naming import format_of, refuse_to_overwrite
 from rawkd.files.read.decode import Decoder
+from rawkd.files.read.not_raw import refuse_no_photo
 from rawkd.files.read.raw import read_raw
 from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.tiff.exif import exposure_warnings
@@ -101,6 +102,7 @@ def process_file(
         raise UsageError(f"{output}: only a DNG can be linear. Give a name that ends in .dng, or leave --linear out.")
     if options.demosaic is not None and (file_format != "dng" or options.linear):
         check_method(options.demosaic)
+    refuse_no_photo(path)
     refuse_to_overwrite(output, overwrite=options.overwrite, photos=[path])
     clock, restoring = Clock(), Event()
     import_ahead(options.denoise)

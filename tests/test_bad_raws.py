@@ -19,7 +19,7 @@ from small_photos import noisy_photo
 from synthetic_dng import ASCII, BYTE, LONG, RATIONAL, SHORT, flat_frame, write_dng
 
 from rawkd.errors import InputError, RawkdError, UnsupportedRawError
-from rawkd.files.read import decode, decode_child, not_raw
+from rawkd.files.read import decode, decode_child, first_bytes, not_raw
 from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.identify import identify
@@ -49,7 +49,7 @@ def refusal_of(path: Path, decoder: Decoder | None = None) -> InputError:
     text = str(caught.value)
     assert text.startswith(f"{path}: ")
     assert "\n" not in text
-    form = r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check) ([^.]|\.(?=\w))+\."
+    form = r"\S.*\S\. (Copy|Use|Give|Convert|Denoise|Check|Switch|Unpack) ([^.]|\.(?=\w))+\."
     assert re.fullmatch(form, text.removeprefix(f"{path}: ")), (
         f"not of the form 'file: what is wrong. What to do.': {text}"
     )
@@ -162,8 +162,11 @@ PLAIN_TIFFS = {
 def test_a_tiff_without_the_tags_of_a_raw_is_refused(kind: str, suffix: str, tmp_path: Path, decoder: Decoder) -> None:
     """LibRaw reads most of them as RGGB with black 0, some as garbage."""
     told = str(refusal_of(a_grey_tiff(tmp_path / f"scan{suffix}", **PLAIN_TIFFS[kind]), decoder))
-    assert "a plain TIFF, whose tags state no colour filters" in told
-    assert "rawkd.photo_of" in told
+    is_marked = PLAIN_TIFFS[kind].get("photometric") == 32803
+    assert ("does not state its colour filters" in told) == ("rawkd.photo_of" in told) == is_marked
+    assert (
+        told.endswith("this TIFF is a finished picture, not a raw file. Give the camera's own raw file.") != is_marked
+    )
 
 
 def test_a_tiff_that_states_its_filters_is_read(tmp_path: Path, decoder: Decoder) -> None:
@@ -192,7 +195,7 @@ def test_a_header_of_phase_one_marks_a_raw(tmp_path: Path) -> None:
     tree = read_tag_tree(path)
     assert tree is not None
     not_raw.refuse_plain_tiff(tree, b"II*\0\x10\0\0\0IIIITwaR")
-    with pytest.raises(InputError, match="plain TIFF"):
+    with pytest.raises(InputError, match="a finished picture"):
         not_raw.refuse_plain_tiff(tree, path.read_bytes()[:64])
 
 
@@ -252,13 +255,10 @@ def test_packed_dumps_of_a_phone_are_refused_and_of_a_hacked_camera_read(tmp_pat
     ("name", "content"),
     [
         ("f.npy", b"\x93NUMPY\1\0"),
-        ("f.npz", b"PK\3\4"),
-        ("f.png", b"\x89PNG\r\n"),
         ("f.fits", b"SIMPLE  =                    T"),
         ("f.h5", b"\x89HDF\r\n"),
         ("f.mat", b"MATLAB 5.0 MAT-file"),
         ("f.pgm", b"P5 640 480 65535\n"),
-        ("f.bin", bytes(range(200, 256))),
         ("line.bin", bytes(range(40, 90)) * 2),
     ],
 )
@@ -275,17 +275,51 @@ def test_a_dark_dump_is_neither_text_nor_a_picture(start: bytes, tmp_path: Path,
     path = tmp_path / "dump.raw"
     path.write_bytes(start + np.random.default_rng(0).integers(20, 90, (500, 500), np.uint8).tobytes()[len(start) :])
     told = str(refusal_of(path, decoder))
-    assert "this is not a raw file that LibRaw can read" in told
-    assert "rawkd.photo_of" in told
+    assert told.endswith(
+        "this is not a raw file that LibRaw can read, or it is damaged. Give the camera's own raw file."
+    )
+
+
+def boxes(brand: bytes, compatible: bytes) -> bytes:
+    """The start of an ISO base media file."""
+    return bytes((0, 0, 0, 24)) + b"ftyp" + brand + bytes(4) + compatible
+
+
+HEIC = "this is a HEIC picture, not a raw file. Switch on raw (DNG) in the camera app."
+FILM = "this is a film, not a raw file. Give a raw photo."
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        *((boxes(brand, b"mif1heic"), HEIC) for brand in (b"heic", b"heix", b"mif1")),
+        *((boxes(brand, b"isommp41"), FILM) for brand in (b"qt  ", b"isom", b"mp42")),
+        (boxes(b"avif", b"mif1miaf"), HEIC.replace("a HEIC", "an AVIF")),
+        (boxes(b"mif1", b"mif1avif"), HEIC.replace("a HEIC", "an AVIF")),
+        (bytes((0, 0, 0, 8)) + b"wide" + bytes(4) + b"mdat", FILM),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\x01", FILM),
+        (b"\x89PNG\r\n\x1a\n", "this is a PNG picture, not a raw file. Give the camera's own raw file."),
+        (b"PK\3\4\x14\0", "this is a ZIP archive (such as EIP or NPZ), not a raw file. Unpack it and give the raw files"
+         " in it."),
+    ],
+)  # fmt: skip
+def test_pictures_films_and_archives_are_named(content: bytes, sentence: str, tmp_path: Path, decoder: Decoder) -> None:
+    path = tmp_path / "IMG_1.dng"
+    path.write_bytes(content + bytes(3000))
+    assert str(refusal_of(path, decoder)) == f"{path}: {sentence}"
+
+
+def test_a_damaged_cr3_is_not_taken_for_a_film() -> None:
+    assert first_bytes.why_not_raw(boxes(b"crx ", b"crx isom")) is None
 
 
 @pytest.mark.parametrize("space", [b" ", b"\t", b"\n", b"\r"])
 def test_a_pgm_picture_is_named(space: bytes) -> None:
-    assert "a PGM picture" in str(not_raw.why_not_raw(b"P5" + space + b"640 480 65535"))
+    assert "a PGM picture" in str(first_bytes.why_not_raw(b"P5" + space + b"640 480 65535"))
 
 
 def test_a_text_of_lines_is_no_array() -> None:
-    told = str(not_raw.why_not_raw(b"\tDear diary,\r\n\x1b[1mtoday\x1b[0m"))
+    told = str(first_bytes.why_not_raw(b"\tDear diary,\r\n\x1b[1mtoday\x1b[0m"))
     assert "a text file" in told
     assert "photo_of" not in told
 

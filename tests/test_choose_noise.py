@@ -98,7 +98,13 @@ class TestOrder:
         noise, warnings = noise_model_of(replace(tiny, capture=Capture(iso=1600.0)))
         assert noise.source == "iso"
         assert noise.confidence <= 0.5
-        assert "assumed" in warnings[0]
+        more = "3.2e-3,2.4e-6"
+        assert warnings == (
+            f"rawkd guessed the noise from the ISO, without measuring it. If grain is left, try --noise {more} (four"
+            " times the guess); if the photo looks too soft, lower --strength.",
+        )
+        assert 4 * noise.green_gain == pytest.approx(3.2e-3)
+        assert 4 * noise.green_read_variance == pytest.approx(2.4e-6, abs=5e-8)
 
     def test_nothing_known_is_an_error_that_says_what_to_do(self, tiny: RawPhoto) -> None:
         with pytest.raises(NoiseError, match="--noise"):

@@ -173,6 +173,55 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a.dng"], "No such command 'a.dng'. To denoise it: rawkd denoise a.dng"),
+        (["my photo.NEF"], "No such command 'my photo.NEF'. To denoise it: rawkd denoise 'my photo.NEF'"),
+        (["shoot"], "No such command 'shoot'. To denoise a folder: rawkd batch shoot -o clean/"),
+        (["photo.tif"], "No such command 'photo.tif'. To denoise it: rawkd denoise photo.tif"),
+        (["denois", "a.dng"], "No such command 'denois'. Did you mean 'denoise'?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["denoise", "out.dng", "-o", "out"], "out: for a folder write out/, for a file end the name in"),
+    ],
+)
+def test_what_a_beginner_types_is_answered(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shoot").mkdir()
+    Path("photo.tif").write_bytes(b"II")
+    assert main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["70%", "0,5", "50", "-0.1", "nan", "much"])
+@pytest.mark.parametrize("option", ["--strength", "--luma", "--chroma"])
+def test_a_part_that_is_no_number_from_0_to_1(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["denoise", "a.dng", option, value]) == 2
+    told = capsys.readouterr().err
+    assert f"{option} takes a number from 0 to 1, such as 0.7, not {value!r}." in told
+
+
+@pytest.mark.parametrize("command", ["denoise", "compare"])
+@pytest.mark.parametrize("given", [["no/a.dng"], ["no/a.dng", "-o", "new/"], ["no/a.dng", "-o", "new/a.dng"]])
+def test_a_wrong_name_of_a_photo_is_told_before_its_output(
+    command: str, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if command == "compare":
+        given = [name.replace("new/a.dng", "new/a.html").replace("new/", "new/a.html") for name in given]
+    assert main([command, *given]) == 3
+    assert (
+        "no/a.dng: there is no such file. Check the name; a name with spaces needs quotes." in capsys.readouterr().err
+    )
+    assert contents(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
     ("arguments", "place"),
     [
         (["verify", ""], "the value after verify"),
@@ -584,7 +633,8 @@ def test_a_folder_is_created_when_it_is_named_as_one(photo: Path, family: Path, 
     command = ["denoise", str(photo), "--model", str(family), "-q"]
     assert main([*command, "-o", f"{tmp_path}/clean/"]) == 0
     assert contents(tmp_path / "clean") == {"photo-denoised.dng"}
-    assert main([*command, "-o", f"{tmp_path}/no/such/"]) == 6
+    assert main([*command, "-o", f"{tmp_path}/new/folder/"]) == 0
+    assert contents(tmp_path / "new" / "folder") == {"photo-denoised.dng"}
     assert main([*command, "-o", f"{tmp_path}/none/a.dng"]) == 6
 
 

@@ -145,7 +145,7 @@ def test_correlation_reaches_the_warning_and_the_plot(scene: np.ndarray) -> None
     for one in (photo, replace(photo, noise_profile=profile)):
         noise, warnings = noise_model_of(one)
         assert noise.correlation == pytest.approx((of_neighbours(0.2),) * 2, abs=0.06)
-        assert any("neighbouring pixels is correlated by 0.5" in warning for warning in warnings)
+        assert any("neighbouring pixels is correlated (0.5" in warning for warning in warnings)
     heights = [cloud_over_line(noise_chart(photo, one)) for one in (noise, replace(noise, correlation=None))]
     assert abs(heights[0]) < 0.1  # texture lifts it a little
     assert heights[1] < -0.1  # the twin: what a plot for white noise would show

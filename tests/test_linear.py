@@ -231,7 +231,7 @@ def test_from_the_command_line(tmp_path: Path, command: str, capsys: pytest.Capt
 def test_demosaicing_of_a_mosaic_is_said_to_have_no_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_default(tmp_path, noisy_photo(), None)
     assert main(["denoise", "--demosaic", "bilinear", "--strength", "0", str(source)]) == 0
-    assert "--demosaic has no effect: a DNG keeps the mosaic" in capsys.readouterr().err
+    assert "--demosaic has no effect because a DNG keeps the mosaic. Add --linear" in capsys.readouterr().err
 
 
 def test_gain_maps_know_when_they_apply() -> None:

@@ -33,6 +33,7 @@ from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, denoise, restore
 from rawkd.restore.region import part_with_context
 from rawkd.restore.treatment import profile_left
+from rawkd.sensor.estimate_warnings import LITTLE_SMOOTH_AREA, SHADOWS_UNKNOWN
 from rawkd.sensor.ksigma import KSigma
 from rawkd.sensor.noise import NoiseModel
 
@@ -294,7 +295,7 @@ def test_a_photo_with_next_to_no_noise_stays_as_it_is(blurring: Path, tmp_path: 
     options = ProcessOptions(DenoiseOptions(model=blurring, noise=(1e-5 / 4.1, 1e-12), device="cpu"))
     report = process_file(path, tmp_path / "out.dng", options)
     assert report.student is None
-    assert report.warnings[-1].endswith(": nothing was removed")
+    assert "so nothing was removed: if you see grain, give more noise" in report.warnings[-1]
     before, after = read_raw(path), read_raw(tmp_path / "out.dng")
     np.testing.assert_array_equal(after.frame, before.frame)
     assert after.noise_profile == before.noise_profile
@@ -371,6 +372,7 @@ def test_names_of_cameras(make: str, model: str, name: str) -> None:
 
 def test_what_is_dropped_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = replace(noisy_photo(), dropped=("maker notes", "opcode list 1"))
+    (tmp_path / "a.cr2").write_bytes(b"read by the next line")
     monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
     options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
     said = process_file(tmp_path / "a.cr2", tmp_path / "a.dng", options).warnings
@@ -393,6 +395,7 @@ def test_a_picture_of_oblong_pixels_is_stretched(
     import tifffile
 
     photo = replace(noisy_photo(orientation=orientation), pixel_aspect=aspect)
+    (tmp_path / "a.kdc").write_bytes(b"read by the next line")
     monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
     options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
     report = process_file(tmp_path / "a.kdc", tmp_path / "whole.tif", options)
@@ -425,6 +428,7 @@ def test_a_picture_shows_what_the_user_cropped_in_the_camera(
     ends = np.array([20, 200, 10, 296, 170, 200, 276, 296], "<u4").tobytes()
     plain = noisy_photo(orientation=orientation)
     photo = replace(plain, user_crop=crop, tags=(Tag(51125, 5, 4, ends),))
+    (tmp_path / "a.dng").write_bytes(b"read by the next line")
     monkeypatch.setattr("rawkd.process.read_raw", lambda _path, **_named: photo)
     options = ProcessOptions(DenoiseOptions(strength=0.0, noise=NOISE))
     process_file(tmp_path / "a.dng", tmp_path / "a.tif", options)
@@ -443,14 +447,17 @@ def test_a_picture_shows_what_the_user_cropped_in_the_camera(
 
 
 def test_outputs_are_refused_before_any_work(tmp_path: Path) -> None:
-    missing = tmp_path / "not even there.dng"
+    photo, missing = tmp_path / "not even raw.dng", tmp_path / "my photo.dng"
+    photo.write_bytes(b"bytes")
     (tmp_path / "old.dng").write_bytes(b"old")
     with pytest.raises(OutputError, match="exists"):
-        process_file(missing, tmp_path / "old.dng")
+        process_file(photo, tmp_path / "old.dng")
     with pytest.raises(OutputError, match="does not exist"):
-        process_file(missing, tmp_path / "none" / "new.dng")
+        process_file(photo, tmp_path / "none" / "new.dng")
     with pytest.raises(UsageError, match=r"\.dng, \.tif"):
-        process_file(missing, tmp_path / "new.gif")
+        process_file(photo, tmp_path / "new.gif")
+    with pytest.raises(InputError, match=r"my photo\.dng: there is no such file\. Check the name; a name with spaces"):
+        process_file(missing, tmp_path / "none" / "new.dng")
 
 
 def test_a_missing_family_is_a_model_error(tmp_path: Path) -> None:
@@ -471,8 +478,12 @@ def test_names_of_outputs(tmp_path: Path) -> None:
     }
     assert plan_outputs([a], "new/", None) == {a: Path("new/a-denoised.dng")}
     assert plan_outputs([a], "x.JPG", None) == {a: Path("x.JPG")}
-    with pytest.raises(UsageError, match="one file for 2 photos"):
+    with pytest.raises(UsageError, match=r"^out: for a folder write out/, for a file end the name in"):
+        plan_outputs([a], "out", None)
+    with pytest.raises(UsageError, match=r"one file for 2 photos\. Give a folder, such as clean/"):
         plan_outputs([a, b], "x.dng", None)
+    with pytest.raises(UsageError, match=r"one file for 2 photos\. For a folder write clean/"):
+        plan_outputs([a, b], "clean", None)
     with pytest.raises(UsageError, match="would both be written to"):
         plan_outputs([tmp_path / "a.cr2", tmp_path / "a.nef"], None, None)
     with pytest.raises(OutputError, match="never overwrites a photo"):
@@ -494,6 +505,16 @@ def test_sidecars(tmp_path: Path) -> None:
     packet, warnings = read_sidecar(photo)
     assert packet is None
     assert warnings == ("a.CR2.xmp contains no XMP and was not embedded",)
+
+
+@pytest.mark.parametrize("gain", [1e-5 / 4.1, 1e-5])
+def test_effects_on_the_result_are_told_if_something_is_removed(blurring: Path, gain: float) -> None:
+    told = (LITTLE_SMOOTH_AREA, SHADOWS_UNKNOWN, "the black level may be wrong")
+    noise = NoiseModel(np.full(4, gain), np.full(4, 1e-12), "blind")
+    restoration = restore(Prepared(noisy_photo(), noise, (), told), DenoiseOptions(model=blurring, device="cpu"))
+    assert restoration.warnings[: -1 if restoration.student is None else None] == (
+        told[2:] if restoration.student is None else told
+    )
 
 
 def test_nothing_is_said_about_noise_that_stays(blurring: Path) -> None:

@@ -120,7 +120,10 @@ def test_what_is_missing_of_colour_is_a_warning(read) -> None:
     np.testing.assert_allclose(photo.color.as_shot_neutral, 1, atol=1e-3)
     assert len(photo.warnings) == 2
     assert "colour matrix" in photo.warnings[0]
-    assert "white balance" in photo.warnings[1]
+    assert photo.warnings[1] == (
+        "the file states no usable white balance, so rawkd assumed daylight. Photos in lamp light look orange: set the"
+        " white balance in your editor."
+    )
 
 
 @pytest.mark.parametrize(("software", "own"), [("rawkd 0.1.0", True), ("rawkdown 2", False), ("darktable", False)])

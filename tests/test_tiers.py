@@ -189,8 +189,9 @@ def test_outside_of_its_range_a_tier_of_one_network_warns_like_a_family(tier: st
         return told
 
     assert told_at(1e-5) == told_at(0.51e-5) == told_at(0.99e-2) == ()
-    assert f"far below the training range of {card.family}" in told_at(0.49e-5)[0]
-    assert f"above the training range of {card.family}" in told_at(1e-2)[0]
+    assert "almost no noise (gain 4.9e-06; " in told_at(0.49e-5)[0]
+    assert "so denoising may remove fine detail: lower --strength, or leave it as it is" in told_at(0.49e-5)[0]
+    assert f"more noise (gain 0.01) than {card.family} learnt to remove" in told_at(1e-2)[0]
 
 
 @pytest.mark.usefixtures("shipped")

@@ -7,7 +7,10 @@ import re
 import signal
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
+from shlex import quote
 from types import FrameType
 
 import click
@@ -16,6 +19,7 @@ from rawkd import __version__
 from rawkd.cli.console import Console, code_with_results, to_stderr
 from rawkd.cli.exit_codes import INTERRUPTED, OK
 from rawkd.cli.option_values import refuse_empty
+from rawkd.files.naming import RAW_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,15 @@ class LazyGroup(click.Group):
         """Names of all commands, hidden ones included, in the order of the help."""
         return [command.name for command in COMMANDS]
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names, or say what was probably meant."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and name not in self.list_commands(ctx):
+            raise click.UsageError(f"No such command {name!r}.{_probably(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the module of a command."""
         for command in COMMANDS:
@@ -90,6 +103,16 @@ class LazyGroup(click.Group):
         """Write the summaries without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(command.name, command.summary) for command in COMMANDS if not command.hidden])
+
+
+def _probably(name: str) -> str:
+    """Return a sentence about the command that was probably meant, after a space; empty if none is likely."""
+    if os.path.isdir(name):  # noqa: PTH112 -- Path.is_dir raises for a name too long
+        return f" To denoise a folder: rawkd batch {quote(name)} -o clean/"
+    if os.path.isfile(name) or Path(name).suffix.lower() in RAW_SUFFIXES:  # noqa: PTH113 -- as above
+        return f" To denoise it: rawkd denoise {quote(name)}"
+    similar = get_close_matches(name, [command.name for command in COMMANDS], n=1)
+    return f" Did you mean {similar[0]!r}?" if similar else ""
 
 
 HELP = """Denoise raw photos on a plain CPU, offline.

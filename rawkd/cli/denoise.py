@@ -68,7 +68,8 @@ def denoise_command(
     for photo in photos:
         if photo not in outputs:
             console.say(one_line(f"{photo}: left out, because it is the output of another of these photos"))
-    make_folder(output)
+    if any(os.path.exists(photo) for photo in outputs):  # noqa: PTH110 -- no error where a folder may not be entered
+        make_folder(output)
     with Decoder() as decoder:
         decoder.start()  # before the slow import
         from rawkd.restore.context import Context

@@ -17,7 +17,6 @@ from rawkd.files.naming import FORMAT_OF_SUFFIX
 
 PATH = click.Path(path_type=Path, readable=False)
 """A path that need not be readable: click would end with a usage error, and the reader has the right exit code."""
-PART = click.FloatRange(0, 1)
 
 
 def refuse_empty(arguments: Sequence[str]) -> None:
@@ -31,6 +30,24 @@ def refuse_empty(arguments: Sequence[str]) -> None:
         if not argument or re.fullmatch("--[^=]+=", argument):
             place = f"the value after {before}" if not argument else argument.rstrip("=")
             raise UsageError(f"{place} is empty: give a name")
+
+
+class Part(click.FloatRange):
+    """A number from 0 to 1, with one message for all that is none: 70%, 0,5, 50, nan."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> float:
+        """Return the number, or raise UsageError."""
+        try:
+            part = float(super().convert(value, param, ctx))
+        except BadParameter:
+            part = math.nan
+        if math.isnan(part):
+            name = "this option" if param is None else param.opts[-1]
+            raise click.UsageError(f"{name} takes a number from 0 to 1, such as 0.7, not {value!r}.", ctx)
+        return part
+
+
+PART = Part(0, 1)
 
 
 class Stops(click.FloatRange):

@@ -22,7 +22,7 @@ class Rule:
     Attributes
     ----------
     parameters : names of click parameters. when : takes the values of all parameters of the command and
-        `output_format`. why : the end of the warning: the reason, and what to do.
+        `output_format`. why : the end of the warning: "because", the reason, and what to do.
     """
 
     parameters: tuple[str, ...]
@@ -59,28 +59,36 @@ RULES = (
     Rule(
         ("exposure",),
         lambda values: values.get("output_format") == "dng",
-        "a DNG is not rendered; give --format tiff, png or jpeg",
+        "because a DNG is not rendered. Add --format tiff, png or jpeg.",
     ),
     Rule(
         ("demosaic",),
         lambda values: values.get("output_format") == "dng" and not values.get("linear"),
-        "a DNG keeps the mosaic; give --linear, or --format tiff, png or jpeg",
+        "because a DNG keeps the mosaic. Add --linear, or --format tiff, png or jpeg.",
     ),
     Rule(
         ("jpeg_quality",),
         lambda values: values.get("output_format") not in (None, "jpeg"),
-        "the output is no JPEG; give --format jpeg",
+        "because the output is not a JPEG. Add --format jpeg.",
     ),
-    Rule(("luma", "chroma", *_OF_A_NETWORK), _removes_nothing, "--strength 0 removes nothing"),
-    Rule(("strength", *_OF_A_NETWORK), _keeps_luma_and_chroma, "--luma 0 --chroma 0 removes nothing"),
-    Rule(("noise_source",), lambda values: values.get("noise") is not None, "--noise gives the noise; leave one out"),
-    Rule(("per_photo_noise",), _noise_is_settled, "the noise is not measured in the photos"),
-    Rule(("recursive",), _no_folder, "no folder is given"),
-    Rule(("jobs",), lambda values: values.get("cluster") is not None, "the workers of --cluster decide"),
-    Rule(("out",), lambda values: bool(values.get("install")), "--install chooses the file; leave one out"),
-    Rule(("overwrite",), lambda values: values.get("plot", "") is None, "nothing is written without --plot"),
-    Rule(("overwrite",), _prints_only, "nothing is written without -o"),
-    Rule(("no_plots",), _prints_only, "no plots are drawn without -o"),
+    Rule(("luma", "chroma", *_OF_A_NETWORK), _removes_nothing, "because --strength 0 removes nothing."),
+    Rule(("strength", *_OF_A_NETWORK), _keeps_luma_and_chroma, "because --luma 0 --chroma 0 removes nothing."),
+    Rule(
+        ("noise_source",),
+        lambda values: values.get("noise") is not None,
+        "because --noise states the noise. Leave one of them out.",
+    ),
+    Rule(("per_photo_noise",), _noise_is_settled, "because the noise is not measured in the photos."),
+    Rule(("recursive",), _no_folder, "because no folder is given."),
+    Rule(("jobs",), lambda values: values.get("cluster") is not None, "because the workers of --cluster decide."),
+    Rule(
+        ("out",),
+        lambda values: bool(values.get("install")),
+        "because --install chooses the file. Leave one of them out.",
+    ),
+    Rule(("overwrite",), lambda values: values.get("plot", "") is None, "because nothing is written without --plot."),
+    Rule(("overwrite",), _prints_only, "because nothing is written without -o."),
+    Rule(("no_plots",), _prints_only, "because no plots are drawn without -o."),
 )
 """All conditions, each in one place; the first that holds for an option is said."""
 
@@ -105,4 +113,4 @@ def warn_of_options_without_effect(console: Console, output_format: str | None =
         for name in rule.parameters:
             if name in given and name not in warned and rule.when(values):
                 warned.add(name)
-                console.say(f"warning: {spelling[name]} has no effect: {rule.why}")
+                console.say(f"warning: {spelling[name]} has no effect {rule.why}")

@@ -14,6 +14,7 @@ from rawkd.compare.compare import Comparison, Picture
 from rawkd.compare.crops import Crop
 from rawkd.errors import InputError, UsageError
 from rawkd.files.naming import refuse_to_overwrite
+from rawkd.files.read.not_raw import refuse_no_photo
 from rawkd.files.write.atomic import atomic_output
 from rawkd.files.write.encoded import jpeg_bytes
 from rawkd.photo import camera_name
@@ -58,10 +59,11 @@ def page_beside(photo: Path) -> Path:
 
 
 def refuse_names(page: Path, strip: Path | None, photo: Path, *, overwrite: bool) -> None:
-    """Check the names of the page and the strip (`rawkd.compare.compare.write_strip`) before any work is done.
+    """Check the names of photo, page and strip (`rawkd.compare.compare.write_strip`) before any work is done.
 
     Raises
     ------
+    InputError: if the photo is no file.
     UsageError: if a suffix is wrong. OutputError: if a name is the photo's, a file exists already, or its folder is not
     writable.
     """
@@ -69,6 +71,7 @@ def refuse_names(page: Path, strip: Path | None, photo: Path, *, overwrite: bool
         raise UsageError(f"{page}: a comparison is an HTML page. Give a name that ends in .html.")
     if strip is not None and strip.suffix.lower() != ".png":
         raise UsageError(f"{strip}: a strip is a PNG. Give a name that ends in .png.")
+    refuse_no_photo(photo)
     for output in (page, strip):
         if output is not None:
             refuse_to_overwrite(output, overwrite=overwrite, photos=(photo,))

@@ -49,9 +49,8 @@ def plan_outputs(
     """
     if output is not None and not _names_folder(output):
         if len(photos) > 1:
-            raise UsageError(
-                f"{output}: this is one file for {len(photos)} photos. Give an existing folder, or a name ending in /."
-            )
+            advice = "Give a folder, such as clean/." if Path(output).suffix else f"For a folder write {output}/."
+            raise UsageError(f"{output}: this is one file for {len(photos)} photos. {advice}")
         outputs = [_checked_file(Path(output), file_format, cropped=cropped)]
     else:
         ending = ending_of(file_format, cropped=cropped)
@@ -94,7 +93,7 @@ def ending_of(file_format: str | None, *, cropped: bool = False) -> str:
 
 
 def make_folder(output: str | None) -> None:
-    """Create the folder of `-o name/`; do nothing for other names. Its parent must exist.
+    """Create the folder of `-o name/` and those above it; do nothing for other names.
 
     Raises
     ------
@@ -102,7 +101,7 @@ def make_folder(output: str | None) -> None:
     """
     if output is not None and output.endswith(("/", os.sep)):
         try:
-            Path(output).mkdir(exist_ok=True)
+            Path(output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             refuse_file_for_folder(Path(output))
             raise OutputError(
@@ -117,6 +116,10 @@ def format_of(output: Path) -> str:
     ------
     UsageError: if its suffix is not .dng, .tif, .tiff, .png, .jpg or .jpeg.
     """
+    if not output.suffix:
+        raise UsageError(
+            f"{output}: for a folder write {output}/, for a file end the name in .dng, .tif, .png or .jpg."
+        )
     try:
         return FORMAT_OF_SUFFIX[output.suffix.lower()]
     except KeyError:

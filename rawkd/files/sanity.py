@@ -21,6 +21,7 @@ BELOW_BLACK_SIGNAL = -0.05
 MAX_BELOW_BLACK = 0.5
 """Noise does not move the median of a picture, and black levels drift by far less than 5 % of the range."""
 COPY_AGAIN = "Copy it again from the card or use another copy."
+NO_SUCH_FILE = "there is no such file. Check the name; a name with spaces needs quotes."
 
 
 def checked_levels(

@@ -206,12 +206,15 @@ def choose_student(cards: Iterable[ModelCard], noise: NoiseModel) -> tuple[Model
     gain, name = noise.green_gain, family[0].family
     low, high = family[0].subrange.low, family[-1].subrange.high
     if gain < low:
-        far = f"the noise (gain {gain:.3g}) is far below the training range of {name} (from {low:.3g})"
+        little = f"this photo has almost no noise (gain {gain:.3g}; {name} learnt from {low:.3g} on)"
         if gain * LEFT_ALONE_BELOW < low:
-            return None, (f"{far}: nothing was removed",)
-        return family[0], (f"{far}: fine detail may be lost",) if gain < low / 2 else ()
+            return None, (f"{little}, so nothing was removed: if you see grain, give more noise with --noise A,B",)
+        advice = "lower --strength, or leave it as it is"
+        told = f"{little}, so denoising may remove fine detail: {advice}"
+        return family[0], (told,) if gain < low / 2 else ()
     if gain >= high:
         return family[-1], (
-            f"the noise (gain {gain:.3g}) is above the training range of {name} (up to {high:.3g}): noise may stay",
+            f"this photo has more noise (gain {gain:.3g}) than {name} learnt to remove (up to {high:.3g}), so some may"
+            " stay: reduce the rest in your editor",
         )
     return next(card for card in reversed(family) if gain >= card.subrange.low), ()

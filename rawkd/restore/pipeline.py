@@ -15,6 +15,7 @@ from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.region import part_with_context
 from rawkd.sensor.choose_noise import noise_model_of
 from rawkd.sensor.defects import DefectMap, with_known_defects, without_defects
+from rawkd.sensor.estimate_warnings import if_nothing_is_removed
 from rawkd.sensor.noise import UNKNOWN_NOISE, NoiseModel
 from rawkd.sensor.rows import level_rows
 
@@ -167,10 +168,11 @@ def restore(
     context = context or Context()
     if options.keeps_everything:
         return Restoration(photo, photo.mosaic, options, noise, None, None, None, warnings)
-    warnings += prepared.noise_warnings
     card, choice_warnings = student_of(photo, noise, options, context)
     if card is None:
-        return _without_defects_only(photo, noise, options, warnings + choice_warnings)
+        warnings += if_nothing_is_removed(prepared.noise_warnings) + choice_warnings
+        return _without_defects_only(photo, noise, options, warnings)
+    warnings += prepared.noise_warnings
     fine = photo.in_finer_integers(FINE_BITS)
     # before the engine is needed, since another thread may still be loading it
     fixed, defects = without_defects(fine, noise, search=options.defects == "auto")

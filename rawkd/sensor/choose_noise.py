@@ -22,7 +22,7 @@ import numpy as np
 from rawkd.errors import NoiseError, UsageError
 from rawkd.photo import Capture, RawPhoto, camera_name
 from rawkd.sensor.blind.estimate import NoiseEstimate, estimate_noise
-from rawkd.sensor.estimate_warnings import ADVICE, estimate_warnings, pixel_warnings
+from rawkd.sensor.estimate_warnings import A_START, ADVICE, estimate_warnings, guess_warning, pixel_warnings
 from rawkd.sensor.iso_prior import IsoPrior, iso_prior
 from rawkd.sensor.masked import masked_read_variance
 from rawkd.sensor.noise import NoiseModel, parse_noise_profile
@@ -157,7 +157,7 @@ def _found(photo: RawPhoto) -> NoiseAndWarnings:
         if tag is not None:
             return tag, (*warnings, f"the NoiseProfile could not be checked: {error}")
         if prior is None:
-            raise NoiseError(f"{error}, and the file has no usable NoiseProfile and no ISO: {ADVICE}") from error
+            raise NoiseError(f"{error}, and the file states neither noise nor ISO: {A_START}, or {ADVICE}") from error
         model, more = _prior(photo)
         return model, (*warnings, *more)
     if tag is not None:
@@ -193,17 +193,18 @@ def _checked(tag: NoiseModel, estimate: NoiseEstimate) -> NoiseAndWarnings:
         ratio = np.array([tag.green_variance(level) / of_green])
     over, under = float(ratio.max()), 1 / float(ratio.min())
     enough = LOWERED if estimate.confidence >= SOME_CONFIDENCE else LOWERED_UNSURE
-    model, outcome = replace(tag, correlation=estimate.neighbours), "rawkd uses the profile"
+    model, outcome = replace(tag, correlation=estimate.neighbours), "rawkd uses what the file states"
     if over > max(enough, 1 + 4 * estimate.relative_error) and estimate.relative_error < NO_EVIDENCE:
-        model, outcome = estimate.model("profile, lowered by the pixels"), "rawkd uses the measurement"
+        model, outcome = estimate.model("profile, lowered by the pixels"), "rawkd uses what it measured"
     elif under > RAISED and estimate.confidence >= HIGH_CONFIDENCE:
-        model, outcome = estimate.model("profile, raised by the pixels"), "rawkd uses the measurement"
+        model, outcome = estimate.model("profile, raised by the pixels"), "rawkd uses what it measured"
     warnings = pixel_warnings(estimate)
     if max(over, under) >= WORTH_A_WARNING:
         word, factor, worst = ("more", over, ratio.argmax()) if over > under else ("less", under, ratio.argmin())
         where = f" in {CLASS_COLOURS[len(ratio)][worst]}" if estimate.colours_differ else ""
         message = (
-            f"the NoiseProfile states {factor:.1f} times {word} noise variance{where} than the pixels show; {outcome}"
+            f"the file states (NoiseProfile) {factor:.1f} times {word} noise variance{where} than its pixels show;"
+            f" {outcome}"
         )
         warnings = (message, *warnings)
     return model, warnings
@@ -237,6 +238,6 @@ def _capped(photo: RawPhoto, estimate: NoiseEstimate, prior: IsoPrior | None) ->
 
 def _assumed(photo: RawPhoto, prior: IsoPrior) -> NoiseAndWarnings:
     """Return the noise of the ISO prior, and a warning that it was not measured."""
-    basis = "ISO and sensor size" if prior.size_known else "ISO alone, for a medium-sized sensor"
-    message = f"the noise was assumed from {basis}, which may be wrong by a factor of five: {ADVICE}"
-    return prior.model(masked_read_variance(photo), step=1 / photo.levels.range_dn), (message,)
+    model = prior.model(masked_read_variance(photo), step=1 / photo.levels.range_dn)
+    basis = "ISO and the sensor size" if prior.size_known else "ISO"
+    return model, (guess_warning(model, basis),)

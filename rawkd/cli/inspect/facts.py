@@ -11,6 +11,7 @@ import numpy as np
 from rawkd.files.read.camera_settings import CameraSettings, read_settings
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.maker.lens import lens_name
+from rawkd.files.read.not_raw import refuse_no_photo
 from rawkd.files.read.raw import read_raw
 from rawkd.files.tiff.dng_tags import NOISE_REDUCTION_APPLIED
 from rawkd.files.tiff.tags import tag_numbers
@@ -22,6 +23,7 @@ from rawkd.photo import NAMES_OF_KINDS, RawPhoto, camera_name
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import Prepared, prepare
 from rawkd.sensor.defects import unknown_defects
+from rawkd.sensor.estimate_warnings import if_nothing_is_removed
 from rawkd.sensor.noise_figures import MID_GREY, SHADOWS, equivalent_iso, signal_to_noise
 from rawkd.sensor.rows import measure_rows
 
@@ -42,6 +44,7 @@ def facts_of(
     RawkdError: if the photo cannot be read, has no noise parameters, there is no such model, or the plot exists.
     """
     if plot is not None:
+        refuse_no_photo(path)
         refuse_plot(plot, (path,), overwrite=overwrite)
     photo = read_raw(path, decoder=decoder)
     prepared = prepare(photo, DenoiseOptions())
@@ -67,7 +70,8 @@ def facts_of(
         "no_student": why_none,
         **_past(photo),
     }
-    return record, prepared.warnings + prepared.noise_warnings + settings.warnings + choice_warnings
+    about_noise = prepared.noise_warnings if card else if_nothing_is_removed(prepared.noise_warnings)
+    return record, prepared.warnings + about_noise + settings.warnings + choice_warnings
 
 
 def _found_defects(prepared: Prepared) -> list[list[int]] | None:

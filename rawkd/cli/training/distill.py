@@ -8,6 +8,7 @@ import click
 
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
+from rawkd.cli.option_values import PART
 from rawkd.cli.training.four_steps import NetworkChoices, distill_in_four_steps, network_options
 from rawkd.cli.training.options import TrainingChoices, training_options
 from rawkd.cli.training.run import require_torch, run_training
@@ -53,13 +54,13 @@ NUMBERS = {
     ),
     "kd_alpha": click.option(
         "--kd-alpha",
-        type=click.FloatRange(0, 1),
+        type=PART,
         help="Set the share of the teacher in the loss; response.  [default: 0.5]",
     ),
     "label_share": click.option(
         "--label-share",
         nargs=2,
-        type=click.FloatRange(0, 1),
+        type=PART,
         metavar="FIRST LAST",
         help="Set the share of the teachers in the loss, at the start and the end; siamese.  [default: 0.5 0.7]",
     ),

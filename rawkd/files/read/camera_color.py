@@ -15,6 +15,14 @@ SRGB_FROM_XYZ: DoubleArray = np.linalg.inv(XYZ_FROM_RGB).astype(np.float64)
 """Linear sRGB from XYZ under D65 (IEC 61966-2-1)."""
 D65_XYZ: DoubleArray = XYZ_FROM_RGB.sum(axis=1)
 """XYZ of D65, the white point of sRGB."""
+NO_MATRIX = (
+    "no colour matrix of this camera is known, so rawkd treats its colours as sRGB. If they look wrong, choose the"
+    " camera's profile in your editor."
+)
+NO_WHITE_BALANCE = (
+    "the file states no usable white balance, so rawkd assumed daylight. Photos in lamp light look orange: set the"
+    " white balance in your editor."
+)
 MIN_DETERMINANT = 1e-6
 MAX_NEUTRAL_RATIO = 1e3
 
@@ -29,7 +37,7 @@ class Fallback:
         """Return LibRaw's matrix, else that of sRGB, and a warning."""
         if invertible(self.libraw_matrix):
             return self.libraw_matrix, "the file has no usable colour matrix. LibRaw's matrix of this camera is used."
-        return SRGB_FROM_XYZ, "no colour matrix of this camera is known. Its colours are treated as sRGB."
+        return SRGB_FROM_XYZ, NO_MATRIX
 
 
 def invertible(matrix: DoubleArray) -> bool:
@@ -67,7 +75,7 @@ def libraw_color(header: Mapping[str, Any]) -> tuple[ColorCalibration, tuple[str
     neutral = _neutral(header["camera_wb"])
     if neutral is None:
         neutral = daylight_neutral(matrix)
-        warnings.append("the file has no usable white balance. Daylight is used instead.")
+        warnings.append(NO_WHITE_BALANCE)
     return ColorCalibration(matrix, neutral), tuple(warnings)
 
 

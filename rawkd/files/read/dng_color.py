@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rawkd.files.read.camera_color import D65_XYZ, Fallback, daylight_neutral, positive
+from rawkd.files.read.camera_color import D65_XYZ, NO_WHITE_BALANCE, Fallback, daylight_neutral, positive
 from rawkd.files.read.dng_matrices import (
     CALIBRATION_SIGNATURES,
     ILLUMINANTS,
@@ -71,7 +71,7 @@ def read_color(tree: TagTree, raw: Ifd, fallback: Fallback) -> tuple[ColorCalibr
     matrix, neutral = _light(fields, matrices)
     if neutral is None:
         neutral = daylight_neutral(matrix)
-        warnings += ("the file has no usable white balance. Daylight is used instead.",)
+        warnings += (NO_WHITE_BALANCE,)
     exposure, more = _exposure(fields)
     return ColorCalibration(matrix, neutral, exposure, tags), warnings + more
 

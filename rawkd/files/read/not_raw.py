@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.dng_kind import is_dng
+from rawkd.files.read.first_bytes import ARRAY_TO_PHOTO_OF, CAMERAS_FILE
 from rawkd.files.read.identify import names_own_stream
 from rawkd.files.read.metadata import MAKE
-from rawkd.files.sanity import COPY_AGAIN
+from rawkd.files.sanity import COPY_AGAIN, NO_SUCH_FILE
 from rawkd.files.tiff.dng_tags import (
     BITS,
     CFA_PATTERN,
@@ -22,30 +25,8 @@ from rawkd.files.tiff.dng_tags import (
 from rawkd.files.tiff.tags import Ifd, TagTree
 
 KINDS_OF_SENSORS = "Bayer, X-Trans and monochrome raws"
-CAMERAS_FILE = "Give the camera's own raw file"
-ARRAY_TO_PHOTO_OF = f"{CAMERAS_FILE}, or pass the mosaic as an array to rawkd.photo_of in Python."
-PLAIN_TIFF = f"this is a plain TIFF, whose tags state no colour filters and no black level. {ARRAY_TO_PHOTO_OF}"
-NOT_RAW = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"GIF8", "a GIF picture"),
-    (b"RIFF", "a WebP picture or a film"),
-    (b"8BPS", "a Photoshop picture"),
-    (b"%PDF", "a PDF document"),
-    (b"FOVb", "a Foveon raw (X3F)"),
-)
-"""First bytes of such files, and their names."""
-ARRAYS = (
-    (b"\x93NUMPY", "an array of NumPy"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"PK\x03\x04", "a ZIP archive (such as EIP or NPZ)"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"SIMPLE  =", "a FITS file"),
-    (b"MATLAB 5.0", "a file of MATLAB"),
-    *((b"P5" + space, "a PGM picture") for space in (b" ", b"\t", b"\n", b"\r")),
-)
-"""First bytes and names of files that may hold a mosaic as plain numbers."""
-TEXT_CONTROLS = b"\t\n\f\r\x1b"
-"""Control codes that a text file may hold."""
+PLAIN_TIFF = f"this TIFF is a finished picture, not a raw file. {CAMERAS_FILE}."
+NO_FILTERS = f"this TIFF is marked as a mosaic, but does not state its colour filters. {ARRAY_TO_PHOTO_OF}"
 PLAIN_COMPRESSIONS = frozenset({0, 1, 5, 8, 32773, 32946})
 """Compressions of pictures that any program writes: none, LZW, deflate, PackBits. Raws without CFA tags (CR2) have
 others, or fields of their maker."""
@@ -59,23 +40,32 @@ OUT_OF_MEMORY = ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryEr
 """Errors of the decoder that mean that a frame did not fit into memory."""
 
 
-def why_not_raw(head: bytes) -> str | None:
-    """Return a message that says what the file is and what to do, or None if it may be a raw file.
+@contextmanager
+def naming_the_file(path: Path) -> Iterator[None]:
+    """Put the path before the errors of a photo, and make those of the system an InputError."""
+    try:
+        yield
+    except UnsupportedRawError as error:
+        raise UnsupportedRawError(f"{path}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: the file cannot be read ({error.strerror}). Check the disk and the file's permissions."
+        ) from error
 
-    Parameters
-    ----------
-    head : the first 64 bytes of the file; fewer if it is shorter.
+
+def refuse_no_photo(path: Path) -> None:
+    """Refuse what cannot be a photo before anything else is checked, so that a wrong name is told first.
+
+    Raises
+    ------
+    InputError: as `refuse_no_file`, with the path, and if the file cannot be seen.
+    FileNotFoundError: if the current folder was deleted and the path begins there.
     """
-    array = next((what for start, what in ARRAYS if head.startswith(start)), None)
-    if array is not None:
-        return f"this is {array}, not a raw file. {ARRAY_TO_PHOTO_OF}"
-    name = next((what for start, what in NOT_RAW if head.startswith(start)), None)
-    if name is not None:
-        return f"this is {name}, not a raw file. {CAMERAS_FILE}."
-    if not _is_text(head):
-        return None
-    has_lines = b"\n" in head or b"\r" in head  # numbers of 8 bits can look like one long line
-    return f"this is a text file, not a raw file. {f'{CAMERAS_FILE}.' if has_lines else ARRAY_TO_PHOTO_OF}"
+    os.path.abspath(path)  # noqa: PTH100 -- raises the error
+    with naming_the_file(path):
+        refuse_no_file(path)
 
 
 def refuse_no_file(path: Path) -> None:
@@ -88,7 +78,7 @@ def refuse_no_file(path: Path) -> None:
     if path.is_dir():
         raise InputError("this is a folder. Give the raw files in it.")
     if not path.exists():
-        raise InputError("there is no such file. Check the name.")
+        raise InputError(NO_SUCH_FILE)
     if names_own_stream(path) or not path.is_file():
         raise InputError("this is not a regular file. Give a raw file.")
     if path.stat().st_size == 0:
@@ -115,7 +105,7 @@ def refuse_plain_tiff(tree: TagTree, head: bytes) -> None:
         return  # `refuse_unknown_filters` asks LibRaw
     largest = max(tree.all_ifds(), key=_bits_of)
     if _bits_of(largest) and (not make or int(largest.number(COMPRESSION) or 1) in PLAIN_COMPRESSIONS):
-        raise InputError(PLAIN_TIFF)
+        raise InputError(NO_FILTERS if _is_mosaic(tree) else PLAIN_TIFF)
 
 
 def refuse_unknown_filters(tree: TagTree, *, knows_camera: bool) -> None:
@@ -126,7 +116,7 @@ def refuse_unknown_filters(tree: TagTree, *, knows_camera: bool) -> None:
     InputError: if nobody knows its filters, which LibRaw would take for RGGB.
     """
     if _is_mosaic(tree) and not is_dng(tree) and not _states_filters(tree) and not knows_camera:
-        raise InputError(PLAIN_TIFF)
+        raise InputError(NO_FILTERS)
 
 
 def _is_mosaic(tree: TagTree) -> bool:
@@ -150,17 +140,6 @@ def _bits_of(ifd: Ifd) -> float:
     return height * width * (ifd.number(BITS) or 1)
 
 
-def _is_text(head: bytes) -> bool:
-    """Return whether the start of a file is UTF-8 without control codes, or UTF-16 with a byte-order mark."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # `head` may end inside a character
-    except UnicodeDecodeError:
-        return False
-    return not any(byte < 32 and byte not in TEXT_CONTROLS for byte in head)
-
-
 def refusal(header: dict[str, Any]) -> InputError:
     """Return the error for an answer of the decoder that names one of LibRaw's."""
     kind = header["error"]
@@ -170,7 +149,7 @@ def refusal(header: dict[str, Any]) -> InputError:
             f"the file is truncated or damaged: it claims {size}, but is too short for them. {COPY_AGAIN}"
         )
     if kind in ("LibRawFileUnsupportedError", "NotImplementedError"):
-        return InputError(f"this is not a raw file that LibRaw can read, or it is damaged. {ARRAY_TO_PHOTO_OF}")
+        return InputError(f"this is not a raw file that LibRaw can read, or it is damaged. {CAMERAS_FILE}.")
     if kind == "bare":
         return UnsupportedRawError(
             "the file has no header, so its size, colours and levels are unknown. Give the camera's own raw file, or"
@@ -183,9 +162,9 @@ def refusal(header: dict[str, Any]) -> InputError:
 
 def unsupported(header: dict[str, Any]) -> UnsupportedRawError:
     """Return the error for an answer of the decoder that has no frame."""
+    advice = "Use another raw file."
     what = "a mosaic that is not Bayer or X-Trans (Super-CCD or similar)"
     if header["kind"] == "stack":
         what = "three or four colours at every pixel (linear, sRAW, Foveon, YRGB or pixel-shift)"
-    return UnsupportedRawError(
-        f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. Use another raw file."
-    )
+        advice = "Use a full-size raw file of a single shot."
+    return UnsupportedRawError(f"the file has {what}, and rawkd denoises {KINDS_OF_SENSORS} only. {advice}")

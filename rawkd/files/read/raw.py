@@ -16,6 +16,7 @@ from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import DecodedFrame, Decoder
 from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
+from rawkd.files.read.first_bytes import why_not_raw
 from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.read.maker.ciff import read_ciff
 from rawkd.files.read.maker.fuji_ifd import with_blacks_of_raf
@@ -23,10 +24,10 @@ from rawkd.files.read.maker.keep import with_maker_notes
 from rawkd.files.read.metadata import read_capture
 from rawkd.files.read.not_raw import (
     KINDS_OF_SENSORS,
+    naming_the_file,
     refuse_no_file,
     refuse_plain_tiff,
     refuse_unknown_filters,
-    why_not_raw,
 )
 from rawkd.files.sanity import check_frame, checked_levels
 from rawkd.files.tiff import dng_tags
@@ -61,21 +62,13 @@ def read_raw(
     InputError: if the file is missing, unreadable, damaged, or not a raw file.
     UnsupportedRawError: if it is an intact raw file of a kind that rawkd cannot denoise.
     """
-    try:
+    with naming_the_file(path):
         refuse_no_file(path)
         if decoder is not None:
             return _read(path, timeout_s, decoder, threads)
         with Decoder() as own:
             own.start()  # its process loads LibRaw while the tags are read
             return _read(path, timeout_s, own, threads)
-    except UnsupportedRawError as error:
-        raise UnsupportedRawError(f"{path}: {error}") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except OSError as error:
-        raise InputError(
-            f"{path}: the file cannot be read ({error.strerror}). Check the disk and the file's permissions."
-        ) from error
 
 
 def _read(path: Path, timeout_s: float, decoder: Decoder, threads: int | None) -> RawPhoto:

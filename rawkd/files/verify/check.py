@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.dng_kind import is_dng
+from rawkd.files.sanity import NO_SUCH_FILE
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, RAW_IMAGE_DIGEST, raw_image_digest
 from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, size_of
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
@@ -82,7 +83,7 @@ def check_digest(path: Path, pool: Executor) -> Check:
 def _refuse_pipes(path: Path) -> None:
     """Refuse a file that does not exist, and one whose reading may never end."""
     if not path.exists():
-        raise InputError("there is no such file. Check the name.")
+        raise InputError(NO_SUCH_FILE)
     if not path.is_file():
         raise InputError("this is not a regular file. Give a DNG.")
 
