@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from held_out import clean_planes
 from scipy.ndimage import gaussian_filter
+from script_errors import without_traceback
 from trained_network import TrainedNetwork, deviation, noisy_mosaics
 
 from rawkd.metrics import psnr
@@ -97,6 +98,7 @@ def of_pictures(network: TrainedNetwork, pictures: list[FloatArray], camera: Cam
     return " -> ".join(f"{score:.3f}" for score in np.mean(scores, axis=0)) + " dB"
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from script_errors import without_traceback
 from torch import nn
 
 from rawkd.files.read.pictures import read_picture
@@ -105,6 +106,7 @@ def measure(photos: list[FloatArray], networks: list[Network], gain: float, smoo
     return ", ".join(cells)
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
