@@ -50,7 +50,11 @@ def _no_folder(values: Values) -> bool:
 
 def _prints_only(values: Values) -> bool:
     is_benchmark = "methods" in values or "sigmas" in values
-    return is_benchmark and values.get("output") is None
+    return is_benchmark and values.get("output") is None and not _scores_nothing(values)
+
+
+def _scores_nothing(values: Values) -> bool:
+    return values.get("cases") is not None
 
 
 _OF_A_NETWORK = ("ensemble", "model", "models", "rows", "defects", "device")
@@ -79,6 +83,11 @@ RULES = (
     Rule(("jobs",), lambda values: values.get("cluster") is not None, "the workers of --cluster decide"),
     Rule(("out",), lambda values: bool(values.get("install")), "--install chooses the file; leave one out"),
     Rule(("overwrite",), lambda values: values.get("plot", "") is None, "nothing is written without --plot"),
+    Rule(
+        ("methods", "output", "as_json", "no_plots", "true_noise", "ensemble", "device", "threads"),
+        _scores_nothing,
+        "--write-cases scores nothing; leave one out",
+    ),
     Rule(("overwrite",), _prints_only, "nothing is written without -o"),
     Rule(("no_plots",), _prints_only, "no plots are drawn without -o"),
 )
