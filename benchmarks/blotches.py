@@ -109,7 +109,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in options.networks:
         network = TrainedNetwork(name)
-        pictures = clean_planes(options.pictures, 1024, 0, network.cell)["full"] if options.pictures else []
+        where = options.pictures
+        pictures = clean_planes(where, 1024, 0, network.cell, options.networks)["full"] if where else []
         for gain in options.gain or [gain for gain in GAINS if gain in network.subrange]:
             camera = camera_at(gain)
             for removes in (False, True):

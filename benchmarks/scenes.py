@@ -122,7 +122,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--lowest", action="store_true")
     options = parser.parse_args()
-    pictures = clean_planes(options.pictures, 512, 0, CFAPattern.RGGB)["half"] if options.pictures else []
+    where = options.pictures
+    pictures = clean_planes(where, 512, 0, CFAPattern.RGGB, options.networks)["half"] if where else []
     for name in options.networks:
         network = TrainedNetwork(name)
         print(name)

@@ -240,14 +240,15 @@ def test_an_older_run_knows_the_names_that_it_learnt(folder: Path, tmp_path: Pat
 def test_weights_that_learnt_held_out_pictures_are_told(folder: Path, tmp_path: Path) -> None:
     """A second run on the same pictures with one more holds out another one."""
     told: list[str] = []
+    short = replace(TINY, steps=1, warmup_steps=0)
     run(TINY, folder, tmp_path / "first")
-    run(replace(TINY, steps=1), folder, tmp_path / "same", start_from=str(tmp_path / "first"), warn=told.append)
+    run(short, folder, tmp_path / "same", start_from=str(tmp_path / "first"), warn=told.append)
     assert told == []
     others = tmp_path / "others"
     shutil.copytree(folder, others)
     (others / "0.png").unlink()
     for _ in range(2):  # new, and resumed
-        run(replace(TINY, steps=1), others, tmp_path / "second", start_from=str(tmp_path / "first"), warn=told.append)
+        run(short, others, tmp_path / "second", start_from=str(tmp_path / "first"), warn=told.append)
     assert len(told) == 2
     assert "have learnt 1 of the 1 held-out pictures (first 1.png), so its validation is too good" in told[0]
     state = load_checkpoint(tmp_path / "second")
@@ -681,7 +682,7 @@ def test_the_command_says_what_makes_a_run_odd(
     assert "warning" not in capsys.readouterr().err
     assert command(*asked, "--data", one, "--steps", 4, "--out", tmp_path / "b") == 0
     told = capsys.readouterr().err
-    assert "warning: the learning rate rises for 4 steps, and the run has 4" in told
+    assert f"warning: {tmp_path / 'b'}: the learning rate rises for 4 steps, and the run has 4: it ends before" in told
     assert "warning: there is one usable picture, so validation measures on what the network learns" in told
 
 

@@ -35,11 +35,6 @@ def run_training(
     from rawkd.training.run.loop import train
 
     pictures, run = pictures or training_pictures(choices, (recipe,)), prepared_run(choices)
-    if recipe.steps <= recipe.warmup_steps:
-        warn(
-            f"the learning rate rises for {recipe.warmup_steps} steps, and the run has {recipe.steps}: it never gets to"
-            " the recipe's rate. Give more --steps, or a recipe file with fewer warmup_steps"
-        )
     with shown_progress(recipe.student_name(choices.subrange), seen=is_main_process()) as listen:
         state = train(
             recipe,

@@ -36,7 +36,7 @@ def begin(
     ----------
     kept : the checkpoint in `folder`; None for a new run. identity : as `identity_of`.
     pictures : training and held-out set. crops : as `Learner.start_from`.
-    warn : called if the validation measures on pictures that the weights have learnt.
+    warn : called if the validation measures on pictures that the weights have learnt, or a new run ends in its warm-up.
 
     Raises
     ------
@@ -51,6 +51,11 @@ def begin(
         state = kept
     else:
         _refuse_untrained_rest(recipe, start_from)
+        if recipe.steps <= recipe.warmup_steps:
+            warn(
+                f"{folder}: the learning rate rises for {recipe.warmup_steps} steps, and the run has {recipe.steps}: it"
+                " ends before the recipe's rate. Give more --steps, or a recipe file with fewer warmup_steps"
+            )
         if start_from is not None:
             learner.start_from(find_trained(start_from), crops)
         state = replace(learner.checkpoint(0, identity, 0.0, []), origin=origin_of(start_from, *pictures))
