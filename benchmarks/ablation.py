@@ -21,6 +21,7 @@ from statistics import fmean, stdev
 import numpy as np
 import torch
 from held_out import GAINS, MeanOfNetworks, clean_planes, mean_psnr
+from script_errors import without_traceback
 from white_noise import mean_scores
 
 from rawkd.files.write.drawing import Dots, Drawing, Item, Line, Text, write_drawing
@@ -49,12 +50,12 @@ def training_of(runs: Sequence[str]) -> str:
     return f"{state.step:,} steps, {state.seconds / 60:.0f} min" if state else ""
 
 
-def of_photos(pictures: Path, gains: Sequence[float]) -> Callable[[str], float]:
-    """How runs for mosaics are scored."""
+def of_photos(pictures: Path, gains: Sequence[float], runs: Sequence[str]) -> Callable[[str], float]:
+    """How runs for mosaics are scored: on pictures that none of `runs` has learnt."""
 
     def score(run: str) -> float:
         network = MeanOfNetworks(run)
-        clean = clean_planes(pictures, 512, 0, network.cell)
+        clean = clean_planes(pictures, 512, 0, network.cell, runs)
         return fmean(mean_psnr(network, planes, gain) for gain in gains for planes in clean.values())
 
     return score
@@ -104,6 +105,7 @@ def plot(title: str, variants: Sequence[Variant]) -> Drawing:
     return Drawing(WIDTH, bottom + 46, tuple(items))
 
 
+@without_traceback
 def main() -> None:
     """Score, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,7 +129,7 @@ def main() -> None:
         gains = options.gain or [gain for gain in GAINS if first.holds(gain)]
         if not gains:
             parser.error("the first network holds none of the usual gains: give --gain")
-        score = of_photos(options.pictures, gains)
+        score = of_photos(options.pictures, gains, [run for runs in runs_of.values() for run in runs])
     else:
         score = of_set(options.folder, options.sigma)
     variants = [Variant(label, [score(run) for run in runs], training_of(runs)) for label, runs in runs_of.items()]

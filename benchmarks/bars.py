@@ -14,6 +14,7 @@ import argparse
 
 import numpy as np
 import torch
+from script_errors import without_traceback
 from trained_network import TrainedNetwork
 
 from rawkd.photo import FloatArray
@@ -46,6 +47,7 @@ def error_left(network: TrainedNetwork, mosaic: FloatArray, gain: float) -> floa
     return float(np.sqrt(after / before))
 
 
+@without_traceback
 def main() -> None:
     """Measure and print a line for each network and gain."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

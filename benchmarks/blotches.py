@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from held_out import clean_planes
 from scipy.ndimage import gaussian_filter
+from script_errors import without_traceback
 from trained_network import TrainedNetwork, deviation, noisy_mosaics
 
 from rawkd.metrics import psnr
@@ -97,6 +98,7 @@ def of_pictures(network: TrainedNetwork, pictures: list[FloatArray], camera: Cam
     return " -> ".join(f"{score:.3f}" for score in np.mean(scores, axis=0)) + " dB"
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,7 +109,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in options.networks:
         network = TrainedNetwork(name)
-        pictures = clean_planes(options.pictures, 1024, 0, network.cell)["full"] if options.pictures else []
+        where = options.pictures
+        pictures = clean_planes(where, 1024, 0, network.cell, options.networks)["full"] if where else []
         for gain in options.gain or [gain for gain in GAINS if gain in network.subrange]:
             camera = camera_at(gain)
             for removes in (False, True):

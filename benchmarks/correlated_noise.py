@@ -18,11 +18,14 @@ Prints for each smoothing (weight of each neighbour; 0: white noise) and gain:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from held_out import unlearnt
+from script_errors import without_traceback
 from torch import nn
 
 from rawkd.files.read.pictures import read_picture
@@ -48,11 +51,11 @@ SIDE = 160
 Network = tuple[str, nn.Module, Anchor]
 
 
-def clean_photos(folder: Path, *, learnt: bool) -> list[FloatArray]:
-    """Whole halved pictures as signal, (4, h, w)."""
+def clean_photos(folder: Path, networks: Sequence[str], *, learnt: bool) -> list[FloatArray]:
+    """Whole halved pictures as signal, (4, h, w): those that the networks have learnt, or have not."""
     training, held_out = find_pictures([folder], 2 * 2 * SIDE)
     rng, found = np.random.default_rng(99), []
-    for path in (training if learnt else held_out).paths:
+    for path in (training if learnt else unlearnt(held_out, networks)).paths:
         picture, look = read_picture(path), random_look(rng)
         height, width = (length // 4 * 4 for length in picture.shape[:2])
         found.append(pack(camera_mosaic(linear_half_size(picture[:height, :width]), look)))
@@ -105,6 +108,7 @@ def measure(photos: list[FloatArray], networks: list[Network], gain: float, smoo
     return ", ".join(cells)
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -118,7 +122,7 @@ def main() -> None:
     for name in options.networks:
         card = find_trained(name)
         networks.append((Path(name).name, load_trained(card).float().eval(), card.anchor))
-    photos = clean_photos(options.pictures, learnt=options.learnt)
+    photos = clean_photos(options.pictures, options.networks, learnt=options.learnt)
     for gain in GAINS:
         for smoothing in options.smoothing or SMOOTHINGS:
             print(measure(photos, networks, gain, smoothing), flush=True)

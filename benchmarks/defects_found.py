@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import erf
+from script_errors import without_traceback
 from trained_network import TrainedNetwork, noisy_mosaics
 
 from rawkd.files.read.pictures import read_picture
@@ -172,6 +173,7 @@ def _lights(colour: tuple[float, ...], width_px: float, centres: DoubleArray, pe
     return np.minimum(mosaic, 1).astype(np.float32)
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

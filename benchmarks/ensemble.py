@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from script_errors import without_traceback
 
 from rawkd.files.read.pictures import read_picture
 from rawkd.inference.card import ModelCard
@@ -52,6 +53,7 @@ def _once(rggb: FloatArray, *, engine: Engine, ksigma: KSigma, card: ModelCard) 
     return denoise_tiled(engine, rggb, ksigma, card)
 
 
+@without_traceback
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

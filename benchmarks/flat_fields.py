@@ -15,6 +15,7 @@ import argparse
 
 import numpy as np
 import torch
+from script_errors import without_traceback
 from trained_network import TrainedNetwork
 
 from rawkd.photo import CFAPattern, FloatArray
@@ -43,6 +44,7 @@ def lattice(error: FloatArray, cell: CFAPattern) -> float:
     return float(np.sqrt(np.mean(variances)))
 
 
+@without_traceback
 def main() -> None:
     """Measure and print a line for each run, gain and level."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -4,8 +4,8 @@
 
 NETWORK is a shipped model, or the folder of a model, a run or a snapshot; A+B is the mean of the answers of A and B.
 PICTURES is the folder of their training data.
-Only the pictures held out of training (one in twelve) are used; with --learnt N, N of the training pictures instead, to
-see whether a gain holds for new pictures.
+Only the pictures held out of training (one in twelve) are used, without those that one of the networks is known to have
+learnt; with --learnt N, N of the training pictures instead, to see whether a gain holds for new pictures.
 
 Each picture is cropped at its centre at full size, and from twice the side and halved; unprocessed with seed 99; made
 noisy at the five gains of docs/accuracy.md that the network's subrange holds, or at --gain; and restored by the network
@@ -17,28 +17,39 @@ averages over small crops, most of them smooth; here the error of a picture is t
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from script_errors import without_traceback
 from trained_network import TrainedNetwork
 
+from rawkd.errors import InputError
 from rawkd.files.read.pictures import read_picture
 from rawkd.metrics import psnr
 from rawkd.photo import CFAPattern, FloatArray
 from rawkd.sensor.cfa import pack
-from rawkd.training.data.clean import find_pictures
+from rawkd.training.data.clean import CleanSet, find_pictures
 from rawkd.training.data.clean_crops import linear_half_size
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
 from rawkd.training.data.unprocess import camera_mosaic, linearise, random_look
+from rawkd.training.saved.provenance import learnt_by
 
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 SIZES = {"full": 1, "half": 2}
 
 
-def clean_planes(folder: Path, side: int, learnt: int, cell: CFAPattern) -> dict[str, list[FloatArray]]:
-    """Packed signal of the centres of held-out pictures, or of `learnt` training pictures, by size."""
+def clean_planes(
+    folder: Path, side: int, learnt: int, cell: CFAPattern, networks: Sequence[str] = ()
+) -> dict[str, list[FloatArray]]:
+    """Packed signal of the centres of held-out pictures, or of `learnt` training pictures, by size.
+
+    Held-out pictures that one of the networks has learnt are left out, with a warning. InputError: if none is left.
+    """
     training, held_out = find_pictures([folder], side)
+    held_out = held_out if learnt else unlearnt(held_out, networks)
     paths = training.paths[:: max(1, len(training.paths) // learnt)][:learnt] if learnt else held_out.paths
     rng = np.random.default_rng(99)
     found: dict[str, list[FloatArray]] = {size: [] for size in SIZES}
@@ -56,6 +67,17 @@ def clean_planes(folder: Path, side: int, learnt: int, cell: CFAPattern) -> dict
                 linear = linear[top : top + height, left : left + width]
             found[size].append(pack(camera_mosaic(linear, look, cell), cell.side))
     return found
+
+
+def unlearnt(held_out: CleanSet, networks: Sequence[str]) -> CleanSet:
+    """Held-out pictures that none of the networks, whose names may be joined by +, is known to have learnt."""
+    known = set[str]().union(*(learnt_by(name) for names in networks for name in names.split("+")))
+    left = held_out.without(known)
+    if not left.paths:
+        raise InputError(f"{held_out.folders[0]}: the networks have learnt all held-out pictures: give other PICTURES")
+    if dropped := len(held_out.paths) - len(left.paths):
+        print(f"warning: {dropped} held-out pictures are left out, which a network has learnt", file=sys.stderr)
+    return left
 
 
 class MeanOfNetworks:
@@ -83,6 +105,7 @@ def mean_psnr(network: MeanOfNetworks, planes: list[FloatArray], gain: float) ->
     return float(np.mean(scores))
 
 
+@without_traceback
 def main() -> None:
     """Measure and print a line a network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,7 +118,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in options.networks:
         network = MeanOfNetworks(name)
-        clean = clean_planes(options.pictures, options.side, options.learnt, network.cell)
+        clean = clean_planes(options.pictures, options.side, options.learnt, network.cell, options.networks)
         cells = [
             f"{gain:g} {size} {mean_psnr(network, planes, gain):.3f}"
             for gain in options.gain or [gain for gain in GAINS if network.holds(gain)]

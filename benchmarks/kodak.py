@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from script_errors import without_traceback
+
 from rawkd.files.read.decode import Decoder
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.options import DenoiseOptions
@@ -25,6 +27,7 @@ from rawkd.restore.options import DenoiseOptions
 SCORE = Path(__file__).resolve().parents[2] / "shared" / "bench" / "score.py"
 
 
+@without_traceback
 def main() -> int:
     """Denoise the cases and print the score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

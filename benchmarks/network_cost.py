@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from script_errors import without_traceback
 
 from rawkd.inference.graph.int8 import kernel_bits, quantise_inputs, quantise_kernels
 from rawkd.inference.graph.openvino_graph import fill, simplify, split_before_convolutions
@@ -95,6 +96,7 @@ def step_ms(network: Any, rates: tuple[float, ...], batch: int, dtype: torch.dty
     return [1e3 * statistics.median(column) for column in zip(*times[1:], strict=True)]
 
 
+@without_traceback
 def main() -> None:
     """Measure and print one row a network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -14,6 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from script_errors import without_traceback
+
 from rawkd.inference.card_file import read_card
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.selftest import golden_input
@@ -21,6 +23,7 @@ from rawkd.inference.selftest import golden_input
 RUNS = 5
 
 
+@without_traceback
 def main() -> None:
     """Read the options and measure, with a cache of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from script_errors import without_traceback
 
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import CFAPattern, Mosaic, RawPhoto
@@ -79,6 +80,7 @@ def seconds_at_24_mp() -> float:
     return time.perf_counter() - started
 
 
+@without_traceback
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path, help="folder written by make_cases.py")

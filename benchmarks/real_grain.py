@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from script_errors import without_traceback
 
 from rawkd.files.read.raw import read_raw
 from rawkd.photo import FloatArray, Mosaic
@@ -46,6 +47,7 @@ def deviations(rest: FloatArray) -> tuple[float, float]:
     return float(rest.std()), float(means.std())
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

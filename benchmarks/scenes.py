@@ -63,6 +63,7 @@ from night_scenes import (
     stars,
     wrong_pixels,
 )
+from script_errors import without_traceback
 from trained_network import TrainedNetwork
 
 from rawkd.photo import CFAPattern, FloatArray
@@ -111,6 +112,7 @@ def print_day(network: TrainedNetwork, gain: float, pictures: list[FloatArray]) 
         print(f"    smoothed {smoothed_loss(network, camera, pictures):.2f} dB", flush=True)
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,7 +122,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--lowest", action="store_true")
     options = parser.parse_args()
-    pictures = clean_planes(options.pictures, 512, 0, CFAPattern.RGGB)["half"] if options.pictures else []
+    where = options.pictures
+    pictures = clean_planes(where, 512, 0, CFAPattern.RGGB, options.networks)["half"] if where else []
     for name in options.networks:
         network = TrainedNetwork(name)
         print(name)

@@ -2,9 +2,9 @@
 
     python benchmarks/train_queue.py QUEUE [--minutes M]
 
-Each line of QUEUE holds the arguments of one `rawkd train` or `rawkd distill`, as a shell would split them; empty lines
-and lines that begin with # are comments. A finished run returns at once, so the first unfinished one goes on. An entry
-whose data folders are missing is skipped with a warning, and so is one that fails.
+Each line of QUEUE holds one `rawkd train` or `rawkd distill`, with or without the word rawkd, as a shell would split
+it; empty lines and lines that begin with # are comments. A finished run returns at once, so the first unfinished one
+goes on. An entry whose data folders are missing is skipped with a warning, and so is one that fails.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 def entries(queue: Path) -> list[list[str]]:
     """The arguments of every entry, first to last."""
     lines = (line.strip() for line in queue.read_text(encoding="utf-8").splitlines())
-    return [shlex.split(line) for line in lines if line and not line.startswith("#")]
+    words = [shlex.split(line) for line in lines if line and not line.startswith("#")]
+    return [line[line[0] == "rawkd" :] for line in words]
 
 
 def missing_data(arguments: list[str]) -> list[str]:

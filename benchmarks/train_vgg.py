@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
+from script_errors import without_traceback
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -114,6 +115,7 @@ def rightly_answered(network: Pretext, pictures: CleanSet) -> tuple[float, float
     return float(turns), float(changes)
 
 
+@without_traceback
 def main() -> None:
     """Train, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

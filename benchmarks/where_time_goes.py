@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from script_errors import without_traceback
 
 from rawkd.files.write.drawing import Drawing, Item, Line, Text, write_drawing
 from rawkd.inference.card import TIERS
@@ -179,6 +180,7 @@ def _upright(x: float, top: float, bottom: float, colour: str, width: float) -> 
     return Line(np.array([[x, top], [x, bottom]]), colour, width)
 
 
+@without_traceback
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

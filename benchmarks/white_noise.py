@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from script_errors import without_traceback
 
 from rawkd.evaluation.awgn import clean_pictures, clean_values, score
 from rawkd.inference.pictures import SYMMETRIES, WHITE, restore_picture
@@ -37,6 +38,7 @@ def mean_scores(name: str, folder: Path, sigma: float | None, members: int) -> t
     return sigma, {key: float(np.mean([one[key] for one in scores])) for key in scores[0]}
 
 
+@without_traceback
 def main() -> None:
     """Score and print a line for each network and set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

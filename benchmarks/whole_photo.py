@@ -32,6 +32,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from scenes_of_every_cfa import scene_photo  # type: ignore[import-not-found]
+from script_errors import without_traceback
 from synthetic_dng import write_dng  # type: ignore[import-not-found]
 
 from rawkd.files.write.dng import write_dng as write_every_dng
@@ -88,6 +89,7 @@ def resident_mib(root: int) -> float:
     return sum(pages.get(pid, 0) for pid in family) * 4096 / 2**20
 
 
+@without_traceback
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from script_errors import without_traceback
 
 from rawkd.errors import NoiseError
 from rawkd.evaluation.datasets.photos import NoiseChoice
@@ -35,6 +36,7 @@ def vanishes_at(photo: RawPhoto, offset: float) -> float | None:
         return None
 
 
+@without_traceback
 def main() -> None:
     """Measure and print a line for each gain and offset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

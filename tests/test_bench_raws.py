@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,3 +201,19 @@ def test_identity_on_a_burst(tmp_path: Path) -> None:
     save_raw(tmp_path / "all" / "few" / "one.dng", frames[0])
     with pytest.raises(InputError, match="has 1 frames"):
         Burst(tmp_path / "all", GIVEN)
+
+
+@pytest.mark.parametrize("kind", [Pairs, Burst])
+def test_a_photo_is_its_own_perfect_result(tmp_path: Path, kind: Any) -> None:
+    """Half of the samples of a black frame are below black, in the result and in the reference."""
+    dark = np.random.default_rng(0).normal(0, 5e-3, (64, 80)).astype(np.float32)
+    photo = raw_photo(dark)
+    assert photo.mosaic.data.min() < 0
+    names = ("a-noisy.dng", "a-clean.dng") if kind is Pairs else ("1.dng", "2.dng", "3.dng")
+    for name in names:
+        save_raw(tmp_path / name, photo)
+    benchmark = kind(tmp_path, GIVEN)
+    (record,) = identity_records(benchmark)
+    assert record.values["psnr_db"] == math.inf
+    assert record.values["ssim"] == pytest.approx(1)
+    assert benchmark.rules["clip"] == "result and reference are clipped to 0..1"

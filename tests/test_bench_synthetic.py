@@ -143,3 +143,15 @@ def test_what_is_no_clean_picture(tmp_path: Path) -> None:
         Synthetic(tmp_path, SyntheticOptions(), NoiseChoice())
     with pytest.raises(UsageError, match="gains"):
         SyntheticOptions(gains=(2.0,))
+
+
+def test_the_rules_say_which_runs_can_be_compared(tmp_path: Path) -> None:
+    """The noise of a gain follows that of the gains before it, as in the common measure."""
+    folder = synthetic_folder(tmp_path)
+    sets = [
+        Synthetic(folder, SyntheticOptions(gains, tagged="all"), NoiseChoice("profile"))
+        for gains in ((1e-3,), (1e-2, 1e-3))
+    ]
+    alone, second = (next(case for case in one.cases() if case.gain == 1e-3).noisy.data for one in sets)
+    assert not np.array_equal(alone, second)
+    assert all("compare only runs with the same --gains" in one.rules["comparable"] for one in sets)

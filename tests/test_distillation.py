@@ -32,7 +32,8 @@ from rawkd.training.losses.terms import build_losses, charbonnier, to_signal  # 
 from rawkd.training.recipes import FANET_FAST  # noqa: E402
 from rawkd.training.run.learner import Learner  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
-from rawkd.training.saved.checkpoint import load_checkpoint  # noqa: E402
+from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint  # noqa: E402
+from rawkd.training.saved.identity import refuse_other_recipe  # noqa: E402
 from rawkd.training.saved.provenance import stages_of  # noqa: E402
 from rawkd.training.saved.trained import find_trained, normalised_name  # noqa: E402
 from rawkd.training.strategies.feature_matching import FeatureMatching  # noqa: E402
@@ -300,6 +301,52 @@ def test_students_beyond_the_teachers_range_are_refused(card: ModelCard) -> None
         teacher.check_student(NoiseSubrange(8e-6, 1e-3), 16)
     with pytest.raises(ModelError, match="the teacher small needs crops of a multiple of 2 packed pixels, not 17"):
         teacher.check_student(NoiseSubrange(1e-4, 1e-2), 17)
+
+
+def test_edges_that_were_rounded_fit(card: ModelCard) -> None:
+    rounded = NoiseSubrange(5.66e-4, 4.76e-3)
+    teacher = Teacher(replace(card, subrange=rounded), STUDENT_ANCHOR, CPU)
+    teacher.check_student(NoiseSubrange(5.657e-4, 4.762e-3), 16)
+    with pytest.raises(
+        ModelError, match=r"is for gains 0\.000566 to 0\.00476, the student needs 0\.0005654 to 0\.00476"
+    ):
+        teacher.check_student(NoiseSubrange(5.654e-4, 4.76e-3), 16)
+
+
+@pytest.mark.parametrize("strategy", ["response", "siamese"])
+def test_a_student_that_trains_beyond_its_teacher_is_told(card: ModelCard, strategy: str) -> None:
+    """Its own subrange is covered, the overlap at both ends is not."""
+    own = STUDENT.subrange(1)
+    network, told = student(), list[str]()
+    for subrange, number in ((NoiseSubrange(1e-6, 0.5), 0), (NoiseSubrange(own.low, own.high), 1)):
+        told.clear()
+        cards = (replace(card, subrange=subrange),) * (2 if strategy == "siamese" else 1)
+        Distillation.of(strategy, cards, {}).build(STUDENT, 1, network, None, CPU, told.append)
+        assert len(told) == number * len(cards)
+    low, high = STUDENT.training_range(1)
+    assert f"the student is trained on {low:.4g} to {high:.4g}: what it teaches there may be worse" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "given"), [("response", {"kd_alpha": 0.0}), ("siamese", {"label_share": (0.0, 0.0)})]
+)
+def test_a_teacher_without_a_share_is_refused(card: ModelCard, strategy: str, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="of 0 the student learns nothing from its teachers"):
+        Distillation.of(strategy, (card, card)[: 2 if strategy == "siamese" else 1], given)
+
+
+def test_another_teacher_is_named_without_the_hash_of_its_files(card: ModelCard, tmp_path: Path) -> None:
+    recipe = {"recipe": {}, "subrange": 1, "start_from": None}
+    altered = replace(card, files=dict.fromkeys(card.files, "0" * 64))
+    first, weights, other = (
+        recipe | {"distillation": Distillation.of("response", (one,), {}).identity()}
+        for one in (card, altered, replace(altered, name="large"))
+    )
+    kept = Checkpoint(1, first, {}, {}, {}, 0.0, [])
+    with pytest.raises(ModelError, match=r"another recipe \(distillation\.teacher small -> large\)"):
+        refuse_other_recipe(kept, other, tmp_path)
+    with pytest.raises(ModelError, match=r"another recipe \(the teacher has other weights\)"):
+        refuse_other_recipe(kept, weights, tmp_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -277,6 +277,8 @@ def test_three_pages_have_python_examples() -> None:
 @pytest.mark.parametrize("name", PYTHON)
 def test_the_python_examples_run(name: str, with_examples: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each as a script of its own; `# -> text` behind a print says what it prints."""
+    if "import torch" in PYTHON[name]:
+        pytest.importorskip("torch", reason="needs the extra: rawkd[torch]")
     run_example(name)
     printed = capsys.readouterr().out.splitlines()
     for expected in re.findall(r"# -> (.*)$", PYTHON[name], re.MULTILINE):

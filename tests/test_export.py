@@ -34,12 +34,21 @@ from rawkd.training.export import export as exporting  # noqa: E402
 from rawkd.training.export.export import export, tile_px  # noqa: E402
 from rawkd.training.export.int8 import with_int8  # noqa: E402
 from rawkd.training.export.limits import limits_of  # noqa: E402
+from rawkd.training.export.measures import unlearnt  # noqa: E402
 from rawkd.training.export.readme import readme_of  # noqa: E402
 from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run import int8  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from rawkd.training.saved.provenance import Provenance, data_of, origin_of, stages_of, trained_on, with_licences  # noqa: E402
+from rawkd.training.saved.provenance import (  # noqa: E402
+    Provenance,
+    data_of,
+    learnt_by,
+    origin_of,
+    stages_of,
+    trained_on,
+    with_licences,
+)
 from rawkd.training.saved.stages import stages_to_repeat  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
@@ -419,6 +428,35 @@ def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path
     assert [row["file"] for row in told if "use" in row] == ["a.png"]
     assert trained_on(b) == {"b.png", "c.png", "d.png"}
     assert {path.name for path in training.without(trained_on(b)).paths} == {"a.png"}
+
+
+def test_a_model_is_not_measured_on_what_it_learnt(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One picture serves as both sets. With another folder, the new picture is measured on, wherever it stands."""
+    for folder, name in (("one", "0.png"), ("two", "1.png")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(pictures / name, tmp_path / folder)
+        (tmp_path / folder / "SOURCES.tsv").write_text(f"file\trepository\tpath\tlicence\n{name}\tr\tp\tCC0\n")
+    run, only = trained(replace(TINY, steps=1), tmp_path / "one", tmp_path / "run")
+    assert only.without({"0.png"}).paths == []
+    asked = ["export", str(run), "--models", str(tmp_path / "models"), "--data", str(tmp_path / "one")]
+    assert main(asked) == 3
+    assert "it has learnt all pictures of --data, so none is left to measure it on" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+    training, held_out = find_pictures([tmp_path / "one", tmp_path / "two"], 32)
+    assert (training.names, held_out.names) == (["1.png"], ["0.png"])  # the learnt one is held out
+    assert unlearnt(run, training, held_out).names == ["1.png"]
+    assert main([*asked, "--data", str(tmp_path / "two")]) == 0
+
+
+def test_the_pictures_of_a_shipped_model_are_learnt_too(pictures: Path) -> None:
+    """A run that starts from it must not be measured on them."""
+    card = load_cards(None)[0]
+    names = {row["file"] for row in card.data if "use" not in row}
+    assert len(names) > 50
+    assert learnt_by(card.name) == names
+    assert set(origin_of(card.name, *find_pictures([pictures], 32))["learnt"]) == {*names, "1.png"}
 
 
 def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> None:

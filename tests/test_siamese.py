@@ -313,7 +313,9 @@ def test_other_teachers_numbers_and_lengths_are_refused(whole: Path, out: Path) 
         (out / name / "checkpoint.pt").write_bytes((whole / name / "checkpoint.pt").read_bytes())
     with pytest.raises(ModelError, match=r"1-original: contains a run of another recipe .*recipe.steps 4 -> 5"):
         four_steps(out, replace(ASKED, original=replace(ORIGINAL, steps=5)))
-    with pytest.raises(ModelError, match=r"5-tiny-1: contains a run of another recipe \(distillation.files .* -> "):
+    with pytest.raises(
+        ModelError, match=r"5-tiny-1: contains a run of another recipe \(the teacher has other weights\)"
+    ):
         four_steps(out, replace(ASKED, tuning_steps=2))
     with pytest.raises(ModelError, match=r"3-original: contains a run of .*distillation.ensemble 1 -> 8"):
         four_steps(out, replace(ASKED, tuning_steps=2, numbers={"ensemble": 8}))

@@ -38,9 +38,9 @@ from rawkd.training.saved.checkpoint import (  # noqa: E402
     CHECKPOINT,
     Checkpoint,
     load_checkpoint,
-    refuse_other_recipe,
     save_checkpoint,
 )
+from rawkd.training.saved.identity import refuse_other_recipe  # noqa: E402
 from rawkd.training.strategies.supervised import Supervised  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,12 +80,13 @@ def run(
     *,
     listen: Callable[[Progress], None] = lambda _: None,
     start_from: str | None = None,
+    warn: Callable[[str], None] = lambda _: None,
     **choices: Any,
 ) -> Checkpoint:
     out.mkdir(exist_ok=True)
     pictures = find_pictures([folder], 2 * recipe.crop_px)
     made = Run(out, **({"validate_every": 4} | choices))
-    return train(recipe, 1, pictures, supervised, made, start_from=start_from, listen=listen)
+    return train(recipe, 1, pictures, supervised, made, start_from=start_from, listen=listen, warn=warn)
 
 
 def assert_equal_states(first: Any, second: Any) -> None:
@@ -176,14 +177,86 @@ def test_a_run_out_of_time_is_resumed(folder: Path, tmp_path: Path) -> None:
     assert_equal_states(state.average, whole.average)
 
 
-def test_a_run_is_resumed_with_the_pictures_that_its_card_will_name(folder: Path, tmp_path: Path) -> None:
+def more(folder: Path) -> None:
+    """A picture more, first by name: it is held out, and the one that was held out would be learnt."""
+    shutil.copy(folder / "3.png", folder / "0-more.png")
+
+
+def fewer(folder: Path) -> None:
+    (folder / "3.png").unlink()
+
+
+def fewer_held_out(folder: Path) -> None:
+    """The next by name is held out instead, after it was learnt."""
+    (folder / "0.png").unlink()
+
+
+def another(folder: Path) -> None:
+    shutil.copy(folder / "4.png", folder / "3.png")
+
+
+def another_held_out(folder: Path) -> None:
+    shutil.copy(folder / "4.png", folder / "0.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (more, "training: 1 new, first 0.png, held out: 1 missing, first 0.png, held out: 1 new, first 0-more.png"),
+        (fewer, "training: 1 missing, first 3.png"),
+        (
+            fewer_held_out,
+            "training: 1 missing, first 1.png, held out: 1 missing, first 0.png, held out: 1 new, first 1",
+        ),
+        (another, "training: 1 missing, first 3.png, training: 1 new, first 3.png"),
+        (another_held_out, "held out: 1 missing, first 0.png, held out: 1 new, first 0.png"),
+    ],
+)
+def test_a_run_is_resumed_with_its_own_pictures(
+    folder: Path, tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
     others = tmp_path / "others"
     shutil.copytree(folder, others)
-    shutil.copy(next(others.glob("*.png")), others / "0-more.png")  # first by name: it is held out instead
     run(TINY, folder, tmp_path / "run", minutes=1e-9)
-    with pytest.raises(ModelError, match=r"did not train on .* and 0 other pictures so far"):
+    change(others)
+    with pytest.raises(ModelError, match=rf"this run started with other pictures \({message}"):
         run(TINY, others, tmp_path / "run")
     assert run(TINY, folder, tmp_path / "run").step == 8
+
+
+def test_an_older_run_knows_the_names_that_it_learnt(folder: Path, tmp_path: Path) -> None:
+    state = run(TINY, folder, tmp_path / "run", minutes=1e-9)
+    assert state.origin is not None
+    older = {key: value for key, value in state.origin.items() if key != "pictures"}
+    save_checkpoint(tmp_path / "run", replace(state, origin=older, precision=None))
+    others = tmp_path / "others"
+    shutil.copytree(folder, others)
+    more(others)
+    with pytest.raises(ModelError, match=r"other pictures \(training: 1 new, first 0\.png\)"):
+        run(TINY, others, tmp_path / "run")
+    assert run(TINY, folder, tmp_path / "run").step == 8
+
+
+def test_weights_that_learnt_held_out_pictures_are_told(folder: Path, tmp_path: Path) -> None:
+    """A second run on the same pictures with one more holds out another one."""
+    told: list[str] = []
+    short = replace(TINY, steps=1, warmup_steps=0)
+    run(TINY, folder, tmp_path / "first")
+    run(short, folder, tmp_path / "same", start_from=str(tmp_path / "first"), warn=told.append)
+    assert told == []
+    others = tmp_path / "others"
+    shutil.copytree(folder, others)
+    (others / "0.png").unlink()
+    for _ in range(2):  # new, and resumed
+        run(short, others, tmp_path / "second", start_from=str(tmp_path / "first"), warn=told.append)
+    assert len(told) == 2
+    assert "have learnt 1 of the 1 held-out pictures (first 1.png), so its validation is too good" in told[0]
+    state = load_checkpoint(tmp_path / "second")
+    assert state is not None
+    assert state.origin is not None
+    assert [name for name, _ in state.origin["pictures"]["held_out"]] == [
+        "1.png"
+    ]  # its own, not those of the first run
 
 
 def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
@@ -309,6 +382,10 @@ def test_only_the_parameters_that_learn_change(folder: Path, tmp_path: Path, ker
     assert_equal_runs(run(part, folder, tmp_path / "second", start_from=str(tmp_path / "first")), second)
     with pytest.raises(ModelError, match=r"no parameter of the network begins with nothing\."):
         run(replace(part, learning=["nothing."]), folder, tmp_path / "third")
+    with pytest.raises(
+        UsageError, match=r"only the parameters of `learning` learn \(head\., decoder\.0\.\), so the others"
+    ):
+        run(part, folder, tmp_path / "fourth")
 
 
 def test_a_run_grows_out_of_another(folder: Path, tmp_path: Path) -> None:
@@ -592,6 +669,21 @@ def test_the_command_trains_and_resumes(
     assert all("charbonnier" in line and "val_psnr_gain_db" in line for line in lines)
     assert command(*asked) == 5  # other steps are another recipe
     assert "recipe.steps 3 -> 8" in capsys.readouterr().err
+
+
+def test_the_command_says_what_makes_a_run_odd(
+    tiny_recipe: None, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = tmp_path / "one"
+    one.mkdir()
+    shutil.copy(folder / "0.png", one)
+    asked = ("--recipe", "tiny", "--subrange", 1, "--threads", 1)
+    assert command(*asked, "--data", folder, "--steps", 5, "--out", tmp_path / "a") == 0
+    assert "warning" not in capsys.readouterr().err
+    assert command(*asked, "--data", one, "--steps", 4, "--out", tmp_path / "b") == 0
+    told = capsys.readouterr().err
+    assert f"warning: {tmp_path / 'b'}: the learning rate rises for 4 steps, and the run has 4: it ends before" in told
+    assert "warning: there is one usable picture, so validation measures on what the network learns" in told
 
 
 def test_the_command_trains_on_leaves_alone(tiny_recipe: None, tmp_path: Path) -> None:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from tiny_teachers import STUDENT  # noqa: E402
+
+from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run import precision  # noqa: E402
+from rawkd.training.run.distributed import Processes  # noqa: E402
+from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.run.muon import orthogonal  # noqa: E402
+from rawkd.training.saved.checkpoint import Checkpoint  # noqa: E402
+from rawkd.training.strategies.supervised import Supervised  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def supervised(device: Any, _student: Any) -> Supervised:
+    return Supervised(build_losses({"charbonnier": 1.0}, None, device))
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +53,43 @@ def test_a_gpu_takes_bf16_without_a_measurement(monkeypatch: pytest.MonkeyPatch,
     assert precision.faster_dtype(device_type) == torch.bfloat16
 
 
-def test_this_cpu_answers() -> None:
-    assert precision.faster_dtype("cpu") in (torch.bfloat16, torch.float32)
+@pytest.mark.parametrize(("first", "second"), [("bf16", "f32"), ("f32", "bf16")])
+def test_the_answer_is_stored_and_used_on_resume(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: str, second: str
+) -> None:
+    """The second start of a run measures the other format as the faster one."""
+
+    def go(faster: str, told: list[str], **choices: Any) -> Checkpoint:
+        monkeypatch.setattr(precision, "faster_dtype", lambda _: precision.PRECISIONS[faster])
+        made = Run(tmp_path / "run", threads=1, validate_every=1, **choices)
+        return train(STUDENT, 1, (None, None), supervised, made, tell=told.append, warn=told.append)
+
+    told: list[str] = []
+    assert go(first, told, minutes=1e-9).precision == first
+    state = go(second, told, minutes=1e-9)
+    assert (state.step, state.precision) == (2, first)
+    assert told == [
+        f"steps compute in {first}, the faster one here",
+        f"steps compute in {first}, as this run has so far",
+    ]
+    told.clear()
+    asked = go(second, told, minutes=1e-9, precision=second)
+    assert (asked.step, asked.precision) == (3, second)
+    assert told == [
+        f"steps compute in {second}, as asked",
+        f"this run computed in {first} so far, so its result is no longer that of an uninterrupted run",
+    ]
+
+
+def test_one_process_that_needs_float32_decides_for_all() -> None:
+    class Others(Processes):
+        def any(self, here: bool) -> bool:  # noqa: ARG002 -- another one says yes
+            return True
+
+    told: list[str] = []
+    asked = ("bf16", None, Others(0, 2, torch.device("cpu")), told.append, told.append)
+    assert precision.chosen_dtype(*asked) == torch.float32
+    assert told == ["steps compute in f32, as another process needs"]
 
 
 def test_steps_of_muon_are_nearer_to_equal_in_float32() -> None:

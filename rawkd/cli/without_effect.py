@@ -50,7 +50,11 @@ def _no_folder(values: Values) -> bool:
 
 def _prints_only(values: Values) -> bool:
     is_benchmark = "methods" in values or "sigmas" in values
-    return is_benchmark and values.get("output") is None
+    return is_benchmark and values.get("output") is None and not _scores_nothing(values)
+
+
+def _scores_nothing(values: Values) -> bool:
+    return values.get("cases") is not None
 
 
 _OF_A_NETWORK = ("ensemble", "model", "models", "rows", "defects", "device")
@@ -87,6 +91,11 @@ RULES = (
         "because --install chooses the file. Leave one of them out.",
     ),
     Rule(("overwrite",), lambda values: values.get("plot", "") is None, "because nothing is written without --plot."),
+    Rule(
+        ("methods", "output", "as_json", "no_plots", "true_noise", "ensemble", "device", "threads"),
+        _scores_nothing,
+        "because --write-cases scores nothing. Leave one of them out.",
+    ),
     Rule(("overwrite",), _prints_only, "because nothing is written without -o."),
     Rule(("no_plots",), _prints_only, "because no plots are drawn without -o."),
 )

@@ -8,6 +8,7 @@ from typing import Protocol
 from rawkd.errors import UsageError
 from rawkd.evaluation.baselines import BASELINES, Baseline
 from rawkd.evaluation.datasets.case import Case
+from rawkd.evaluation.stored_results import STORED, StoredResults
 from rawkd.inference.card import ModelCard
 from rawkd.inference.engines import Engines
 from rawkd.inference.students import choose_student, load_family
@@ -114,16 +115,21 @@ class Students:
 def method_named(name: str, options: DenoiseOptions, cfa: Kind = "bayer") -> Method:
     """`noisy`, a baseline (`bm3d`, `wavelet`, `nlm`), `built-in`, or a tier, family, model or folder of models.
 
+    `results:FOLDER` stands for the results of another program (`StoredResults`).
+
     Parameters
     ----------
     options : device, threads and ensemble of students. cfa : kind of sensor of the cases.
 
     Raises
     ------
-    ModelError: if a model is not found. UsageError: if a baseline's library is not installed.
+    ModelError: if a model is not found. UsageError: if a baseline's library is not installed. InputError: if there is
+        no folder of results.
     """
     if name == NOISY:
         return Noisy()
+    if name.startswith(STORED):
+        return StoredResults(Path(name.removeprefix(STORED)))
     if name in BASELINES:
         return Baseline(name)
     cards = load_family(None if name == BUILT_IN else name, cfa)

@@ -21,8 +21,8 @@ DEFAULT_TIER = "fast"
 """The tier without `--model`: the best one that takes under 6 s for 24 MP on 2 cores of every processor, with or
 without bf16 (docs/performance.md). It is a constant, so that one version gives the same picture on every machine."""
 
-ROUNDING = 1 + 1e-9
-"""Edges of subranges that differ by less than this factor are equal."""
+ROUNDING = 1.001
+"""Edges of subranges that differ by less than this factor are equal; some were written with four digits."""
 
 WEIGHTS_PREFIX = "weights"
 """Start of the names of the files with weights (`rawkd.inference.weights`)."""

@@ -36,7 +36,8 @@ class Recipe:
         None: Adam only. warmup_steps : linear warm-up. decay : final fraction of the steps in which the rate falls
         along a cosine, 0..1. ema : decay of the weight average that is exported. clip_norm : gradient clipping.
     losses : weight by name, keys of `losses.terms.LOSSES`.
-    leaves, skies, lamps : fractions of crops with dead leaves, starry skies, lamps in the dark (`data.night_sky`).
+    skies : fraction of crops with starry skies (`data.night_sky`).
+    leaves, lamps : fractions of the other crops with dead leaves, and with lamps in the dark.
     learning : beginnings of the names of the parameters that learn, such as "decoder.0."; [] for all. The others keep
         the values that they start with.
     seed : of weights, data and noise; validation has its own.

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rawkd.errors import ModelError, UsageError
+from rawkd.inference.pictures import WHITE
 from rawkd.networks import NETWORKS, build_network
+from rawkd.sensor.noise import NOISE_LIMITS
 from rawkd.training.config import Recipe, recipe_from_json, recipe_json
 from rawkd.training.data.wrong_samples import WEAKEST_HOT
 from rawkd.training.losses.terms import LOSSES
@@ -34,6 +38,8 @@ LEAST = {
 }
 """Smallest values of other fields."""
 NOISE_MODELS = ("poisson-gaussian", "eld", AWGN)
+LEVELS = {"encoder_blocks": 0, "decoder_blocks": 1, "blocks": 0}
+"""Lists of a network's configuration, and how many entries fewer than `widths` they have."""
 
 
 def recipe_named(name: str) -> Recipe:
@@ -100,14 +106,39 @@ def _refuse_unknown_network(name: object) -> None:
 def _refuse_values(recipe: Recipe) -> None:
     """Raise ValueError for values that no training can use, which only a file can have."""
     _refuse_numbers(recipe)
+    _refuse_range(recipe)
     if recipe.noise.model not in NOISE_MODELS:
         raise ValueError(f"there is no noise model {recipe.noise.model!r}; choose one of {', '.join(NOISE_MODELS)}")
-    weights = recipe.losses.values()
-    if not recipe.losses.keys() <= LOSSES.keys() or not all(isinstance(weight, int | float) for weight in weights):
-        raise ValueError(f"the field losses must give numbers to some of {', '.join(LOSSES)}")
-    if not sum(weights) > 0:
-        raise ValueError("the field losses has no weight above 0")
+    _refuse_losses(recipe.losses)
+    for name, value in _numbers(recipe_json(recipe)):
+        if not math.isfinite(value):
+            raise ValueError(f"the field {name} is {value:g} and must be finite")
+    _refuse_lengths(recipe)
     _refuse_network(recipe)
+
+
+def _refuse_losses(weights: dict[str, Any]) -> None:
+    """Raise ValueError for an unknown loss, or weights that no training can use."""
+    known = weights.keys() <= LOSSES.keys()
+    if not known or not all(isinstance(weight, int | float) and weight is not True for weight in weights.values()):
+        raise ValueError(f"the field losses must give numbers to some of {', '.join(LOSSES)}")
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"the loss {name} has the weight {weight:g}, which must be finite and at least 0")
+    if not sum(weights.values()) > 0:
+        raise ValueError("the field losses has no weight above 0")
+
+
+def _numbers(plain: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers in plain JSON values, each with the name of its field."""
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            yield from _numbers(value, f"{name}.{key}" if name else key)
+    elif isinstance(plain, list):
+        for value in plain:
+            yield from _numbers(value, name)
+    elif isinstance(plain, int | float):
+        yield name, plain
 
 
 def _refuse_numbers(recipe: Recipe) -> None:
@@ -122,8 +153,40 @@ def _refuse_numbers(recipe: Recipe) -> None:
             raise ValueError(f"a learning rate of {rate:g} is not above 0")
     if not recipe.clip_norm > 0:
         raise ValueError(f"a clip_norm of {recipe.clip_norm:g} is not above 0")
+
+
+def _refuse_range(recipe: Recipe) -> None:
+    """Raise ValueError for a range of noise that no sensor or picture has."""
     if not 0 < recipe.low <= recipe.high < math.inf:
         raise ValueError(f"the noise from low {recipe.low:g} to high {recipe.high:g} is no range above 0")
+    if recipe.noise.model == AWGN:
+        if recipe.high > WHITE:
+            raise ValueError(f"the noise reaches sigma {recipe.high:g}, and white is {WHITE:g}")
+        return
+    try:
+        lowest, highest = recipe.training_range(0)[0], recipe.training_range(recipe.num_subranges - 1)[1]
+    except OverflowError:  # of an overlap beyond all numbers
+        lowest, highest = 0.0, math.inf
+    if not 0 < lowest <= highest < 1:
+        raise ValueError(f"with its overlaps it trains on gains from {lowest:g} to {highest:g}, and {NOISE_LIMITS}")
+
+
+def _refuse_lengths(recipe: Recipe) -> None:
+    """Raise ValueError if a list of the network's configuration has too few or too many entries for its levels."""
+    config: Any = NETWORKS[recipe.network].config
+    defaults = {field.name: field.default for field in fields(config) if field.default is not MISSING}
+    values = defaults | recipe.config
+    if not isinstance(widths := values.get("widths"), list | tuple):
+        return
+    for name, fewer in LEVELS.items():
+        own, wanted = values.get(name), len(widths) - fewer
+        if isinstance(own, list | tuple) and len(own) != wanted:
+            raise ValueError(
+                f"the config does not fit the network {recipe.network}: {name} has {len(own)} entries, and the"
+                f" {len(widths)} levels of widths need {wanted}"
+            )
+        if isinstance(own, list | tuple) and not all(isinstance(number, int) and number >= 0 for number in own):
+            raise ValueError(f"the config's {name} must be whole numbers of at least 0, not {list(own)}")
 
 
 def _refuse_network(recipe: Recipe) -> None:

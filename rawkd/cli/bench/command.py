@@ -150,6 +150,13 @@ def burst_command(settings: Settings, choice: NoiseChoice, folder: Path) -> int:
 @click.option("--tagged", type=click.Choice(["half", "all", "none"]), default="half", show_default=True,
               help="Choose which pictures have a NoiseProfile.")  # fmt: skip
 @click.option("--true-noise", is_flag=True, help="Also score every method with the true noise parameters.")
+@click.option(
+    "--write-cases",
+    "cases",
+    metavar="DIR",
+    type=PATH,
+    help="Write the noisy photos and their truth there, score nothing.",
+)
 @noise_options
 @common
 def synthetic_command(
@@ -163,6 +170,7 @@ def synthetic_command(
     side: int,
     tagged: str,
     true_noise: bool,
+    cases: Path | None,
 ) -> int:
     """Score on clean pictures or raws, made noisy with fixed seeds."""
     from rawkd.evaluation.datasets.synthetic import GAINS, PHASES, PHASES_OF, Synthetic, SyntheticOptions
@@ -176,7 +184,17 @@ def synthetic_command(
     except (ValueError, KeyError) as error:
         raise click.UsageError(f"--gains or --phases: {error}; give numbers or phases with commas between") from error
     options = SyntheticOptions(numbers, patterns, seed, side, tagged, true_noise)
-    return _run(Synthetic(folder, options, choice), settings, cfa)
+    benchmark = Synthetic(folder, options, choice)
+    return _run(benchmark, settings, cfa) if cases is None else _write(benchmark, settings, cases)
+
+
+def _write(benchmark: Benchmark, settings: Settings, folder: Path) -> int:
+    """Write the cases of a benchmark for another program."""
+    from rawkd.evaluation.stored_results import write_cases
+
+    for path in write_cases(benchmark, folder, overwrite=settings.overwrite, limit=settings.limit):
+        print_result(str(path))
+    return OK
 
 
 def _run(benchmark: Benchmark, settings: Settings, cfa: Kind = "bayer") -> int:

@@ -99,7 +99,7 @@ _COMMON = {
         "methods",
         multiple=True,
         metavar="NAME|DIR",
-        help="Score this: built-in, a tier, a model or its folder, noisy, bm3d, wavelet, nlm; repeatable."
+        help="Score this: built-in, a tier, a model or its folder, noisy, bm3d, wavelet, nlm, results:DIR; repeatable."
         "  [default: built-in]",
     ),
     "output": click.option("-o", "--output", metavar="DIR", type=PATH, help="Write report.json, cases.csv and plots."),

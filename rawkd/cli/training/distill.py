@@ -11,7 +11,7 @@ from rawkd.cli.option_groups import gathered
 from rawkd.cli.option_values import PART
 from rawkd.cli.training.four_steps import NetworkChoices, distill_in_four_steps, network_options
 from rawkd.cli.training.options import TrainingChoices, training_options
-from rawkd.cli.training.run import require_torch, run_training
+from rawkd.cli.training.run import require_torch, run_training, warn
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def distill_command(
     distillation = Distillation.of(strategy, tuple(map(find_trained, teachers)), given)
 
     def distilled(device: torch.device, student: nn.Module) -> Strategy:
-        return distillation.build(recipe, choices.subrange, student, choices.vgg16, device)
+        return distillation.build(recipe, choices.subrange, student, choices.vgg16, device, warn)
 
     run_training(recipe, choices, distilled, distillation.identity())
     return OK

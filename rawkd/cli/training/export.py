@@ -58,8 +58,8 @@ def export_command(
     require_torch()
     from rawkd.training.data.clean import find_pictures
     from rawkd.training.export.export import checkpoint_of, export
-    from rawkd.training.export.measures import CROP_MOSAIC_PX, CROP_PX
-    from rawkd.training.saved.provenance import Provenance, data_of, today, trained_on
+    from rawkd.training.export.measures import CROP_MOSAIC_PX, CROP_PX, unlearnt
+    from rawkd.training.saved.provenance import Provenance, data_of, today
 
     _, recipe = checkpoint_of(run)
     of_mosaics = recipe.input == "planes"
@@ -67,9 +67,10 @@ def export_command(
     training, held_out = find_pictures(list(folders), recipe.crop_side_px, raw=with_raws)
     rows = data_of(run, held_out, training)
     measured_px = CROP_MOSAIC_PX if of_mosaics else CROP_PX
+    large = training, held_out
     if measured_px > recipe.crop_side_px:
-        _, held_out = find_pictures(list(folders), measured_px, raw=with_raws)
-    held_out = held_out.without(trained_on(run))
+        large = find_pictures(list(folders), measured_px, raw=with_raws)
+    held_out = unlearnt(run, *large)
     family = family or recipe.name.removeprefix("teacher-")
     provenance = Provenance(family, licence, _commit(), rows, today(), hardware)
     half = half or role == "teacher"

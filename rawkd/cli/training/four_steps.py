@@ -11,7 +11,7 @@ from rawkd.cli.console import print_result
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.option_groups import gathered
 from rawkd.cli.training.options import TrainingChoices
-from rawkd.cli.training.run import announced_progress, is_main_process, prepared_run, training_pictures
+from rawkd.cli.training.run import announced_progress, is_main_process, prepared_run, training_pictures, warn
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def distill_in_four_steps(
     original, siamese = networks.recipes(choices)
     asked = FourSteps(original, siamese, student, choices.subrange, networks.tuning_steps, given, choices.start_from)
     pictures = training_pictures(choices, (original, siamese, student))
-    state = run_four_steps(asked, pictures, prepared_run(choices), choices.vgg16, announced_progress)
+    state = run_four_steps(asked, pictures, prepared_run(choices), choices.vgg16, announced_progress, warn)
     if state is not None and is_main_process():
         print_result(str(choices.folder / asked.steps(choices.folder)[-1].name))
     return OK

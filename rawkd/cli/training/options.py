@@ -38,6 +38,7 @@ class TrainingChoices:
     compiled: bool
     vgg16: Path | None
     snapshot: Path | None
+    precision: str
 
     @property
     def subrange(self) -> int:
@@ -142,6 +143,13 @@ _OPTIONS = (
     click.option("--compile", "compiled", is_flag=True, help="Compile the network if torch computes right gradients."),
     click.option("--vgg16", type=PATH, help="Read torchvision's VGG16 state dict, for perceptual losses."),
     click.option("--snapshot", type=PATH, help="Write the averaged weights in fp16 there at every validation."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "bf16", "f32"]),
+        default="auto",
+        show_default=True,
+        help="Compute matrix products in this format; auto: that of the checkpoint, else the faster one.",
+    ),
 )
 
 

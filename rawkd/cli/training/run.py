@@ -45,11 +45,23 @@ def run_training(
             start_from=choices.start_from,
             distillation=distillation,
             listen=listen,
-            warn=lambda text: to_stderr(f"warning: {text}"),
+            warn=warn,
+            tell=tell,
         )
     if is_main_process():
         print_result(str(choices.folder))
     return state
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr, in the main process."""
+    if is_main_process():
+        to_stderr(text)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr, in the main process."""
+    tell(f"warning: {text}")
 
 
 def is_main_process() -> bool:
@@ -73,8 +85,10 @@ def training_pictures(choices: TrainingChoices, recipes: tuple[Recipe, ...]) -> 
     side_px = max(recipe.crop_side_px for recipe in recipes)
     raw = all(recipe.input == "planes" and recipe.cfa == "bayer" for recipe in recipes)
     training, held_out = find_pictures(list(choices.folders), side_px, raw=raw)
-    for line in training.skipped if is_main_process() else ():
-        to_stderr(f"skipped {line}")
+    for line in training.skipped:
+        tell(f"skipped {line}")
+    if training is held_out:
+        warn("there is one usable picture, so validation measures on what the network learns. Add pictures to --data")
     return training, held_out
 
 
@@ -98,14 +112,14 @@ def prepared_run(choices: TrainingChoices) -> Run:
         choices.minutes,
         choices.compiled,
         choices.snapshot,
+        choices.precision,
     )
 
 
 @contextmanager
 def announced_progress(label: str) -> Iterator[Callable[[Progress], None]]:
     """As `shown_progress`, for one of several trainings: its label stands in a line before it."""
-    if is_main_process():
-        to_stderr(label)
+    tell(label)
     with shown_progress(label, seen=is_main_process()) as listen:
         yield listen
 

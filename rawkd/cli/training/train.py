@@ -11,7 +11,7 @@ import click
 from rawkd.cli.console import to_stderr
 from rawkd.cli.exit_codes import OK
 from rawkd.cli.training.options import TrainingChoices, training_options
-from rawkd.cli.training.run import is_main_process, require_torch, run_training, training_pictures
+from rawkd.cli.training.run import is_main_process, require_torch, run_training, training_pictures, warn
 from rawkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +131,6 @@ def _learns_by(stage: Stage, choices: TrainingChoices) -> tuple[MakeStrategy, di
     distillation = Distillation.of(strategy, tuple(map(find_trained, teachers)), stated)
 
     def make(device: torch.device, student: nn.Module) -> Strategy:
-        return distillation.build(stage.recipe, stage.subrange, student, choices.vgg16, device)
+        return distillation.build(stage.recipe, stage.subrange, student, choices.vgg16, device, warn)
 
     return make, distillation.identity()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rawkd.errors import InputError
-from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
+from rawkd.evaluation.datasets.case import PHOTO_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.photos import NoiseChoice, photo_case, raws_in, read_all
 from rawkd.evaluation.developed import SRGB_RULE, SrgbScores
 from rawkd.photo import Mosaic, RawPhoto
@@ -31,7 +31,7 @@ class Burst:
         self._srgb = SrgbScores()
         self.total = len(self._bursts)
         self.rules = (
-            RAW_RULES
+            PHOTO_RULES
             | SRGB_RULE
             | choice.rule
             | {
@@ -58,7 +58,7 @@ class Burst:
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
         """Yield raw and sRGB scores."""
         if case.reference is not None:
-            yield Score(case.name, raw_values(restored, case.reference) | self._srgb.of(restored, case))
+            yield Score(case.name, raw_values(restored, case.reference, of_photo=True) | self._srgb.of(restored, case))
 
 
 def find_bursts(folder: Path) -> dict[str, list[Path]]:

@@ -121,12 +121,22 @@ RAW_RULES = {
 """The rules of `raw_values`."""
 
 
-def raw_values(restored: Mosaic, reference: Mosaic) -> Values:
-    """Return PSNR, SSIM, bias and residual noise on the mosaic, by `RAW_RULES`."""
+PHOTO_RULES = RAW_RULES | {"clip": "result and reference are clipped to 0..1"}
+"""The rules of `raw_values` for references that are photos: their own noise lies beyond black and white, too."""
+
+
+def raw_values(restored: Mosaic, reference: Mosaic, *, of_photo: bool = False) -> Values:
+    """Return PSNR, SSIM, bias and residual noise on the mosaic, by `RAW_RULES`.
+
+    Parameters
+    ----------
+    of_photo : whether the reference is a photo, for `PHOTO_RULES`; else it is clean, and lies in 0..1 by itself.
+    """
     clipped = np.clip(restored.data, 0, 1)
+    truth = np.clip(reference.data, 0, 1) if of_photo else reference.data
     return {
-        "psnr_db": psnr(clipped, reference.data),
-        "ssim": ssim(clipped, reference.data),
+        "psnr_db": psnr(clipped, truth),
+        "ssim": ssim(clipped, truth),
         "bias_permille": bias_permille(restored.data, reference.data),
         "noise_left_permille": 1000 * noise_left(restored, reference),
     }

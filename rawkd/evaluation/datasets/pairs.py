@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rawkd.errors import InputError
-from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
+from rawkd.evaluation.datasets.case import PHOTO_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.photos import NoiseChoice, by_stem, photo_case, raws_in, read_all
 from rawkd.evaluation.developed import SRGB_RULE, SrgbScores
 from rawkd.photo import Mosaic
@@ -29,7 +29,7 @@ class Pairs:
         self._choice = choice
         self._srgb = SrgbScores()
         self.total = len(self._pairs)
-        self.rules = RAW_RULES | SRGB_RULE | choice.rule | {"saturation": "that of each noisy file"}
+        self.rules = PHOTO_RULES | SRGB_RULE | choice.rule | {"saturation": "that of each noisy file"}
 
     def cases(self) -> Iterator[Case]:
         """Yield one case per pair, sorted by name."""
@@ -42,7 +42,7 @@ class Pairs:
     def score(self, case: Case, method: str, restored: Mosaic) -> Iterator[Score]:  # noqa: ARG002
         """Yield raw and sRGB scores; both sides use the colour data of the noisy file."""
         if case.reference is not None:
-            yield Score(case.name, raw_values(restored, case.reference) | self._srgb.of(restored, case))
+            yield Score(case.name, raw_values(restored, case.reference, of_photo=True) | self._srgb.of(restored, case))
 
 
 def find_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:

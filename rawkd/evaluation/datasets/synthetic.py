@@ -60,6 +60,7 @@ NEUTRAL: DoubleArray = np.array([0.5, 1.0, 0.6])
 READ_SPREAD = 0.5
 """Standard deviation of the log read variance around the prior line."""
 SEED, SIDE_PX = 1000, 640
+COMPARABLE = "a picture's noise depends on the gains listed before it: compare only runs with the same --gains"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class SyntheticOptions:
     Attributes
     ----------
     gains : gains in signal units, 0..1. phases : CFA phases of the pictures, used in turn.
-    seed : seed of the first picture; each further picture adds 1.
+    seed : seed of the first picture; each further one adds 1, so those of independent runs are further apart than that.
     side_px : largest height and width; larger pictures are cropped to their centre.
     tagged : half | all | none: which pictures have a NoiseProfile (half: every second, from the first).
     true_noise : whether methods are also scored with the parameters of the noise that was added.
@@ -114,11 +115,12 @@ class Synthetic:
                 "synthesis": f"gains {', '.join(f'{gain:g}' for gain in options.gains)}; phases "
                 f"{', '.join(dict.fromkeys(map(str, options.phases)))} in turn; exposures {EXPOSURES} in turn; "
                 f"seed {options.seed} + index of the picture; NoiseProfile on {options.tagged}",
+                "comparable": COMPARABLE,
             }
         )
 
     def cases(self) -> Iterator[Case]:
-        """Yield all gains of a picture, then the next picture."""
+        """Yield all gains of a picture, then the next picture; one generator makes their noise in turn."""
         for index, path in enumerate(self._paths):
             rng = np.random.default_rng(self._options.seed + index)
             pattern = self._options.phases[index % len(self._options.phases)]

@@ -63,9 +63,9 @@ class CleanSet:
         ]
 
     def without(self, names: set[str]) -> CleanSet:
-        """Return the set without pictures of these names; the set itself if it has none of them or no others."""
+        """Return the set without pictures of these names, perhaps an empty one; itself if it has none of them."""
         kept = [path for path, name in zip(self.paths, self.names, strict=True) if name not in names]
-        if len(kept) in (0, len(self.paths)):
+        if len(kept) == len(self.paths):
             return self
         fewer = CleanSet(kept, 0, MEMORY_LIMIT)
         fewer.folders = self.folders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ STRATEGIES: dict[str, StrategyKind] = {
     "slkd": SLKD,
 }
 """Strategies by name. To add one, add it here and its options in `rawkd/cli/training/distill.py`."""
+SHARES = {"kd_alpha", "label_share"}
+"""Options that are the share of the teachers in the loss: a number, or those at the start and at the end."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,25 @@ class Distillation:
         return {"strategy": self.strategy, "teacher": names, "files": sha256_of(files.encode()), **numbers}
 
     def build(
-        self, recipe: Recipe, subrange: int, student: nn.Module, vgg16: Path | None, device: torch.device
+        self,
+        recipe: Recipe,
+        subrange: int,
+        student: nn.Module,
+        vgg16: Path | None,
+        device: torch.device,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> Strategy:
         """Return the strategy for one student of a recipe, on a device.
+
+        Parameters
+        ----------
+        warn : called if a teacher is not for all gains that the student is trained on.
 
         Raises
         ------
         ModelError: if a teacher does not fit; see `Teacher`.
         """
-        setting = Setting(recipe, subrange, student, self.teachers, self.numbers, vgg16, device)
+        setting = Setting(recipe, subrange, student, self.teachers, self.numbers, vgg16, device, warn)
         return STRATEGIES[self.strategy].build(setting)
 
 
@@ -86,7 +99,7 @@ def numbers_of(strategy: str, given: dict[str, Any]) -> dict[str, Any]:
 
     Raises
     ------
-    UsageError: for an unknown strategy, or an option that it does not have.
+    UsageError: for an unknown strategy, an option that it does not have, or a share of the teachers of 0.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"there is no strategy {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
@@ -94,6 +107,12 @@ def numbers_of(strategy: str, given: dict[str, Any]) -> dict[str, Any]:
     chosen = {name: value for name, value in given.items() if value is not None}
     if foreign := sorted(chosen.keys() - defaults.keys()):
         raise UsageError(f"the strategy {strategy} has no option {foreign[0].replace('_', '-')}. Leave it out.")
+    for name in SHARES & chosen.keys():
+        if not any(chosen[name] if isinstance(chosen[name], tuple | list) else [chosen[name]]):
+            raise UsageError(
+                f"with a {name.replace('_', '-')} of 0 the student learns nothing from its teachers. Give more, or use"
+                " `rawkd train`."
+            )
     return defaults | chosen
 
 

@@ -14,6 +14,7 @@ clean version is known. Every step is a run with its own checkpoint and can be r
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ class FourSteps:
         held = [recipe.subrange(index).covers(own.low, own.high) for index in range(recipe.num_subranges)]
         if True not in held:
             raise UsageError(
-                f"no subrange of recipe {recipe.name} contains the noise range {own.low:.3g} to {own.high:.3g} of the "
+                f"no subrange of recipe {recipe.name} contains the noise range {own.low:.4g} to {own.high:.4g} of the "
                 "student. Choose another recipe."
             )
         index = held.index(True)
@@ -150,6 +151,7 @@ def run_four_steps(
     run: Run,
     vgg16: Path | None,
     display: ProgressDisplay,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Checkpoint | None:
     """Train everything that is not yet trained; return the student's last state, or None if the time ran out before.
 
@@ -157,7 +159,7 @@ def run_four_steps(
     ----------
     pictures : training and validation sets; None for dead leaves only. run : its folder gets a subfolder per step; its
         `minutes` are for all steps together; once they are used up, no second training begins. vgg16 : as in
-        `build_losses`.
+        `build_losses`. warn : as in `train` and `Distillation.build`.
 
     Raises
     ------
@@ -173,7 +175,7 @@ def run_four_steps(
             finished = _is_finished(step, own.folder)
             if processes.any(trained and not finished and own.is_over):
                 return None
-            state = _trained(step, pictures, own, vgg16, display)
+            state = _trained(step, pictures, own, vgg16, display, warn)
             if state.step < step.recipe.steps:
                 return None
             trained = trained or not finished
@@ -198,6 +200,7 @@ def _trained(
     run: Run,
     vgg16: Path | None,
     display: ProgressDisplay,
+    warn: Callable[[str], None],
 ) -> Checkpoint:
     """Train or resume a step in its folder and return its last state."""
     distillation = None
@@ -209,18 +212,21 @@ def _trained(
             step.recipe,
             step.subrange,
             pictures,
-            _strategy_of(step, distillation, vgg16),
+            _strategy_of(step, distillation, vgg16, warn),
             run,
             start_from=step.start_from,
             distillation=distillation.identity() if distillation else None,
             listen=listen,
+            warn=warn,
         )
 
 
-def _strategy_of(step: Step, distillation: Distillation | None, vgg16: Path | None) -> MakeStrategy:
+def _strategy_of(
+    step: Step, distillation: Distillation | None, vgg16: Path | None, warn: Callable[[str], None]
+) -> MakeStrategy:
     def strategy(device: torch.device, student: nn.Module) -> Strategy:
         if distillation is None:
             return Supervised(build_losses(step.recipe.losses, vgg16, device))
-        return distillation.build(step.recipe, step.subrange, student, vgg16, device)
+        return distillation.build(step.recipe, step.subrange, student, vgg16, device, warn)
 
     return strategy

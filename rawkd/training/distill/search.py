@@ -25,7 +25,8 @@ from rawkd.training.distill.candidates import Budget, Candidate, child, random_c
 from rawkd.training.run.learner import MakeStrategy
 from rawkd.training.run.loop import ProgressDisplay, Run, train
 from rawkd.training.run.step import DivergedError
-from rawkd.training.saved.checkpoint import create_folder, with_current_defaults
+from rawkd.training.saved.checkpoint import create_folder
+from rawkd.training.saved.identity import with_current_defaults
 
 STATE, FOUND = "search.json", "recipe.json"
 TRIES = 100

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
-from rawkd.errors import ModelError
+from rawkd.errors import InputError, ModelError
 from rawkd.inference.card import ModelCard
 from rawkd.inference.cpu.openvino_engine import OpenVINOEngine
 from rawkd.inference.engine import Engine
@@ -19,6 +20,7 @@ from rawkd.training.data.awgn import crop_of_picture
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.clean_crops import picture_crop
 from rawkd.training.data.synthesize import add_noise, camera_at
+from rawkd.training.saved.provenance import trained_on
 
 NUM_CROPS, CROP_PX = 24, 128
 """Number of crops, and the side of those of pictures."""
@@ -27,6 +29,22 @@ CROP_MOSAIC_PX = 256
 MEASURE_SEED = 4242
 GAINS_A_DECADE = 3.25
 """Number of gains per decade at which we measure: 3 for a student of the shipped family, 12 for its whole range."""
+
+
+def unlearnt(run: Path, training: CleanSet, held_out: CleanSet) -> CleanSet:
+    """Return the held-out pictures that a run has not learnt; if it has learnt them all, the other ones of `training`.
+
+    Raises
+    ------
+    InputError: if it has learnt all pictures.
+    """
+    learnt = trained_on(run)
+    for pictures in (held_out, training):
+        if (left := pictures.without(learnt)).paths:
+            return left
+    raise InputError(
+        f"{run}: it has learnt all pictures of --data, so none is left to measure it on. Add a folder of others."
+    )
 
 
 def measure(engine: Engine, card: ModelCard, held_out: CleanSet) -> dict[str, dict[str, float]]:

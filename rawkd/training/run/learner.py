@@ -17,6 +17,7 @@ from rawkd.training.data.dataset import Batch
 from rawkd.training.run.grow import grow
 from rawkd.training.run.int8 import round_as_int8
 from rawkd.training.run.muon import MuonAndAdam
+from rawkd.training.run.precision import name_of
 from rawkd.training.run.prune import can_prune, prune
 from rawkd.training.saved.checkpoint import Checkpoint
 from rawkd.training.saved.trained import TrainedCard, load_trained
@@ -143,6 +144,7 @@ class Learner:
             seconds=seconds,
             history=history,
             adapters=None if adapters is None else adapters.state_dict(),
+            precision=name_of(self.dtype),
         )
 
 

@@ -2,7 +2,7 @@
 
 It uses channels-last and bf16 where that is faster, Adam or Muon with linear warm-up and cosine decay, gradient
 clipping, and an exponential average of the weights (`validation`). Data depends only on the step, so a resumed run is
-the uninterrupted one, on a machine with the same precision. With `torchrun`, each process has its own batches.
+the uninterrupted one. With `torchrun`, each process has its own batches.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from rawkd.errors import UsageError
-from rawkd.training.config import Recipe, recipe_json
+from rawkd.training.config import Recipe
 from rawkd.training.data.batches import Batches, batches_of
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.dataset import Batch
+from rawkd.training.run.begin import begin
 from rawkd.training.run.compiled import compile_checked
 from rawkd.training.run.distributed import Processes, joined_processes
 from rawkd.training.run.importance import single_crops
 from rawkd.training.run.learner import Learner, MakeStrategy
 from rawkd.training.run.muon import MuonAndAdam
-from rawkd.training.run.precision import common_dtype
+from rawkd.training.run.precision import AUTO, chosen_dtype
 from rawkd.training.run.speed import Speed
 from rawkd.training.run.step import optimise
 from rawkd.training.run.tensorboard import TensorBoardLog
@@ -39,12 +40,10 @@ from rawkd.training.saved.checkpoint import (
     Checkpoint,
     create_folder,
     load_checkpoint,
-    refuse_other_recipe,
     save_checkpoint,
     save_snapshot,
 )
-from rawkd.training.saved.provenance import origin_of, refuse_other_pictures
-from rawkd.training.saved.trained import find_trained, normalised_name
+from rawkd.training.saved.identity import identity_of
 
 FINAL_RATE = 1e-3
 """Learning rate at the end, as a fraction of its peak."""
@@ -62,6 +61,7 @@ class Run:
         resumes it.
     compiled : whether to compile the student with torch, which takes minutes and then makes every step faster.
     snapshot : folder for the averaged weights in fp16 at every validation; None: no snapshots.
+    precision : number format of the matrix products: bf16 | f32 | auto, as `precision.chosen_dtype`.
 
     Raises
     ------
@@ -76,6 +76,7 @@ class Run:
     minutes: float | None = None
     compiled: bool = False
     snapshot: Path | None = None
+    precision: str = AUTO
 
     def __post_init__(self) -> None:
         if self.snapshot is not None and self.snapshot.resolve() == self.folder.resolve():
@@ -127,6 +128,7 @@ def train(
     distillation: dict[str, Any] | None = None,
     listen: Callable[[Progress], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Checkpoint:
     """Train or resume one student, and return its last state.
 
@@ -136,26 +138,30 @@ def train(
     make_strategy : creates the strategy; its adapters are trained with the student but not averaged.
     start_from : initial weights of a new run: the folder of a run or of a model, or the name of a shipped model.
     distillation : plain JSON of the strategy and its teacher; a resumed run must have the same.
-    listen : called after every step. warn : called with a message if the newest checkpoint is damaged.
+    listen : called after every step. tell : called with the number format.
+    warn : called with a message if the newest checkpoint is damaged, and as in `begin` and `chosen_dtype`.
 
     Raises
     ------
-    ModelError: for a checkpoint of another recipe, or a loss that is not finite (with its name).
+    UsageError: if only some parameters learn and there are no weights to start from.
+    ModelError: for a checkpoint of another recipe or other pictures, or a loss that is not finite (with its name).
     MemoryLimitError: if a step does not fit into the device's memory (with the number of crops that fit).
     OutputError: if the folder cannot be created, or a checkpoint or snapshot cannot be written.
     """
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    identity = _identity(recipe, subrange, start_from, distillation)
+    identity = identity_of(recipe, subrange, start_from, distillation)
     with (
         joined_processes(run.device) as processes,
         closing(TensorBoardLog(run.folder if processes.is_main else None)) as log,
     ):
         device = processes.device
-        learner = Learner.of(recipe, subrange, device, make_strategy, common_dtype(processes))
+        kept = load_checkpoint(run.folder, warn)
+        dtype = chosen_dtype(run.precision, kept.precision if kept else None, processes, tell, warn)
+        learner = Learner.of(recipe, subrange, device, make_strategy, dtype)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         crops = partial(single_crops, pictures[0], recipe, subrange)
-        state = _begin(learner, run.folder, identity, start_from, pictures, crops, warn)
+        state = begin(learner, recipe, kept, run.folder, identity, start_from, pictures, crops, warn)
         if state.step >= recipe.steps:
             return state
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)
@@ -186,36 +192,6 @@ def train(
             if out_of_time:
                 break
         return state
-
-
-def _identity(
-    recipe: Recipe, subrange: int, start_from: str | None, distillation: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Return the settings that a checkpoint must have to be resumed."""
-    start = normalised_name(start_from) if start_from else None
-    identity = {"recipe": recipe_json(recipe), "subrange": subrange, "start_from": start}
-    return identity | ({"distillation": distillation} if distillation else {})
-
-
-def _begin(
-    learner: Learner,
-    folder: Path,
-    identity: dict[str, Any],
-    start_from: str | None,
-    pictures: tuple[CleanSet | None, CleanSet | None],
-    crops: Callable[[], list[Batch]],
-    warn: Callable[[str], None],
-) -> Checkpoint:
-    """Restore the learner from the checkpoint of its run, or initialise it; return its state."""
-    state = load_checkpoint(folder, warn)
-    if state is not None:
-        refuse_other_recipe(state, identity, folder)
-        refuse_other_pictures(state, pictures[0], folder)
-        learner.resume(state)
-        return state
-    if start_from is not None:
-        learner.start_from(find_trained(start_from), crops)
-    return replace(learner.checkpoint(0, identity, 0.0, []), origin=origin_of(start_from, *pictures))
 
 
 def _set_rate(optimiser: torch.optim.Optimizer | MuonAndAdam, recipe: Recipe, step: int) -> None:

@@ -1,8 +1,13 @@
-"""Choose the number format of a training step's matrix products: bf16 where the device computes it faster."""
+"""Choose the number format of a training step's matrix products: bf16 where the device computes it faster.
+
+Which one is faster is measured, so two starts on one machine may differ. A run keeps the one that it began with, as its
+checkpoint says; otherwise a resumed run would not be the uninterrupted one.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -16,10 +21,41 @@ CROPS, CHANNELS, SIDE_PX = 4, 64, 48
 ROUNDS = 5
 
 
-def common_dtype(processes: Processes) -> torch.dtype:
-    """Return the number format of all processes of a run: float32 if bf16 is no faster in one of them."""
-    in_float32 = processes.any(faster_dtype(processes.device.type) == torch.float32)
-    return torch.float32 if in_float32 else torch.bfloat16
+AUTO = "auto"
+PRECISIONS = {"bf16": torch.bfloat16, "f32": torch.float32}
+"""Number formats by the names of `--precision` and of checkpoints."""
+
+
+def chosen_dtype(
+    asked: str,
+    stored: str | None,
+    processes: Processes,
+    tell: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> torch.dtype:
+    """Return the number format of all processes of a run: float32 if one of them needs it.
+
+    Parameters
+    ----------
+    asked : bf16 | f32, or auto: the stored one, or for a new run the faster one. stored : that of the run's checkpoint.
+    tell : called with the format and the reason. warn : called if the asked one is not the stored one.
+    """
+    if asked != AUTO:
+        wanted, reason = PRECISIONS[asked], "as asked"
+    elif stored is not None:
+        wanted, reason = PRECISIONS[stored], "as this run has so far"
+    else:
+        wanted, reason = faster_dtype(processes.device.type), "the faster one here"
+    dtype = torch.float32 if processes.any(wanted == torch.float32) else torch.bfloat16
+    tell(f"steps compute in {name_of(dtype)}, {reason if dtype == wanted else 'as another process needs'}")
+    if stored is not None and PRECISIONS[stored] != dtype:
+        warn(f"this run computed in {stored} so far, so its result is no longer that of an uninterrupted run")
+    return dtype
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Return the name of a number format: bf16 or f32."""
+    return next(name for name, own in PRECISIONS.items() if own == dtype)
 
 
 @cache

@@ -15,13 +15,17 @@ VALIDATION_SEED, VALIDATION_BATCHES = 77, 12
 
 
 def validation_batches(pictures: CleanSet | None, recipe: Recipe, subrange: int) -> list[Batch]:
-    """Return the batches of held-out crops, at any position; they are the same for every run of a recipe."""
+    """Return 12 batches of held-out crops, at any position.
+
+    They are the same for every run with the same pictures, subrange, noise, and number and size of crops: a run with
+    another `--batch` is validated on other crops.
+    """
     batches = batches_of(pictures, recipe, subrange, seed=VALIDATION_SEED, length=VALIDATION_BATCHES, exact=True)
     return [batches[index] for index in range(len(batches))]
 
 
 def validate(network: nn.Module, batches: list[Batch], device: torch.device) -> dict[str, float]:
-    """Return the mean noise left in the crops relative to their rms noise, and the gain in PSNR, dB; in float32."""
+    """Return the mean noise left in the crops relative to their rms noise, and the gain in PSNR, dB, in float32."""
     gains, errors = [], []
     with torch.no_grad():
         for batch in batches:

@@ -1,4 +1,4 @@
-"""Checkpoints of training runs: written atomically, and refused if they belong to another recipe."""
+"""Checkpoints of training runs, written atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 
 from rawkd.errors import ModelError, OutputError
 from rawkd.files.write.atomic import atomic_output
-from rawkd.training.config import recipe_from_json, recipe_json
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
 
@@ -27,7 +26,8 @@ class Checkpoint:
     student, average, optimiser : state dicts.
     seconds : training time so far. history : step and values of every validation.
     adapters : state dict of the strategy's adapters, or None.
-    origin : initial weights and training pictures (`provenance.origin_of`); None in older checkpoints.
+    origin : initial weights and pictures (`provenance.origin_of`); None in older checkpoints.
+    precision : number format of the matrix products of a step: bf16 | f32; None in older checkpoints.
     """
 
     step: int
@@ -39,6 +39,7 @@ class Checkpoint:
     history: list[dict[str, float]]
     adapters: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
+    precision: str | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -119,32 +120,3 @@ def load_checkpoint(folder: Path, warn: Callable[[str], None] = lambda _: None) 
     if damaged:
         raise ModelError(f"{damaged}. Delete it or give another --out.")
     return None
-
-
-def refuse_other_recipe(checkpoint: Checkpoint, recipe: dict[str, Any], folder: Path) -> None:
-    """Raise ModelError with the differences if the checkpoint was made by another recipe."""
-    stored, requested = _flat(with_current_defaults(checkpoint.recipe)), _flat(recipe)
-    keys = sorted(key for key in stored.keys() | requested.keys() if stored.get(key) != requested.get(key))
-    if keys:
-        changes = ", ".join(f"{key} {stored.get(key)} -> {requested.get(key)}" for key in keys)
-        raise ModelError(
-            f"{folder}: contains a run of another recipe ({changes}). Give another --out, or the recipe of that run."
-        )
-
-
-def with_current_defaults(identity: dict[str, Any], field: str = "recipe") -> dict[str, Any]:
-    """Return a run's settings with defaults for recipe fields that were added later; these do not change the run."""
-    try:
-        return {**identity, field: recipe_json(recipe_from_json(identity[field]))}
-    except ValueError:  # it has a field that no longer exists, which the list of differences will show
-        return identity
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

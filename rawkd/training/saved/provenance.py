@@ -14,6 +14,7 @@ from rawkd.errors import InputError, ModelError
 from rawkd.inference.card import ModelCard
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
+from rawkd.training.saved.pictures import pictures_of
 from rawkd.training.saved.stages import stage_of
 from rawkd.training.saved.trained import find_trained
 
@@ -46,7 +47,7 @@ def origin_of(start_from: str | None, training: CleanSet | None, held_out: Clean
     -------
     `stages`: the earlier runs, as in a card. `data`: one row per training file of this and earlier runs, with source
     and licence if a SOURCES.tsv has them (`with_licences`), and per held-out file. `learnt`: names of the training
-    files relative to their folders.
+    files relative to their folders. `pictures`: those of this run, with their hashes (`pictures.pictures_of`).
 
     Raises
     ------
@@ -58,21 +59,7 @@ def origin_of(start_from: str | None, training: CleanSet | None, held_out: Clean
         return before
     trained_on = sorted({*before["learnt"], *training.names})
     data = _merged(_rows(held_out, training), before["data"], trained_on)
-    return {**before, "data": data, "learnt": trained_on}
-
-
-def refuse_other_pictures(checkpoint: Checkpoint, training: CleanSet | None, folder: Path) -> None:
-    """Raise ModelError if a resumed run would train on a picture that its origin does not list.
-
-    Its card would be wrong. A new picture in the folder also changes which pictures are held out.
-    """
-    if checkpoint.origin is None or training is None:
-        return
-    if others := sorted({*training.names} - {*checkpoint.origin["learnt"]}):
-        raise ModelError(
-            f"{folder}: this run did not train on {others[0]} and {len(others) - 1} other pictures so far. Give the "
-            "--data that it started with, or another --out with --start-from."
-        )
+    return {**before, "data": data, "learnt": trained_on, "pictures": pictures_of(training, held_out)}
 
 
 def stages_of(run: Path) -> list[dict[str, Any]]:
@@ -109,6 +96,22 @@ def trained_on(run: Path) -> set[str]:
     """Return the names, relative to their folders, of the files that this and earlier runs are known to train on."""
     origin = _checkpoint_of(run).origin
     return set(origin["learnt"]) if origin else set()
+
+
+def learnt_by(name_or_folder: str) -> set[str]:
+    """Return the names of the files that a model or run is known to train on.
+
+    Raises
+    ------
+    ModelError: as `find_trained`.
+    """
+    found = find_trained(name_or_folder)
+    return _learnt_of(found) if isinstance(found, ModelCard) else trained_on(Path(name_or_folder))
+
+
+def _learnt_of(card: ModelCard) -> set[str]:
+    """Return the names of the training files in a card: those below the folder of their SOURCES.tsv."""
+    return {row["file"] for row in card.data if isinstance(row, dict) and "file" in row and "use" not in row}
 
 
 def with_licences(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, str]]:
@@ -160,9 +163,10 @@ def _origin_before(start_from: str | None) -> dict[str, Any]:
         return {"stages": [], "data": [], "learnt": []}
     begun = find_trained(start_from)
     if isinstance(begun, ModelCard):
-        return {"stages": begun.recipe.get("stages", []), "data": begun.data, "learnt": []}
+        return {"stages": begun.recipe.get("stages", []), "data": begun.data, "learnt": sorted(_learnt_of(begun))}
     run = Path(start_from)
-    return {**_origin(_checkpoint_of(run), run), "stages": stages_of(run)}
+    before = {key: value for key, value in _origin(_checkpoint_of(run), run).items() if key != "pictures"}
+    return {**before, "stages": stages_of(run)}
 
 
 def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:

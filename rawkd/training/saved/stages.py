@@ -26,7 +26,7 @@ class Stage:
 
 
 def stage_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the entry of a run in its card: recipe, steps, hours, last validation and settings."""
+    """Return the entry of a run in its card: recipe, steps, hours, last validation, settings and number format."""
     settings = checkpoint.recipe
     stage = {
         "recipe": settings["recipe"]["name"],
@@ -36,6 +36,8 @@ def stage_of(checkpoint: Checkpoint) -> dict[str, Any]:
         "settings": settings["recipe"],
         "subrange": settings["subrange"],
     }
+    if checkpoint.precision is not None:
+        stage["precision"] = checkpoint.precision
     if distillation := settings.get("distillation"):
         stage["distillation"] = distillation
     return stage

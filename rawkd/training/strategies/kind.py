@@ -15,8 +15,9 @@ from rawkd.training.data.synthesize import SAME_NOISE, NoiseShare
 from rawkd.training.losses.terms import build_losses
 from rawkd.training.saved.trained import TrainedCard
 from rawkd.training.strategies import Strategy
+from rawkd.training.strategies.fit import beyond_its_range, refuse_other_input
 from rawkd.training.strategies.supervised import Supervised
-from rawkd.training.strategies.teacher import Teacher, refuse_other_input
+from rawkd.training.strategies.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Setting:
     recipe, subrange : of the student. student : its network, without wrapper.
     cards : of the teachers, as many as the kind needs. numbers : all options of the strategy.
     vgg16 : file with torchvision's VGG16 state dict, for perceptual losses. device : of the run.
+    warn : called if a teacher is not for all gains that the student is trained on.
     """
 
     recipe: Recipe
@@ -37,6 +39,7 @@ class Setting:
     numbers: dict[str, Any]
     vgg16: Path | None
     device: torch.device
+    warn: Callable[[str], None] = lambda _: None
 
     def supervised(self) -> Supervised:
         """Return the supervised losses of the recipe."""
@@ -52,6 +55,8 @@ class Setting:
         refuse_other_input(self.cards[index], self.recipe.input, self.recipe.cfa)
         teacher = Teacher(self.cards[index], self.recipe.anchor(self.subrange), self.device, ensemble=ensemble)
         teacher.check_student(self.recipe.subrange(self.subrange), self.recipe.crop_px, noise)
+        if beyond := beyond_its_range(self.cards[index], *self.recipe.training_range(self.subrange), noise):
+            self.warn(beyond)
         return teacher
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from rawkd.training.data.dataset import Batch
 from rawkd.training.data.synthesize import SAME_NOISE, NoiseShare
 from rawkd.training.losses.terms import to_signal
 from rawkd.training.saved.trained import TrainedCard, load_trained
+from rawkd.training.strategies.fit import refuse_other_noise
 from rawkd.training.strategies.taps import FeatureTaps
 from rawkd.training.strategies.teacher_ensemble import ensemble_mean, refuse_ensemble
 
@@ -79,16 +79,7 @@ class Teacher:
         ------
         ModelError: with the name of the teacher.
         """
-        own = self.card.subrange
-        of_pictures = self.card.input in PICTURES
-        share = math.sqrt(noise.read_variance) if of_pictures else noise.gain
-        low, high = subrange.low * share, subrange.high * share
-        if not own.covers(low, high):
-            what = "sigma" if of_pictures else "gains"
-            raise ModelError(
-                f"the teacher {self.card.name} is for {what} {own.low:.3g} to {own.high:.3g}, the student needs "
-                f"{low:.3g} to {high:.3g}. Choose another teacher, subrange or noise ratio."
-            )
+        refuse_other_noise(self.card, subrange.low, subrange.high, noise)
         if crop_px % self.card.stride:
             raise ModelError(
                 f"the teacher {self.card.name} needs crops of a multiple of {self.card.stride} packed pixels, not "
@@ -200,24 +191,6 @@ def estimated_noise_of(batch: Batch, anchor: Anchor) -> tuple[Tensor, Tensor]:
     gain = anchor.gain / batch.scale
     read_variance = (batch.offset / anchor.gain + anchor.read_variance / anchor.gain**2) * gain**2
     return gain[:, :, None, None], read_variance.clamp(min=0)[:, :, None, None]
-
-
-def refuse_other_input(card: TrainedCard, student_input: str, student_cfa: str) -> None:
-    """Raise ModelError if teacher and student take different kinds of pictures, or mosaics of different sensors.
-
-    Parameters
-    ----------
-    student_input : planes | grey | rgb. A "planes+variance" teacher fits a "planes" student.
-    student_cfa : bayer | xtrans | mono.
-    """
-    if card.cfa != student_cfa:
-        raise ModelError(
-            f"the teacher {card.name} is for {card.cfa} sensors and the student for {student_cfa}. Choose another one."
-        )
-    if card.input.removesuffix("+variance") != student_input:
-        raise ModelError(
-            f"the teacher {card.name} takes {card.input} and the student {student_input}. Choose another teacher."
-        )
 
 
 def _between(student_anchor: Anchor, card: TrainedCard) -> KSigma:
