@@ -190,6 +190,52 @@ def test_warnings_of_the_noise_are_the_series_and_all_others_the_photos(
     ]  # fmt: skip
 
 
+def test_a_csv_has_the_warnings_of_the_series_in_every_row(run: Run, tmp_path: Path) -> None:
+    for index in range(3):
+        write_photo(tmp_path / "in" / f"{index}.dng", index)
+        write_photo(tmp_path / "in" / f"other{index}.dng", index, iso=100)
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    (pool,) = [path for path in series_files(tmp_path / "out") if '"iso": 1600' in path.read_text()]
+    content = json.loads(pool.read_text())
+    content["noise"]["warnings"] = ["the profile is too high", "neighbours are correlated"]
+    pool.write_text(json.dumps(content))
+    shutil.rmtree(tmp_path / "out" / ".rawkd" / "photos")
+    assert run("--overwrite", "--report", str(tmp_path / "r.csv")) == 0
+    rows = rows_of(tmp_path / "r.csv")
+    assert len(rows) == 6
+    for row in rows:
+        shared = "the profile is too high; neighbours are correlated" in row["warnings"]
+        assert shared == ("other" not in row["input"])
+
+
+def series_files(folder: Path) -> list[Path]:
+    return sorted((folder / ".rawkd" / "series").glob("*.json"))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_messages_name_the_folder_of_a_photo(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two memory cards hold photos of one name."""
+    monkeypatch.chdir(tmp_path)
+    for card in ("one", "two"):
+        write_photo(tmp_path / card / "IMG_1.dng")
+        (tmp_path / card / "IMG_1.xmp").write_text("broken")
+    command = ["batch", "one", "two", "--model", str(family), "-v"]
+    assert main(command) == 0
+    printed = capfd.readouterr().err
+    assert main(command) == 0
+    again = capfd.readouterr().err
+    for card in ("one", "two"):
+        assert f"warning: {card}/IMG_1.dng: IMG_1.xmp contains no XMP" in printed
+        assert f" {card}/IMG_1.dng -> {card}/IMG_1-denoised.dng: " in printed
+        assert f"{card}/IMG_1.dng: done before" in again
+
+
 def test_a_photo_that_comes_later_joins_its_series(run: Run, tmp_path: Path) -> None:
     write_shoot(tmp_path / "in", 3)
     assert run("--report", str(tmp_path / "r.json")) == 0
@@ -468,6 +514,8 @@ def test_globs(tmp_path: Path) -> None:
     assert found(recursive=True) == ["a.dng", "b.CR2", "x/a.dng", "x/y/d.nef"]
     assert found(recursive=True, include=("a.*",)) == ["a.dng", "x/a.dng"]
     assert found(recursive=True, include=("x/*",), exclude=("*.nef",)) == ["x/a.dng"]
+    assert found(include=("*.cr2",)) == found(include=("B.*",)) == ["b.CR2"]  # cameras write capitals
+    assert found(exclude=("*.cr2",)) == ["a.dng"]
     twice = find_tasks([str(tmp_path), str(tmp_path / "a.dng"), "gone.dng"], "out", Selection(), "-denoised.png")
     assert sorted(task.output_shown for task in twice) == [
         "out/a-denoised.png", "out/b-denoised.png", "out/gone-denoised.png",
@@ -576,6 +624,21 @@ def test_a_folder_that_cannot_be_read_is_named(
             printed = capfd.readouterr().err
             assert printed.count(f"{tmp_path / 'in' / 'locked'}: the folder cannot be read (Permission denied)") == 1
         assert set(outputs(tmp_path / "out")) == {"00-denoised.dng"}
+        locked = str(tmp_path / "in" / "locked")
+        for name in ("r.json", "r.csv"):
+            assert run("-r", "--json", "--report", str(tmp_path / name)) == 1
+            told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+            assert [(one["input"], one["exit_code"]) for one in told if one["status"] == "folder not read"] == [
+                (locked, 3)
+            ]
+        report = read_report(tmp_path / "r.json")
+        (folder,) = report["folders_not_read"]
+        assert (folder["input"], folder["status"]) == (locked, "folder not read")
+        assert "Permission denied" in folder["error"]["sentence"]
+        assert [photo["status"] for photo in report["photos"]] == ["skipped"]
+        rows = {row["input"]: row for row in rows_of(tmp_path / "r.csv")}
+        assert rows[locked]["status"] == "folder not read"
+        assert "Permission denied" in rows[locked]["error"]
         assert run() == 0  # nobody asked for folders below
     assert run("-r") == 0
 

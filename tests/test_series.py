@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes_of_every_cfa import scene_photo
 
-from rawkd.batch.series import Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
+from rawkd.batch.noise.series import Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Task
 from rawkd.errors import NoiseError

@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Set, Sized
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from rawkd.batch.task import Task
-from rawkd.errors import OutputError, sentence_of
+from rawkd.errors import InputError, OutputError, sentence_of
 from rawkd.files.write.atomic import HINTS
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Error numbers of a disk to which no other photo can be written either."""
+
+
+NOT_READ = "folder not read"
+"""The status of a folder that could not be searched; it counts as no photo."""
 
 
 class Status(StrEnum):
@@ -120,7 +124,12 @@ def with_left(outcomes: Iterable[Outcome], left: Set[Task]) -> list[Outcome]:
     return known + [Outcome(task, Status.NOT_BEGUN) for task in left]
 
 
-def in_words(outcomes: Iterable[Outcome], left_out: Sequence[str]) -> str:
+def folder_record(folder: str, sentence: str) -> dict[str, Any]:
+    """A folder that could not be searched as plain values, for JSON."""
+    return {"input": folder, "status": NOT_READ, "error": {"kind": InputError.__name__, "sentence": sentence}}
+
+
+def in_words(outcomes: Iterable[Outcome], left_out: Sized) -> str:
     """The counts in words, with those of folders that could not be read."""
     found = counts(outcomes)
     own = f", {found['own output']} written by rawkd" if found["own output"] else ""

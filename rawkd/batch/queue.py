@@ -6,9 +6,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
+from rawkd.batch.noise.series import (
+    SAMPLES,
+    Series,
+    SeriesPool,
+    defects_of_cameras,
+    load_pool,
+    sampling_order,
+    save_pool,
+)
 from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save, source_of
-from rawkd.batch.series import SAMPLES, Series, SeriesPool, defects_of_cameras, load_pool, sampling_order, save_pool
 from rawkd.batch.settings import BatchOptions, fingerprint
 from rawkd.batch.store import LocalStore, Store
 from rawkd.batch.task import Task, collisions, place

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rawkd.cli.console import Console, on_terminal, one_line, print_result
-from rawkd.cli.exit_codes import exit_code_of_kind
+from rawkd.cli.exit_codes import INPUT, exit_code_of_kind
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,7 +27,7 @@ class BatchDisplay:
     ----------
     total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
     outcomes : the last one of each photo so far. megapixels : written so far.
-    left_out : a sentence for every folder that could not be searched.
+    left_out : folders that could not be searched, with a sentence about each.
     """
 
     console: Console
@@ -35,7 +35,7 @@ class BatchDisplay:
     as_json: bool
     outcomes: dict[Task, Outcome] = field(default_factory=dict)
     megapixels: float = 0.0
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._begin_s = time.monotonic()
@@ -70,11 +70,15 @@ class BatchDisplay:
         """Whether a photo or a folder could not be done."""
         return bool(self.left_out) or any(outcome.failure for outcome in self.outcomes.values())
 
-    def missed(self, sentence: str) -> None:
+    def missed(self, folder: str, sentence: str) -> None:
         """Print once that a folder cannot be searched, although a watch searches it again and again."""
-        if sentence not in self.left_out:
-            self.left_out.append(sentence)
+        from rawkd.batch.outcome import folder_record
+
+        if folder not in self.left_out:
+            self.left_out[folder] = sentence
             self.console.error("error: ", one_line(sentence))
+            if self.as_json:
+                print_result(json.dumps(folder_record(folder, sentence) | {"exit_code": INPUT}))
 
     def begun(self, item: Any) -> None:
         """Show the photo that a worker begins with."""
@@ -103,12 +107,12 @@ class BatchDisplay:
             self.console.detail(outcome.failure.trace)
         elif outcome.status == "done" and outcome.report is not None:
             for warning in outcome.report["warnings"]:
-                self.console.say(f"warning: {one_line(task.name)}: {warning}")
-            text = f"{count}{one_line(task.name)} -> {one_line(task.output)}: {summary(outcome.report)}"
+                self.console.say(f"warning: {one_line(task.input_shown)}: {warning}")
+            text = f"{count}{one_line(task.input_shown)} -> {one_line(task.output_shown)}: {summary(outcome.report)}"
             (self.console.detail if self._bar is not None else self.console.say)(text)
         else:
             what = "done before" if outcome.status == "skipped" else "written by rawkd, no input"
-            self.console.detail(f"{count}{one_line(task.name)}: {what}")
+            self.console.detail(f"{count}{one_line(task.input_shown)}: {what}")
 
     def _to_stdout(self, outcome: Outcome) -> None:
         if self.as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.batch_progress import BatchDisplay
+from rawkd.cli.batch.progress import BatchDisplay
 from rawkd.cli.console import Console, one_line, print_result
 from rawkd.cli.exit_codes import FAILED, OK
 from rawkd.cli.option_groups import SectionedCommand
@@ -240,7 +240,7 @@ def _conclude(batch: Batch, display: BatchDisplay, report: Path | None, *, stopp
     if report is not None:
         batch.recall(outcomes)
         try:
-            write_report(report, outcomes, batch.pools)
+            write_report(report, outcomes, batch.pools, display.left_out)
         except OutputError as error:
             if not stopped:
                 raise
