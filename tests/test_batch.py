@@ -28,6 +28,7 @@ from tiny_models import blur, make_model
 
 from rawkd import __version__
 from rawkd.batch import lock, queue, work
+from rawkd.batch.noise import measuring
 from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
 from rawkd.batch.settings import BatchOptions, fingerprint
@@ -188,6 +189,76 @@ def test_warnings_of_the_noise_are_the_series_and_all_others_the_photos(
     assert [any("rawkd wrote this file" in warning for warning in found["warnings"]) for found in report["photos"]] == [
         False, True, False,
     ]  # fmt: skip
+
+
+def three_cameras(folder: Path) -> None:
+    """A camera of two series, one of one, and one whose photos state no ISO."""
+    for index in range(3):
+        for make, iso in (("A", 100), ("A", 200), ("B", 100), ("C", None)):
+            write_photo(folder / f"{make}{iso}-{index}.dng", index, iso=iso, gain=GAIN * (1 + 0.1 * index), make=make)
+
+
+def test_cameras_that_are_measured_together_or_one_by_one_get_the_same(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    three_cameras(tmp_path / "in")
+    series = []
+    for number in (100, 1):
+        monkeypatch.setattr(measuring, "AT_A_TIME", number)
+        assert run("--report", str(tmp_path / "r.json"), target=tmp_path / f"out{number}") == 0
+        series.append([{**one, "outputs": ""} for one in read_report(tmp_path / "r.json")["series"]])
+        printed = capfd.readouterr().err
+        assert "measuring the noise: 0 of 9 photos" in printed
+        assert "measuring the noise: 9 of 9 photos" in printed
+        assert "3 photos state no ISO in a tag, or no camera, and got the noise of one photo" in printed
+    assert series[0] == series[1]
+    assert len(series[0]) == 3
+    assert outputs(tmp_path / "out100") == outputs(tmp_path / "out1")
+
+
+def test_an_interrupt_keeps_the_cameras_that_were_measured(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_cameras(tmp_path / "in")
+    measure, save, measured = work.measure, measuring.save_pool, []
+
+    def listed(worker: Any, assignment: Any) -> Any:
+        measured.append(assignment.task.name)
+        return measure(worker, assignment)
+
+    def interrupted(store: Any, series: Any, *rest: Any) -> None:
+        if series.make == "B":
+            raise KeyboardInterrupt
+        save(store, series, *rest)
+
+    monkeypatch.setattr(measuring, "measure", listed)
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "AT_A_TIME", 1)
+        patch.setattr(measuring, "save_pool", interrupted)
+        assert run() == 130
+    assert len(series_files(tmp_path / "out")) == 2
+    assert {name[:1] for name in outputs(tmp_path / "out")} == {"A"}
+    measured.clear()
+    assert run() == 0
+    assert sorted(measured) == ["B100-0.dng", "B100-1.dng", "B100-2.dng"]
+    assert run(target=tmp_path / "undisturbed") == 0
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "undisturbed")
+
+
+def test_a_damaged_series_is_measured_again_with_a_warning(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    assert "is damaged" not in capfd.readouterr().err
+    (path,) = series_files(tmp_path / "out")
+    path.write_bytes(path.read_bytes()[:40])
+    write_photo(tmp_path / "in" / "late.dng", 9)
+    assert run() == 0
+    printed = capfd.readouterr().err
+    assert printed.count(f"warning: {path}: the file is damaged, so the noise of Rawkd One, ISO 1600") == 1
+    assert run() == 0
+    assert "is damaged" not in capfd.readouterr().err
 
 
 def test_a_csv_has_the_warnings_of_the_series_in_every_row(run: Run, tmp_path: Path) -> None:
@@ -932,6 +1003,7 @@ def test_an_installed_calibration_comes_before_the_pool(
 DIE = (
     "import os, sys\n"
     "from rawkd.batch import queue\n"
+    "from rawkd.batch.noise import measuring\n"
     "from rawkd.batch.store import LocalStore\n"
     "calls = 0\n"
     "def dying(function):\n"
@@ -949,7 +1021,7 @@ DIE = (
 )
 PUBLISH = "LocalStore.publish = dying(LocalStore.publish)"
 SAVE = "queue.save = dying(queue.save)"
-SAVE_POOL = "queue.save_pool = dying(queue.save_pool)"
+SAVE_POOL = "measuring.save_pool = dying(measuring.save_pool)"
 
 
 @pytest.mark.parametrize(

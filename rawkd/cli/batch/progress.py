@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from rawkd.batch.outcome import Outcome
     from rawkd.batch.task import Task
+
+COUNT_S = 10.0
+"""Seconds between two lines about the noise where there is no bar (our choice)."""
 
 
 @dataclass
@@ -39,6 +43,7 @@ class BatchDisplay:
 
     def __post_init__(self) -> None:
         self._begin_s = time.monotonic()
+        self._counted_s = -math.inf
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
 
@@ -80,10 +85,23 @@ class BatchDisplay:
             if self.as_json:
                 print_result(json.dumps(folder_record(folder, sentence) | {"exit_code": INPUT}))
 
+    def warn(self, sentence: str) -> None:
+        """Print a warning about the state of an earlier run."""
+        self.console.say(f"warning: {one_line(sentence)}")
+
     def begun(self, item: Any) -> None:
         """Show the photo that a worker begins with."""
         if self._bar is not None and self._bar_task is not None:
             self._bar.update(self._bar_task, description=one_line(getattr(item, "task", item).name))
+
+    def counted(self, done: int, total: int) -> None:
+        """Show how many of the photos that tell the noise of their series were measured."""
+        text = f"measuring the noise: {done} of {total} photos"
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, speed=text)
+        elif done == total or time.monotonic() - self._counted_s >= COUNT_S:
+            self._counted_s = time.monotonic()
+            self.console.say(text)
 
     def listen(self, outcome: Outcome) -> None:
         """Take the outcome of a photo."""
