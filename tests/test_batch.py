@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from rawkd.batch import lock, queue, work
 from rawkd.batch.noise import measuring
 from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
-from rawkd.batch.settings import BatchOptions, fingerprint
+from rawkd.batch.settings import BatchOptions, changes, fingerprint, settings_of
 from rawkd.batch.store import FileState, LocalStore
 from rawkd.batch.task import Selection, Task, find_tasks
 from rawkd.batch.url_store import UrlStore
@@ -498,13 +499,117 @@ def test_an_option_that_changes_nothing_makes_no_photo_new(
 
 def test_the_fingerprint_knows_what_pixels_depend_on(family: Path, tmp_path: Path) -> None:
     def of(**denoise: Any) -> str:
-        return fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise}))))
+        return fingerprint(settings_of(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise})))))
 
-    assert of() == of(threads=3) == of(model=str(family))
+    assert of() == of(threads=3) == of(model=str(family)) == of(device="cpu") == of(device="cuda", precision="f32")
     other = make_model(tmp_path / "m" / "tiny", blur, subrange=[1e-5, 1e-1]).directory
-    changed = [of(strength=0.5), of(ensemble=4), of(noise=(1e-3, 1e-6)), of(precision="f32"), of(model=other)]
+    changed = [of(strength=0.5), of(ensemble=4), of(noise=(1e-3, 1e-6)), of(rows=True), of(model=other)]
     assert len({of(), *changed}) == len(changed) + 1
-    assert fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(model=family)), per_photo_noise=True)) != of()
+    alone = BatchOptions(ProcessOptions(DenoiseOptions(model=family)), per_photo_noise=True)
+    assert fingerprint(settings_of(alone)) != of()
+    assert fingerprint(settings_of(replace(alone, keep_existing=True))) == fingerprint(settings_of(alone))
+
+
+def test_what_differs_is_named(family: Path) -> None:
+    def of(ending: str = "-denoised.dng", **denoise: Any) -> dict[str, Any]:
+        return settings_of(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise})), ending))
+
+    assert changes(of(), of()) == ()
+    assert changes(of(), of(strength=0.5, rows=True)) == ("strength 1.0, now 0.5", "rows off, now on")
+    assert changes({**of(), "version": "0.1"}, of()) == (f"rawkd 0.1, now {__version__}",)
+    assert changes(of(), of(ending=".dng", noise=(1e-3, 1e-6))) == (
+        "noise none, now [0.001, 1e-06]", "noise of series on, now off", "another ending",
+    )  # fmt: skip
+    assert changes({"options": "odd"}, of()) == ("unknown settings",)
+
+
+def test_a_message_names_the_setting_and_the_version(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    assert run() == 0
+    assert run("--device", "cpu") == 0
+    assert "1 done before" in capfd.readouterr().err
+    assert run("--strength", "0.5", "--rows") == 1
+    assert "made with other settings or another version (strength 1.0, now 0.5; rows off, now on)" in (
+        capfd.readouterr().err
+    )
+    (path,) = (tmp_path / "out" / ".rawkd" / "photos").iterdir()
+    record = json.loads(path.read_text())
+    for change, words in [
+        ({"settings": record["settings"] | {"version": "0.1"}}, f"(rawkd 0.1, now {__version__})"),
+        ({"version": 3}, "exists and its record is of another version of rawkd; give --overwrite"),
+        ({"settings": None}, "exists and its record is damaged; give --overwrite"),
+    ]:
+        path.write_text(json.dumps(record | change))
+        assert run() == 1
+        assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_another_folder_of_the_same_outputs_knows_what_is_done(
+    reverse: bool, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """First one year of an archive, then all of it, or the other way round."""
+    for index in range(2):
+        write_photo(tmp_path / "in" / "2005" / "may" / f"{index}.dng", index)
+    year: dict[str, Any] = {"source": tmp_path / "in" / "2005", "target": tmp_path / "out" / "2005"}
+    whole: dict[str, Any] = {}
+    first, second = (whole, year) if reverse else (year, whole)
+    assert run("-r", **first) == 0
+    before = outputs(tmp_path / "out")
+    assert len(before) == 2
+    assert run("-r", **second) == 0
+    assert "2 done before" in capfd.readouterr().err
+    assert run("-r", "--strength", "0.5", "--overwrite", **second) == 0  # the last record counts
+    assert "2 denoised" in capfd.readouterr().err
+    assert run("-r", **first) == 1
+    assert "strength 0.5, now 1.0" in capfd.readouterr().err
+    assert run("-r", "--overwrite", **first) == 0
+    assert outputs(tmp_path / "out") == before
+    assert run("-r", **second) == 0
+    assert "2 done before" in capfd.readouterr().err
+
+
+def test_what_exists_is_kept(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    stranger = tmp_path / "out" / "02-denoised.dng"
+    stranger.write_bytes(b"precious")
+    write_photo(tmp_path / "in" / "02.dng", 3)
+    write_photo(tmp_path / "in" / "03.dng", 4)
+    before = outputs(tmp_path / "out")
+    capfd.readouterr()
+    assert run("--keep-existing", "--strength", "0.5", "--dry-run") == 0
+    assert "1 to do, 0 denoised, 0 done before, 3 kept, 0 failed" in capfd.readouterr().err
+    assert run("--keep-existing", "--strength", "0.5", "--report", str(tmp_path / "r.json")) == 0
+    assert "1 denoised, 0 done before, 3 kept, 0 failed" in capfd.readouterr().err
+    report = read_report(tmp_path / "r.json")
+    assert statuses(report) == {"00.dng": "kept", "01.dng": "kept", "02.dng": "kept", "03.dng": "done"}
+    assert report["counts"]["kept"] == 3
+    after = outputs(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"03-denoised.dng"}
+    assert run("--keep-existing", "--report", str(tmp_path / "r.json")) == 0  # what is done is not only kept
+    assert statuses(read_report(tmp_path / "r.json"))["00.dng"] == "skipped"
+    assert run("--keep-existing", "--overwrite") == 2
+    assert "contradict each other" in capfd.readouterr().err
+
+
+def test_what_appears_meanwhile_is_kept_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+
+    def appearing(path: Path, *words: Any, **named: Any) -> Any:
+        (tmp_path / "out" / "00-denoised.dng").write_bytes(b"precious")
+        return process_file(path, *words, **named)
+
+    monkeypatch.setattr(work, "process_file", appearing)
+    assert run("--keep-existing") == 0
+    assert "0 denoised, 0 done before, 1 kept" in capfd.readouterr().err
+    assert outputs(tmp_path / "out") == {"00-denoised.dng": b"precious"}
+    assert not left_over(tmp_path / "out")
 
 
 def test_an_output_is_no_input(run: Run, family: Path, tmp_path: Path) -> None:

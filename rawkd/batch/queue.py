@@ -10,7 +10,7 @@ from rawkd.batch.noise.measuring import Counted, Measuring, in_portions, series_
 from rawkd.batch.noise.series import Series, SeriesPool, load_pool, unsaid
 from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save, source_of
-from rawkd.batch.settings import BatchOptions, fingerprint
+from rawkd.batch.settings import BatchOptions, fingerprint, settings_of
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Task, collisions, place
 from rawkd.batch.work import Assignment, Staged, WorkerContext, denoise, look
@@ -57,7 +57,8 @@ class Batch:
     warn: Callable[[str], None] = unsaid
 
     def __post_init__(self) -> None:
-        self.settings = fingerprint(self.options)
+        self.settings = settings_of(self.options)
+        self.settings_sha256 = fingerprint(self.settings)
 
     def run(self, tasks: Sequence[Task], listen: Listener) -> None:
         """Denoise the photos that are not done yet; `listen` is called once for each photo.
@@ -98,21 +99,22 @@ class Batch:
         for key in done.keys() - {(root, str(series)) for root, series in self.pools}:
             task = done[key]
             series = Series.of(look(WorkerContext(), task))  # any photo of a series identifies it
-            pool = None if series is None else load_pool(task.target, series, self.settings, self.warn)
+            pool = None if series is None else load_pool(task.target, series, self.settings_sha256, self.warn)
             if series is not None and pool is not None:
                 self.pools[key[0], series] = pool
 
     def survey(self, tasks: Sequence[Task]) -> Survey:
         """Find out which photos are to be denoised; writes nothing."""
         settled, rest = [], []
-        overwrite = self.options.process.overwrite
-        judged = {task: judge(task, self.settings, overwrite=overwrite) for task in tasks}
+        judged = {task: self._judged(task) for task in tasks}
         written = {place(task.target, task.output) for task in tasks if judged[task][0] is TaskState.DONE}
         for task, (state, _, record) in judged.items():
             if place(task.source, task.name) in written:
                 settled.append(Outcome(task, Status.OWN))
             elif state is TaskState.DONE and record is not None:
                 settled.append(_skipped(task, record))
+            elif state is TaskState.KEPT:
+                settled.append(Outcome(task, Status.KEPT))
             else:
                 rest.append(task)
         todo = {}
@@ -133,12 +135,19 @@ class Batch:
         rank = {task: index for index, task in enumerate(tasks)}
         return Survey(in_order, tuple(sorted(settled, key=lambda outcome: rank[outcome.task])))
 
+    def _judged(self, task: Task) -> tuple[TaskState, str, Record | None]:
+        """The state of a photo, see `judge`."""
+        options = self.options
+        return judge(task, self.settings, overwrite=options.process.overwrite, keep_existing=options.keep_existing)
+
     def _settled_before_the_lock(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Outcomes of photos that another batch wrote, or whose output appeared, between the survey and the lock."""
         for task in tasks:
-            state, reason, record = judge(task, self.settings, overwrite=self.options.process.overwrite)
+            state, reason, record = self._judged(task)
             if state is TaskState.DONE and record is not None:
                 yield _skipped(task, record)
+            elif state is TaskState.KEPT:
+                yield Outcome(task, Status.KEPT)
             elif state is TaskState.REFUSED:
                 yield Outcome.failed(task, OutputError(reason))
 
@@ -146,7 +155,9 @@ class Batch:
         """Outcomes in the order in which photos finish. Closing the iterator stops the work."""
         series = series_of(todo, self.options)
         self.alone |= {task for task in series if Series.of(todo[task]) is None}
-        measuring = Measuring(self.options, self.settings, self.workers, self.pools, series, self.counted, self.warn)
+        measuring = Measuring(
+            self.options, self.settings_sha256, self.workers, self.pools, series, self.counted, self.warn
+        )
         for tasks in in_portions(todo):
             unreadable: set[Task] = set()
             for outcome in measuring.measure(tasks):
@@ -183,6 +194,8 @@ class Batch:
         )
         try:
             if not self.options.process.overwrite and task.target.state(task.output) is not None:
+                if self.options.keep_existing:
+                    return Outcome(task, Status.KEPT)
                 raise OutputError(f"{task.output_shown} appeared while its photo was denoised; it is left as it is")
             save(task, record)
             task.target.publish(staged.name, task.output)

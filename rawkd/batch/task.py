@@ -41,7 +41,12 @@ class Task:
     @property
     def key(self) -> str:
         """Name of the record and work files of the output: hexadecimal, the same in every run."""
-        return hashlib.sha256(os.fsencode(self.output)).hexdigest()[:24]
+        return key_of(self.output)
+
+
+def key_of(output: str) -> str:
+    """Name of the record of an output, from its name in its store."""
+    return hashlib.sha256(os.fsencode(output)).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ SPARE_JOBS = 1
     help="Work on N photos at a time; bounds memory.  [default: one more than cores, at most 8]",
 )
 @click.option("--watch", "watching", is_flag=True, help="Keep going with photos that appear, until Ctrl-C.")
+@click.option("--keep-existing", is_flag=True, help="Leave outputs that exist as they are, whatever made them.")
 @click.option("--cluster", metavar="ADDRESS", help="Use the workers of a Dask scheduler: tcp://HOST:8786.")
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be written, without decoding the photos; write nothing."
@@ -78,6 +79,7 @@ def batch_command(
     per_photo_noise: bool,
     jobs: int | None,
     watching: bool,
+    keep_existing: bool,
     cluster: str | None,
     dry_run: bool,
     report: Path | None,
@@ -99,6 +101,8 @@ def batch_command(
     from rawkd.files.naming import ending_of, format_of
 
     _refuse_contradictions(dry_run=dry_run, watching=watching, reporting=report is not None)
+    if keep_existing and result.overwrite:
+        raise click.UsageError("--keep-existing and --overwrite contradict each other: leave one out")
     if output is not None:
         refuse_picture_name(output)
     if report is not None:
@@ -109,7 +113,8 @@ def batch_command(
     output_format = format_of(Path(ending))
     result.refuse_contradictions(output_format)
     warn_of_options_without_effect(console, output_format)
-    options = BatchOptions(result.process_options(choices.options()), ending, per_photo_noise, _idle(output_format))
+    process, idle = result.process_options(choices.options()), _idle(output_format)
+    options = BatchOptions(process, ending, per_photo_noise, keep_existing, idle)
     selection = Selection(recursive, include, exclude)
     open_store = _stores(absolute=cluster is not None)
     display = BatchDisplay(console, None, as_json)

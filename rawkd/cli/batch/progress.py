@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 COUNT_S = 10.0
 """Seconds between two lines about the noise where there is no bar (our choice)."""
 
+SETTLED = {
+    "skipped": "done before",
+    "kept": "its output exists and was kept",
+    "own output": "written by rawkd, no input",
+}
+"""What is said of photos that need nothing, by status."""
+
 
 @dataclass
 class BatchDisplay:
@@ -129,7 +136,7 @@ class BatchDisplay:
             text = f"{count}{one_line(task.input_shown)} -> {one_line(task.output_shown)}: {summary(outcome.report)}"
             (self.console.detail if self._bar is not None else self.console.say)(text)
         else:
-            what = "done before" if outcome.status == "skipped" else "written by rawkd, no input"
+            what = SETTLED[outcome.status]
             self.console.detail(f"{count}{one_line(task.input_shown)}: {what}")
 
     def _to_stdout(self, outcome: Outcome) -> None:
