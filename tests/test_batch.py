@@ -211,7 +211,7 @@ def test_cameras_that_are_measured_together_or_one_by_one_get_the_same(
         printed = capfd.readouterr().err
         assert "measuring the noise: 0 of 9 photos" in printed
         assert "measuring the noise: 9 of 9 photos" in printed
-        assert "3 photos state no ISO in a tag, or no camera, and got the noise of one photo" in printed
+        assert "3 photos state no ISO or no camera, and got the noise of one photo" in printed
     assert series[0] == series[1]
     assert len(series[0]) == 3
     assert outputs(tmp_path / "out100") == outputs(tmp_path / "out1")

@@ -96,12 +96,13 @@ class Batch:
     def recall(self, outcomes: Iterable[Outcome]) -> None:
         """Read the pools of photos that an earlier run denoised, so that the report of this run lists them too."""
         done = {(o.task.target.root, o.series): o.task for o in outcomes if o.status is Status.SKIPPED and o.series}
-        for key in done.keys() - {(root, str(series)) for root, series in self.pools}:
-            task = done[key]
-            series = Series.of(look(WorkerContext(), task))  # any photo of a series identifies it
-            pool = None if series is None else load_pool(task.target, series, self.settings_sha256, self.warn)
-            if series is not None and pool is not None:
-                self.pools[key[0], series] = pool
+        with closing(WorkerContext()) as worker:
+            for key in done.keys() - {(root, str(series)) for root, series in self.pools}:
+                task = done[key]
+                series = Series.of(look(worker, task))  # any photo of a series identifies it
+                pool = None if series is None else load_pool(task.target, series, self.settings_sha256, self.warn)
+                if series is not None and pool is not None:
+                    self.pools[key[0], series] = pool
 
     def survey(self, tasks: Sequence[Task]) -> Survey:
         """Find out which photos are to be denoised; writes nothing."""

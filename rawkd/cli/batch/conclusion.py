@@ -47,7 +47,7 @@ def conclude(batch: Batch, display: BatchDisplay, report: Path | None, *, stoppe
     alone = sum(1 for outcome in outcomes if outcome.task in batch.alone and outcome.status == "done")
     if alone:
         photos = "1 photo states" if alone == 1 else f"{alone} photos state"
-        console.say(f"{photos} no ISO in a tag, or no camera, and got the noise of one photo instead of a series")
+        console.say(f"{photos} no ISO or no camera, and got the noise of one photo instead of a series")
     speed = ""
     if display.megapixels:
         pace = display.megapixels / max(display.seconds, 1e-3)
