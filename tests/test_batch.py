@@ -1248,6 +1248,34 @@ def test_ctrl_c_leaves_the_report_of_what_was_done(
     assert "4 denoised, 1 done before" in capfd.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")
+def test_a_lost_terminal_leaves_the_report_too(family: Path, tmp_path: Path) -> None:
+    """As when the ssh connection breaks, while the progress bar is shown."""
+    import pty
+
+    write_shoot(tmp_path / "in", 4)
+    sign = tmp_path / "sign"
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family), "--jobs", "1"]
+    words += ["--noise", "1e-3,3e-6", "--report", str(tmp_path / "r.json")]
+    script = HANG.format(sign=str(sign), turn=2, after=False, words=words).replace("sleep(600)", "sleep(1)")
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{script}"],
+        cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        appeared(sign, child)
+        os.close(ours)
+        assert child.wait(60) == 130
+    finally:
+        child.kill()
+    report = read_report(tmp_path / "r.json")
+    assert report["counts"]["not begun"] in (3, 4)  # the first may have its name and not yet its line
+    assert sum(report["counts"].values()) == len(report["photos"]) == 4
+    assert not left_over(tmp_path / "out")
+
+
 def test_a_file_counts_as_there_when_it_stopped_growing(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     task = Task(store, "a.dng", store, "a-denoised.dng")

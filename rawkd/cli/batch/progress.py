@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rawkd.cli.console import Console, on_terminal, one_line, print_result
+from rawkd.cli.console import Console, on_terminal, one_line, print_result, stop_bar
 from rawkd.cli.exit_codes import INPUT, exit_code_of_kind
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class BatchDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            stop_bar(self._bar)
 
     @property
     def seconds(self) -> float:
