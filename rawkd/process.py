@@ -18,6 +18,7 @@ from rawkd.files.read.sidecar import read_sidecar
 from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
+from rawkd.files.xmp.capture import with_sidecar
 from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect, camera_name
 from rawkd.photo.region import Window, window_of
 from rawkd.render.demosaic import Method, check_method, method_for
@@ -230,10 +231,11 @@ def _write_picture(
         rgb = stretched(rgb, window.rows, window.columns)
     with clock.step("write"):
         xmp, warnings = read_sidecar(path)
-        warnings += write_image(
+        capture, more = with_sidecar(photo.capture, xmp)
+        warnings += more + write_image(
             output,
             rgb,
-            photo.capture,
+            capture,
             jpeg_quality=options.jpeg_quality,
             overwrite=options.overwrite,
             strip_location=options.strip_location,

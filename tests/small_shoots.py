@@ -17,11 +17,19 @@ from rawkd.sensor.profile import CameraProfile, profile_record
 ISO_TAG, SHORT = 34855, 3
 
 
-def write_photo(path: Path, seed: int = 0, *, iso: int | None = 1600, gain: float = GAIN, software: str = "x") -> Path:
+def write_photo(
+    path: Path,
+    seed: int = 0,
+    *,
+    iso: int | None = 1600,
+    gain: float = GAIN,
+    software: str = "x",
+    make: str = "Rawkd",
+) -> Path:
     """A DNG of 48 x 64 pixels whose NoiseProfile is (gain, READ_VARIANCE); too small for its pixels to contradict."""
     photo = noisy_photo(48, 64, seed=seed)
     exif = () if iso is None else (Tag(ISO_TAG, SHORT, 1, iso.to_bytes(2, "little")),)
-    capture = Capture(make="Rawkd", model="Rawkd One", unique_camera_model="Rawkd One", exif=exif)
+    capture = Capture(make=make, model="Rawkd One", unique_camera_model="Rawkd One", exif=exif)
     path.parent.mkdir(parents=True, exist_ok=True)
     profile = (gain, READ_VARIANCE)
     photo = replace(photo, capture=capture)

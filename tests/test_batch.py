@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ from tiny_models import blur, make_model
 
 from rawkd import __version__
 from rawkd.batch import lock, queue, work
+from rawkd.batch.noise import measuring
 from rawkd.batch.outcome import Outcome
 from rawkd.batch.queue import Batch
-from rawkd.batch.settings import BatchOptions, fingerprint
+from rawkd.batch.settings import BatchOptions, changes, fingerprint, settings_of
 from rawkd.batch.store import FileState, LocalStore
 from rawkd.batch.task import Selection, Task, find_tasks
 from rawkd.batch.url_store import UrlStore
@@ -188,6 +190,122 @@ def test_warnings_of_the_noise_are_the_series_and_all_others_the_photos(
     assert [any("rawkd wrote this file" in warning for warning in found["warnings"]) for found in report["photos"]] == [
         False, True, False,
     ]  # fmt: skip
+
+
+def three_cameras(folder: Path) -> None:
+    """A camera of two series, one of one, and one whose photos state no ISO."""
+    for index in range(3):
+        for make, iso in (("A", 100), ("A", 200), ("B", 100), ("C", None)):
+            write_photo(folder / f"{make}{iso}-{index}.dng", index, iso=iso, gain=GAIN * (1 + 0.1 * index), make=make)
+
+
+def test_cameras_that_are_measured_together_or_one_by_one_get_the_same(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    three_cameras(tmp_path / "in")
+    series = []
+    for number in (100, 1):
+        monkeypatch.setattr(measuring, "AT_A_TIME", number)
+        assert run("--report", str(tmp_path / "r.json"), target=tmp_path / f"out{number}") == 0
+        series.append([{**one, "outputs": ""} for one in read_report(tmp_path / "r.json")["series"]])
+        printed = capfd.readouterr().err
+        assert "measuring the noise: 0 of 9 photos" in printed
+        assert "measuring the noise: 9 of 9 photos" in printed
+        assert "3 photos state no ISO or no camera, and got the noise of one photo" in printed
+    assert series[0] == series[1]
+    assert len(series[0]) == 3
+    assert outputs(tmp_path / "out100") == outputs(tmp_path / "out1")
+
+
+def test_an_interrupt_keeps_the_cameras_that_were_measured(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_cameras(tmp_path / "in")
+    measure, save, measured = work.measure, measuring.save_pool, []
+
+    def listed(worker: Any, assignment: Any) -> Any:
+        measured.append(assignment.task.name)
+        return measure(worker, assignment)
+
+    def interrupted(store: Any, series: Any, *rest: Any) -> None:
+        if series.make == "B":
+            raise KeyboardInterrupt
+        save(store, series, *rest)
+
+    monkeypatch.setattr(measuring, "measure", listed)
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "AT_A_TIME", 1)
+        patch.setattr(measuring, "save_pool", interrupted)
+        assert run() == 130
+    assert len(series_files(tmp_path / "out")) == 2
+    assert {name[:1] for name in outputs(tmp_path / "out")} == {"A"}
+    measured.clear()
+    assert run() == 0
+    assert sorted(measured) == ["B100-0.dng", "B100-1.dng", "B100-2.dng"]
+    assert run(target=tmp_path / "undisturbed") == 0
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "undisturbed")
+
+
+def test_a_damaged_series_is_measured_again_with_a_warning(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    assert "is damaged" not in capfd.readouterr().err
+    (path,) = series_files(tmp_path / "out")
+    path.write_bytes(path.read_bytes()[:40])
+    write_photo(tmp_path / "in" / "late.dng", 9)
+    assert run() == 0
+    printed = capfd.readouterr().err
+    assert printed.count(f"warning: {path}: the file is damaged, so the noise of Rawkd One, ISO 1600") == 1
+    assert run() == 0
+    assert "is damaged" not in capfd.readouterr().err
+
+
+def test_a_csv_has_the_warnings_of_the_series_in_every_row(run: Run, tmp_path: Path) -> None:
+    for index in range(3):
+        write_photo(tmp_path / "in" / f"{index}.dng", index)
+        write_photo(tmp_path / "in" / f"other{index}.dng", index, iso=100)
+    assert run("--report", str(tmp_path / "r.json")) == 0
+    (pool,) = [path for path in series_files(tmp_path / "out") if '"iso": 1600' in path.read_text()]
+    content = json.loads(pool.read_text())
+    content["noise"]["warnings"] = ["the profile is too high", "neighbours are correlated"]
+    pool.write_text(json.dumps(content))
+    shutil.rmtree(tmp_path / "out" / ".rawkd" / "photos")
+    assert run("--overwrite", "--report", str(tmp_path / "r.csv")) == 0
+    rows = rows_of(tmp_path / "r.csv")
+    assert len(rows) == 6
+    for row in rows:
+        shared = "the profile is too high; neighbours are correlated" in row["warnings"]
+        assert shared == ("other" not in row["input"])
+
+
+def series_files(folder: Path) -> list[Path]:
+    return sorted((folder / ".rawkd" / "series").glob("*.json"))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_messages_name_the_folder_of_a_photo(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two memory cards hold photos of one name."""
+    monkeypatch.chdir(tmp_path)
+    for card in ("one", "two"):
+        write_photo(tmp_path / card / "IMG_1.dng")
+        (tmp_path / card / "IMG_1.xmp").write_text("broken")
+    command = ["batch", "one", "two", "--model", str(family), "-v"]
+    assert main(command) == 0
+    printed = capfd.readouterr().err
+    assert main(command) == 0
+    again = capfd.readouterr().err
+    for card in ("one", "two"):
+        assert f"warning: {card}/IMG_1.dng: IMG_1.xmp contains no XMP" in printed
+        assert f" {card}/IMG_1.dng -> {card}/IMG_1-denoised.dng: " in printed
+        assert f"{card}/IMG_1.dng: done before" in again
 
 
 def test_a_photo_that_comes_later_joins_its_series(run: Run, tmp_path: Path) -> None:
@@ -381,13 +499,117 @@ def test_an_option_that_changes_nothing_makes_no_photo_new(
 
 def test_the_fingerprint_knows_what_pixels_depend_on(family: Path, tmp_path: Path) -> None:
     def of(**denoise: Any) -> str:
-        return fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise}))))
+        return fingerprint(settings_of(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise})))))
 
-    assert of() == of(threads=3) == of(model=str(family))
+    assert of() == of(threads=3) == of(model=str(family)) == of(device="cpu") == of(device="cuda", precision="f32")
     other = make_model(tmp_path / "m" / "tiny", blur, subrange=[1e-5, 1e-1]).directory
-    changed = [of(strength=0.5), of(ensemble=4), of(noise=(1e-3, 1e-6)), of(precision="f32"), of(model=other)]
+    changed = [of(strength=0.5), of(ensemble=4), of(noise=(1e-3, 1e-6)), of(rows=True), of(model=other)]
     assert len({of(), *changed}) == len(changed) + 1
-    assert fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(model=family)), per_photo_noise=True)) != of()
+    alone = BatchOptions(ProcessOptions(DenoiseOptions(model=family)), per_photo_noise=True)
+    assert fingerprint(settings_of(alone)) != of()
+    assert fingerprint(settings_of(replace(alone, keep_existing=True))) == fingerprint(settings_of(alone))
+
+
+def test_what_differs_is_named(family: Path) -> None:
+    def of(ending: str = "-denoised.dng", **denoise: Any) -> dict[str, Any]:
+        return settings_of(BatchOptions(ProcessOptions(DenoiseOptions(**{"model": family, **denoise})), ending))
+
+    assert changes(of(), of()) == ()
+    assert changes(of(), of(strength=0.5, rows=True)) == ("strength 1.0, now 0.5", "rows off, now on")
+    assert changes({**of(), "version": "0.1"}, of()) == (f"rawkd 0.1, now {__version__}",)
+    assert changes(of(), of(ending=".dng", noise=(1e-3, 1e-6))) == (
+        "noise none, now [0.001, 1e-06]", "noise of series on, now off", "another ending",
+    )  # fmt: skip
+    assert changes({"options": "odd"}, of()) == ("unknown settings",)
+
+
+def test_a_message_names_the_setting_and_the_version(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    assert run() == 0
+    assert run("--device", "cpu") == 0
+    assert "1 done before" in capfd.readouterr().err
+    assert run("--strength", "0.5", "--rows") == 1
+    assert "made with other settings or another version (strength 1.0, now 0.5; rows off, now on)" in (
+        capfd.readouterr().err
+    )
+    (path,) = (tmp_path / "out" / ".rawkd" / "photos").iterdir()
+    record = json.loads(path.read_text())
+    for change, words in [
+        ({"settings": record["settings"] | {"version": "0.1"}}, f"(rawkd 0.1, now {__version__})"),
+        ({"version": 3}, "exists and its record is of another version of rawkd; give --overwrite"),
+        ({"settings": None}, "exists and its record is damaged; give --overwrite"),
+    ]:
+        path.write_text(json.dumps(record | change))
+        assert run() == 1
+        assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_another_folder_of_the_same_outputs_knows_what_is_done(
+    reverse: bool, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """First one year of an archive, then all of it, or the other way round."""
+    for index in range(2):
+        write_photo(tmp_path / "in" / "2005" / "may" / f"{index}.dng", index)
+    year: dict[str, Any] = {"source": tmp_path / "in" / "2005", "target": tmp_path / "out" / "2005"}
+    whole: dict[str, Any] = {}
+    first, second = (whole, year) if reverse else (year, whole)
+    assert run("-r", **first) == 0
+    before = outputs(tmp_path / "out")
+    assert len(before) == 2
+    assert run("-r", **second) == 0
+    assert "2 done before" in capfd.readouterr().err
+    assert run("-r", "--strength", "0.5", "--overwrite", **second) == 0  # the last record counts
+    assert "2 denoised" in capfd.readouterr().err
+    assert run("-r", **first) == 1
+    assert "strength 0.5, now 1.0" in capfd.readouterr().err
+    assert run("-r", "--overwrite", **first) == 0
+    assert outputs(tmp_path / "out") == before
+    assert run("-r", **second) == 0
+    assert "2 done before" in capfd.readouterr().err
+
+
+def test_what_exists_is_kept(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_shoot(tmp_path / "in", 2)
+    assert run() == 0
+    stranger = tmp_path / "out" / "02-denoised.dng"
+    stranger.write_bytes(b"precious")
+    write_photo(tmp_path / "in" / "02.dng", 3)
+    write_photo(tmp_path / "in" / "03.dng", 4)
+    before = outputs(tmp_path / "out")
+    capfd.readouterr()
+    assert run("--keep-existing", "--strength", "0.5", "--dry-run") == 0
+    assert "1 to do, 0 denoised, 0 done before, 3 kept, 0 failed" in capfd.readouterr().err
+    assert run("--keep-existing", "--strength", "0.5", "--report", str(tmp_path / "r.json")) == 0
+    assert "1 denoised, 0 done before, 3 kept, 0 failed" in capfd.readouterr().err
+    report = read_report(tmp_path / "r.json")
+    assert statuses(report) == {"00.dng": "kept", "01.dng": "kept", "02.dng": "kept", "03.dng": "done"}
+    assert report["counts"]["kept"] == 3
+    after = outputs(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"03-denoised.dng"}
+    assert run("--keep-existing", "--report", str(tmp_path / "r.json")) == 0  # what is done is not only kept
+    assert statuses(read_report(tmp_path / "r.json"))["00.dng"] == "skipped"
+    assert run("--keep-existing", "--overwrite") == 2
+    assert "contradict each other" in capfd.readouterr().err
+
+
+def test_what_appears_meanwhile_is_kept_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+
+    def appearing(path: Path, *words: Any, **named: Any) -> Any:
+        (tmp_path / "out" / "00-denoised.dng").write_bytes(b"precious")
+        return process_file(path, *words, **named)
+
+    monkeypatch.setattr(work, "process_file", appearing)
+    assert run("--keep-existing") == 0
+    assert "0 denoised, 0 done before, 1 kept" in capfd.readouterr().err
+    assert outputs(tmp_path / "out") == {"00-denoised.dng": b"precious"}
+    assert not left_over(tmp_path / "out")
 
 
 def test_an_output_is_no_input(run: Run, family: Path, tmp_path: Path) -> None:
@@ -468,6 +690,8 @@ def test_globs(tmp_path: Path) -> None:
     assert found(recursive=True) == ["a.dng", "b.CR2", "x/a.dng", "x/y/d.nef"]
     assert found(recursive=True, include=("a.*",)) == ["a.dng", "x/a.dng"]
     assert found(recursive=True, include=("x/*",), exclude=("*.nef",)) == ["x/a.dng"]
+    assert found(include=("*.cr2",)) == found(include=("B.*",)) == ["b.CR2"]  # cameras write capitals
+    assert found(exclude=("*.cr2",)) == ["a.dng"]
     twice = find_tasks([str(tmp_path), str(tmp_path / "a.dng"), "gone.dng"], "out", Selection(), "-denoised.png")
     assert sorted(task.output_shown for task in twice) == [
         "out/a-denoised.png", "out/b-denoised.png", "out/gone-denoised.png",
@@ -576,6 +800,21 @@ def test_a_folder_that_cannot_be_read_is_named(
             printed = capfd.readouterr().err
             assert printed.count(f"{tmp_path / 'in' / 'locked'}: the folder cannot be read (Permission denied)") == 1
         assert set(outputs(tmp_path / "out")) == {"00-denoised.dng"}
+        locked = str(tmp_path / "in" / "locked")
+        for name in ("r.json", "r.csv"):
+            assert run("-r", "--json", "--report", str(tmp_path / name)) == 1
+            told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+            assert [(one["input"], one["exit_code"]) for one in told if one["status"] == "folder not read"] == [
+                (locked, 3)
+            ]
+        report = read_report(tmp_path / "r.json")
+        (folder,) = report["folders_not_read"]
+        assert (folder["input"], folder["status"]) == (locked, "folder not read")
+        assert "Permission denied" in folder["error"]["sentence"]
+        assert [photo["status"] for photo in report["photos"]] == ["skipped"]
+        rows = {row["input"]: row for row in rows_of(tmp_path / "r.csv")}
+        assert rows[locked]["status"] == "folder not read"
+        assert "Permission denied" in rows[locked]["error"]
         assert run() == 0  # nobody asked for folders below
     assert run("-r") == 0
 
@@ -869,6 +1108,7 @@ def test_an_installed_calibration_comes_before_the_pool(
 DIE = (
     "import os, sys\n"
     "from rawkd.batch import queue\n"
+    "from rawkd.batch.noise import measuring\n"
     "from rawkd.batch.store import LocalStore\n"
     "calls = 0\n"
     "def dying(function):\n"
@@ -886,7 +1126,7 @@ DIE = (
 )
 PUBLISH = "LocalStore.publish = dying(LocalStore.publish)"
 SAVE = "queue.save = dying(queue.save)"
-SAVE_POOL = "queue.save_pool = dying(queue.save_pool)"
+SAVE_POOL = "measuring.save_pool = dying(measuring.save_pool)"
 
 
 @pytest.mark.parametrize(
@@ -1006,6 +1246,34 @@ def test_ctrl_c_leaves_the_report_of_what_was_done(
     assert not left_over(tmp_path / "out")
     assert run() == 0
     assert "4 denoised, 1 done before" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")
+def test_a_lost_terminal_leaves_the_report_too(family: Path, tmp_path: Path) -> None:
+    """As when the ssh connection breaks, while the progress bar is shown."""
+    import pty
+
+    write_shoot(tmp_path / "in", 4)
+    sign = tmp_path / "sign"
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(family), "--jobs", "1"]
+    words += ["--noise", "1e-3,3e-6", "--report", str(tmp_path / "r.json")]
+    script = HANG.format(sign=str(sign), turn=2, after=False, words=words).replace("sleep(600)", "sleep(1)")
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{script}"],
+        cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        appeared(sign, child)
+        os.close(ours)
+        assert child.wait(60) == 130
+    finally:
+        child.kill()
+    report = read_report(tmp_path / "r.json")
+    assert report["counts"]["not begun"] in (3, 4)  # the first may have its name and not yet its line
+    assert sum(report["counts"].values()) == len(report["photos"]) == 4
+    assert not left_over(tmp_path / "out")
 
 
 def test_a_file_counts_as_there_when_it_stopped_growing(tmp_path: Path) -> None:

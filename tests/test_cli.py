@@ -815,7 +815,11 @@ def test_shell_completion_offers_commands_and_options() -> None:
     assert "--strength" in offered("rawkd", "denoise", "--str")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ENDS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+"""Signals of Ctrl-C, of a system that shuts down, and of a lost terminal."""
+
+
+@pytest.mark.parametrize("number", ENDS)
 def test_an_interrupted_run_leaves_nothing(photo: Path, family: Path, tmp_path: Path, number: int) -> None:
     script = (
         "import os, signal, sys, rawkd.process as process\n"
@@ -837,6 +841,22 @@ def test_an_interrupted_run_leaves_nothing(photo: Path, family: Path, tmp_path: 
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert contents(tmp_path) == {"photo.dng"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGHUP")
+def test_nohup_still_works(tmp_path: Path) -> None:
+    script = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does\n"
+        "import rawkd.cli.app as app\n"
+        "invoke = app.app.invoke\n"
+        "app.app.invoke = lambda context: (os.kill(os.getpid(), signal.SIGHUP), invoke(context))[1]\n"
+        "raise SystemExit(app.main(['models']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_cpu_denoise_never_loads_torch(photo: Path, family: Path) -> None:

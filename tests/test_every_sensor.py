@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rawkd.batch.series import pool_noise
+from rawkd.batch.noise.series import pool_noise
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
 from rawkd.restore.options import DenoiseOptions
 from rawkd.restore.pipeline import prepare

@@ -106,7 +106,7 @@ def test_jobs_of_a_cluster(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     def nobody(*_: object, **__: object) -> None:
         raise click.Abort
 
-    monkeypatch.setattr("rawkd.cli.batch._workers", nobody)
+    monkeypatch.setattr("rawkd.cli.batch.command._workers", nobody)
     assert main(["batch", "there.dng", "--cluster", "tcp://nowhere:1", "--jobs", "2"]) == 130
     assert warned(capfd.readouterr().err) == ["--jobs"]
 

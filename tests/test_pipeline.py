@@ -499,12 +499,16 @@ def test_sidecars(tmp_path: Path) -> None:
     assert read_sidecar(photo) == (None, ())
     (tmp_path / "a.xmp").write_bytes(XMP)
     assert read_sidecar(photo) == (XMP, ())
+    (tmp_path / "a.CR2.xmp").write_bytes(XMP)
+    assert read_sidecar(photo) == (XMP, ())  # the same in both
     (tmp_path / "a.CR2.xmp").write_bytes(XMP + b" ")
-    assert read_sidecar(photo) == (XMP + b" ", ())
-    (tmp_path / "a.CR2.xmp").write_bytes(b"something else")
-    packet, warnings = read_sidecar(photo)
-    assert packet is None
-    assert warnings == ("a.CR2.xmp contains no XMP and was not embedded",)
+    unused = "a.xmp was not used, since a.CR2.xmp is there too: delete the one that is out of date"
+    assert read_sidecar(photo) == (XMP + b" ", (unused,))
+    for broken in (b"something else", b""):
+        (tmp_path / "a.CR2.xmp").write_bytes(broken)
+        assert read_sidecar(photo) == (XMP, ("a.CR2.xmp contains no XMP and was not embedded",))
+    (tmp_path / "a.xmp").unlink()
+    assert read_sidecar(photo) == (None, ("a.CR2.xmp contains no XMP and was not embedded",))
 
 
 @pytest.mark.parametrize("gain", [1e-5 / 4.1, 1e-5])

@@ -11,7 +11,7 @@ from synthetic_dng import ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL,
 
 from rawkd.cli.exit_codes import INPUT, exit_code_of
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.read.decode import DecodedFrame
+from rawkd.files.read.decoded import DecodedFrame
 from rawkd.files.read.maker.fuji_ifd import black_levels_of_raf, with_blacks_of_raf
 from rawkd.files.read.raw import _pattern_of, libraw_levels, read_raw
 from rawkd.photo import Capture, CFAPattern, ColorCalibration, Levels, RawPhoto, Rect

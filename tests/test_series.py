@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scenes_of_every_cfa import scene_photo
+from small_shoots import write_photo
 
-from rawkd.batch.series import Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
+from rawkd.batch.noise.series import Series, SeriesPool, load_pool, pool_noise, sampling_order, save_pool
 from rawkd.batch.store import LocalStore
 from rawkd.batch.task import Task
+from rawkd.batch.work import WorkerContext, look
 from rawkd.errors import NoiseError
+from rawkd.files.read.decode import Decoder
 from rawkd.files.read.identify import Identity, identify
+from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng
 from rawkd.photo import CFAPattern
 from rawkd.sensor.noise import NoiseModel
@@ -92,6 +97,29 @@ def test_a_guess_counts_only_where_there_is_nothing_else() -> None:
 def test_no_estimate_is_an_error() -> None:
     with pytest.raises(NoiseError, match="--noise"):
         pool_noise([])
+
+
+NO_ISO_TAG = ["canon-s40-box.crw", "canon-g2-chart.crw", "kodak-dc120-a.kdc", "kodak-dc50.kdc"]
+
+
+@pytest.mark.parametrize("name", [*NO_ISO_TAG, "gopro-hero7-chart-noiseprofile.dng"])
+def test_an_iso_that_only_libraw_finds_makes_a_series(data: Path, decoder: Decoder, name: str) -> None:
+    store = LocalStore(str(data / "raw"))
+    assert (identify(data / "raw" / name).iso is None) == (name in NO_ISO_TAG)
+    with closing(WorkerContext()) as worker:
+        found = look(worker, Task(store, name, store, "out.dng"))
+    assert found.iso == read_raw(data / "raw" / name, decoder=decoder).capture.iso
+    assert Series.of(found) is not None
+
+
+def test_what_the_decoder_cannot_open_is_looked_at_without_it(tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "a.dng", iso=None)
+    store = LocalStore(str(tmp_path))
+    with closing(WorkerContext()) as worker:
+        assert look(worker, Task(store, "a.dng", store, "out.dng")).iso is None
+        path.write_bytes(path.read_bytes()[:2000])
+        identity = look(worker, Task(store, "a.dng", store, "out.dng"))
+        assert identity.iso is None
 
 
 def test_unknown_is_never_equal() -> None:

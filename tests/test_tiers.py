@@ -15,7 +15,7 @@ import pytest
 from small_photos import GAIN, READ_VARIANCE, noisy_photo
 from tiny_models import blur, card_document, even_blur, identity, make_model, write_card
 
-from rawkd.batch.settings import BatchOptions, fingerprint
+from rawkd.batch.settings import BatchOptions, fingerprint, settings_of
 from rawkd.cli import main
 from rawkd.cli.app import app
 from rawkd.errors import ModelError
@@ -228,7 +228,8 @@ def test_batches_benchmarks_and_inspection_know_tiers(photo: Path, capfd: pytest
         ["teacher-large"],
     ]
     prints = {
-        tier: fingerprint(BatchOptions(ProcessOptions(DenoiseOptions(model=tier)))) for tier in (None, "fast", "best")
+        tier: fingerprint(settings_of(BatchOptions(ProcessOptions(DenoiseOptions(model=tier)))))
+        for tier in (None, "fast", "best")
     }
     assert prints[None] == prints["fast"] != prints["best"]
 

@@ -385,6 +385,24 @@ def archive(folder: Path) -> Path:
     return folder
 
 
+def test_what_rawkd_wrote_can_be_written_again(tmp_path: Path) -> None:
+    """Another program's DNG may be the only one."""
+    sentences = {}
+    for software in ("rawkd 1.0", "Adobe DNG Converter"):
+        path = tmp_path / "made.dng"
+        write_dng(path, noisy_photo(64, 96), preview=None, software=software, overwrite=True)
+        tree = read_tiff(path.open("rb"))
+        assert tree is not None
+        digest = tree.main.tags[51111].data
+        data = path.read_bytes()
+        assert data.count(digest) == 1
+        path.write_bytes(data.replace(digest, bytes(range(16))))
+        with ThreadPoolExecutor(2) as pool:
+            sentences[software] = check_digest(path, pool).sentence
+    assert sentences["rawkd 1.0"].endswith("Restore it from a backup, or delete it and denoise its photo again.")
+    assert sentences["Adobe DNG Converter"].endswith("Restore it from a backup.")
+
+
 def test_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = archive(tmp_path)
     assert [path.name for path in find_dngs(folder, pytest.fail)] == [

@@ -5,31 +5,41 @@ from __future__ import annotations
 import errno
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Set, Sized
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from rawkd.batch.task import Task
-from rawkd.errors import OutputError, sentence_of
+from rawkd.errors import InputError, OutputError, sentence_of
 from rawkd.files.write.atomic import HINTS
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Error numbers of a disk to which no other photo can be written either."""
 
 
+NOT_READ = "folder not read"
+"""The status of a folder that could not be searched; it counts as no photo."""
+
+
 class Status(StrEnum):
     """How a photo ended.
 
-    `OWN` is a file that rawkd wrote, which is not denoised again. `NOT_BEGUN` is a photo of a run that was stopped
-    before this photo was finished: no worker had begun it, or its work was stopped.
+    `KEPT` is a photo whose output existed, whatever made it, and was left as it is. `OWN` is a file that rawkd wrote,
+    which is not denoised again. `NOT_BEGUN` is a photo of a run that was stopped before this photo was finished: no
+    worker had begun it, or its work was stopped.
     """
 
     DONE = "done"
     SKIPPED = "skipped"
+    KEPT = "kept"
     FAILED = "failed"
     OWN = "own output"
     NOT_BEGUN = "not begun"
+
+
+SELDOM = frozenset({Status.KEPT, Status.NOT_BEGUN})
+"""Statuses of runs with --keep-existing, and of runs that were stopped."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +119,9 @@ class Outcome:
 
 
 def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Number of photos of each status, zeros included; `not begun` only where a run was stopped."""
+    """Number of photos of each status, zeros included but those of `SELDOM`."""
     found = Counter(outcome.status for outcome in outcomes)
-    return {str(status): found[status] for status in Status if found[status] or status is not Status.NOT_BEGUN}
+    return {str(status): found[status] for status in Status if found[status] or status not in SELDOM}
 
 
 def with_left(outcomes: Iterable[Outcome], left: Set[Task]) -> list[Outcome]:
@@ -120,10 +130,18 @@ def with_left(outcomes: Iterable[Outcome], left: Set[Task]) -> list[Outcome]:
     return known + [Outcome(task, Status.NOT_BEGUN) for task in left]
 
 
-def in_words(outcomes: Iterable[Outcome], left_out: Sequence[str]) -> str:
+def folder_record(folder: str, sentence: str) -> dict[str, Any]:
+    """A folder that could not be searched as plain values, for JSON."""
+    return {"input": folder, "status": NOT_READ, "error": {"kind": InputError.__name__, "sentence": sentence}}
+
+
+def in_words(outcomes: Iterable[Outcome], left_out: Sized) -> str:
     """The counts in words, with those of folders that could not be read."""
     found = counts(outcomes)
+    kept = f", {found['kept']} kept" if "kept" in found else ""
     own = f", {found['own output']} written by rawkd" if found["own output"] else ""
     left = f", {found['not begun']} not begun" if "not begun" in found else ""
     folders = f", folders not read: {len(left_out)}" if left_out else ""
-    return f"{found['done']} denoised, {found['skipped']} done before, {found['failed']} failed{own}{left}{folders}"
+    return (
+        f"{found['done']} denoised, {found['skipped']} done before{kept}, {found['failed']} failed{own}{left}{folders}"
+    )

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rawkd.batch.store import OWN_FOLDER, FileState, Store
-from rawkd.batch.task import Task, place
+from rawkd.batch.settings import Settings, changes
+from rawkd.batch.store import OWN_FOLDER, FileState, LocalStore, Store
+from rawkd.batch.task import Task, key_of, place
 from rawkd.errors import InputError
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,15 @@ class Record:
 
     Attributes
     ----------
-    output : its name. settings : see `settings.fingerprint`.
+    output : its name. settings : see `settings.settings_of`.
     source : real path or URL of the input (`source_of`). size, stamp, sha256 : of the input.
     written, written_bytes : sha256 and size of the output as it was written; -1 where the store does not say the size.
     done : False while the output may still be an older file. report : `Report.record`.
+    saved_s : when the record was saved, seconds since 1970: of several records of an output the last one counts.
     """
 
     output: str
-    settings: str
+    settings: Settings
     source: str
     size: int
     stamp: str
@@ -45,13 +49,15 @@ class Record:
     written_bytes: int
     done: bool
     report: dict[str, Any]
+    saved_s: float = 0.0
 
 
 class TaskState(Enum):
-    """Whether a photo is to be denoised (NEW), is done, or its output must not be replaced (REFUSED)."""
+    """Whether a photo is to be denoised (NEW), is done, or its output must not be replaced (REFUSED) or is KEPT."""
 
     NEW = "new"
     DONE = "done"
+    KEPT = "kept"
     REFUSED = "refused"
 
 
@@ -68,44 +74,70 @@ def sha256_of_file(path: Path) -> str:
 
 def save(task: Task, record: Record) -> None:
     """Write the record of a photo. Raises OutputError."""
-    text = json.dumps({"version": VERSION, **asdict(record)}, indent=1)
-    task.target.write(_name(task), text.encode())
+    text = json.dumps({"version": VERSION, **asdict(record), "saved_s": time.time()}, indent=1)
+    task.target.write(_name(task.output), text.encode())
 
 
-def load(task: Task) -> Record | None:
-    """The record of a photo; None if it is missing, damaged or of another version."""
-    data = task.target.read(_name(task))
-    if data is None:
-        return None
+def load(task: Task) -> Record | str:
+    """The last record of an output, or why there is none, in words."""
+    found = [_parsed(data) for store, name in _places(task) if (data := store.read(name)) is not None]
+    records = [record for record in found if isinstance(record, Record)]
+    if records:
+        return max(records, key=lambda record: record.saved_s)
+    return str(found[0]) if found else "no record says how it was made"
+
+
+def _places(task: Task) -> Iterator[tuple[Store, str]]:
+    """Stores and names of the records that batches of the same output to other folders may have kept.
+
+    They are in the folders between the root of the outputs and the output, and in those above the root. Of URLs only
+    the root is known, since each look is a request.
+    """
+    yield task.target, _name(task.output)
+    if isinstance(task.target, LocalStore):
+        parts = PurePosixPath(task.output).parts
+        for depth in range(1, len(parts)):
+            yield task.target, "/".join((*parts[:depth], _name("/".join(parts[depth:]))))
+        root = Path(task.target.root).resolve()
+        for above in root.parents:
+            yield LocalStore(str(above)), _name((root.relative_to(above) / task.output).as_posix())
+
+
+def _parsed(data: bytes) -> Record | str:
+    """The record of a file, or what is wrong with it, in words."""
     try:
         content = json.loads(data)
-        if content.pop("version") != VERSION or set(content) != {field.name for field in fields(Record)}:
-            return None
-        return Record(**content)
+        if content.pop("version") != VERSION:
+            return "its record is of another version of rawkd"
+        if set(content) == {field.name for field in fields(Record)} and isinstance(content["settings"], dict):
+            return Record(**content)
     except (ValueError, KeyError, AttributeError, TypeError):
-        return None
+        pass
+    return "its record is damaged"
 
 
-def judge(task: Task, settings: str, *, overwrite: bool) -> tuple[TaskState, str, Record | None]:
+def judge(
+    task: Task, settings: Settings, *, overwrite: bool, keep_existing: bool = False
+) -> tuple[TaskState, str, Record | None]:
     """The state of a photo under these settings, the reason if it is refused, and its record if it is done."""
     if task.target.state(task.output) is None:
         return TaskState.NEW, "", None
     record = load(task)
-    reason = _difference(task, settings, record)
-    if reason is None:
+    reason = f"and {record}" if isinstance(record, str) else _difference(task, settings, record)
+    if reason is None and isinstance(record, Record):
         return TaskState.DONE, "", record
+    if keep_existing:
+        return TaskState.KEPT, "", None
     if overwrite:
         return TaskState.NEW, "", None
-    advice = "give --overwrite to replace it, or -o for another place"
+    advice = "give --overwrite to replace it, --keep-existing to leave it, or -o for another place"
     return TaskState.REFUSED, f"{task.output_shown} exists {reason}; {advice}", None
 
 
-def _difference(task: Task, settings: str, record: Record | None) -> str | None:
+def _difference(task: Task, settings: Settings, record: Record) -> str | None:
     """Why an existing output is not the wanted one; None if it is."""
-    if record is None:
-        return "and no record says how it was made"
     if record.settings != settings:
-        return "and was made with other settings or another version"
+        return f"and was made with other settings or another version ({'; '.join(changes(record.settings, settings))})"
     if not _same_input(task, record):
         return "and was made of another input than the one that is there now"
     if not record.done and _hash(task.target, task.output) != record.written:
@@ -138,5 +170,6 @@ def _hash(store: Store, name: str) -> str | None:
         return None
 
 
-def _name(task: Task) -> str:
-    return f"{OWN_FOLDER}/photos/{task.key}.json"
+def _name(output: str) -> str:
+    """The name of the record of an output, in the store of that output."""
+    return f"{OWN_FOLDER}/photos/{key_of(output)}.json"

@@ -1,4 +1,4 @@
-"""The report of a batch as a file: JSON with everything, or CSV with a line a photo."""
+"""The report of a batch as a file: JSON with everything, or CSV with a line for a photo or unreadable folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rawkd import __version__
-from rawkd.batch.outcome import Outcome, counts
-from rawkd.batch.series import Series, SeriesPool
+from rawkd.batch.noise.series import Series, SeriesPool
+from rawkd.batch.outcome import Outcome, counts, folder_record
 from rawkd.errors import OutputError, UsageError
 from rawkd.files.naming import make_folder, refuse_existing, refuse_file_for_folder
 from rawkd.files.write.atomic import atomic_output
@@ -70,10 +71,19 @@ def _is_report(path: Path) -> bool:
     return isinstance(content, dict) and content.keys() >= KEYS
 
 
-def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[str, Series], SeriesPool]) -> None:
+def write_report(
+    path: Path,
+    outcomes: Sequence[Outcome],
+    pools: Mapping[tuple[str, Series], SeriesPool],
+    left_out: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the report of a batch, photos by name; an existing report is replaced, but no other file.
 
     The folder is created if no photo was written to it.
+
+    Parameters
+    ----------
+    left_out : folders that could not be searched, with a sentence about each.
 
     Raises
     ------
@@ -81,9 +91,10 @@ def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[s
     """
     _check_name(path)
     _refuse_other_file(path)
-    records = [outcome.record() for outcome in in_order(outcomes)]
+    photos, folders = in_order(outcomes), [folder_record(*one) for one in sorted(left_out.items())]
     if path.suffix.lower() == ".csv":
-        text = _csv(records)
+        shared = {(root, str(series)): pool.warnings for (root, series), pool in pools.items()}
+        text = _csv([*(_with_warnings_of_series(one, shared) for one in photos), *folders])
     else:
         content = {
             "rawkd": __version__,
@@ -92,7 +103,8 @@ def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[s
                 {"series": str(series), "outputs": root, **pool.record(), "defects": pool.number_of_defects}
                 for (root, series), pool in sorted(pools.items(), key=lambda item: (item[0][0], str(item[0][1])))
             ],
-            "photos": records,
+            "photos": [outcome.record() for outcome in photos],
+            "folders_not_read": folders,
         }
         text = json.dumps(content, indent=1) + "\n"
     make_folder(f"{path.parent}/")
@@ -103,6 +115,18 @@ def write_report(path: Path, outcomes: Sequence[Outcome], pools: Mapping[tuple[s
 def in_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Sorted by input, so that the order of a report does not depend on timing."""
     return sorted(outcomes, key=lambda outcome: (outcome.task.source.root, outcome.task.name))
+
+
+def _with_warnings_of_series(outcome: Outcome, shared: Mapping[tuple[str, str], tuple[str, ...]]) -> dict[str, Any]:
+    """The record of a photo with the warnings of its series, since a CSV has no other place for them.
+
+    Parameters
+    ----------
+    shared : warnings by the root of the outputs and the name of the series.
+    """
+    record = outcome.record()
+    warnings = (*record.get("warnings", ()), *shared.get((outcome.task.target.root, outcome.series), ()))
+    return {**record, "warnings": list(dict.fromkeys(warnings))}
 
 
 def _csv(records: Sequence[Mapping[str, Any]]) -> str:

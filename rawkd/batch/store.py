@@ -23,12 +23,12 @@ from rawkd.files.write.atomic import HINTS, atomic_output
 OWN_FOLDER = ".rawkd"
 WORK = f"{OWN_FOLDER}/work"
 
-Missed = Callable[[str], None]
-"""Called with a sentence for every folder that cannot be searched."""
+Missed = Callable[[str, str], None]
+"""Called for every folder that cannot be searched, with the folder and a sentence about it."""
 
 
-def unheard(_sentence: str) -> None:
-    """Ignore the sentence."""
+def unheard(_folder: str, _sentence: str) -> None:
+    """Ignore the folder."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ class LocalStore:
         def skipped(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):  # deleted since it was listed
                 text = f"the folder cannot be read ({error.strerror}) and is left out; check its permissions"
-                missed(f"{error.filename or self.root}: {text}")
+                place = str(error.filename or self.root)
+                missed(place, f"{place}: {text}")
 
         for folder, folders, files in os.walk(self.root, onerror=skipped):
             folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))

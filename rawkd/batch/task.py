@@ -41,7 +41,12 @@ class Task:
     @property
     def key(self) -> str:
         """Name of the record and work files of the output: hexadecimal, the same in every run."""
-        return hashlib.sha256(os.fsencode(self.output)).hexdigest()[:24]
+        return key_of(self.output)
+
+
+def key_of(output: str) -> str:
+    """Name of the record of an output, from its name in its store."""
+    return hashlib.sha256(os.fsencode(output)).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,9 @@ def is_raw_name(name: str) -> bool:
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(tried, glob) for glob in globs for tried in (name, PurePosixPath(name).name))
+    """Whether a name or path matches a glob; capitals do not count, as in the suffixes of raw photos."""
+    tried = [each.lower() for each in (name, PurePosixPath(name).name)]
+    return any(fnmatchcase(each, glob.lower()) for glob in globs for each in tried)
 
 
 def find_tasks(
@@ -93,7 +100,7 @@ def find_tasks(
         exist.
     output : folder or URL below which the tree of each input folder is repeated; None writes beside each photo.
     ending : follows the stem of a photo in the name of its output.
-    missed : called with a sentence for every folder that cannot be searched.
+    missed : called with every folder that cannot be searched, and a sentence about it.
 
     Raises
     ------

@@ -131,13 +131,20 @@ class Staged:
 
 
 def look(worker: WorkerContext, task: Task) -> Identity:
-    """Camera, ISO and software of a photo; an empty identity if it cannot be read, since `denoise` reports why."""
+    """Camera, ISO and software of a photo; an empty identity if it cannot be read, since `denoise` reports why.
+
+    LibRaw is asked for an ISO that no tag states, as when the photo is denoised.
+    """
     worker.check()
+    identity = Identity()
     try:
         with task.source.local(task.name) as path:
-            return identify(path)
+            identity = identify(path)
+            if identity.iso is None and identity.make and not identity.is_own_output:
+                identity = replace(identity, iso=worker.decoder.iso_of(path))
     except (RawkdError, OSError, ValueError):
-        return Identity()
+        pass
+    return identity
 
 
 def measure(worker: WorkerContext, assignment: Assignment) -> Measured | Failure:

@@ -40,7 +40,7 @@ class LazyCommand:
 
 COMMANDS = (
     LazyCommand("denoise", "rawkd.cli.denoise", "Denoise raw photos, to a DNG or a rendered picture."),
-    LazyCommand("batch", "rawkd.cli.batch", "Denoise folders of raw photos, several at a time."),
+    LazyCommand("batch", "rawkd.cli.batch.command", "Denoise folders of raw photos, several at a time."),
     LazyCommand("inspect", "rawkd.cli.inspect.command", "Show what is known about raw photos and their noise."),
     LazyCommand("compare", "rawkd.cli.compare", "Show a photo before and after, as one page."),
     LazyCommand("bench", "rawkd.cli.bench.command", "Score models on a data set by the set's own rules."),
@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in _signals_of_end()}
     try:
         outcome = app.main(args=arguments, prog_name="rawkd", standalone_mode=False)
     except click.ClickException as error:
@@ -160,10 +160,18 @@ def main(arguments: list[str] | None = None) -> int:
         is_verbose = any(re.fullmatch(r"--verbose|-[a-zA-Z]*v", argument) for argument in arguments)
         return Console(verbosity=int(is_verbose)).fail(error)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return outcome if isinstance(outcome, int) else OK
 
 
+def _signals_of_end() -> list[signal.Signals]:
+    """Signals that end the run: SIGTERM, and SIGHUP of a terminal or ssh that was lost, unless `nohup` ignores it."""
+    hang_up = getattr(signal, "SIGHUP", None)  # not on Windows
+    hears = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
+    return [signal.SIGTERM, hang_up] if hang_up is not None and hears else [signal.SIGTERM]
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """End on SIGTERM as on Ctrl-C, so that temporary files are removed."""
+    """End on such a signal as on Ctrl-C, so that temporary files are removed and the report is written."""
     raise KeyboardInterrupt

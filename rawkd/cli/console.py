@@ -20,6 +20,7 @@ from rawkd.errors import UsageError, sentence_of
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.progress import Progress as Bar
 
 GONE = {errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE}
 """Errors of a pipe whose reader has ended; Windows has two (python/cpython#79935)."""
@@ -86,9 +87,19 @@ class Console:
         from rich.progress import Progress as Bar
 
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Bar(*columns, console=RichConsole(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=1.0)
+        bar = Bar(*columns, console=RichConsole(stderr=True), transient=True)
+        task = bar.add_task(label, total=1.0)
+        bar.start()
+        try:
             yield lambda part: bar.update(task, completed=part)
+        finally:
+            stop_bar(bar)
+
+
+def stop_bar(bar: Bar) -> None:
+    """End a bar; a terminal that was lost meanwhile is no error, since the run is ending for that."""
+    with suppress(OSError):
+        bar.stop()
 
 
 def print_result(text: str | bytes, *, nl: bool = True) -> None:

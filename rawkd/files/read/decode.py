@@ -8,19 +8,21 @@ cause (our choice).
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from rawkd.errors import InputError, MemoryLimitError, RawkdError
 from rawkd.files.child_process import child_command, json_line, killed_after, pipe_of, widen
-from rawkd.files.read.not_raw import OUT_OF_MEMORY, refusal, unsupported
+from rawkd.files.read.decoded import DecodedFrame, Request
+from rawkd.files.read.not_raw import unsupported
 from rawkd.files.sanity import COPY_AGAIN
 from rawkd.files.tiff.plain_dng import plain_dng
 from rawkd.files.tiff.tile_bands import Bands
@@ -33,51 +35,10 @@ START_TIMEOUT_S = 60.0
 ENVIRONMENT = {"TZ": "UTC0", "MALLOC_MMAP_THRESHOLD_": "131072", "OPENBLAS_NUM_THREADS": "1"}
 """Cameras write local time without a zone; UTC keeps it unchanged. LibRaw does not set pixels that it cannot read: with
 a fixed threshold, glibc clears them, else they may be those of an earlier photo. One BLAS thread starts faster."""
-MOST_MESSAGE = 200
+ISO_TIMEOUT_S = 60.0
+"""Time limit to open a file; it takes milliseconds (our choice)."""
 DEMOSAIC_TIMEOUT_S, DEMOSAIC_S_PER_MP = 60.0, 30.0
 """Time limit of demosaicing; three passes take 2 s for each megapixel on a busy core (measured)."""
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedFrame:
-    """A raw file decoded by LibRaw.
-
-    Attributes
-    ----------
-    frame : (FH, FW) uint16, the whole raw frame, linearised; (H, W, 3) of a demosaiced picture.
-    header : metadata from `decode_child._describe`.
-    """
-
-    frame: FrameArray
-    header: dict[str, Any]
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A warning with the beginning of LibRaw's messages, if it printed any that do not mean damage."""
-        lines = (line.strip(": ") for line in self.header.get("messages", "").splitlines())
-        printed = " / ".join(line for line in lines if line)
-        if not printed:
-            return ()
-        text = printed if len(printed) <= MOST_MESSAGE else f"{printed[:MOST_MESSAGE]}..."
-        return (f"the raw decoder printed a warning ({text}). Check the picture.",)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What is sent to the child process, and the sentences for what may go wrong."""
-
-    values: dict[str, Any]
-    data: bytes = b""
-    too_large: str = ""
-    late: str = ""
-    crash: str = ""
-    failed: str = ""
-
-    def refused(self, answer: dict[str, Any]) -> RawkdError:
-        """Return the error for an answer that names one; without a sentence of ours, it concerns the file."""
-        if not self.failed:
-            return refusal(answer)
-        return MemoryLimitError(self.too_large) if answer["error"] in OUT_OF_MEMORY else RawkdError(self.failed)
 
 
 class Decoder:
@@ -119,7 +80,7 @@ class Decoder:
         UnsupportedRawError: if the file is valid but not a mosaic or monochrome.
         RawkdError: if the child process cannot be started.
         """
-        request = _Request(
+        request = Request(
             {"path": str(path.absolute())},
             too_large=f"{path}: its raw frame does not fit into memory. Close other programs.",
             late=f"decoding took longer than {timeout_s:g} s, so the file may be damaged. {COPY_AGAIN}",
@@ -130,6 +91,20 @@ class Decoder:
         values = {**request.values, "bytes": len(bands.directories), "bands": bands.request}
         faster = replace(request, values=values, data=bands.directories)
         return self._answered(request, timeout_s, faster)
+
+    def iso_of(self, path: Path) -> float | None:
+        """Return the ISO that LibRaw finds in maker notes and old containers, without decoding; None if it is unknown.
+
+        Raises
+        ------
+        InputError: if LibRaw cannot open the file, crashes, or takes longer than a minute.
+        RawkdError: if the child process cannot be started.
+        """
+        late = f"opening took longer than {ISO_TIMEOUT_S:g} s, so the file may be damaged. {COPY_AGAIN}"
+        crash = f"the file is damaged: it crashes the raw decoder. {COPY_AGAIN}"
+        request = Request({"path": str(path.absolute()), "iso_only": True}, late=late, crash=crash)
+        iso = float(self._answered(request, ISO_TIMEOUT_S).header["iso"])
+        return iso if math.isfinite(iso) and iso > 0 else None
 
     def demosaic(self, frame: FrameArray, pattern: CFAPattern, passes: int) -> FrameArray:
         """Demosaic an X-Trans mosaic by Markesteijn's method, as LibRaw does it.
@@ -150,7 +125,7 @@ class Decoder:
         """
         dng = plain_dng(frame, pattern)
         timeout_s = DEMOSAIC_TIMEOUT_S + DEMOSAIC_S_PER_MP * frame.size / 1e6
-        request = _Request(
+        request = Request(
             {"bytes": len(dng), "passes": passes},
             dng,
             too_large="the demosaiced picture does not fit into memory. Close other programs.",
@@ -163,14 +138,14 @@ class Decoder:
         except InputError as error:
             raise RawkdError(str(error)) from error
 
-    def _answered(self, request: _Request, timeout_s: float, faster: _Request | None = None) -> DecodedFrame:
+    def _answered(self, request: Request, timeout_s: float, faster: Request | None = None) -> DecodedFrame:
         """Return the answer to `faster`, if given; after its crash, or that of a used process, the one to `request`."""
         if faster is not None or self._is_ready:
             with suppress(_DecoderCrashError):
                 return self._exchanged(faster or request, timeout_s)
         return self._exchanged(request, timeout_s)
 
-    def _exchanged(self, request: _Request, timeout_s: float) -> DecodedFrame:
+    def _exchanged(self, request: Request, timeout_s: float) -> DecodedFrame:
         """Send one request; unless its answer is complete, the process has ended afterwards."""
         try:
             child = self._started()
@@ -196,7 +171,7 @@ class Decoder:
             self._is_ready = True
         return self._child
 
-    def _ask(self, child: subprocess.Popen[bytes], request: _Request) -> DecodedFrame:
+    def _ask(self, child: subprocess.Popen[bytes], request: Request) -> DecodedFrame:
         requests, answers = pipe_of(child.stdin, NAME), pipe_of(child.stdout, NAME)
         requests.write(json.dumps(request.values).encode() + b"\n" + request.data)
         requests.flush()

@@ -1,8 +1,8 @@
 """Child process that runs LibRaw, so that a crash or hang costs one file, not the whole program.
 
-Run as a script. It reads one request per line from stdin: {"path": ...} to decode a file, or {"bytes": ..., "passes":
-...}, followed by so many bytes of a DNG, to demosaic its X-Trans mosaic. For each it writes one line of JSON to stdout,
-followed by uint16 samples in native byte order if the JSON has "shape". It imports nothing from rawkd.
+Run as a script. It reads one request per line from stdin: {"path": ...} to decode a file (with "iso_only" only its
+ISO), or {"bytes": ..., "passes": ...}, followed by so many bytes of a DNG, to demosaic its X-Trans mosaic. For each it
+writes one line of JSON to stdout, and uint16 samples in native byte order if that has "shape". It imports no rawkd.
 
 {"path": ..., "bytes": ..., "bands": ...} decodes a DNG faster. The bytes are directories that are to follow the file;
 `Bands` in `rawkd/files/tiff/tile_bands.py` says what they and "bands" hold.
@@ -77,17 +77,17 @@ def _answer(answers: IO[bytes], messages: IO[bytes], request: dict[str, Any], _:
     try:
         with rawpy.RawPy() as raw:
             _open(raw, path)
+            if request.get("iso_only"):
+                return _send(answers, {"shape": (0, 0), "iso": raw.other.iso_speed})
             if kind := _refused(path, raw.sizes):
-                _send(answers, {"error": kind, "height": raw.sizes.raw_height, "width": raw.sizes.raw_width})
-                return True
+                return _send(answers, {"error": kind, "height": raw.sizes.raw_height, "width": raw.sizes.raw_width})
             raw.unpack()
             printed = _printed(messages, path)
             if damage := DAMAGE.search(printed):
-                _send(answers, {"error": "LibRawDataError", "text": damage.group()})
-                return True
+                return _send(answers, {"error": "LibRawDataError", "text": damage.group()})
             header = _describe(raw) | {"messages": printed}
             _send(answers, header, *([raw.raw_image] if "shape" in header else []))
-    except (rawpy.LibRawError, OSError, MemoryError, NotImplementedError, ValueError) as error:
+    except (rawpy.LibRawError, OSError, MemoryError, NotImplementedError, ValueError, OverflowError) as error:
         _send(answers, {"error": type(error).__name__, "text": str(error)})
     return True
 
@@ -234,12 +234,13 @@ def _describe(raw: Any) -> dict[str, Any]:
     return header
 
 
-def _send(answers: IO[bytes], header: dict[str, Any], *frames: Any) -> None:
-    """Write a line of JSON and the bytes of the frames, one after the other."""
+def _send(answers: IO[bytes], header: dict[str, Any], *frames: Any) -> bool:
+    """Write a line of JSON and the bytes of the frames, one after the other; return True."""
     for part in (json.dumps(header).encode() + b"\n", *frames):
         data = memoryview(part).cast("B")
         while data:
             data = data[answers.write(data) :]
+    return True
 
 
 if __name__ == "__main__":

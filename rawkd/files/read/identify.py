@@ -31,7 +31,7 @@ class Identity:
 
     Attributes
     ----------
-    make, model : as the camera writes them. iso : None if only maker notes have it.
+    make, model : as the camera writes them. iso : None if no tag has it; `Decoder.iso_of` may find it elsewhere.
     bits : bits per raw pixel, 0 if no tag states it. software : the program that wrote the file last.
     cfa : xtrans | mono if the file is a DNG of that kind, else "". Only DNGs of one camera can be of several kinds.
     has_own_history : whether the XMP history says that rawkd wrote the file, perhaps before another program.

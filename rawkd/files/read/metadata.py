@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rawkd.files.tiff.exif import known_values
+from rawkd.files.tiff.exif import MAIN_NUMBERS, known_values
 from rawkd.files.tiff.ifd import ascii_text
 from rawkd.files.tiff.maker_note import MAKER_NOTE
 from rawkd.files.tiff.tags import SKIPPED_TAGS, Ifd, TagTree
@@ -25,26 +25,27 @@ NOT_COPIED = SKIPPED_TAGS | {MAKER_NOTE, 37121, 37122, 40962, 40963, 40965, 5993
 """EXIF fields that are not copied: maker notes, which are kept elsewhere (`maker/keep.py`); components, compression and
 size of the camera's JPEG; the offset of the interoperability IFD; padding, and the offset schema of maker notes."""
 
-EXIF_IN_IFD0 = {
-    270,
-    315,
-    33432,
-    33434,
-    33437,
-    34850,
-    34852,
-    *range(34864, 34870),
-    *range(36867, 36869),
-    *range(36880, 36883),
-} | {
-    *range(37377, 37387),
-    37396,
-    *range(37520, 37523),
-    *range(41985, 41997),
-    *range(42032, 42038),
-    ISO,
-}
-"""EXIF tags that TIFF/EP files keep in IFD0, and description, artist and copyright, which belong there."""
+EXIF_IN_IFD0 = (
+    MAIN_NUMBERS
+    | {
+        33434,
+        33437,
+        34850,
+        34852,
+        *range(34864, 34870),
+        *range(36867, 36869),
+        *range(36880, 36883),
+    }
+    | {
+        *range(37377, 37387),
+        37396,
+        *range(37520, 37523),
+        *range(41985, 41997),
+        *range(42032, 42038),
+        ISO,
+    }
+)
+"""EXIF tags that TIFF/EP files keep in IFD0, and the descriptive fields that belong there."""
 
 MAKES = {
     "NIKON": "Nikon",

@@ -33,8 +33,12 @@ NEVER_ZERO = {EXPOSURE_TIME: 37377, F_NUMBER: 37378, FOCAL_LENGTH: FOCAL_LENGTH}
 """Fraction fields in which cameras write 0 or 0/0 for an unknown value, and the field that repeats each on a
 logarithmic scale. Such pairs are left out, since they hold no information. Lenses without contacts cause most of them,
 so only the exposure time gives a warning (`exposure_warnings`)."""
-MAIN_NUMBERS = frozenset({270, 315, 33432})
-"""ImageDescription, Artist, Copyright: written to the main directory, wherever the reader found them."""
+DATETIME, HOST_COMPUTER = 306, 316
+MAIN_NUMBERS = frozenset({269, 270, 282, 283, 285, 296, DATETIME, 315, HOST_COMPUTER, 33432})
+"""DocumentName, ImageDescription, XResolution, YResolution, PageName, ResolutionUnit, DateTime (of the last change),
+Artist, HostComputer, Copyright: written to the main directory, wherever the reader found them."""
+FREE_TEXTS = frozenset({269, 270, 285})
+"""Those that may say where a photo was taken."""
 STALE_IN_RENDERED = frozenset({37121, 37122, 40960, 40961, 40962, 40963, 41730})
 """Fields that describe the raw picture, not the rendered one (components, size, colour space, CFA)."""
 SRGB, UNCALIBRATED = 1, 65535
@@ -47,11 +51,21 @@ ISO_END, LEAST_FRACTION, LARGEST_FRACTION = 2**32, 1e-6, 1e6
 
 
 def capture_fields(capture: Capture, software: str, *, strip_location: bool = False) -> tuple[Tag, ...]:
-    """Return the capture fields of the main directory: make, model, software, date, description, artist, copyright."""
-    texts = ((271, capture.make), (272, capture.model), (305, software), (306, capture.datetime or ""))
+    """Return the fields of the main directory about the capture: make, model, software, dates, and descriptive ones.
+
+    DateTime is that of the source, the time of its last change; only if there is none, that of the capture.
+    """
+    texts = ((271, capture.make), (272, capture.model), (305, software))
     named = tuple(ascii_text(number, text) for number, text in texts if text)
-    moved = (tag for tag in capture.exif if tag.number in MAIN_NUMBERS and not (strip_location and tag.number == 270))
-    return merged(named, moved)
+    left_out = FREE_TEXTS if strip_location else frozenset()
+    kept = [tag for tag in capture.exif if tag.number in MAIN_NUMBERS - left_out and not _is_no_date(tag)]
+    taken = (ascii_text(DATETIME, capture.datetime),) if capture.datetime else ()
+    return merged(named, kept, taken)
+
+
+def _is_no_date(tag: Tag) -> bool:
+    """Return whether a field is a DateTime that states nothing, as clocks that were never set write it."""
+    return tag.number == DATETIME and not tag.data.strip(b"\0 :0")
 
 
 def capture_directories(capture: Capture, *, strip_location: bool) -> dict[int, tuple[OutputIfd, ...]]:

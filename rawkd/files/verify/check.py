@@ -11,12 +11,16 @@ from typing import BinaryIO, Literal
 
 from rawkd.errors import InputError, UnsupportedRawError
 from rawkd.files.read.dng_kind import is_dng
+from rawkd.files.read.identify import SOFTWARE
 from rawkd.files.sanity import NO_SUCH_FILE
 from rawkd.files.tiff.digest import NEW_RAW_IMAGE_DIGEST, RAW_IMAGE_DIGEST, raw_image_digest
 from rawkd.files.tiff.dng_tags import NEW_SUBFILE_TYPE, PHOTOMETRIC, PHOTOMETRIC_CFA, PHOTOMETRIC_LINEAR, size_of
 from rawkd.files.tiff.tags import Ifd, TagTree, read_tiff
 from rawkd.files.verify.blocks import DAMAGED, refuse_cut
 from rawkd.files.verify.samples import stored_samples
+from rawkd.files.xmp.history import is_by_rawkd
+from rawkd.files.xmp.packet import XMP
+from rawkd.files.xmp.treatment import OWN_SOFTWARE
 
 Status = Literal["intact", "mismatch", "no digest", "not checked", "not a DNG", "unreadable"]
 
@@ -76,7 +80,9 @@ def check_digest(path: Path, pool: Executor) -> Check:
         return Check(path, "unreadable", f"{path}: {reason}", stated)
     if computed == stated:
         return Check(path, "intact", "", stated, computed)
-    sentence = f"{path}: the raw picture does not match its digest: its pixels have changed. Restore it from a backup."
+    again = ", or delete it and denoise its photo again" if _is_ours(tree) else ""
+    changed = "the raw picture does not match its digest: its pixels have changed"
+    sentence = f"{path}: {changed}. Restore it from a backup{again}."
     return Check(path, "mismatch", sentence, stated, computed)
 
 
@@ -102,6 +108,11 @@ def _stated(tree: TagTree) -> tuple[str | None, bool]:
         if tag is not None and len(tag.data) == 16 and any(tag.data):
             return tag.data.hex(), False
     return None, any(RAW_IMAGE_DIGEST in ifd.tags for ifd in tree.all_ifds())
+
+
+def _is_ours(tree: TagTree) -> bool:
+    """Return whether rawkd wrote a file, even if another program has saved it since: its photo is elsewhere."""
+    return tree.main.text(SOFTWARE).startswith(OWN_SOFTWARE) or is_by_rawkd(tree.main.tags.get(XMP))
 
 
 def _without_digest(*, is_old: bool) -> str:

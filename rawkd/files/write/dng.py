@@ -63,7 +63,7 @@ def write_dng(
     strip_private : leave out serial numbers, the owner's name and maker notes (`private`).
     software : name and version of the program, for the Software tag.
     noise_profile : (S, O) of one plane or of each plane, in signal units, for the NoiseProfile tag; empty for no tag.
-    xmp : packet of a sidecar, written instead of the source's.
+    xmp : packet of a sidecar, whose properties replace those of the source's.
     treatment : what was done to the pixels, for the XMP history and NoiseReductionApplied; None if nothing was done.
     threads : number of threads for compression; None is one for each core that the process may use.
 

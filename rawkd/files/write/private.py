@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from rawkd.files.tiff.exif import HOST_COMPUTER
 from rawkd.files.tiff.maker_note import DNG_PRIVATE_DATA, MAKER_NOTE
 from rawkd.files.xmp.remove import without_properties
 from rawkd.photo import Capture, RawPhoto, Tag
@@ -19,10 +20,11 @@ IMAGE_UNIQUE_ID, OWNER_NAME, BODY_SERIAL, LENS_SERIAL = 42016, 42032, 42033, 420
 ADOBE_OWNER_NAME, ADOBE_SERIAL = 65000, 65001
 CAMERA_SERIAL, MAKER_NOTE_SAFETY = 50735, 50741
 PRIVATE = frozenset(
-    {IMAGE_UNIQUE_ID, OWNER_NAME, BODY_SERIAL, LENS_SERIAL, ADOBE_OWNER_NAME, ADOBE_SERIAL}
+    {HOST_COMPUTER, IMAGE_UNIQUE_ID, OWNER_NAME, BODY_SERIAL, LENS_SERIAL, ADOBE_OWNER_NAME, ADOBE_SERIAL}
     | {CAMERA_SERIAL, DNG_PRIVATE_DATA, MAKER_NOTE, MAKER_NOTE_SAFETY}
 )
-"""EXIF and DNG fields: id of the picture, owner, serial numbers of body and lens; maker notes, which repeat them."""
+"""EXIF and DNG fields: name of a computer, id of the picture, owner, serial numbers of body and lens; maker notes, that
+repeat them."""
 IN_XMP = re.compile("serial|ownername|imageuniqueid|imageguid|makernote", re.IGNORECASE)
 """Part of the name of each private XMP property."""
 

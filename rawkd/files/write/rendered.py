@@ -78,7 +78,7 @@ def write_image(
     software : name and version of the program, for the Software tag.
     tags : fields of the source; only user-written ones are kept: ratings, titles, keywords, XMP, IPTC.
         JPEG and PNG have the IPTC in their XMP, where that lacks it.
-    xmp : packet of a sidecar, used instead of the source's. Edits of the raw picture are removed from either
+    xmp : packet of a sidecar, whose properties replace the source's. Edits of the raw picture are removed
         (`captions_only`).
     threads : number of threads for compression; None is one for each core that the process may use.
 
@@ -148,8 +148,8 @@ def _packet(
     except ValueError as error:
         warnings += (f"the photo's IPTC was not embedded: {error}. Write a TIFF to keep it.",)
     try:
-        packet, _ = packet_of(tags, xmp, strip_location=False)
-        packet = captions_only(packet, more)
+        packet, left_out = packet_of(tags, xmp, strip_location=False)
+        packet, warnings = captions_only(packet, more), warnings + left_out
     except ValueError as error:
         packet = captions_only(b"", more)
         warnings += (f"the photo's XMP was not embedded: {error}",)

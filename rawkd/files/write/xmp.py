@@ -11,6 +11,7 @@ from types import MappingProxyType
 from xml.etree import ElementTree
 
 from rawkd.files.write.private import without_private_xmp
+from rawkd.files.xmp.combine import combined
 from rawkd.files.xmp.merge import with_treatment
 from rawkd.files.xmp.packet import PADDING, RDF, XMP, parsed
 from rawkd.files.xmp.remove import without_properties
@@ -47,21 +48,34 @@ TAIL = '<?xpacket end="w"?>'
 def packet_of(
     tags: Iterable[Tag], sidecar: bytes | None, *, strip_location: bool, strip_private: bool = False
 ) -> tuple[bytes, tuple[str, ...]]:
-    """Return the sidecar's packet, else that of the source's tags, empty if there is none; and warnings.
+    """Return the packet of the source's tags with that of the sidecar, empty if there is neither; and warnings.
+
+    Properties of the sidecar count, since an editor wrote it later; what only the source has stays.
 
     Parameters
     ----------
     strip_location, strip_private : remove the location, or serial numbers and the owner's name. A packet from which
         they cannot be removed is left out, with a warning.
     """
-    packet = sidecar if sidecar is not None else next((tag.data for tag in tags if tag.number == XMP), b"")
-    warnings: tuple[str, ...] = ()
+    packet, warnings = _with_sidecar(next((tag.data for tag in tags if tag.number == XMP), b""), sidecar)
     if strip_location:
-        packet, warnings = without_location(packet)
+        packet, more = without_location(packet)
+        warnings += more
     if strip_private:
         packet, more = without_private_xmp(packet)
         warnings += more
     return packet, warnings
+
+
+def _with_sidecar(own: bytes, sidecar: bytes | None) -> tuple[bytes, tuple[str, ...]]:
+    """Return the two packets as one, or the sidecar's alone, with a warning, if one of them cannot be understood."""
+    if sidecar is None or not own.strip(PADDING):
+        return own if sidecar is None else sidecar, ()
+    try:
+        return combined(sidecar, own), ()
+    except ValueError as error:
+        left_out = "the XMP inside the photo (rating, keywords, edits) was left out"
+        return sidecar, (f"{left_out}: it cannot be combined with that of the sidecar ({error}).",)
 
 
 def packet_with_treatment(packet: bytes, treatment: Treatment | None) -> tuple[bytes, tuple[str, ...]]:

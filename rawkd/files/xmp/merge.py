@@ -59,7 +59,7 @@ def _merged(packet: bytes, treatment: Treatment, encoding: str | None) -> bytes:
     places = _places(text, encoding)
     if places.rdf is None:
         raise ValueError("it has no rdf:RDF element")
-    insertions: list[tuple[_Element, str]] = []
+    insertions: list[tuple[Element, str]] = []
     added = ""
     event = _event(treatment)
     if places.seq is not None:
@@ -97,7 +97,7 @@ def _attributes(values: Mapping[str, str]) -> str:
 
 
 @dataclass
-class _Element:
+class Element:
     """Where an element lies: the offsets of its start tag and of its end tag (of what follows, if it is empty)."""
 
     start: int
@@ -124,12 +124,12 @@ class _Places:
     has_marker : whether darktable:neural_restore is there, whatever its value.
     """
 
-    rdf: _Element | None = None
-    history: _Element | None = None
-    seq: _Element | None = None
+    rdf: Element | None = None
+    history: Element | None = None
+    seq: Element | None = None
     about: str = ""
     has_marker: bool = False
-    path: list[tuple[str, _Element | None]] = field(default_factory=list)
+    path: list[tuple[str, Element | None]] = field(default_factory=list)
 
 
 def _places(text: bytes, encoding: str | None) -> _Places:
@@ -179,16 +179,16 @@ def _is_strange_history(name: str, parents: list[str], attributes: Mapping[str, 
     return parents[-3::2] == [f"{RDF} RDF", f"{MEDIA_MANAGEMENT} History"] and name not in LISTS
 
 
-def _place_of(found: _Places, name: str, parents: list[str], start: int) -> _Element | None:
+def _place_of(found: _Places, name: str, parents: list[str], start: int) -> Element | None:
     """Return a new place if this element is the first of a kind that entries are added to."""
     is_in_history = parents[-3::2] == [f"{RDF} RDF", f"{MEDIA_MANAGEMENT} History"]
     if name == f"{RDF} RDF" and found.rdf is None:
-        found.rdf = _Element(start)
+        found.rdf = Element(start)
         return found.rdf
     if name == f"{MEDIA_MANAGEMENT} History" and parents[-2:-1] == [f"{RDF} RDF"] and found.history is None:
-        found.history = _Element(start)
+        found.history = Element(start)
         return found.history
     if name in LISTS and is_in_history and found.seq is None:
-        found.seq = _Element(start)
+        found.seq = Element(start)
         return found.seq
     return None

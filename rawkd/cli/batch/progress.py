@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rawkd.cli.console import Console, on_terminal, one_line, print_result
-from rawkd.cli.exit_codes import exit_code_of_kind
+from rawkd.cli.console import Console, on_terminal, one_line, print_result, stop_bar
+from rawkd.cli.exit_codes import INPUT, exit_code_of_kind
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from rawkd.batch.outcome import Outcome
     from rawkd.batch.task import Task
+
+COUNT_S = 10.0
+"""Seconds between two lines about the noise where there is no bar (our choice)."""
+
+SETTLED = {
+    "skipped": "done before",
+    "kept": "its output exists and was kept",
+    "own output": "written by rawkd, no input",
+}
+"""What is said of photos that need nothing, by status."""
 
 
 @dataclass
@@ -27,7 +38,7 @@ class BatchDisplay:
     ----------
     total : photos in all, None where nobody knows. as_json : JSON on stdout instead of paths.
     outcomes : the last one of each photo so far. megapixels : written so far.
-    left_out : a sentence for every folder that could not be searched.
+    left_out : folders that could not be searched, with a sentence about each.
     """
 
     console: Console
@@ -35,10 +46,11 @@ class BatchDisplay:
     as_json: bool
     outcomes: dict[Task, Outcome] = field(default_factory=dict)
     megapixels: float = 0.0
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._begin_s = time.monotonic()
+        self._counted_s = -math.inf
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
 
@@ -58,7 +70,7 @@ class BatchDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            stop_bar(self._bar)
 
     @property
     def seconds(self) -> float:
@@ -70,16 +82,33 @@ class BatchDisplay:
         """Whether a photo or a folder could not be done."""
         return bool(self.left_out) or any(outcome.failure for outcome in self.outcomes.values())
 
-    def missed(self, sentence: str) -> None:
+    def missed(self, folder: str, sentence: str) -> None:
         """Print once that a folder cannot be searched, although a watch searches it again and again."""
-        if sentence not in self.left_out:
-            self.left_out.append(sentence)
+        from rawkd.batch.outcome import folder_record
+
+        if folder not in self.left_out:
+            self.left_out[folder] = sentence
             self.console.error("error: ", one_line(sentence))
+            if self.as_json:
+                print_result(json.dumps(folder_record(folder, sentence) | {"exit_code": INPUT}))
+
+    def warn(self, sentence: str) -> None:
+        """Print a warning about the state of an earlier run."""
+        self.console.say(f"warning: {one_line(sentence)}")
 
     def begun(self, item: Any) -> None:
         """Show the photo that a worker begins with."""
         if self._bar is not None and self._bar_task is not None:
             self._bar.update(self._bar_task, description=one_line(getattr(item, "task", item).name))
+
+    def counted(self, done: int, total: int) -> None:
+        """Show how many of the photos that tell the noise of their series were measured."""
+        text = f"measuring the noise: {done} of {total} photos"
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, speed=text)
+        elif done == total or time.monotonic() - self._counted_s >= COUNT_S:
+            self._counted_s = time.monotonic()
+            self.console.say(text)
 
     def listen(self, outcome: Outcome) -> None:
         """Take the outcome of a photo."""
@@ -103,12 +132,12 @@ class BatchDisplay:
             self.console.detail(outcome.failure.trace)
         elif outcome.status == "done" and outcome.report is not None:
             for warning in outcome.report["warnings"]:
-                self.console.say(f"warning: {one_line(task.name)}: {warning}")
-            text = f"{count}{one_line(task.name)} -> {one_line(task.output)}: {summary(outcome.report)}"
+                self.console.say(f"warning: {one_line(task.input_shown)}: {warning}")
+            text = f"{count}{one_line(task.input_shown)} -> {one_line(task.output_shown)}: {summary(outcome.report)}"
             (self.console.detail if self._bar is not None else self.console.say)(text)
         else:
-            what = "done before" if outcome.status == "skipped" else "written by rawkd, no input"
-            self.console.detail(f"{count}{one_line(task.name)}: {what}")
+            what = SETTLED[outcome.status]
+            self.console.detail(f"{count}{one_line(task.input_shown)}: {what}")
 
     def _to_stdout(self, outcome: Outcome) -> None:
         if self.as_json:

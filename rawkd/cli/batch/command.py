@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rawkd.cli.batch_progress import BatchDisplay
-from rawkd.cli.console import Console, one_line, print_result
+from rawkd.cli.batch.conclusion import conclude, foretell
+from rawkd.cli.batch.progress import BatchDisplay
+from rawkd.cli.console import Console
 from rawkd.cli.exit_codes import FAILED, OK
 from rawkd.cli.option_groups import SectionedCommand
 from rawkd.cli.option_values import PATH
@@ -25,10 +24,10 @@ from rawkd.cli.options import (
 )
 from rawkd.cli.without_effect import RULES, warn_of_options_without_effect
 from rawkd.cores import available_cores
-from rawkd.errors import InputError, OutputError
+from rawkd.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from rawkd.batch.queue import Batch
     from rawkd.batch.settings import BatchOptions
@@ -61,6 +60,7 @@ SPARE_JOBS = 1
     help="Work on N photos at a time; bounds memory.  [default: one more than cores, at most 8]",
 )
 @click.option("--watch", "watching", is_flag=True, help="Keep going with photos that appear, until Ctrl-C.")
+@click.option("--keep-existing", is_flag=True, help="Leave outputs that exist as they are, whatever made them.")
 @click.option("--cluster", metavar="ADDRESS", help="Use the workers of a Dask scheduler: tcp://HOST:8786.")
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be written, without decoding the photos; write nothing."
@@ -79,6 +79,7 @@ def batch_command(
     per_photo_noise: bool,
     jobs: int | None,
     watching: bool,
+    keep_existing: bool,
     cluster: str | None,
     dry_run: bool,
     report: Path | None,
@@ -100,6 +101,8 @@ def batch_command(
     from rawkd.files.naming import ending_of, format_of
 
     _refuse_contradictions(dry_run=dry_run, watching=watching, reporting=report is not None)
+    if keep_existing and result.overwrite:
+        raise click.UsageError("--keep-existing and --overwrite contradict each other: leave one out")
     if output is not None:
         refuse_picture_name(output)
     if report is not None:
@@ -110,7 +113,8 @@ def batch_command(
     output_format = format_of(Path(ending))
     result.refuse_contradictions(output_format)
     warn_of_options_without_effect(console, output_format)
-    options = BatchOptions(result.process_options(choices.options()), ending, per_photo_noise, _idle(output_format))
+    process, idle = result.process_options(choices.options()), _idle(output_format)
+    options = BatchOptions(process, ending, per_photo_noise, keep_existing, idle)
     selection = Selection(recursive, include, exclude)
     open_store = _stores(absolute=cluster is not None)
     display = BatchDisplay(console, None, as_json)
@@ -123,9 +127,9 @@ def batch_command(
     jobs = jobs or min(available_cores() + SPARE_JOBS, MOST_JOBS)
     options, workers = _workers(cluster, jobs, options, display, computes=not dry_run)
     with closing(workers):
-        batch = Batch(options, workers)
+        batch = Batch(options, workers, counted=display.counted, warn=display.warn)
         if dry_run:
-            _foretell(batch, tasks, display)
+            foretell(batch, tasks, display)
             return FAILED if display.failed else OK
         try:
             with display:
@@ -135,9 +139,9 @@ def batch_command(
                     batch.run(tasks, display.listen)
         except BaseException as error:
             if display.outcomes or isinstance(error, KeyboardInterrupt):  # else it was refused before any photo
-                _conclude(batch, display, report, stopped=True)
+                conclude(batch, display, report, stopped=True)
             raise
-        _conclude(batch, display, report)
+        conclude(batch, display, report)
     return FAILED if display.failed else OK
 
 
@@ -203,45 +207,3 @@ def _watch(
         watch(found, batch, display.listen, poll_s=poll_s)
     except KeyboardInterrupt:
         display.console.say("the watch has ended")
-
-
-def _foretell(batch: Batch, tasks: Sequence[Task], display: BatchDisplay) -> None:
-    """Print what a run would do."""
-    from rawkd.batch.outcome import in_words
-
-    survey = batch.survey(tasks)
-    for outcome in survey.settled:
-        display.listen(outcome)
-    for task in survey.todo:
-        if display.as_json:
-            print_result(json.dumps({"input": task.input_shown, "output": task.output_shown, "status": "to do"}))
-        else:
-            print_result(os.fsencode(task.output_shown))
-    known = in_words(display.outcomes.values(), display.left_out)
-    display.console.say(f"{len(survey.todo)} to do, {known}; nothing was written")
-
-
-def _conclude(batch: Batch, display: BatchDisplay, report: Path | None, *, stopped: bool = False) -> None:
-    """Print the noise of each series and the counts, and write the report, if possible also of a `stopped` run."""
-    from rawkd.batch.outcome import in_words, with_left
-    from rawkd.batch.report import write_report
-
-    console = display.console
-    outcomes = with_left(display.outcomes.values(), batch.left)
-    for (_, series), pool in batch.pools.items():
-        console.say(f"{one_line(str(series))}: gain {pool.noise.green_gain:.2g} ({pool.noise.source})")
-        for warning in pool.warnings:
-            console.say(f"warning: {one_line(str(series))}: {warning}")
-    speed = ""
-    if display.megapixels:
-        pace = display.megapixels / max(display.seconds, 1e-3)
-        speed = f"; {display.megapixels:.0f} MP in {display.seconds:.0f} s, {pace:.1f} MP/s"
-    console.say(in_words(outcomes, display.left_out) + speed)
-    if report is not None:
-        batch.recall(outcomes)
-        try:
-            write_report(report, outcomes, batch.pools)
-        except OutputError as error:
-            if not stopped:
-                raise
-            console.fail(error)

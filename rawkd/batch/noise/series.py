@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -188,12 +188,19 @@ def _lower_median(values: Sequence[float], weights: Sequence[float]) -> float:
     return pairs[-1][0]
 
 
-def load_pool(store: Store, series: Series, settings: str) -> SeriesPool | None:
-    """The pool that an earlier run saved; None if it is missing or damaged."""
-    data = store.read(_name(series, settings))
+def unsaid(_sentence: str) -> None:
+    """Ignore a warning."""
+
+
+def load_pool(store: Store, series: Series, settings: str, warn: Callable[[str], None] = unsaid) -> SeriesPool | None:
+    """The pool that an earlier run saved; None if it is missing, or damaged, of which `warn` hears."""
+    name = _name(series, settings)
+    data = store.read(name)
     try:
         return None if data is None else SeriesPool.of_record(json.loads(data)["noise"])
-    except (ValueError, KeyError, TypeError, NoiseError, InputError):
+    except (ValueError, KeyError, TypeError, AttributeError, NoiseError, InputError):
+        text = f"the file is damaged, so the noise of {series} is measured again and may differ from that of photos"
+        warn(f"{store.shown(name)}: {text} that are done. To give all the same, repeat those.")
         return None
 
 

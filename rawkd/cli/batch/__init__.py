@@ -1,0 +1,1 @@
+"""`rawkd batch`: its options, its progress and what it says at its end."""

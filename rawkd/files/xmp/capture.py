@@ -1,0 +1,143 @@
+"""Take time and place of the capture from a sidecar, where the user corrected or added them, into EXIF and GPS fields.
+
+Sources: XMP specification part 2 (namespace exif); EXIF 2.32, tables 5 and 15 (offset and GPS fields). darktable writes
+dates as EXIF does, others as ISO 8601.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from rawkd.files.tiff.ifd import ascii_text, rational, raw_bytes
+from rawkd.files.tiff.tags import tag_numbers
+from rawkd.files.xmp.packet import PADDING, RDF, parsed
+from rawkd.photo import Capture, Tag
+
+EXIF = "http://ns.adobe.com/exif/1.0/"
+DATE = re.compile(r"(\d{4})[-:](\d\d)[-:](\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?")
+COORDINATE = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?([NSEW])")
+FRACTION = re.compile(r"(\d+)(?:/(\d+))?")
+ORIGINAL, DIGITIZED = 36867, 36868
+FRACTION_OF = {ORIGINAL: 37521, DIGITIZED: 37522}
+OFFSET_OF = {ORIGINAL: 36881, DIGITIZED: 36882}
+"""Number of each date -> that of its fraction of a second, and of its offset from UTC."""
+LATITUDE, LONGITUDE, ALTITUDE = 2, 4, 6
+OF_ANY_PLACE = frozenset({0, 7, 16, 17, 18, 29})
+"""GPS fields that hold wherever the camera stood: version, time, direction, datum, date."""
+SAME_PLACE_DEG = 1e-5
+"""Coordinates within a metre are the same, written with fewer digits (our choice)."""
+
+
+def with_sidecar(capture: Capture, sidecar: bytes | None) -> tuple[Capture, tuple[str, ...]]:
+    """Return the capture data with time and place of a sidecar, and a warning for each that cannot be written as EXIF.
+
+    A sidecar that states what EXIF states changes nothing. One that is no XML states nothing.
+    """
+    if sidecar is None or not sidecar.strip(PADDING):
+        return capture, ()
+    try:
+        values = _values(sidecar)
+    except ValueError:
+        return capture, ()  # the writer tells
+    warnings: tuple[str, ...] = ()
+    if (date := values.get("DateTimeOriginal", "")) and (found := DATE.fullmatch(date)) is not None:
+        capture = _taken_at(capture, found)
+    elif date:
+        warnings += (f"the time of the capture in the sidecar ({date}) cannot be written as EXIF",)
+    place = tuple(values.get(name, "") for name in ("GPSLatitude", "GPSLongitude"))
+    degrees = tuple(_degrees(text) for text in place)
+    if degrees[0] is not None and degrees[1] is not None:
+        capture = _taken_in(capture, (degrees[0], degrees[1]), values)
+    elif any(place):
+        warnings += (f"the place of the capture in the sidecar ({' '.join(place).strip()}) cannot be written as EXIF",)
+    return capture, warnings
+
+
+def _values(packet: bytes) -> dict[str, str]:
+    """Return the plain properties of the namespace exif, without their prefix. Raises ValueError for what is no XML."""
+    start = f"{{{EXIF}}}"
+    found: dict[str, str] = {}
+    for rdf in parsed(packet).iter(f"{{{RDF}}}RDF"):
+        for top in rdf.findall(f"{{{RDF}}}Description"):
+            named = {**top.attrib, **{one.tag: one.text or "" for one in top}}
+            found |= {name.removeprefix(start): text.strip() for name, text in named.items() if name.startswith(start)}
+    return found
+
+
+def _taken_at(capture: Capture, date: re.Match[str]) -> Capture:
+    """Return the capture data with another time; an equal one, to the second, keeps the fields as they are."""
+    year, month, day, hour, minute, second, part, offset = date.groups()
+    text = f"{year}:{month}:{day} {hour}:{minute}:{second or '00'}"
+    before = {tag.number: _text(tag) for tag in capture.exif if tag.number in FRACTION_OF}
+    if before.get(ORIGINAL) == text:
+        return capture
+    # a camera writes one time to both
+    both = before.get(DIGITIZED) is not None and before.get(DIGITIZED) == before.get(ORIGINAL)
+    numbers = (ORIGINAL, DIGITIZED) if both else (ORIGINAL,)
+    fields: dict[int, str | None] = {}
+    for number in numbers:
+        zone = "+00:00" if offset == "Z" else offset
+        fields |= {number: text, FRACTION_OF[number]: part, OFFSET_OF[number]: zone}
+    kept = [tag for tag in capture.exif if tag.number not in fields]
+    new = [ascii_text(number, value) for number, value in fields.items() if value]
+    return replace(capture, exif=_sorted([*kept, *new]), datetime=text)
+
+
+def _taken_in(capture: Capture, place: tuple[Fraction, Fraction], values: Mapping[str, str]) -> Capture:
+    """Return the capture data with another place; what the old fields say about the old place goes."""
+    before = {tag.number: tag for tag in capture.gps}
+    known = [_signed(before.get(number - 1), before.get(number)) for number in (LATITUDE, LONGITUDE)]
+    if all(old is not None and abs(old - new) < SAME_PLACE_DEG for old, new in zip(known, place, strict=True)):
+        return capture
+    fields = [
+        ascii_text(LATITUDE - 1, "S" if place[0] < 0 else "N"),
+        rational(LATITUDE, _sexagesimal(place[0])),
+        ascii_text(LONGITUDE - 1, "W" if place[1] < 0 else "E"),
+        rational(LONGITUDE, _sexagesimal(place[1])),
+    ]
+    height = FRACTION.fullmatch(values.get("GPSAltitude", ""))
+    if height is not None and height[2] != "0":
+        below = values.get("GPSAltitudeRef", "0").strip() == "1"
+        metres = Fraction(int(height[1]), int(height[2] or 1))
+        fields += [raw_bytes(ALTITUDE - 1, bytes([below])), rational(ALTITUDE, [float(metres)])]
+    kept = [tag for tag in capture.gps if tag.number in OF_ANY_PLACE]
+    return replace(capture, gps=_sorted([*kept, *fields]))
+
+
+def _degrees(text: str) -> Fraction | None:
+    """Return a coordinate of XMP ("48,8.5N" or "48,8,30N") in degrees, south and west negative; None for another."""
+    found = COORDINATE.fullmatch(text)
+    if found is None:
+        return None
+    whole, minutes, seconds, side = found.groups()
+    value = Fraction(whole) + Fraction(minutes) / 60 + Fraction(seconds or 0) / 3600
+    if value > (90 if side in "NS" else 180):
+        return None
+    return -value if side in "SW" else value
+
+
+def _sexagesimal(degrees: Fraction) -> tuple[float, float, float]:
+    """Return degrees, minutes and seconds, the seconds to a ten-thousandth (3 mm)."""
+    ticks = round(abs(degrees) * 36_000_000)
+    minutes, rest = divmod(ticks, 600_000)
+    return float(minutes // 60), float(minutes % 60), rest / 10_000
+
+
+def _signed(side: Tag | None, value: Tag | None) -> float | None:
+    """Return a coordinate of GPS fields in degrees; None if it is missing or incomplete."""
+    numbers = () if value is None else tag_numbers(value)
+    if side is None or len(numbers) != 3:
+        return None
+    degrees = numbers[0] + numbers[1] / 60 + numbers[2] / 3600
+    return -degrees if _text(side) in ("S", "W") else degrees
+
+
+def _text(tag: Tag) -> str:
+    return tag.data.split(b"\0", 1)[0].decode("ascii", "replace").strip()
+
+
+def _sorted(tags: Iterable[Tag]) -> tuple[Tag, ...]:
+    return tuple(sorted(tags, key=lambda tag: tag.number))
