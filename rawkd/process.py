@@ -11,7 +11,7 @@ import numpy as np
 from rawkd import __version__
 from rawkd.errors import UsageError
 from rawkd.files.naming import format_of, refuse_to_overwrite
-from rawkd.files.read.decode import Decoder
+from rawkd.files.read.decode import Decoder, demosaic_once
 from rawkd.files.read.not_raw import refuse_no_photo
 from rawkd.files.read.raw import read_raw
 from rawkd.files.read.sidecar import read_sidecar
@@ -19,14 +19,13 @@ from rawkd.files.tiff.exif import exposure_warnings
 from rawkd.files.write.dng import write_dng
 from rawkd.files.write.rendered import write_image
 from rawkd.files.xmp.capture import with_sidecar
-from rawkd.photo import CFAPattern, FrameArray, LinearPicture, Rect, camera_name
+from rawkd.photo import LinearPicture, Rect, camera_name
 from rawkd.photo.region import Window, window_of
 from rawkd.render.demosaic import Method, check_method, method_for
 from rawkd.render.linear import linear_picture
 from rawkd.render.preview import render_preview
 from rawkd.render.stretch import stretched
 from rawkd.render.view import render
-from rawkd.render.xtrans import Markesteijn
 from rawkd.report import Clock, Report
 from rawkd.restore.ahead import import_ahead, load_ahead
 from rawkd.restore.context import Context
@@ -190,21 +189,9 @@ def _linear(restoration: Restoration, options: ProcessOptions, decoder: Decoder 
         photo,
         mosaic=mosaic,
         demosaic=options.demosaic,
-        markesteijn=_markesteijn(decoder),
+        markesteijn=decoder.demosaic if decoder else demosaic_once,
         threads=options.denoise.threads,
     )
-
-
-def _markesteijn(decoder: Decoder | None) -> Markesteijn:
-    """Return the demosaicing of a running decoder, or of one that is started when it is needed."""
-    if decoder is not None:
-        return decoder.demosaic
-
-    def demosaic(frame: FrameArray, pattern: CFAPattern, passes: int) -> FrameArray:
-        with Decoder() as own:
-            return own.demosaic(frame, pattern, passes)
-
-    return demosaic
 
 
 def _write_picture(
@@ -225,7 +212,7 @@ def _write_picture(
             demosaic=options.demosaic,
             exposure_ev=options.exposure_ev,
             dtype=np.uint8 if format_of(output) == "jpeg" else np.uint16,
-            markesteijn=_markesteijn(decoder),
+            markesteijn=decoder.demosaic if decoder else demosaic_once,
             threads=options.denoise.threads,
         )
         rgb = stretched(rgb, window.rows, window.columns)

@@ -61,6 +61,9 @@ CASES = [
     ("bench pairs none --overwrite --no-plots --noise 1e-3,1e-6 --noise-source iso",
      ["--overwrite", "--no-plots", "--noise-source"]),
     ("bench pairs none --overwrite --no-plots -o out", []),
+    ("bench synthetic shoot --write-cases out -m fast -o out --json --no-plots --true-noise --ensemble 2 --threads 1"
+     " --device cpu",
+     ["--method", "--output", "--json", "--no-plots", "--true-noise", "--ensemble", "--threads", "--device"]),
 ]  # fmt: skip
 
 
@@ -112,8 +115,12 @@ def test_jobs_of_a_cluster(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
 
 
 def test_every_rule_has_a_case() -> None:
-    seen = {name.removeprefix("--").replace("-", "_") for _, names in CASES for name in names} | {"jobs"}
-    assert seen == {name for rule in without_effect.RULES for name in rule.parameters}
+    """Options are spelled in the cases and named as parameters in the rules."""
+    named = {(spelling, option.name) for _, option in options() for spelling in option.opts}
+    seen = {spelling for _, spellings in CASES for spelling in spellings} | {"--jobs"}
+    ruled = {name for rule in without_effect.RULES for name in rule.parameters}
+    assert {name for spelling, name in named if spelling in seen} >= ruled
+    assert {spelling for spelling, name in named if name in ruled} >= seen
 
 
 def test_every_rule_names_options_that_exist() -> None:

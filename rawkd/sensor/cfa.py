@@ -1,7 +1,7 @@
 """Unification, packing, and the eight exact symmetries of a mosaic of any CFA.
 
 Sources: unification by reflect padding after Liu et al., CVPRW 2019 (arXiv 1904.12945); symmetries re-unified so that
-a network trained on the canonical phase alone may be used (our choice). Works on numpy arrays.
+a network trained on the canonical phase alone may be used (our choice).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rawkd.errors import InputError
 from rawkd.photo import CFAPattern, FloatArray, FrameArray, Mosaic
 
 IntArray = NDArray[np.intp]
-AnyPixels = TypeVar("AnyPixels", FloatArray, FrameArray)
 RGGB = CFAPattern.RGGB
+AnyPixels = TypeVar("AnyPixels", FloatArray, FrameArray)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def padded(data: AnyPixels, pattern: CFAPattern, rows: tuple[int, int], columns:
     down = _sources(height, *rows, offset_of(pattern)[0], pattern.canonical)
     right = _sources(width, *columns, offset_of(pattern)[1], pattern.canonical)
     out = np.empty((len(down), len(right)), data.dtype)
-    (top, _), (left, _) = rows, columns
+    top, left = rows[0], columns[0]
     out[top : top + height, left : left + width] = data
     for part in (slice(top), slice(top + height, None)):
         out[part, left : left + width] = data[down[part]]
@@ -160,10 +160,9 @@ def pack(mosaic: Any, side: int = 2) -> Any:
 
 def unpack(planes: FloatArray) -> FloatArray:
     """Convert the planes of all sites, (side^2, h, w), to the canonical mosaic, (side h, side w)."""
-    count, h, w = planes.shape
-    side = isqrt(count)
+    side, (_, h, w) = isqrt(len(planes)), planes.shape
     out = np.empty((side * h, side * w), planes.dtype)
-    for plane in range(count):
+    for plane in range(side**2):
         out[plane // side :: side, plane % side :: side] = planes[plane]
     return out
 

@@ -148,7 +148,7 @@ _OPTIONS = (
         type=click.Choice(["auto", "bf16", "f32"]),
         default="auto",
         show_default=True,
-        help="Compute matrix products in this format; auto: that of the checkpoint, else the faster one.",
+        help="Choose the number format of matrix products; auto: that of the checkpoint, else the faster one.",
     ),
 )
 

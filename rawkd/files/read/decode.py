@@ -193,6 +193,12 @@ class Decoder:
         return DecodedFrame(frame, header)
 
 
+def demosaic_once(frame: FrameArray, pattern: CFAPattern, passes: int) -> FrameArray:
+    """Demosaic an X-Trans mosaic with a decoder of its own; as `Decoder.demosaic`."""
+    with Decoder() as own:
+        return own.demosaic(frame, pattern, passes)
+
+
 def _start() -> subprocess.Popen[bytes]:
     try:
         child = subprocess.Popen(  # noqa: S603
