@@ -51,7 +51,7 @@ class TestNothingToRemove:
         place = ["-o", str(tmp_path / "out"), "--report", str(report), "--jobs", "1"]
         assert main(["batch", str(tiny), str(tmp_path / "z.dng"), *place, "--strength", "0"]) == 0
         shown = capsys.readouterr().err
-        assert "tiny.dng -> tiny-denoised.dng: noise unknown, nothing removed, " in shown
+        assert f"{tiny} -> {tmp_path / 'out' / 'tiny-denoised.dng'}: noise unknown, nothing removed, " in shown
         assert "2 denoised" in shown
         with report.open(newline="") as stream:
             rows = {Path(row["input"]).name: row for row in csv.DictReader(stream)}

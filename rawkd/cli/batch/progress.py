@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -50,7 +49,7 @@ class BatchDisplay:
 
     def __post_init__(self) -> None:
         self._begin_s = time.monotonic()
-        self._counted_s = -math.inf
+        self._counted_s = time.monotonic()
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
 
@@ -106,7 +105,7 @@ class BatchDisplay:
         text = f"measuring the noise: {done} of {total} photos"
         if self._bar is not None and self._bar_task is not None:
             self._bar.update(self._bar_task, speed=text)
-        elif done == total or time.monotonic() - self._counted_s >= COUNT_S:
+        elif time.monotonic() - self._counted_s >= COUNT_S:
             self._counted_s = time.monotonic()
             self.console.say(text)
 
