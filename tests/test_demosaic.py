@@ -119,6 +119,18 @@ def test_the_edge_of_a_shadow_keeps_the_colour() -> None:
         assert ours < 0.5 * published
 
 
+@pytest.mark.parametrize("method", ["malvar", "menon"])
+@pytest.mark.parametrize("level", [0.0, 0.005, 0.03])
+def test_noise_that_is_left_keeps_its_strength_and_colour(method: Method, level: float) -> None:
+    """A root that goes on with its slope below black makes 1.2 of the noise, and shifts green by 0.08 of it."""
+    sigma = 0.03
+    noisy = level + sigma * np.random.default_rng(0).standard_normal((400, 400))
+    rgb = demosaic(Mosaic(noisy.astype(np.float32), CFAPattern.RGGB), method)[16:-16, 16:-16]
+    assert rgb.std() < 1.1 * sigma
+    assert np.abs(rgb.mean((0, 1)) - level).max() < 0.05 * sigma  # 10 standard errors
+    assert rgb.max() < level + 10 * sigma
+
+
 @given(arrays(np.float32, (4, 3, 5), elements=st.floats(-1, 16, width=32)))
 def test_roots_come_back(signal: FloatArray) -> None:
     before = signal.copy()

@@ -14,6 +14,7 @@ from rawkd.errors import InputError, UsageError
 from rawkd.photo import BAYER_PHASES, Capture, CFAPattern, ColorCalibration, Levels, Mosaic, RawPhoto, Rect
 from rawkd.photo.orientation import orient, turned_back
 from rawkd.render.color import ProcessMetadata, camera_from_rgb, gamma, tone, viewing_curve
+from rawkd.render.development import _raised
 from rawkd.render.isp import process
 from rawkd.render.preview import render_preview
 from rawkd.render.view import render
@@ -164,6 +165,20 @@ def test_a_coloured_lamp_turns_white_without_another_hue(
     assert np.abs(np.diff(profile, axis=0)).max() < 0.12, "no step"
     assert (profile[-1] < 0.8).any()
     assert profile[0].min() > (0.5 if exposure_ev else 0.85), "nearly white"
+
+
+def test_a_dark_pixel_beside_a_blown_line_does_not_tint_it() -> None:
+    """A third of X-Trans, 3 x 3 pixels, whose last row is a neutral line of 1.5 times the saturation of green."""
+    colours = CFAPattern.XTRANS.colour_of_class[CFAPattern.XTRANS.class_of_site][:3, :3].ravel()
+    gains = np.array([2.0, 1.0, 1.6])[colours]
+    light = np.repeat([0.1, 0.1, 1.5], 3)
+    measured = np.minimum(light / gains, 1).astype(np.float32)[:, None, None]
+    raised = _raised(measured * gains.astype(np.float32)[:, None, None], measured, colours).ravel()
+    bright = light > 1
+    assert set(colours[bright].tolist()) == {0, 1, 2} or colours[bright].tolist().count(1) >= 1
+    assert set(colours[bright].tolist()) == {0, 1, 2}
+    assert raised[bright].min() > 1.4
+    np.testing.assert_allclose(raised[~bright], 0.1, rtol=1e-6)
 
 
 def test_a_saturated_sky_keeps_its_hue_and_stays_smooth() -> None:

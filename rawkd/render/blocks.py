@@ -61,7 +61,8 @@ def planes_in(
 def _span(start: int, length: int, shift: int, halo: int, size: int, side: int) -> tuple[slice, tuple[int, int], int]:
     """Return, along one axis: the pixels to cut, how many to reflect on each side, and where `start` lies inside.
 
-    A cell of X-Trans is reflected about two of its rows only, so at least two cells are cut.
+    A cell of X-Trans is reflected about two of its rows only, so at least two cells are cut. Of a small part at an edge
+    so much is cut that it is reflected as in the whole picture.
     """
     first = start - (start + shift) % side
     last = start + length
@@ -70,5 +71,9 @@ def _span(start: int, length: int, shift: int, halo: int, size: int, side: int) 
         first -= side
     while side > 2 and last < size and last - max(first, 0) < 2 * side:
         last += side
+    while first - halo < 0 and last + halo < size and last + halo <= halo - first:
+        last += side
+    while last + halo > size and first - halo > 0 and size - first + halo <= last + halo - size:
+        first -= side
     low, high = max(first - halo, 0), min(last + halo, size)
     return slice(low, high), (low - (first - halo), last + halo - high), start - first

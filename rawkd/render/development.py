@@ -14,6 +14,9 @@ from rawkd.render.color import ProcessMetadata, color_correct, viewing_curve
 BLOWN_FROM = 0.95
 """Fraction of saturation from which a pixel counts as partly blown; at 1 it counts fully (our choice)."""
 
+TOWARDS_WHITE = np.float32(0.3)
+"""How far a blown colour is raised from the darkest to the brightest of its cell where these are alike (our choice)."""
+
 CURVE_STEPS = 65535
 
 
@@ -23,10 +26,10 @@ class Development:
 
     Signal 1 is the lowest saturation of all planes and the smallest gain is 1. Every channel of a
     neutral blown area therefore reaches 1. A blown pixel gives only a lower limit of the light, so it is raised to the
-    darkest white-balanced pixel of its cell that is not blown, or to the brightest of all if all are. Grey stays grey
-    however much of it clips, and coloured lights turn white without another hue on the way. Colours beyond 1 after the
-    matrix keep their hue: the largest component becomes 1, the smallest stays, and the middle one keeps its relative
-    position.
+    darkest white-balanced colour of its cell that is not blown, and somewhat further; where all are blown, to the
+    brightest. So grey stays grey however much of it clips, and coloured lights turn white without a step; their hue
+    cannot stay, since it is not known. Colours beyond 1 after the matrix keep their hue: the largest component
+    becomes 1, the smallest stays, and the middle one keeps its relative position.
 
     Attributes
     ----------
@@ -64,14 +67,12 @@ class Development:
         balanced: FloatArray = planes * of_planes[:, None, None]
         if gains is not None:
             balanced *= gains
-        if self.groups and planes.max(initial=0.0) > BLOWN_FROM * self.saturation.min():
-            steepness = 1 / (self.saturation * (1 - BLOWN_FROM))
-            share = planes * steepness.astype(np.float32)[:, None, None] - np.float32(1 / (1 / BLOWN_FROM - 1))
-            np.clip(share, 0.0, 1.0, out=share)
+        # a hundredth of room: a pixel must not depend on whether another one of its block lets it be looked at
+        if self.groups and planes.max(initial=0.0) > 0.99 * BLOWN_FROM * self.saturation.min():
+            part = planes * (1 / self.saturation).astype(np.float32)[:, None, None]
+            np.clip(part, 0.0, 1.0, out=part)
             for group in self.groups:
-                values, blown = balanced[group], share[group]
-                least = (values + blown * (values.max(axis=0) - values)).min(axis=0)
-                balanced[group] += blown * np.maximum(least - values, 0)
+                balanced[group] = _raised(balanced[group], part[group], self.colours[group])
         return balanced
 
     def encode_grey(self, grey: FloatArray) -> NDArray[Any]:
@@ -96,6 +97,32 @@ class Development:
         np.clip(linear, 0.0, CURVE_STEPS, out=linear)
         encoded: NDArray[Any] = self.curve.take(linear.astype(np.intp), mode="clip")
         return encoded
+
+
+def _raised(values: FloatArray, part: FloatArray, colours: SiteArray) -> FloatArray:
+    """Raise the blown pixels of a group.
+
+    Parameters
+    ----------
+    values : (n, h, w) white-balanced. part : of saturation, 0..1, same shape. colours : (n,) of the pixels.
+    """
+    blown = np.maximum((part - np.float32(BLOWN_FROM)) / np.float32(1 - BLOWN_FROM), 0)
+    brightest = values.max(axis=0)
+    darkest = _darkest_colour(values + blown * (brightest - values), colours)
+    raised: FloatArray = values + blown * np.maximum(darkest - values, 0)
+    white = np.maximum(_darkest_colour(raised, colours), 0) / np.maximum(brightest, np.float32(1e-6))
+    # all of the way to white when the last colour clips
+    least = part.min(axis=0) ** 2
+    share = np.maximum(blown * white * TOWARDS_WHITE, blown.max(axis=0) * least * least * least)
+    raised += share * (brightest - raised)
+    return raised
+
+
+def _darkest_colour(values: FloatArray, colours: SiteArray) -> FloatArray:
+    """Return the darkest of three colours; a colour is its brightest pixel, since an edge may cross the group."""
+    by_colour = [values[colours == colour].max(axis=0) for colour in range(3)]
+    darkest: FloatArray = np.minimum(np.minimum(by_colour[0], by_colour[1]), by_colour[2])
+    return darkest
 
 
 def groups_of(cell: CFAPattern) -> tuple[SiteArray, ...]:
