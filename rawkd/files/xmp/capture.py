@@ -1,7 +1,7 @@
 """Take time and place of the capture from a sidecar, where the user corrected or added them, into EXIF and GPS fields.
 
 Sources: XMP specification part 2 (namespace exif); EXIF 2.32, tables 5 and 15 (offset and GPS fields). darktable writes
-dates as EXIF does, others as ISO 8601.
+dates as EXIF does, others as ISO 8601. A date that states nothing changes nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from fractions import Fraction
 
 from rawkd.files.tiff.ifd import ascii_text, rational, raw_bytes
 from rawkd.files.tiff.tags import tag_numbers
+from rawkd.files.xmp.date import Date, date_of, is_unset
 from rawkd.files.xmp.packet import PADDING, RDF, parsed
 from rawkd.photo import Capture, Tag
 
 EXIF = "http://ns.adobe.com/exif/1.0/"
-DATE = re.compile(r"(\d{4})[-:](\d\d)[-:](\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?")
 COORDINATE = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?([NSEW])")
 FRACTION = re.compile(r"(\d+)(?:/(\d+))?")
 ORIGINAL, DIGITIZED = 36867, 36868
@@ -43,10 +43,11 @@ def with_sidecar(capture: Capture, sidecar: bytes | None) -> tuple[Capture, tupl
     except ValueError:
         return capture, ()  # the writer tells
     warnings: tuple[str, ...] = ()
-    if (date := values.get("DateTimeOriginal", "")) and (found := DATE.fullmatch(date)) is not None:
-        capture = _taken_at(capture, found)
-    elif date:
-        warnings += (f"the time of the capture in the sidecar ({date}) cannot be written as EXIF",)
+    text = values.get("DateTimeOriginal", "")
+    if (date := date_of(text)) is not None:
+        capture = _taken_at(capture, date)
+    elif not is_unset(text):
+        warnings += (f"the time of the capture in the sidecar ({text}) cannot be written as EXIF",)
     place = tuple(values.get(name, "") for name in ("GPSLatitude", "GPSLongitude"))
     degrees = tuple(_degrees(text) for text in place)
     if degrees[0] is not None and degrees[1] is not None:
@@ -67,23 +68,28 @@ def _values(packet: bytes) -> dict[str, str]:
     return found
 
 
-def _taken_at(capture: Capture, date: re.Match[str]) -> Capture:
-    """Return the capture data with another time; an equal one, to the second, keeps the fields as they are."""
-    year, month, day, hour, minute, second, part, offset = date.groups()
-    text = f"{year}:{month}:{day} {hour}:{minute}:{second or '00'}"
-    before = {tag.number: _text(tag) for tag in capture.exif if tag.number in FRACTION_OF}
-    if before.get(ORIGINAL) == text:
+def _taken_at(capture: Capture, date: Date) -> Capture:
+    """Return the capture data with another time.
+
+    An equal one, as exactly as the sidecar states it, keeps the fields; an equal one at another offset from UTC changes
+    only the offset.
+    """
+    before = {tag.number: _text(tag) for tag in capture.exif if tag.number in (*FRACTION_OF, *OFFSET_OF.values())}
+    own = before.get(ORIGINAL, "")
+    old = date_of(own + before.get(OFFSET_OF[ORIGINAL], "")) or date_of(own)
+    has_same_clock = old is not None and date.has_clock_of(old)
+    if old is not None and (has_same_clock if None in (date.zone, old.zone) else date.is_instant_of(old)):
         return capture
     # a camera writes one time to both
-    both = before.get(DIGITIZED) is not None and before.get(DIGITIZED) == before.get(ORIGINAL)
-    numbers = (ORIGINAL, DIGITIZED) if both else (ORIGINAL,)
-    fields: dict[int, str | None] = {}
-    for number in numbers:
-        zone = "+00:00" if offset == "Z" else offset
-        fields |= {number: text, FRACTION_OF[number]: part, OFFSET_OF[number]: zone}
+    numbers = (ORIGINAL, DIGITIZED) if own and before.get(DIGITIZED) == own else (ORIGINAL,)
+    fields: dict[int, str | None] = {OFFSET_OF[number]: date.zone for number in numbers}
+    if not has_same_clock:
+        for number in numbers:
+            fields |= {number: date.exif, FRACTION_OF[number]: date.part}
     kept = [tag for tag in capture.exif if tag.number not in fields]
     new = [ascii_text(number, value) for number, value in fields.items() if value]
-    return replace(capture, exif=_sorted([*kept, *new]), datetime=text)
+    taken = capture.datetime if has_same_clock else date.exif
+    return replace(capture, exif=_sorted([*kept, *new]), datetime=taken)
 
 
 def _taken_in(capture: Capture, place: tuple[Fraction, Fraction], values: Mapping[str, str]) -> Capture:
