@@ -10,73 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exif_sidecars import OLD_PLACE, TAKEN, sidecar
 from small_photos import noisy_photo
 from synthetic_dng import flat_frame
 from synthetic_dng import write_dng as write_with_tags
 
-from rawkd.files.tiff.ifd import ascii_text, rational, raw_bytes
-from rawkd.files.tiff.tags import tag_numbers
 from rawkd.files.write.dng import write_dng
 from rawkd.files.xmp.capture import with_sidecar
-from rawkd.files.xmp.packet import RDF
-from rawkd.photo import Capture
 from rawkd.process import ProcessOptions, process_file
 from rawkd.restore.options import DenoiseOptions
 
 OPTIONS = ProcessOptions(DenoiseOptions(strength=0, noise=(1e-3, 1e-6)))
 ASCII = 2
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs exiftool")
-
-
-def sidecar(**values: str) -> bytes:
-    """A packet with properties of the namespace exif: the first an attribute, the others elements."""
-    names = list(values)
-    attribute = "".join(f' exif:{name}="{values[name]}"' for name in names[:1])
-    elements = "".join(f"<exif:{name}>{values[name]}</exif:{name}>" for name in names[1:])
-    return (
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:exif="http://ns.adobe.com/exif/1.0/"{attribute}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>'
-    ).encode()
-
-
-def texts(capture: Capture) -> dict[int, str]:
-    return {tag.number: tag.data.rstrip(b"\0").decode() for tag in capture.exif}
-
-
-TAKEN = Capture(
-    exif=(
-        ascii_text(36867, "2020:01:02 03:04:05"),
-        ascii_text(36868, "2020:01:02 03:04:05"),
-        ascii_text(36881, "+01:00"),
-        ascii_text(37521, "12"),
-        ascii_text(42035, "Maker"),
-    ),
-    datetime="2020:01:02 03:04:05",
-)
-
-
-@pytest.mark.parametrize(
-    ("date", "wanted"),
-    [
-        ("2021-07-08T09:10:11", {36867: "2021:07:08 09:10:11"}),
-        ("2021-07-08T09:10:11.50+02:00", {36867: "2021:07:08 09:10:11", 37521: "50", 36881: "+02:00"}),
-        ("2021-07-08T09:10Z", {36867: "2021:07:08 09:10:00", 36881: "+00:00"}),
-        ("2021:07:08 09:10:11.000", {36867: "2021:07:08 09:10:11", 37521: "000"}),
-    ],
-)
-def test_a_corrected_time(date: str, wanted: dict[int, str]) -> None:
-    capture, warnings = with_sidecar(TAKEN, sidecar(DateTimeOriginal=date))
-    assert warnings == ()
-    digitized = {{36867: 36868, 37521: 37522, 36881: 36882}[number]: text for number, text in wanted.items()}
-    assert texts(capture) == {**wanted, **digitized, 42035: "Maker"}
-    assert capture.datetime == wanted[36867]
-    alone = replace(TAKEN, exif=TAKEN.exif[:1])
-    assert texts(with_sidecar(alone, sidecar(DateTimeOriginal=date))[0]) == wanted
-
-
-@pytest.mark.parametrize("date", ["2020-01-02T03:04:05", "2020:01:02 03:04:05.120", "2020-01-02T03:04:05+09:00"])
-def test_the_same_time_keeps_the_fields(date: str) -> None:
-    assert with_sidecar(TAKEN, sidecar(DateTimeOriginal=date)) == (TAKEN, ())
 
 
 @pytest.mark.parametrize("packet", [None, b"", b"no XML", b"<a/>", sidecar(), sidecar(ISOSpeedRatings="100")])
@@ -95,40 +41,6 @@ def test_what_exif_cannot_hold_is_named() -> None:
     for latitude in ("91,0N", "48,8.5", ""):
         _, warnings = with_sidecar(TAKEN, sidecar(GPSLatitude=latitude, GPSLongitude="11,0E"))
         assert len(warnings) == 1
-
-
-OLD_PLACE = replace(
-    TAKEN,
-    gps=(
-        raw_bytes(0, bytes((2, 3, 0, 0))),
-        ascii_text(1, "N"),
-        rational(2, [48, 8, 30]),
-        ascii_text(3, "E"),
-        rational(4, [11, 30, 0]),
-        raw_bytes(5, b"\0"),
-        rational(6, [520.0]),
-        rational(7, [9, 0, 0]),
-        rational(11, [2.5]),
-    ),
-)
-
-
-def test_a_new_place_replaces_all_of_the_old_one() -> None:
-    capture, warnings = with_sidecar(
-        OLD_PLACE, sidecar(GPSLatitude="33,51.5S", GPSLongitude="151,12,36.1234W", GPSAltitude="25/10")
-    )
-    assert warnings == ()
-    gps = {tag.number: tag for tag in capture.gps}
-    assert {1: gps[1].data[:1], 3: gps[3].data[:1]} == {1: b"S", 3: b"W"}
-    assert tag_numbers(gps[2]) == (33, 51, 30)
-    assert tag_numbers(gps[4]) == pytest.approx((151, 12, 36.1234), abs=1e-9)
-    assert tag_numbers(gps[6]) == (2.5,)
-    assert sorted(gps) == [0, 1, 2, 3, 4, 5, 6, 7]  # the time stays, the precision of the old place goes
-
-
-def test_the_same_place_keeps_the_fields() -> None:
-    packet = sidecar(GPSLatitude="48,8.5000N", GPSLongitude="11,30.0001E")
-    assert with_sidecar(OLD_PLACE, packet) == (OLD_PLACE, ())
 
 
 def read(path: Path, *names: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from small_photos import noisy_photo
 
@@ -73,6 +74,62 @@ def test_a_second_time_changes_nothing() -> None:
     once = combined(SIDECAR, OWN)
     assert combined(once, OWN) == once
     assert combined(OWN, OWN) == OWN
+
+
+def described(*descriptions: str) -> bytes:
+    """A packet with these attributes and elements in a description each."""
+    tops = "".join(f'<rdf:Description rdf:about="" {one}</rdf:Description>' for one in descriptions)
+    return f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:xmp="{XAP}" xmlns:dc="{DC}">{tops}</rdf:RDF>'.encode()
+
+
+LABELLED = described('xmp:Label="Red">')
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"),
+    [
+        (described('xmp:Rating="3">', 'xmp:Rating="4">'), {"Rating": "3"}),
+        (described('xmp:Rating="3"><xmp:Rating>4</xmp:Rating>'), {"Rating": "3"}),
+        (described("><xmp:Rating>3</xmp:Rating>", 'xmp:Rating="4">'), {"Rating": "3"}),
+        (described(f'xmlns:a="{XAP}" a:Rating="3" xmp:Rating="4">'), {"Rating": "3"}),
+        (
+            described('xmp:Rating="3">', f'xmlns:a="{XAP}" a:Rating="4" a:Nickname="a">'),
+            {"Rating": "3", "Nickname": "a"},
+        ),
+        (described('xml:lang="en"><xmp:Nickname xml:lang="en">a</xmp:Nickname>'), {"Nickname": "a"}),
+    ],
+)
+def test_of_a_property_that_is_there_twice_the_first_counts(own: bytes, wanted: dict[str, str]) -> None:
+    found = properties(combined(LABELLED, own))
+    assert found == {f"{{{XAP}}}{name}": value for name, value in {"Label": "Red", **wanted}.items()}
+
+
+UNDECLARED = (
+    described('odd:Rating="3">'),
+    described("><odd:Rating>3</odd:Rating>"),
+    described('><xmp:Rating odd:to="5">3</xmp:Rating>'),
+)
+"""Packets with a prefix that they do not declare."""
+TWO_PREFIXES = described(f'xmlns:a="{XAP}"><xmp:Nickname a:by="me" xmp:by="you">a</xmp:Nickname>')
+"""Two prefixes for one namespace give one element an attribute twice."""
+
+
+@pytest.mark.parametrize("own", [*UNDECLARED, TWO_PREFIXES])
+def test_a_packet_that_breaks_the_rules_of_namespaces_costs_nothing_of_the_sidecar(own: bytes) -> None:
+    packet, (warning,) = packet_of([Tag(700, 1, len(own), own)], LABELLED, strip_location=True)
+    assert properties(packet) == {f"{{{XAP}}}Label": "Red"}
+    assert warning.startswith("the XMP inside the photo (rating, keywords, edits) was left out: it cannot be combined")
+    assert not packet_of([Tag(700, 1, len(own), own)], None, strip_location=False)[1]  # alone it is copied
+
+
+@pytest.mark.parametrize("own", [described('xmp:Rating="3">', 'xmp:Rating="3">'), UNDECLARED[0], TWO_PREFIXES])
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_a_picture_keeps_the_label_of_the_sidecar(tmp_path: Path, own: bytes, name: str) -> None:
+    tags = (Tag(700, 1, len(own), own),)
+    black = np.zeros((32, 32, 3), np.uint8)
+    warnings = write_image(tmp_path / name, black, Capture(), software="test", tags=tags, xmp=LABELLED)
+    assert b'xmp:Label="Red"' in (tmp_path / name).read_bytes()
+    assert not any("was not embedded" in one for one in warnings)
 
 
 def test_edits_are_one_whole() -> None:
@@ -150,8 +207,6 @@ def test_outputs_have_both(tmp_path: Path, name: str) -> None:
 
 
 def test_a_picture_says_what_was_left_out(tmp_path: Path) -> None:
-    import numpy as np
-
     tags = (Tag(700, 1, 5, b"<odd>"),)
     warnings = write_image(
         tmp_path / "a.jpg", np.zeros((32, 32, 3), np.uint8), Capture(), software="test", tags=tags, xmp=SIDECAR

@@ -12,10 +12,12 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from rawkd.files.xmp.merge import DARKTABLE, START_TAG, Element
-from rawkd.files.xmp.packet import PADDING, RDF, narrowed
+from rawkd.files.xmp.packet import PADDING, RDF, narrowed, parsed
 
 EDITS = frozenset({"http://ns.adobe.com/camera-raw-settings/1.0/", DARKTABLE})
 """Namespaces of an editor's settings: they are one whole, so a sidecar with any of them replaces all in the photo."""
+XML = "http://www.w3.org/XML/1998/namespace"
+"""Namespace of the prefix xml, which no packet declares."""
 DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([^"']+)["']""")
 Scope = tuple[tuple[str, str], ...]
 """Namespaces that are declared at a place: prefix and URI."""
@@ -32,7 +34,8 @@ def combined(sidecar: bytes, own: bytes) -> bytes:
 
     Raises
     ------
-    ValueError: if either is not XML with an rdf:RDF element, or declares a document type, or `own` another encoding.
+    ValueError: if either is not XML with an rdf:RDF element, or declares a document type, or `own` another encoding, or
+        if the result is not valid XML.
     """
     text, wide = narrowed(sidecar)
     start = len(text) - len(text.lstrip(PADDING))
@@ -46,11 +49,16 @@ def combined(sidecar: bytes, own: bytes) -> bytes:
     if not more:
         return sidecar
     merged = text[:start] + known.rdf.with_content(inner, more) + text[start + len(inner) :]
-    return merged.decode().encode(wide) if wide else merged
+    packet = merged.decode().encode(wide) if wide else merged
+    parsed(packet)  # the scanner knows no rules of namespaces, such as that of two prefixes for one attribute
+    return packet
 
 
 def _descriptions(own: bytes, known: _Packet) -> str:
-    """Return the properties of a packet that another one lacks, as descriptions that stand for themselves."""
+    """Return the properties of a packet that another one lacks, as descriptions that stand for themselves.
+
+    Of a property that is there twice, the first counts.
+    """
     text, wide = narrowed(own)
     text = text.strip(PADDING)
     if not wide and _encoding(text) not in ("utf-8", "us-ascii"):
@@ -60,6 +68,7 @@ def _descriptions(own: bytes, known: _Packet) -> str:
     parts: dict[Scope, tuple[list[str], list[str]]] = {}
     for one in _scanned(text, "utf-8" if wide else None).properties:
         if one.name not in names and one.name[0] not in edited:
+            names.add(one.name)
             attributes, elements = parts.setdefault(one.scope, ([], []))
             (elements if one.is_element else attributes).append(one.text)
     return "".join(_description(scope, known.about, *found) for scope, found in parts.items())
@@ -187,9 +196,11 @@ def _scanned(text: bytes, encoding: str | None) -> _Packet:
 
 
 def _resolved(name: str, scope: dict[str, str]) -> Name:
-    """Return the namespace and the local name of a qualified name."""
+    """Return the namespace and the local name of a qualified name. Raises ValueError for an undeclared prefix."""
     prefix, _, local = name.rpartition(":")
-    return scope.get(prefix, ""), local
+    if prefix and prefix != "xml" and prefix not in scope:
+        raise ValueError(f"its prefix {prefix} is not declared")
+    return XML if prefix == "xml" else scope.get(prefix, ""), local
 
 
 def _is_property(parents: list[Name]) -> bool:
