@@ -37,6 +37,13 @@ def test_scripts_say_in_a_sentence_what_is_missing(tmp_path: Path, script: str, 
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_demosaicing_says_in_a_sentence_that_there_is_no_folder(tmp_path: Path) -> None:
+    line = [sys.executable, ROOT / "benchmarks" / "demosaicing.py", "nowhere"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: nowhere: this is not a folder. Give a folder of clean pictures.\n"
+
+
 def test_held_out_pictures_that_a_network_learnt_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
