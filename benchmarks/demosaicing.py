@@ -16,6 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from script_errors import without_traceback
 
 from rawkd.evaluation.datasets.synthetic import clean_pictures
 from rawkd.files.read.decode import Decoder
@@ -72,6 +73,7 @@ def scores(path: Path, decoder: Decoder) -> Iterator[tuple[str, float]]:
                 yield method, psnr(found, truth[inner, inner])
 
 
+@without_traceback
 def main() -> None:
     """Measure and print a line for each method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

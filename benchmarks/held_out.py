@@ -35,6 +35,7 @@ from rawkd.training.data.clean import CleanSet, find_pictures
 from rawkd.training.data.clean_crops import linear_half_size
 from rawkd.training.data.synthesize import Camera, add_noise, camera_at
 from rawkd.training.data.unprocess import camera_mosaic, linearise, random_look
+from rawkd.training.saved.pictures import Named, learnt_of
 from rawkd.training.saved.provenance import learnt_by
 
 GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
@@ -71,8 +72,8 @@ def clean_planes(
 
 def unlearnt(held_out: CleanSet, networks: Sequence[str]) -> CleanSet:
     """Held-out pictures that none of the networks, whose names may be joined by +, is known to have learnt."""
-    known = set[str]().union(*(learnt_by(name) for names in networks for name in names.split("+")))
-    left = held_out.without(known)
+    known = set[Named]().union(*(learnt_by(name) for names in networks for name in names.split("+")))
+    left = held_out.without(learnt_of(held_out, known))
     if not left.paths:
         raise InputError(f"{held_out.folders[0]}: the networks have learnt all held-out pictures: give other PICTURES")
     if dropped := len(held_out.paths) - len(left.paths):

@@ -40,6 +40,7 @@ from rawkd.training.losses.terms import build_losses  # noqa: E402
 from rawkd.training.run import int8  # noqa: E402
 from rawkd.training.run.loop import Run, train  # noqa: E402
 from rawkd.training.saved.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from rawkd.training.saved.pictures import learnt_of  # noqa: E402
 from rawkd.training.saved.provenance import (  # noqa: E402
     Provenance,
     data_of,
@@ -407,7 +408,7 @@ def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path
     for folder, names in zip(folders, ("abc", "bcd"), strict=True):
         folder.mkdir()
         for name in names:
-            shutil.copy(pictures / "0.png", folder / f"{name}.png")
+            iio.imwrite(folder / f"{name}.png", np.roll(iio.imread(pictures / "0.png"), ord(name), axis=0))
     a, b = (tmp_path / "a", tmp_path / "b")
     one = replace(TINY, steps=1)
     trained(one, folders[0], a)
@@ -426,8 +427,8 @@ def test_a_run_keeps_what_it_began_with_and_learnt_from(pictures: Path, tmp_path
     told = data_of(b, held_out, training)
     assert sorted(row["file"] for row in told if "use" not in row) == ["b.png", "c.png", "d.png"]
     assert [row["file"] for row in told if "use" in row] == ["a.png"]
-    assert trained_on(b) == {"b.png", "c.png", "d.png"}
-    assert {path.name for path in training.without(trained_on(b)).paths} == {"a.png"}
+    assert {name for name, digest in trained_on(b) if digest} == {"b.png", "c.png", "d.png"}
+    assert [path.name for path in training.without(learnt_of(training, trained_on(b))).paths] == ["a.png"]
 
 
 def test_a_model_is_not_measured_on_what_it_learnt(
@@ -439,7 +440,7 @@ def test_a_model_is_not_measured_on_what_it_learnt(
         shutil.copy(pictures / name, tmp_path / folder)
         (tmp_path / folder / "SOURCES.tsv").write_text(f"file\trepository\tpath\tlicence\n{name}\tr\tp\tCC0\n")
     run, only = trained(replace(TINY, steps=1), tmp_path / "one", tmp_path / "run")
-    assert only.without({"0.png"}).paths == []
+    assert only.without(learnt_of(only, {("0.png", "")})).paths == []
     asked = ["export", str(run), "--models", str(tmp_path / "models"), "--data", str(tmp_path / "one")]
     assert main(asked) == 3
     assert "it has learnt all pictures of --data, so none is left to measure it on" in capsys.readouterr().err
@@ -450,13 +451,28 @@ def test_a_model_is_not_measured_on_what_it_learnt(
     assert main([*asked, "--data", str(tmp_path / "two")]) == 0
 
 
+def test_a_model_is_not_measured_on_what_it_learnt_below_another_folder(pictures: Path, tmp_path: Path) -> None:
+    """0.png and sub/0.png are one picture, and another 0.png is none that it knows."""
+    (tmp_path / "sub").mkdir()
+    shutil.copy(pictures / "0.png", tmp_path / "sub" / "0.png")
+    run, _ = trained(replace(TINY, steps=1), tmp_path / "sub", tmp_path / "run")
+    shutil.copy(pictures / "1.png", tmp_path / "0.png")
+    training, held_out = find_pictures([tmp_path], 32)
+    assert (held_out.names, training.names) == (["0.png"], ["sub/0.png"])
+    assert unlearnt(run, training, held_out) is held_out
+    assert unlearnt(run, held_out, training) is held_out
+
+
 def test_the_pictures_of_a_shipped_model_are_learnt_too(pictures: Path) -> None:
     """A run that starts from it must not be measured on them."""
     card = load_cards(None)[0]
     names = {row["file"] for row in card.data if "use" not in row}
     assert len(names) > 50
-    assert learnt_by(card.name) == names
-    assert set(origin_of(card.name, *find_pictures([pictures], 32))["learnt"]) == {*names, "1.png"}
+    assert learnt_by(card.name) == {(name, "") for name in names}
+    origin = origin_of(card.name, *find_pictures([pictures], 32))
+    assert {name for name, _ in origin["learnt"]} == {*names, "1.png"}
+    (_, digest), *_ = origin["pictures"]["training"]
+    assert ["1.png", digest] in origin["learnt"]
 
 
 def test_a_stage_that_is_gone_is_no_secret(pictures: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -250,6 +250,35 @@ def test_another_network_does_not_get_the_configuration_of_the_base(tmp_path: Pa
 def test_wrong_fields_of_a_file_with_a_base_are_named(tmp_path: Path, plain: Any, message: str) -> None:
     with pytest.raises(UsageError, match=rf"wrong\.json: not a recipe \({message}"):
         read_recipe(written(tmp_path / "wrong.json", plain))
+
+
+INT_FIELDS = [
+    (name, field)
+    for name, architecture in NETWORKS.items()
+    for field, hint in get_type_hints(architecture.config).items()
+    if hint in (int, bool) or get_origin(hint) is tuple
+]
+BASE_OF = {recipe.network: recipe.name for recipe in reversed(RECIPES.values())}
+"""A recipe of each network."""
+
+
+@pytest.mark.parametrize(("network", "field"), INT_FIELDS)
+def test_whole_numbers_of_a_network_are_whole_numbers(tmp_path: Path, network: str, field: str) -> None:
+    """Python ended with a traceback for some of these, and for others never."""
+    own = RECIPES[BASE_OF[network]].config.get(field)
+    for wrong in (None, "x", {}, 1e300, 10**30, 10**400, -1, 1.5):
+        for value in [wrong, [wrong] * len(own)] if isinstance(own, list | tuple) else [wrong, [wrong], []]:
+            if value == [] and get_origin(get_type_hints(NETWORKS[network].config)[field]) is tuple:
+                continue
+            with pytest.raises(UsageError, match=r"wrong\.json: not a recipe \("):
+                read_recipe(written(tmp_path / "wrong.json", {"base": BASE_OF[network], "config": {field: value}}))
+
+
+@pytest.mark.parametrize("field", [field for field, hint in get_type_hints(Recipe).items() if hint in (int, float)])
+def test_numbers_of_a_recipe_do_not_overflow(tmp_path: Path, field: str) -> None:
+    for value in (None, "x", [], {}, 10**400):
+        with pytest.raises(UsageError, match=r"wrong\.json: not a recipe \("):
+            read_recipe(written(tmp_path / "wrong.json", {"base": "fanet-90k", field: value}))
 
 
 @pytest.mark.parametrize("share", [-0.01, 1.5, math.nan])

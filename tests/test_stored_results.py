@@ -59,15 +59,18 @@ def test_noisy_and_true_mosaics_score_as_they_should(
     pictures: Path, written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The noisy DNGs are the noisy input. The truth errs by the rounding to 14 bits alone, 1/12 of a squared step."""
-    truth = tmp_path / "truth"
-    truth.mkdir()
+    truth, same = tmp_path / "truth", tmp_path / "same"
+    for folder in (truth, same):
+        folder.mkdir()
+        shutil.copy(written / "cases.json", folder)
     for stem in STEMS:
         shutil.copy(written / f"{stem}.truth.npy", truth / f"{stem}.npy")
-    methods = ("-m", f"results:{written}", "-m", f"results:{truth}", "--true-noise")
+        shutil.copy(written / f"{stem}.dng", same)
+    methods = ("-m", f"results:{same}", "-m", f"results:{truth}", "--true-noise")
     assert bench(pictures, *methods, "--json") == 0
     found = rows(capsys.readouterr().out)
-    assert found.keys() == {"noisy", "results:cases", "results:truth"}  # no rows with the true noise
-    assert found["results:cases"]["psnr_db"] == found["noisy"]["psnr_db"]
+    assert found.keys() == {"noisy", "results:same", "results:truth"}  # no rows with the true noise
+    assert found["results:same"]["psnr_db"] == found["noisy"]["psnr_db"]
     rounding_db = 10 * np.log10(12 * (16383 - 512) ** 2)
     assert found["results:truth"]["psnr_db"] == pytest.approx(rounding_db, abs=0.1)
 
@@ -121,14 +124,57 @@ def test_results_that_do_not_fit_are_named(
     for values in (np.zeros((4, 4), np.float32), np.zeros((96, 96), np.uint16)):
         np.save(mine / f"{STEMS[0]}.npy", values)
         assert f"{STEMS[0]}.npy: has {values.dtype} of {values.shape}, and a.png gain 0.0015 needs" in refused(mine)
+    for value in (np.nan, -np.inf, 1e300):
+        np.save(mine / f"{STEMS[0]}.npy", np.full((96, 96), value))
+        assert f"{STEMS[0]}.npy: has values that are NaN or infinite. Write finite signal" in refused(mine)
     (mine / f"{STEMS[0]}.npy").write_text("no array")
     assert f"{STEMS[0]}.npy: not a numpy array" in refused(mine)
+
+
+def test_cases_are_no_results(pictures: Path, written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They would have the scores of the noisy photos."""
+    assert bench(pictures, "-m", f"results:{written}") == 3
+    assert "cases: these are cases, noisy photos with their truth, and no results. Give" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--seed", 5), "seed 1000, and these have 5."),
+        (("--side", 64), "side 96, and these have 64."),
+        (("--gains", f"{GAIN},6e-3"), "gains [0.0015], and these have [0.0015, 0.006]."),
+        (("--cfa", "mono"), 'cfa "bayer", and these have "mono".'),
+        (("--phases", "RGGB"), 'and these have ["RGGB"].'),
+        (("--tagged", "none"), 'tagged "all", and these have "none".'),
+    ],
+)
+def test_results_of_other_options_are_refused(
+    pictures: Path, written: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, object], told: str
+) -> None:
+    for truth in written.glob("*.truth.npy"):
+        truth.unlink()
+    assert bench(pictures, "-m", f"results:{written}") == 0
+    assert bench(pictures, "-m", f"results:{written}", *map(str, option)) == 3
+    shown = capsys.readouterr().err
+    assert "cases.json: the cases were written with " in shown
+    assert f"{told} Give the options that the cases were written with." in shown
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "\xff"])
+def test_damaged_options_are_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "cases.json").write_text(text, encoding="latin-1")
+    assert bench(pictures, "-m", f"results:{tmp_path}") == 3
+    assert "cases.json: " in capsys.readouterr().err
 
 
 def test_a_result_is_read_before_the_clock_starts(pictures: Path, written: Path) -> None:
     options = SyntheticOptions((1.5e-3,), side_px=96, tagged="all")
     first, second = Synthetic(pictures, options, NoiseChoice()).cases()
     assert [file_stem(case) for case in (first, second)] == list(STEMS)
+    for truth in written.glob("*.truth.npy"):
+        truth.unlink()
     method = StoredResults(written)
     case: Case = first
     assert method.prepare(case) == ()

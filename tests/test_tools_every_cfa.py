@@ -18,7 +18,8 @@ from tiny_models import card_document, even_blur, make_model, write_card
 
 from rawkd.cli import main
 from rawkd.evaluation.datasets.photos import NoiseChoice
-from rawkd.evaluation.datasets.synthetic import NEUTRAL, PHASES_OF, Synthetic, SyntheticOptions, mosaic_of
+from rawkd.evaluation.datasets.synthetic import PHASES_OF, Synthetic, SyntheticOptions
+from rawkd.evaluation.datasets.synthetic_photos import NEUTRAL, mosaic_of
 from rawkd.evaluation.developed import SrgbScores
 from rawkd.evaluation.methods import Noisy
 from rawkd.evaluation.scoring import run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import subprocess
 import sys
@@ -37,15 +38,23 @@ def test_scripts_say_in_a_sentence_what_is_missing(tmp_path: Path, script: str, 
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_demosaicing_says_in_a_sentence_that_there_is_no_folder(tmp_path: Path) -> None:
+    line = [sys.executable, ROOT / "benchmarks" / "demosaicing.py", "nowhere"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: nowhere: this is not a folder. Give a folder of clean pictures.\n"
+
+
 def test_held_out_pictures_that_a_network_learnt_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of a run that held out others: the folder has had another picture since."""
     for number in range(25):
-        iio.imwrite(tmp_path / f"{number:02}.png", np.full((600, 600, 3), 100, np.uint8))
+        iio.imwrite(tmp_path / f"{number:02}.png", np.full((600, 600, 3), 100 + number, np.uint8))
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     held_out = importlib.import_module("held_out")
-    learnt = {"a": {"12.png", "13.png"}, "b": {"24.png"}, "c": {"00.png"}}
+    digest = hashlib.sha256((tmp_path / "24.png").read_bytes()).hexdigest()[:16]
+    learnt = {"a": {("12.png", ""), ("13.png", "")}, "b": {("sub/24.png", digest)}, "c": {("00.png", "")}}
     monkeypatch.setattr(held_out, "learnt_by", learnt.__getitem__)
 
     def count(networks: list[str]) -> int:

@@ -259,6 +259,32 @@ def test_weights_that_learnt_held_out_pictures_are_told(folder: Path, tmp_path: 
     ]  # its own, not those of the first run
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_learnt_pictures_are_told_below_another_folder(folder: Path, tmp_path: Path, older: bool) -> None:
+    """By what is in them; other pictures of the same name are not."""
+    told: list[str] = []
+    short = replace(TINY, steps=1, warmup_steps=0)
+    first = run(TINY, folder, tmp_path / "first")
+    assert first.origin is not None
+    if older:  # it stored names of what it learnt, and hashes of its own pictures
+        names = sorted({name for name, _ in first.origin["learnt"]})
+        save_checkpoint(tmp_path / "first", replace(first, origin={**first.origin, "learnt": names}))
+    others = tmp_path / "others"
+    shutil.copytree(folder, others / "sub")
+    shutil.copy(folder / "0.png", others / "1.png")  # held out by both runs
+    run(short, others, tmp_path / "clean", start_from=str(tmp_path / "first"), warn=told.append)
+    assert told == []
+    shutil.move(others / "1.png", others / "z.png")
+    shutil.copy(folder / "1.png", others / "0.png")
+    run(short, others, tmp_path / "second", start_from=str(tmp_path / "first"), warn=told.append)
+    assert len(told) == 1
+    assert "have learnt 1 of the 1 held-out pictures (first 0.png)" in told[0]
+    state = load_checkpoint(tmp_path / "second")
+    assert state is not None
+    assert state.origin is not None
+    assert {"file": "0.png", "use": "held out for validation"} not in state.origin["data"]
+
+
 def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
     first = run(TINY, folder, tmp_path / "run")
     heard: list[Progress] = []

@@ -1,10 +1,12 @@
 """Score other programs: write the noisy photos of a benchmark, and read what a program made of them.
 
-Both sides are named after the case: `kodim01-gain-0.0003.dng`, `kodim01-gain-0.0003.truth.npy`.
+Both sides are named after the case: `kodim01-gain-0.0003.dng`, `kodim01-gain-0.0003.truth.npy`. `cases.json` states the
+options that made the cases; beside the results it proves that they are scored with the same.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -27,6 +29,9 @@ TRUTH = ".truth.npy"
 ARRAY, DNG = ".npy", ".dng"
 """Suffixes of results: signal as a numpy array, or a DNG."""
 
+OPTIONS = "cases.json"
+"""File with the options that made the cases (`Case.made_with`)."""
+
 
 def file_stem(case: Case) -> str:
     """Return the name of the files of a case: its name without the suffix of a picture, without spaces and slashes."""
@@ -37,7 +42,7 @@ def file_stem(case: Case) -> str:
 def write_cases(benchmark: Benchmark, folder: Path, *, overwrite: bool, limit: int | None = None) -> Iterator[Path]:
     """Write the noisy photo of every case as a DNG, and its truth as an array; yield the DNGs.
 
-    The truth is (H, W) float32 signal: 0 is black, 1 is white.
+    The truth is (H, W) float32 signal: 0 is black, 1 is white. `cases.json` has the options that made the noise.
 
     Parameters
     ----------
@@ -54,6 +59,9 @@ def write_cases(benchmark: Benchmark, folder: Path, *, overwrite: bool, limit: i
         path = folder / f"{file_stem(case)}{DNG}"
         if path in written:
             raise InputError(f"{case.name}: another picture has this name without its suffix. Rename one.")
+        if not written:
+            with atomic_output(folder / OPTIONS, overwrite) as temporary:
+                temporary.write_text(json.dumps(case.made_with, indent=1) + "\n", encoding="utf-8")
         written.add(path)
         if case.photo is None or case.reference is None:
             continue
@@ -81,12 +89,24 @@ class StoredResults:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder}: this is not a folder. Give the folder of results as results:DIR.")
+        if any(folder.glob(f"*{TRUTH}")):
+            raise InputError(
+                f"{folder}: these are cases, noisy photos with their truth, and no results. Give the folder that your"
+                " program wrote to."
+            )
         self.name = f"{STORED}{folder.resolve().name}"
         self._folder = folder
+        self._options = _options(folder / OPTIONS)
         self._read: tuple[str, Mosaic] | None = None
 
     def prepare(self, case: Case) -> tuple[str, ...]:
-        """Read the result of a case."""
+        """Read the result of a case; InputError if there is none, or the case was made with other options."""
+        for name, value in self._options.items():
+            if value != (now := case.made_with.get(name)):
+                raise InputError(
+                    f"{self._folder / OPTIONS}: the cases were written with {name} {json.dumps(value)}, and these have"
+                    f" {json.dumps(now)}. Give the options that the cases were written with."
+                )
         stem = file_stem(case)
         array, photo = (self._folder / f"{stem}{suffix}" for suffix in (ARRAY, DNG))
         if array.is_file():
@@ -115,8 +135,21 @@ class StoredResults:
         return {"name": self.name, "kind": "stored results"}
 
 
+def _options(path: Path) -> dict[str, object]:
+    """Return the options in a `cases.json`; {} if there is none. InputError if it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        options = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Copy it again from the folder of the cases.") from error
+    if not isinstance(options, dict):
+        raise InputError(f"{path}: not the options of cases. Copy it again from the folder of the cases.")
+    return options
+
+
 def _signal(path: Path, case: Case) -> np.ndarray:
-    """Return the array of a result, float32; InputError if it is not one of the case's shape."""
+    """Return the array of a result, float32; InputError if it is not one of the case's shape, or not finite."""
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -126,4 +159,8 @@ def _signal(path: Path, case: Case) -> np.ndarray:
             f"{path}: has {values.dtype} of {values.shape}, and {case.name} needs floats of {case.noisy.data.shape}:"
             " signal, 0 for black and 1 for white"
         )
-    return np.asarray(values, np.float32)
+    with np.errstate(over="ignore"):
+        signal = np.asarray(values, np.float32)
+    if not np.isfinite(signal).all():
+        raise InputError(f"{path}: has values that are NaN or infinite. Write finite signal, 0 for black, 1 for white.")
+    return signal

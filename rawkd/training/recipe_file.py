@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import torch
 
@@ -37,6 +37,8 @@ LEAST = {
     "hottest": WEAKEST_HOT,
 }
 """Smallest values of other fields."""
+MOST = 4096
+"""Largest whole number of a network's configuration: far above every network, and one of so many blocks ends."""
 NOISE_MODELS = ("poisson-gaussian", "eld", AWGN)
 LEVELS = {"encoder_blocks": 0, "decoder_blocks": 1, "blocks": 0}
 """Lists of a network's configuration, and how many entries fewer than `widths` they have."""
@@ -75,7 +77,7 @@ def read_recipe(path: Path) -> Recipe:
         _refuse_values(recipe)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). Give a recipe's name or file.") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UsageError(
             f"{path}: not a recipe ({error}). Give a file with a base and what differs from it, or one that"
             " `rawkd search` wrote."
@@ -113,6 +115,7 @@ def _refuse_values(recipe: Recipe) -> None:
     for name, value in _numbers(recipe_json(recipe)):
         if not math.isfinite(value):
             raise ValueError(f"the field {name} is {value:g} and must be finite")
+    _refuse_types(recipe)
     _refuse_lengths(recipe)
     _refuse_network(recipe)
 
@@ -171,6 +174,22 @@ def _refuse_range(recipe: Recipe) -> None:
         raise ValueError(f"with its overlaps it trains on gains from {lowest:g} to {highest:g}, and {NOISE_LIMITS}")
 
 
+def _refuse_types(recipe: Recipe) -> None:
+    """Raise ValueError if a whole number, list or switch of the network's configuration has a value of another kind."""
+    hints = get_type_hints(NETWORKS[recipe.network].config)
+    for name, value in recipe.config.items():
+        hint = hints.get(name)
+        if hint is bool and not isinstance(value, bool):
+            raise ValueError(f"the config's {name} must be true or false, not {value!r}")
+        is_list = get_origin(hint) is tuple
+        if is_list and not isinstance(value, list | tuple):
+            raise ValueError(f"the config's {name} must be a list, not {value!r}")
+        if (is_list or hint is int) and not all(
+            type(n) is int and 0 <= n <= MOST for n in (value if is_list else [value])
+        ):
+            raise ValueError(f"the config's {name} must be whole numbers from 0 to {MOST}, not {value!r}")
+
+
 def _refuse_lengths(recipe: Recipe) -> None:
     """Raise ValueError if a list of the network's configuration has too few or too many entries for its levels."""
     config: Any = NETWORKS[recipe.network].config
@@ -185,8 +204,6 @@ def _refuse_lengths(recipe: Recipe) -> None:
                 f"the config does not fit the network {recipe.network}: {name} has {len(own)} entries, and the"
                 f" {len(widths)} levels of widths need {wanted}"
             )
-        if isinstance(own, list | tuple) and not all(isinstance(number, int) and number >= 0 for number in own):
-            raise ValueError(f"the config's {name} must be whole numbers of at least 0, not {list(own)}")
 
 
 def _refuse_network(recipe: Recipe) -> None:
@@ -203,6 +220,7 @@ def _refuse_network(recipe: Recipe) -> None:
     channels = recipe.channels
     try:
         network: Any = build_network(recipe.network, recipe.network_config(0))
+        stride, fits = network.stride, recipe.crop_px % network.stride == 0
     except ModelError as error:
         raise ValueError(str(error).rstrip(".")) from error
     except Exception as error:  # of any type, by the field that does not fit
@@ -211,11 +229,11 @@ def _refuse_network(recipe: Recipe) -> None:
     for beginning in recipe.learning:
         if not isinstance(beginning, str) or not any(name.startswith(beginning) for name in names):
             raise ValueError(f"no parameter of the network begins with {beginning!r}, an entry of learning")
-    if recipe.crop_px % network.stride:
-        raise ValueError(f"crop_px {recipe.crop_px} is not a multiple of the network's stride, {network.stride}")
+    if not fits:
+        raise ValueError(f"crop_px {recipe.crop_px} is not a multiple of the network's stride, {stride}")
     if network.in_channels not in (channels, 2 * channels):
         raise ValueError(f"its crops have {channels} planes, and the network takes {network.in_channels}")
-    side = min(recipe.crop_px, 2 * network.stride)
+    side = min(recipe.crop_px, 2 * stride)
     try:
         with torch.no_grad():
             network(torch.zeros(1, network.in_channels, side, side))

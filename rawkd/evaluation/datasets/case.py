@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +33,7 @@ class Case:
     color : colour data for scores in sRGB; None if the set has none.
     photo : the raw file of the picture, if there is one.
     true_noise : parameters of the noise that was added, if methods shall be scored with these too; else None.
+    made_with : options that made the noise, plain JSON; {} of a set of real photos.
     warnings : one sentence each.
     """
 
@@ -47,6 +48,7 @@ class Case:
     color: ProcessMetadata | None = None
     photo: RawPhoto | None = None
     true_noise: NoiseModel | None = None
+    made_with: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -19,25 +19,20 @@ from numpy.typing import NDArray
 from rawkd.errors import InputError, UsageError
 from rawkd.evaluation.datasets.case import RAW_RULES, Case, Score, raw_values
 from rawkd.evaluation.datasets.photos import NoiseChoice
+from rawkd.evaluation.datasets.synthetic_photos import (
+    CAMERA_FROM_XYZ,
+    NEUTRAL,
+    mosaic_of,
+    noisy_photo,
+    true_noise,
+)
 from rawkd.evaluation.developed import SRGB_RULE, SrgbScores
 from rawkd.files.naming import RAW_SUFFIXES
 from rawkd.files.read.pictures import PICTURE_SUFFIXES, read_picture
 from rawkd.files.read.raw import read_raw
-from rawkd.photo import (
-    BAYER_PHASES,
-    Capture,
-    CFAPattern,
-    ColorCalibration,
-    DoubleArray,
-    Kind,
-    Levels,
-    Mosaic,
-    RawPhoto,
-    Rect,
-)
+from rawkd.photo import BAYER_PHASES, CFAPattern, DoubleArray, Kind, Mosaic
 from rawkd.render.color import ProcessMetadata, camera_from_rgb
 from rawkd.sensor.cfa import offset_of, unpack
-from rawkd.sensor.noise import READ_PRIOR_OFFSET, READ_PRIOR_SLOPE, NoiseModel
 from rawkd.training.data.clean import bin_mosaic
 from rawkd.training.data.unprocess import expand_gamma, inverse_tone
 
@@ -52,13 +47,6 @@ GAINS = (5e-5, 3e-4, 1.5e-3, 6e-3, 2.5e-2)
 PHASES = BAYER_PHASES
 EXPOSURES = (0.25, 0.5, 0.9)
 """Brightness factors of the pictures, used in turn."""
-BLACK_DN, WHITE_DN, BITS = 512, 16383, 14
-CAMERA_FROM_XYZ: DoubleArray = np.array(
-    [[0.6722, -0.0635, -0.0963], [-0.4287, 1.2460, 0.2028], [-0.0908, 0.2162, 0.5668]]
-)
-NEUTRAL: DoubleArray = np.array([0.5, 1.0, 0.6])
-READ_SPREAD = 0.5
-"""Standard deviation of the log read variance around the prior line."""
 SEED, SIDE_PX = 1000, 640
 COMPARABLE = "a picture's noise depends on the gains listed before it: compare only runs with the same --gains"
 
@@ -88,6 +76,18 @@ class SyntheticOptions:
             raise UsageError(f"all gains must lie between 0 and 1, not {self.gains}")
         if not self.phases or self.side_px < 64 or self.tagged not in ("half", "all", "none"):
             raise UsageError("give at least one phase, a side of at least 64 pixels, and tags on half, all or none")
+
+    @property
+    def made_with(self) -> dict[str, object]:
+        """The options that make the noise, plain JSON by their names on the command line."""
+        return {
+            "gains": list(self.gains),
+            "cfa": self.phases[0].kind,
+            "phases": [str(phase) for phase in self.phases],
+            "seed": self.seed,
+            "side": self.side_px,
+            "tagged": self.tagged,
+        }
 
     def has_tag(self, index: int) -> bool:
         """Whether the picture at `index` has a NoiseProfile."""
@@ -147,6 +147,7 @@ class Synthetic:
                     color=ProcessMetadata.of(photo.color),
                     photo=photo,
                     true_noise=truth,
+                    made_with=self._options.made_with,
                     warnings=warnings,
                 )
 
@@ -200,51 +201,3 @@ def _centre(picture: NDArray[Any], side_px: int, path: Path) -> NDArray[Any]:
         size = f"{picture.shape[1]} x {picture.shape[0]}"
         raise InputError(f"{path}: the picture is too small ({size} pixels). Use at least 32 x 32.")
     return picture[top : top + height, left : left + width]
-
-
-def mosaic_of(camera: DoubleArray, pattern: CFAPattern) -> DoubleArray:
-    """Sample a camera's picture, (H, W, 3), through a CFA, (H, W).
-
-    A monochrome pixel sees the mean of the white-balanced colours, at the gain of green (our choice, as in training).
-    """
-    if pattern.kind == "mono":
-        grey: DoubleArray = (camera / NEUTRAL).mean(axis=-1)
-        return grey
-    out = np.empty(camera.shape[:2])
-    for site, colour in enumerate(pattern.colours):
-        place = (slice(site // pattern.side, None, pattern.side), slice(site % pattern.side, None, pattern.side))
-        out[place] = camera[..., "RGB".index(colour)][place]
-    return out
-
-
-def noisy_photo(
-    clean: DoubleArray, pattern: CFAPattern, gain: float, rng: np.random.Generator, *, tagged: bool
-) -> RawPhoto:
-    """Make a noisy raw photo of a clean mosaic; its read variance is drawn around the prior line.
-
-    Parameters
-    ----------
-    clean : (H, W) float64 signal in 0..1. gain : signal units. tagged : whether the photo gets a NoiseProfile.
-    """
-    log_read = READ_PRIOR_SLOPE * np.log(gain) + READ_PRIOR_OFFSET + READ_SPREAD * rng.standard_normal()
-    read = float(np.exp(log_read))
-    signal = rng.poisson(clean / gain) * gain + rng.normal(0, np.sqrt(read), clean.shape)
-    frame = np.clip(np.round(signal * (WHITE_DN - BLACK_DN) + BLACK_DN), 0, WHITE_DN).astype(np.uint16)
-    area = Rect(0, 0, *clean.shape)
-    return RawPhoto(
-        frame=frame,
-        active_area=area,
-        default_crop=area,
-        pattern=pattern,
-        levels=Levels(np.full((2, 2), float(BLACK_DN)), WHITE_DN, WHITE_DN, BITS, cell_side=pattern.side),
-        color=ColorCalibration.none() if pattern.kind == "mono" else ColorCalibration(CAMERA_FROM_XYZ, NEUTRAL),
-        capture=Capture(),
-        noise_profile=(gain, read) * (1 if pattern.kind == "mono" else 3) if tagged else (),
-    )
-
-
-def true_noise(photo: RawPhoto) -> NoiseModel:
-    """Return the noise of a photo of `noisy_photo` that has a NoiseProfile, with that of rounding to integers."""
-    gain, read = photo.noise_profile[:2]
-    read_variance = np.full(len(photo.pattern.classes), read + 1 / 12 / photo.levels.range_dn**2)
-    return NoiseModel(np.array(gain), read_variance, "true")

@@ -62,9 +62,9 @@ class CleanSet:
             next(path.relative_to(top).as_posix() for top in self.folders if top in path.parents) for path in self.paths
         ]
 
-    def without(self, names: set[str]) -> CleanSet:
-        """Return the set without pictures of these names, perhaps an empty one; itself if it has none of them."""
-        kept = [path for path, name in zip(self.paths, self.names, strict=True) if name not in names]
+    def without(self, paths: list[Path]) -> CleanSet:
+        """Return the set without these pictures, perhaps an empty one; itself if it has none of them."""
+        kept = [path for path in self.paths if path not in paths]
         if len(kept) == len(self.paths):
             return self
         fewer = CleanSet(kept, 0, MEMORY_LIMIT)

@@ -20,6 +20,7 @@ from rawkd.training.data.awgn import crop_of_picture
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.data.clean_crops import picture_crop
 from rawkd.training.data.synthesize import add_noise, camera_at
+from rawkd.training.saved.pictures import learnt_of
 from rawkd.training.saved.provenance import trained_on
 
 NUM_CROPS, CROP_PX = 24, 128
@@ -40,7 +41,7 @@ def unlearnt(run: Path, training: CleanSet, held_out: CleanSet) -> CleanSet:
     """
     learnt = trained_on(run)
     for pictures in (held_out, training):
-        if (left := pictures.without(learnt)).paths:
+        if (left := pictures.without(learnt_of(pictures, learnt))).paths:
             return left
     raise InputError(
         f"{run}: it has learnt all pictures of --data, so none is left to measure it on. Add a folder of others."

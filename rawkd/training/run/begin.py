@@ -22,6 +22,7 @@ from rawkd.training.saved.trained import find_trained
 def begin(
     learner: Learner,
     recipe: Recipe,
+    *,
     kept: Checkpoint | None,
     folder: Path,
     identity: dict[str, Any],

@@ -161,7 +161,17 @@ def train(
         learner = Learner.of(recipe, subrange, device, make_strategy, dtype)
         length, weaker = recipe.steps * processes.world, learner.strategy.weaker_noise
         crops = partial(single_crops, pictures[0], recipe, subrange)
-        state = begin(learner, recipe, kept, run.folder, identity, start_from, pictures, crops, warn)
+        state = begin(
+            learner,
+            recipe,
+            kept=kept,
+            folder=run.folder,
+            identity=identity,
+            start_from=start_from,
+            pictures=pictures,
+            crops=crops,
+            warn=warn,
+        )
         if state.step >= recipe.steps:
             return state
         training = batches_of(pictures[0], recipe, subrange, seed=recipe.seed, length=length, weaker=weaker)

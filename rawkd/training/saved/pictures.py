@@ -7,7 +7,7 @@ held out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rawkd.training.saved.checkpoint import Checkpoint
 DIGITS = 16
 """Hexadecimal digits of a file's SHA-256 that a checkpoint stores."""
 Named = tuple[str, str]
-"""Name of a picture relative to its folder, and digits of its hash."""
+"""Name of a picture relative to its folder, and digits of its hash; "" if they are not known."""
 
 
 def pictures_of(training: CleanSet, held_out: CleanSet) -> dict[str, list[list[str]]]:
@@ -44,7 +44,7 @@ def refuse_other_pictures(
     if "pictures" in origin:
         differences = _differences(origin["pictures"], training, held_out)
     else:
-        new = () if training is None else {*training.names} - {*origin["learnt"]}
+        new = () if training is None else {*training.names} - {name for name, _ in known_to(origin)}
         differences = [_counted("training", "new", new)] if new else []
     if differences:
         raise ModelError(
@@ -53,11 +53,58 @@ def refuse_other_pictures(
         )
 
 
+def known_to(origin: dict[str, Any] | None) -> set[Named]:
+    """Return the pictures that the weights of an origin are known to have learnt.
+
+    Older versions stored names, and hashes of the last run's pictures alone.
+    """
+    if origin is None:
+        return set()
+    hashed: dict[str, set[str]] = {}
+    for name, digest in origin.get("pictures", {}).get("training", []):
+        hashed.setdefault(name, set()).add(digest)
+    known: set[Named] = set()
+    for entry in origin["learnt"]:
+        if isinstance(entry, str):
+            earlier = {""} if entry not in hashed or origin["stages"] else set[str]()  # perhaps another of this name
+            known |= {(entry, digest) for digest in hashed.get(entry, set[str]()) | earlier}
+        else:
+            known.add((entry[0], entry[1]))
+    return known
+
+
+def learnt_of(pictures: CleanSet, known: Collection[Named]) -> list[Path]:
+    """Return which pictures of a set are among those known: by their content, or by name where only that is known."""
+    names, digests = _names_and_digests(known)
+    return [
+        path
+        for path, name in zip(pictures.paths, pictures.names, strict=True)
+        if name in names or (digests and _digest(path) in digests)
+    ]
+
+
 def learnt_before(origin: dict[str, Any] | None, training: CleanSet | None, held_out: CleanSet | None) -> list[str]:
-    """Return the names of held-out pictures that the weights which a run starts from have learnt."""
+    """Return the names of held-out pictures that the weights which a run starts from have learnt.
+
+    Pictures that the run itself has in both sets do not count.
+    """
     if origin is None or training is None or held_out is None or training is held_out:
         return []
-    return sorted({*held_out.names} & ({*origin["learnt"]} - {*training.names}))
+    own = origin.get("pictures") or pictures_of(training, held_out)
+    of_run = {(name, digest) for name, digest in own["training"]}
+    of_run |= {(name, "") for name, _ in of_run}
+    return names_learnt(own["held_out"], known_to(origin) - of_run)
+
+
+def names_learnt(pictures: list[list[str]], known: Collection[Named]) -> list[str]:
+    """Return the names of those pictures of a checkpoint that are among those known, as `learnt_of`."""
+    names, digests = _names_and_digests(known)
+    return sorted(name for name, digest in pictures if name in names or digest in digests)
+
+
+def _names_and_digests(known: Collection[Named]) -> tuple[set[str], set[str]]:
+    """Return the names of which nothing else is known, and the digits of the others."""
+    return {name for name, digest in known if not digest}, {digest for _, digest in known if digest}
 
 
 def _differences(stored: dict[str, list[list[str]]], training: CleanSet | None, held_out: CleanSet | None) -> list[str]:

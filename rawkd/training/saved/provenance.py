@@ -14,7 +14,7 @@ from rawkd.errors import InputError, ModelError
 from rawkd.inference.card import ModelCard
 from rawkd.training.data.clean import CleanSet
 from rawkd.training.saved.checkpoint import Checkpoint, load_checkpoint
-from rawkd.training.saved.pictures import pictures_of
+from rawkd.training.saved.pictures import Named, known_to, names_learnt, pictures_of
 from rawkd.training.saved.stages import stage_of
 from rawkd.training.saved.trained import find_trained
 
@@ -46,8 +46,9 @@ def origin_of(start_from: str | None, training: CleanSet | None, held_out: Clean
     Returns
     -------
     `stages`: the earlier runs, as in a card. `data`: one row per training file of this and earlier runs, with source
-    and licence if a SOURCES.tsv has them (`with_licences`), and per held-out file. `learnt`: names of the training
-    files relative to their folders. `pictures`: those of this run, with their hashes (`pictures.pictures_of`).
+    and licence if a SOURCES.tsv has them (`with_licences`), and per held-out file. `learnt`: name and
+    digits of the hash of every such training file (`pictures.known_to`). `pictures`: those of this run, with their
+    hashes (`pictures.pictures_of`).
 
     Raises
     ------
@@ -57,9 +58,11 @@ def origin_of(start_from: str | None, training: CleanSet | None, held_out: Clean
     before = _origin_before(start_from)
     if training is None or held_out is None:
         return before
-    trained_on = sorted({*before["learnt"], *training.names})
-    data = _merged(_rows(held_out, training), before["data"], trained_on)
-    return {**before, "data": data, "learnt": trained_on, "pictures": pictures_of(training, held_out)}
+    pictures, earlier = pictures_of(training, held_out), known_to(before)
+    learnt = earlier | {(name, digest) for name, digest in pictures["training"]}
+    seen = {name for name, _ in learnt} | {*names_learnt(pictures["held_out"], earlier)}
+    data = _merged(_rows(held_out, training), before["data"], seen)
+    return {**before, "data": data, "learnt": _listed(learnt), "pictures": pictures}
 
 
 def stages_of(run: Path) -> list[dict[str, Any]]:
@@ -92,14 +95,13 @@ def data_of(run: Path, held_out: CleanSet, training: CleanSet) -> list[dict[str,
     return with_licences(rows, training.folders)
 
 
-def trained_on(run: Path) -> set[str]:
-    """Return the names, relative to their folders, of the files that this and earlier runs are known to train on."""
-    origin = _checkpoint_of(run).origin
-    return set(origin["learnt"]) if origin else set()
+def trained_on(run: Path) -> set[Named]:
+    """Return the files that this and earlier runs are known to train on (`pictures.known_to`)."""
+    return known_to(_checkpoint_of(run).origin)
 
 
-def learnt_by(name_or_folder: str) -> set[str]:
-    """Return the names of the files that a model or run is known to train on.
+def learnt_by(name_or_folder: str) -> set[Named]:
+    """Return the files that a model or run is known to train on (`pictures.known_to`); a model has only their names.
 
     Raises
     ------
@@ -109,9 +111,9 @@ def learnt_by(name_or_folder: str) -> set[str]:
     return _learnt_of(found) if isinstance(found, ModelCard) else trained_on(Path(name_or_folder))
 
 
-def _learnt_of(card: ModelCard) -> set[str]:
-    """Return the names of the training files in a card: those below the folder of their SOURCES.tsv."""
-    return {row["file"] for row in card.data if isinstance(row, dict) and "file" in row and "use" not in row}
+def _learnt_of(card: ModelCard) -> set[Named]:
+    """Return the training files in a card, whose names are those below the folder of their SOURCES.tsv."""
+    return {(row["file"], "") for row in card.data if isinstance(row, dict) and "file" in row and "use" not in row}
 
 
 def with_licences(rows: list[dict[str, str]], folders: list[Path]) -> list[dict[str, str]]:
@@ -163,10 +165,15 @@ def _origin_before(start_from: str | None) -> dict[str, Any]:
         return {"stages": [], "data": [], "learnt": []}
     begun = find_trained(start_from)
     if isinstance(begun, ModelCard):
-        return {"stages": begun.recipe.get("stages", []), "data": begun.data, "learnt": sorted(_learnt_of(begun))}
+        return {"stages": begun.recipe.get("stages", []), "data": begun.data, "learnt": _listed(_learnt_of(begun))}
     run = Path(start_from)
-    before = {key: value for key, value in _origin(_checkpoint_of(run), run).items() if key != "pictures"}
-    return {**before, "stages": stages_of(run)}
+    origin = _origin(_checkpoint_of(run), run)
+    before = {key: value for key, value in origin.items() if key != "pictures"}
+    return {**before, "learnt": _listed(known_to(origin)), "stages": stages_of(run)}
+
+
+def _listed(known: set[Named]) -> list[list[str]]:
+    return [list(one) for one in sorted(known)]
 
 
 def _rows(held_out: CleanSet, training: CleanSet) -> list[dict[str, str]]:
