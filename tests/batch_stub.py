@@ -84,9 +84,15 @@ def batch(
     exclude: Sequence[str] = (),
     open_store: Callable[[str], Store] = LocalStore,
 ) -> dict[str, Outcome]:
-    """The outcome of each photo below a folder, by its name."""
+    """The outcome of each photo below a folder, by its name; `open_store` is for the target."""
     selection = Selection(recursive=True, exclude=tuple(exclude))
-    tasks = find_tasks([str(source)], str(target), selection, "-denoised.dng", open_store)
+    tasks = find_tasks(
+        [str(source)],
+        str(target),
+        selection,
+        "-denoised.dng",
+        lambda root: open_store(root) if root == str(target) else LocalStore(root),
+    )
     heard: list[Outcome] = []
     Batch(chosen or options(), workers or StubWorkers()).run(tuple(tasks), heard.append)
     assert len(heard) == len(tasks)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_stub import batch, options, sentence, statuses
+from batch_stub import StubWorkers, batch, options, sentence, statuses
 
 from rawkd.batch.store import LocalStore
-from rawkd.batch.task import key_of
+from rawkd.batch.task import Task, key_of
+from rawkd.batch.url_store import UrlStore
+from rawkd.errors import OutputError
 
 NOT_FINITE = float("nan")
 ODD: list[Any] = [None, "x", [], {}, 3, 3.5, True, NOT_FINITE]
@@ -155,6 +157,48 @@ def test_of_two_photos_and_an_output_that_nobody_knows_both_fail(tmp_path: Path)
     photos(target, "a-denoised.dng", "b-denoised.dng")
     found = batch(source, target, options(keep_existing=True))
     assert statuses(found) == {"a.CR2": "failed", "a.NEF": "failed", "b.CR2": "kept"}
+
+
+@pytest.mark.parametrize("keep_existing", [False, True])
+@pytest.mark.parametrize("url", [False, True])
+def test_no_work_file_stays_where_an_output_appears(keep_existing: bool, url: bool, tmp_path: Path) -> None:
+    if url:
+        pytest.importorskip("fsspec")
+    source, target = photos(tmp_path / "in", "a.CR2", "b.CR2"), tmp_path / "out"
+    left: list[list[Path]] = []
+
+    def appearing(task: Task) -> None:
+        left.append(work_files(target))
+        photos(target, task.output)
+
+    found = batch(
+        source,
+        target.as_uri() if url else target,
+        options(keep_existing=keep_existing),
+        StubWorkers(before=appearing),
+        open_store=UrlStore.at if url else LocalStore,
+    )
+    assert set(statuses(found).values()) == {"kept" if keep_existing else "failed"}
+    assert keep_existing or "appeared while its photo was denoised" in sentence(found["a.CR2"])
+    assert [len(one) for one in left] == [1, 1]  # that of the photo in work alone
+    assert work_files(target) == []
+
+
+def test_no_work_file_stays_at_a_url_that_refuses_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+
+    def refusing(store: UrlStore, _staged: str, name: str) -> None:
+        raise OutputError(store.shown(name))
+
+    monkeypatch.setattr(UrlStore, "publish", refusing)
+    source, target = photos(tmp_path / "in", "a.CR2"), tmp_path / "out"
+    assert statuses(batch(source, target.as_uri(), open_store=UrlStore.at)) == {"a.CR2": "failed"}
+    assert work_files(target) == []
+    UrlStore.at(target.as_uri()).discard(".rawkd/work/gone.dng")  # says nothing
+
+
+def work_files(target: Path) -> list[Path]:
+    return list((target / ".rawkd" / "work").glob("*"))
 
 
 def test_an_archive_that_was_moved_is_kept(tmp_path: Path) -> None:

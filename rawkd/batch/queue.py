@@ -191,12 +191,14 @@ class Batch:
         try:
             if not self.options.process.overwrite and task.target.state(task.output) is not None:
                 if self.options.keep_existing:
+                    task.target.discard(staged.name)
                     return Outcome(task, Status.KEPT)
                 raise OutputError(f"{task.output_shown} appeared while its photo was denoised; it is left as it is")
             save(task, record)
             task.target.publish(staged.name, task.output)
             save(task, Record(**{**vars(record), "done": True}))
         except RawkdError as error:
+            task.target.discard(staged.name)
             return Outcome.failed(task, error)
         return Outcome(task, Status.DONE, staged.report, series=assignment.series)
 
