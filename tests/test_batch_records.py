@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +212,29 @@ def test_an_archive_that_was_moved_is_kept(tmp_path: Path) -> None:
     assert statuses(batch(moved, target, options(keep_existing=True, rows=True))) == {"a.CR2": "failed"}
     moved.rename(source)  # the same photo, edited: what exists is left
     assert statuses(batch(source, target, options(keep_existing=True, rows=True))) == {"a.CR2": "kept"}
+
+
+def test_a_done_photo_is_found_by_few_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network drive each look takes milliseconds: folders are looked up once, and each photo's record is read."""
+    source, target = tmp_path / "in", tmp_path / "out"
+    read, real, looks = LocalStore.read, os.path.realpath, Counter[str]()
+
+    def reading(store: LocalStore, name: str) -> bytes | None:
+        looks["read"] += 1
+        return read(store, name)
+
+    def resolving(path: Any, **words: Any) -> Any:
+        looks["real path"] += 1
+        return real(path, **words)
+
+    counted = []
+    for count in (4, 12):
+        batch(photos(source, *(f"{index % 4}/{index}.CR2" for index in range(count))), target)
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalStore, "read", reading)
+            patch.setattr(os.path, "realpath", resolving)
+            assert set(statuses(batch(source, target)).values()) == {"skipped"}
+        counted.append(dict(looks))
+        looks.clear()
+    assert [one["read"] for one in counted] == [4, 12]
+    assert counted[0]["real path"] == counted[1]["real path"]

@@ -12,7 +12,7 @@ from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save, source_of
 from rawkd.batch.settings import BatchOptions, fingerprint, settings_of
 from rawkd.batch.store import LocalStore
-from rawkd.batch.task import Task, collisions, place
+from rawkd.batch.task import Folders, Task, collisions
 from rawkd.batch.work import Assignment, Staged, WorkerContext, denoise, look
 from rawkd.batch.workers import Workers
 from rawkd.errors import OutputError, RawkdError
@@ -106,14 +106,15 @@ class Batch:
 
     def survey(self, tasks: Sequence[Task]) -> Survey:
         """Find out which photos are to be denoised; writes nothing."""
-        judged = {task: self._judged(task) for task in tasks}
+        folders = Folders()
+        judged = {task: self._judged(task, folders) for task in tasks}
         ours = {task for task, (_, _, record) in judged.items() if record is not None}
-        written = {place(task.target, task.output) for task in ours}
+        written = {folders.place(task.target, task.output) for task in ours}
         settled: dict[Task, Outcome] = {}
         todo: dict[Task, Identity] = {}
         rest = []
         for task, one in judged.items():
-            if place(task.source, task.name) in written:
+            if folders.place(task.source, task.name) in written:
                 settled[task] = Outcome(task, Status.OWN)
             elif one[0] in (TaskState.DONE, TaskState.KEPT):
                 settled[task] = _outcome_of(task, one)
@@ -126,7 +127,7 @@ class Batch:
                 settled[task] = Outcome(task, Status.OWN)
             else:
                 todo[task] = identity
-        refused = collisions([task for task in tasks if task in todo or task in rivals])
+        refused = collisions([task for task in tasks if task in todo or task in rivals], folders)
         for task in todo.keys() | rivals:
             if task in refused and task not in ours:
                 settled[task] = Outcome.failed(task, refused[task])
@@ -135,15 +136,16 @@ class Batch:
         in_order = {task: todo[task] for task in tasks if task in todo and task not in settled}
         return Survey(in_order, tuple(settled[task] for task in tasks if task in settled))
 
-    def _judged(self, task: Task) -> tuple[TaskState, str, Record | None]:
+    def _judged(self, task: Task, folders: Folders) -> tuple[TaskState, str, Record | None]:
         """The state of a photo, see `judge`."""
-        options = self.options
-        return judge(task, self.settings, overwrite=options.process.overwrite, keep_existing=options.keep_existing)
+        overwrite, keep_existing = self.options.process.overwrite, self.options.keep_existing
+        return judge(task, self.settings, folders, overwrite=overwrite, keep_existing=keep_existing)
 
     def _settled_before_the_lock(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Outcomes of photos that another batch wrote, or whose output appeared, between the survey and the lock."""
+        folders = Folders()
         for task in tasks:
-            judged = self._judged(task)
+            judged = self._judged(task, folders)
             if judged[0] is not TaskState.NEW:
                 yield _outcome_of(task, judged)
 
@@ -179,7 +181,7 @@ class Batch:
         record = Record(
             output=task.output,
             settings=self.settings,
-            source=source_of(task),
+            source=source_of(task, Folders()),
             size=staged.source.size,
             stamp=staged.source.stamp,
             sha256=staged.source_sha256,

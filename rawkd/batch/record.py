@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rawkd.batch.settings import Settings, changes
-from rawkd.batch.store import OWN_FOLDER, FileState, LocalStore, Store
-from rawkd.batch.task import Task, key_of, place
+from rawkd.batch.store import RECORDS, FileState, LocalStore, Store
+from rawkd.batch.task import Folders, Task, key_of
 from rawkd.errors import InputError
 
 VERSION = 4
@@ -65,9 +65,9 @@ class TaskState(Enum):
     REFUSED = "refused"
 
 
-def source_of(task: Task) -> str:
+def source_of(task: Task, folders: Folders) -> str:
     """Real path or URL of the input of a task."""
-    return "/".join(place(task.source, task.name))
+    return "/".join(folders.place(task.source, task.name))
 
 
 def sha256_of_file(path: Path) -> str:
@@ -86,12 +86,12 @@ def save(task: Task, record: Record) -> None:
     task.target.write(_name(task.output), json.dumps(content, indent=1).encode())
 
 
-def load(task: Task) -> Record | str:
+def load(task: Task, folders: Folders) -> Record | str:
     """The last record of an output, or why there is none, in words.
 
     After a kill the last one may be pending: then that one counts, as done, whose hash the output has.
     """
-    found = [one for store, name in _places(task) for one in _saved(store.read(name))]
+    found = [one for store, name in _places(task, folders) for one in _saved(store.read(name))]
     records = sorted((one for one in found if isinstance(one, Record)), key=lambda one: one.saved_s, reverse=True)
     if not records:
         return str(found[0]) if found else "no record says how it was made"
@@ -101,7 +101,7 @@ def load(task: Task) -> Record | str:
     return next((replace(one, done=True) for one in records if one.written == sha256), records[0])
 
 
-def _places(task: Task) -> Iterator[tuple[Store, str]]:
+def _places(task: Task, folders: Folders) -> Iterator[tuple[Store, str]]:
     """Stores and names of the records that batches of the same output to other folders may have kept.
 
     They are in the folders between the root of the outputs and the output, and in those above the root. Of URLs only
@@ -111,9 +111,10 @@ def _places(task: Task) -> Iterator[tuple[Store, str]]:
     if isinstance(task.target, LocalStore):
         parts = PurePosixPath(task.output).parts
         for depth in range(1, len(parts)):
-            yield task.target, "/".join((*parts[:depth], _name("/".join(parts[depth:]))))
-        root = Path(task.target.root).resolve()
-        for above in root.parents:
+            if folders.has_records(Path(task.target.root, *parts[:depth])):
+                yield task.target, "/".join((*parts[:depth], _name("/".join(parts[depth:]))))
+        root = Path(folders.real(Path(task.target.root)))
+        for above in filter(folders.has_records, root.parents):
             yield LocalStore(str(above)), _name((root.relative_to(above) / task.output).as_posix())
 
 
@@ -155,7 +156,7 @@ def _checked(content: dict[str, Any]) -> Record:
 
 
 def judge(
-    task: Task, settings: Settings, *, overwrite: bool, keep_existing: bool = False
+    task: Task, settings: Settings, folders: Folders, *, overwrite: bool, keep_existing: bool = False
 ) -> tuple[TaskState, str, Record | None]:
     """The state of a photo under these settings, the reason if it is refused, and its record if it is done.
 
@@ -164,42 +165,42 @@ def judge(
     """
     if task.target.state(task.output) is None:
         return TaskState.NEW, "", None
-    record = load(task)
-    reason = f"and {record}" if isinstance(record, str) else _difference(task, settings, record)
+    record = load(task, folders)
+    reason = f"and {record}" if isinstance(record, str) else _difference(task, settings, record, folders)
     if reason is None and isinstance(record, Record):
         return TaskState.DONE, "", record
     if keep_existing:
-        return _kept(task, record)
+        return _kept(task, record, folders)
     if overwrite:
         return TaskState.NEW, "", None
     advice = "give --overwrite to replace it, --keep-existing to leave it, or -o for another place"
     return TaskState.REFUSED, f"{task.output_shown} exists {reason}; {advice}", None
 
 
-def _kept(task: Task, record: Record | str) -> tuple[TaskState, str, Record | None]:
+def _kept(task: Task, record: Record | str, folders: Folders) -> tuple[TaskState, str, Record | None]:
     """What `judge` says of an output that is left as it is."""
     if isinstance(record, str) or not record.done:
         return TaskState.KEPT, "", None
-    if record.source == source_of(task) or _same_input(task, record):
+    if record.source == source_of(task, folders) or _same_input(task, record, folders):
         return TaskState.KEPT, "", record
     advice = f"give -o for another place for {task.input_shown}, or leave it out with --exclude"
     return TaskState.REFUSED, f"{task.output_shown} exists and was made of {record.source}; {advice}", None
 
 
-def _difference(task: Task, settings: Settings, record: Record) -> str | None:
+def _difference(task: Task, settings: Settings, record: Record, folders: Folders) -> str | None:
     """Why an existing output is not the wanted one; None if it is."""
     if not record.done:
         return "and a run was killed while it was replaced"
     if record.settings != settings:
         return f"and was made with other settings or another version ({'; '.join(changes(record.settings, settings))})"
-    if not _same_input(task, record):
+    if not _same_input(task, record, folders):
         return "and was made of another input than the one that is there now"
     if (found := task.target.state(task.output)) is not None and -1 < found.size < record.written_bytes:
         return "and is shorter than it was written"
     return None
 
 
-def _same_input(task: Task, record: Record) -> bool:
+def _same_input(task: Task, record: Record, folders: Folders) -> bool:
     """Whether the input is the recorded one: same place, size and stamp, else same bytes.
 
     Memory cards hold other photos of equal names, sizes and times. A store that has no stamps (some servers) says too
@@ -208,7 +209,7 @@ def _same_input(task: Task, record: Record) -> bool:
     state = task.source.state(task.name)
     if state is None or (state.size != record.size and -1 not in (state.size, record.size)):
         return False
-    if record.source == source_of(task) and state.stamp and state == FileState(record.size, record.stamp):
+    if record.source == source_of(task, folders) and state.stamp and state == FileState(record.size, record.stamp):
         return True
     return _hash(task.source, task.name) == record.sha256
 
@@ -224,4 +225,4 @@ def _hash(store: Store, name: str) -> str | None:
 
 def _name(output: str) -> str:
     """The name of the record of an output, in the store of that output."""
-    return f"{OWN_FOLDER}/photos/{key_of(output)}.json"
+    return f"{RECORDS}/{key_of(output)}.json"

@@ -22,6 +22,7 @@ from rawkd.files.write.atomic import HINTS, atomic_output
 
 OWN_FOLDER = ".rawkd"
 WORK = f"{OWN_FOLDER}/work"
+RECORDS = f"{OWN_FOLDER}/photos"
 
 Missed = Callable[[str, str], None]
 """Called for every folder that cannot be searched, with the folder and a sentence about it."""
