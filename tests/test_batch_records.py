@@ -139,6 +139,39 @@ def test_killed_between_the_new_name_and_its_record(tmp_path: Path, monkeypatch:
     assert "rows on, now off" in sentence(batch(source, target)["a.CR2"])
 
 
+def test_killed_while_an_output_is_replaced_by_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--rows` changes nothing in a photo without row noise."""
+    source, target = photos(tmp_path / "in", "a.CR2"), tmp_path / "out"
+    batch(source, target)
+    output, publish = target / "a-denoised.dng", LocalStore.publish
+    path = record_of(target, "a-denoised.dng")
+    whole = json.loads(path.read_text())
+
+    def dying(store: LocalStore, staged: str, name: str) -> None:
+        if name.endswith(".dng"):
+            raise KeyboardInterrupt
+        publish(store, staged, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "publish", dying)
+        with pytest.raises(KeyboardInterrupt):
+            batch(source, target, options(rows=True, overwrite=True))
+    pending = json.loads(path.read_text())
+    assert (pending["done"], pending["before"]) == (False, {key: whole[key] for key in whole if key != "version"})
+    path.write_text(json.dumps(pending | {"written": whole["written"]}))
+    assert output.read_bytes() == b"ofa.CR2"
+    assert statuses(batch(source, target)) == {"a.CR2": "skipped"}
+
+
+def test_settings_with_an_unknown_key_are_named_so(tmp_path: Path) -> None:
+    source, target = photos(tmp_path / "in", "a.CR2"), tmp_path / "out"
+    batch(source, target)
+    path = record_of(target, "a-denoised.dng")
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole | {"settings": whole["settings"] | {"odd": 1}}))
+    assert "another version (unknown settings)" in sentence(batch(source, target)["a.CR2"])
+
+
 @pytest.mark.parametrize("rows", [False, True])
 def test_a_rival_of_a_kept_photo_is_not_kept(rows: bool, tmp_path: Path) -> None:
     """Only a.CR2 was denoised; a.NEF stays failed with every command."""

@@ -89,7 +89,8 @@ def save(task: Task, record: Record) -> None:
 def load(task: Task, folders: Folders) -> Record | str:
     """The last record of an output, or why there is none, in words.
 
-    After a kill the last one may be pending: then that one counts, as done, whose hash the output has.
+    After a kill the last one may be pending: then that one counts, as done, whose hash the output has. If both settings
+    gave the same bytes, it is the one that was done.
     """
     found = [one for store, name in _places(task, folders) for one in _saved(store.read(name))]
     records = sorted((one for one in found if isinstance(one, Record)), key=lambda one: one.saved_s, reverse=True)
@@ -98,7 +99,8 @@ def load(task: Task, folders: Folders) -> Record | str:
     if records[0].done:
         return records[0]
     sha256 = _hash(task.target, task.output)
-    return next((replace(one, done=True) for one in records if one.written == sha256), records[0])
+    done_first = sorted(records, key=lambda one: not one.done)
+    return next((replace(one, done=True) for one in done_first if one.written == sha256), records[0])
 
 
 def _places(task: Task, folders: Folders) -> Iterator[tuple[Store, str]]:
@@ -192,7 +194,8 @@ def _difference(task: Task, settings: Settings, record: Record, folders: Folders
     if not record.done:
         return "and a run was killed while it was replaced"
     if record.settings != settings:
-        return f"and was made with other settings or another version ({'; '.join(changes(record.settings, settings))})"
+        differing = "; ".join(changes(record.settings, settings)) or "unknown settings"
+        return f"and was made with other settings or another version ({differing})"
     if not _same_input(task, record, folders):
         return "and was made of another input than the one that is there now"
     if (found := task.target.state(task.output)) is not None and -1 < found.size < record.written_bytes:
