@@ -837,6 +837,24 @@ def test_json_on_stdout(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert sorted(record["status"] for record in records) == ["done", "done", "failed"]
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_json_has_an_object_of_photos_that_need_nothing(
+    more: list[str], run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_shoot(tmp_path / "in", 1)
+    write_photo(tmp_path / "in" / "own.dng", software="rawkd 0.0.1")
+    assert run() == 0
+    capfd.readouterr()
+    for words, status in ([], "skipped"), (["--keep-existing", "--strength", "0.5"], "kept"):
+        assert run("--json", *words, *more) == 0
+        records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        found = {Path(one["input"]).name: one["status"] for one in records}
+        assert found == {"00.dng": status, "own.dng": "own output"}
+        assert all(one["error"] is None for one in records)
+    assert run("--keep-existing", "--strength", "0.5", *more) == 0
+    assert capfd.readouterr().out == ""
+
+
 def test_an_output_folder_that_cannot_be(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_shoot(tmp_path / "in", 1)
     (tmp_path / "file").write_bytes(b"precious")

@@ -12,7 +12,7 @@ from rawkd.batch.outcome import Outcome, Status
 from rawkd.batch.record import Record, TaskState, judge, save, source_of
 from rawkd.batch.settings import BatchOptions, fingerprint, settings_of
 from rawkd.batch.store import LocalStore
-from rawkd.batch.task import Task, collisions, place
+from rawkd.batch.task import Folders, Task, collisions
 from rawkd.batch.work import Assignment, Staged, WorkerContext, denoise, look
 from rawkd.batch.workers import Workers
 from rawkd.errors import OutputError, RawkdError
@@ -106,51 +106,48 @@ class Batch:
 
     def survey(self, tasks: Sequence[Task]) -> Survey:
         """Find out which photos are to be denoised; writes nothing."""
-        settled, rest = [], []
-        judged = {task: self._judged(task) for task in tasks}
-        written = {place(task.target, task.output) for task in tasks if judged[task][0] is TaskState.DONE}
-        for task, (state, _, record) in judged.items():
-            if place(task.source, task.name) in written:
-                settled.append(Outcome(task, Status.OWN))
-            elif state is TaskState.DONE and record is not None:
-                settled.append(_skipped(task, record))
-            elif state is TaskState.KEPT:
-                settled.append(Outcome(task, Status.KEPT))
+        folders = Folders()
+        judged = {task: self._judged(task, folders) for task in tasks}
+        ours = {task for task, (_, _, record) in judged.items() if record is not None}
+        written = {folders.place(task.target, task.output) for task in ours}
+        settled: dict[Task, Outcome] = {}
+        todo: dict[Task, Identity] = {}
+        rest = []
+        for task, one in judged.items():
+            if folders.place(task.source, task.name) in written:
+                settled[task] = Outcome(task, Status.OWN)
+            elif one[0] in (TaskState.DONE, TaskState.KEPT):
+                settled[task] = _outcome_of(task, one)
             else:
                 rest.append(task)
-        todo = {}
+        rivals = {task for task, outcome in settled.items() if outcome.status is not Status.OWN}
         for task, found in self.workers.each(look, rest):
             identity = Identity() if isinstance(found, Exception) else found
             if identity.is_own_output:
-                settled.append(Outcome(task, Status.OWN))
+                settled[task] = Outcome(task, Status.OWN)
             else:
                 todo[task] = identity
-        refused: dict[Task, RawkdError] = {
-            task: OutputError(judged[task][1]) for task in todo if judged[task][0] is TaskState.REFUSED
-        }
-        refused |= collisions([task for task in tasks if task in todo or judged[task][0] is TaskState.DONE])
-        for task in refused.keys() & todo.keys():
-            settled.append(Outcome.failed(task, refused[task]))
-            del todo[task]
-        in_order = {task: todo[task] for task in tasks if task in todo}
-        rank = {task: index for index, task in enumerate(tasks)}
-        return Survey(in_order, tuple(sorted(settled, key=lambda outcome: rank[outcome.task])))
+        refused = collisions([task for task in tasks if task in todo or task in rivals], folders)
+        for task in todo.keys() | rivals:
+            if task in refused and task not in ours:
+                settled[task] = Outcome.failed(task, refused[task])
+            elif judged[task][0] is TaskState.REFUSED:
+                settled[task] = _outcome_of(task, judged[task])
+        in_order = {task: todo[task] for task in tasks if task in todo and task not in settled}
+        return Survey(in_order, tuple(settled[task] for task in tasks if task in settled))
 
-    def _judged(self, task: Task) -> tuple[TaskState, str, Record | None]:
+    def _judged(self, task: Task, folders: Folders) -> tuple[TaskState, str, Record | None]:
         """The state of a photo, see `judge`."""
-        options = self.options
-        return judge(task, self.settings, overwrite=options.process.overwrite, keep_existing=options.keep_existing)
+        overwrite, keep_existing = self.options.process.overwrite, self.options.keep_existing
+        return judge(task, self.settings, folders, overwrite=overwrite, keep_existing=keep_existing)
 
     def _settled_before_the_lock(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Outcomes of photos that another batch wrote, or whose output appeared, between the survey and the lock."""
+        folders = Folders()
         for task in tasks:
-            state, reason, record = self._judged(task)
-            if state is TaskState.DONE and record is not None:
-                yield _skipped(task, record)
-            elif state is TaskState.KEPT:
-                yield Outcome(task, Status.KEPT)
-            elif state is TaskState.REFUSED:
-                yield Outcome.failed(task, OutputError(reason))
+            judged = self._judged(task, folders)
+            if judged[0] is not TaskState.NEW:
+                yield _outcome_of(task, judged)
 
     def _work(self, todo: dict[Task, Identity]) -> Generator[Outcome, None, None]:
         """Outcomes in the order in which photos finish. Closing the iterator stops the work."""
@@ -184,7 +181,7 @@ class Batch:
         record = Record(
             output=task.output,
             settings=self.settings,
-            source=source_of(task),
+            source=source_of(task, Folders()),
             size=staged.source.size,
             stamp=staged.source.stamp,
             sha256=staged.source_sha256,
@@ -196,15 +193,23 @@ class Batch:
         try:
             if not self.options.process.overwrite and task.target.state(task.output) is not None:
                 if self.options.keep_existing:
+                    task.target.discard(staged.name)
                     return Outcome(task, Status.KEPT)
                 raise OutputError(f"{task.output_shown} appeared while its photo was denoised; it is left as it is")
             save(task, record)
             task.target.publish(staged.name, task.output)
             save(task, Record(**{**vars(record), "done": True}))
         except RawkdError as error:
+            task.target.discard(staged.name)
             return Outcome.failed(task, error)
         return Outcome(task, Status.DONE, staged.report, series=assignment.series)
 
 
-def _skipped(task: Task, record: Record) -> Outcome:
-    return Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", "")))
+def _outcome_of(task: Task, judged: tuple[TaskState, str, Record | None]) -> Outcome:
+    """The outcome of a photo that is not to be denoised, see `judge`."""
+    state, reason, record = judged
+    if state is TaskState.REFUSED:
+        return Outcome.failed(task, OutputError(reason))
+    if state is TaskState.DONE and record is not None:
+        return Outcome(task, Status.SKIPPED, record.report, series=str(record.report.get("series", "")))
+    return Outcome(task, Status.KEPT)

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from rawkd.files.write.atomic import HINTS, atomic_output
 
 OWN_FOLDER = ".rawkd"
 WORK = f"{OWN_FOLDER}/work"
+RECORDS = f"{OWN_FOLDER}/photos"
 
 Missed = Callable[[str, str], None]
 """Called for every folder that cannot be searched, with the folder and a sentence about it."""
@@ -91,6 +92,10 @@ class Store(Protocol):
 
     def publish(self, staged: str, name: str) -> None:
         """Rename a work file to its final name atomically, replacing an existing file. Raises OutputError."""
+        ...
+
+    def discard(self, staged: str) -> None:
+        """Delete a work file that is not published, if it is there and the store allows it."""
         ...
 
 
@@ -188,6 +193,11 @@ class LocalStore:
             with atomic_output(path, overwrite=True) as temporary:
                 shutil.copyfile(source, temporary)
             source.unlink()
+
+    def discard(self, staged: str) -> None:
+        """Delete the work file."""
+        with suppress(OSError):
+            Path(self.root, staged).unlink()
 
 
 def _make_folder(path: Path) -> None:

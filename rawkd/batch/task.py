@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path, PurePosixPath
 
-from rawkd.batch.store import FileState, LocalStore, Missed, Store, unheard
+from rawkd.batch.store import RECORDS, FileState, LocalStore, Missed, Store, unheard
 from rawkd.errors import InputError, OutputError, RawkdError, UsageError
 from rawkd.files.naming import FORMAT_OF_SUFFIX, RAW_SUFFIXES, place_of
 
@@ -47,6 +48,26 @@ class Task:
 def key_of(output: str) -> str:
     """Name of the record of an output, from its name in its store."""
     return hashlib.sha256(os.fsencode(output)).hexdigest()[:24]
+
+
+class Folders:
+    """What is known of local folders, each looked up once; for a time in which nothing is moved.
+
+    Attributes
+    ----------
+    real : the real path of a folder. has_records : whether a batch kept records there.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.real: Callable[[Path], str] = cache(os.path.realpath)
+        self.has_records: Callable[[Path], bool] = cache(lambda folder: os.path.isdir(folder / RECORDS))  # noqa: PTH112
+
+    def place(self, store: Store, name: str) -> tuple[str, str]:
+        """An identifier of a file, equal for two spellings of its path."""
+        if isinstance(store, LocalStore):
+            return place_of(Path(store.root, name), self.real)
+        return store.root.rstrip("/"), name
 
 
 @dataclass(frozen=True)
@@ -109,7 +130,7 @@ def find_tasks(
     target = None if output is None else open_store(output)
     found: dict[tuple[str, str], tuple[Task, FileState | None]] = {}
     beside: dict[str, Store] = {}
-    has_unwanted = False
+    folders, has_unwanted = Folders(), False
     for given in inputs:
         for store, name, state in _photos(given, selection, open_store, missed):
             if not selection.wants(name):
@@ -118,7 +139,7 @@ def find_tasks(
             path = PurePosixPath(name)
             home = target or beside.setdefault(_folder(store), store)
             task = Task(store, name, home, str(path.with_name(path.stem + ending)))
-            found.setdefault(place(store, name), (task, state))
+            found.setdefault(folders.place(store, name), (task, state))
     if not found:
         searched = ", ".join(inputs)
         below = "" if selection.recursive else "; folders below are searched with --recursive"
@@ -171,27 +192,20 @@ def _photos(
     return [(store, name, state) for name, state in files if is_raw_name(name)]
 
 
-def place(store: Store, name: str) -> tuple[str, str]:
-    """An identifier of a file, equal for two spellings of its path."""
-    if isinstance(store, LocalStore):
-        return place_of(Path(store.root, name))
-    return store.root.rstrip("/"), name
-
-
 def _folder(store: Store) -> str:
     """An identifier of a folder, equal for two spellings of its path."""
     return str(Path(store.root).resolve()) if isinstance(store, LocalStore) else store.root.rstrip("/")
 
 
-def collisions(tasks: Sequence[Task]) -> dict[Task, RawkdError]:
+def collisions(tasks: Sequence[Task], folders: Folders) -> dict[Task, RawkdError]:
     """Tasks whose output collides, with the reason: two photos of one output name, or an output that is an input.
 
     A file without the suffix of a raw photo gives way: a shell's `*` also names the sidecar and the JPEG of a photo.
     """
     by_output: dict[tuple[str, str], list[Task]] = {}
     for task in tasks:
-        by_output.setdefault(place(task.target, task.output), []).append(task)
-    sources = {place(task.source, task.name) for task in tasks}
+        by_output.setdefault(folders.place(task.target, task.output), []).append(task)
+    sources = {folders.place(task.source, task.name) for task in tasks}
     refused: dict[Task, RawkdError] = {}
     for at, rivals in by_output.items():
         if at in sources:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -142,6 +142,12 @@ class UrlStore:
             files.mv(f"{base}/{staged}", f"{base}/{name}")
         except OSError as error:
             raise self._unwritable(name, error) from error
+
+    def discard(self, staged: str) -> None:
+        """Delete the work file."""
+        files, base = self._opened()
+        with suppress(OSError, NotImplementedError):
+            files.rm_file(f"{base}/{staged}")
 
     def _opened(self) -> tuple[Any, str]:
         """The fsspec driver, without its cache of listings, and the root in its notation."""

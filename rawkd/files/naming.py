@@ -74,9 +74,9 @@ def each_once(photos: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(first.values())
 
 
-def place_of(path: Path) -> tuple[str, str]:
-    """Return the real folder and the name of a file, equal for all spellings of its path."""
-    return os.path.realpath(path.parent), path.name
+def place_of(path: Path, real: Callable[[Path], str] = os.path.realpath) -> tuple[str, str]:
+    """Return the real folder and the name of a file, equal for all spellings of its path; `real` finds the folder."""
+    return real(path.parent), path.name
 
 
 def ending_of(file_format: str | None, *, cropped: bool = False) -> str:

@@ -30,6 +30,8 @@ from rawkd.restore.installed_calibration import installed_profile
 AT_A_TIME = 100
 """Least photos of the cameras that are measured and then denoised together, so that few workers wait for others at the
 end of either (our choice)."""
+IN_VAIN = 3 * SAMPLES
+"""Photos in a row that give no noise after which a series is measured no further (our choice)."""
 
 Key = tuple[str, Series]
 """Root of the outputs, and series."""
@@ -80,6 +82,37 @@ def series_of(todo: Mapping[Task, Identity], options: BatchOptions) -> dict[Task
 
 
 @dataclass
+class Sample:
+    """The photos of a series that are measured.
+
+    Attributes
+    ----------
+    order : all photos of the series, in the order of measuring. begun : number of those that are measured or in work.
+    found : of those that were read.
+    """
+
+    order: Sequence[Task]
+    begun: int = 0
+    found: dict[Task, Measured] = field(default_factory=dict)
+
+    def wanted(self) -> Sequence[Task]:
+        """The next photos to measure, when none is in work.
+
+        None if enough have given their noise, `IN_VAIN` in a row have not, or all were measured.
+        """
+        gave = [task in self.found and self.found[task].noise is not None for task in self.order[: self.begun]]
+        if len(gave) >= IN_VAIN and not any(gave[-IN_VAIN:]):
+            return ()
+        return self.order[self.begun : self.begun + max(SAMPLES - sum(gave), 0)]
+
+    def begin(self) -> Sequence[Task]:
+        """The same, which are in work from now on."""
+        wanted = self.wanted()
+        self.begun += len(wanted)
+        return wanted
+
+
+@dataclass
 class Measuring:
     """The pools of the series of one run, loaded or measured.
 
@@ -97,8 +130,7 @@ class Measuring:
     series: Mapping[Task, Series | None]
     counted: Counted = uncounted
     warn: Callable[[str], None] = unsaid
-    _waiting: dict[Key, list[Task]] = field(default_factory=dict)
-    _measured: dict[Task, Measured] = field(default_factory=dict)
+    _samples: dict[Key, Sample] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._key_of = {task: (task.target.root, of) for task, of in self.series.items() if of is not None}
@@ -109,10 +141,10 @@ class Measuring:
         for key, members in groups.items():
             known = self.pools.get(key) or load_pool(self._stores[key[0]], key[1], self.settings, self.warn)
             if known is None:
-                self._waiting[key] = sampling_order(members)
+                self._samples[key] = Sample(sampling_order(members))
             else:
                 self.pools[key] = known
-        self._done, self._total = 0, sum(min(SAMPLES, len(members)) for members in self._waiting.values())
+        self._done, self._total = 0, sum(min(SAMPLES, len(one.order)) for one in self._samples.values())
 
     def pool_of(self, task: Task) -> SeriesPool | None:
         """What the photo shares with its series; None if it is measured alone or nothing could be measured."""
@@ -128,11 +160,11 @@ class Measuring:
         """
         keys = {self._key_of[task]: None for task in tasks if task in self._key_of}
         cameras: dict[Camera, list[Key]] = {}
-        for key in (key for key in keys if key in self._waiting):
+        for key in (key for key in keys if key in self._samples):
             cameras.setdefault(_camera(key), []).append(key)
         if cameras:
             self.counted(self._done, self._total)
-        while chosen := {camera: photos for camera, of in cameras.items() if (photos := self._wanted(of))}:
+        while chosen := {camera: photos for camera, of in cameras.items() if (photos := self._begin(of))}:
             for camera in cameras.keys() - chosen.keys():
                 self._pool(camera, cameras.pop(camera))
             left = {camera: len(photos) for camera, photos in chosen.items()}
@@ -142,11 +174,10 @@ class Measuring:
                 self._count()
                 left[camera] -= 1
                 if isinstance(found, Measured):
-                    self._measured[task] = found
+                    self._samples[self._key_of[task]].found[task] = found
                 else:
-                    self._waiting[self._key_of[task]].remove(task)
                     yield Outcome.failed(task, found)
-                if not left[camera] and not self._wanted(cameras[camera]):
+                if not left[camera] and not any(self._samples[key].wanted() for key in cameras[camera]):
                     self._pool(camera, cameras.pop(camera))
         for camera, of_camera in cameras.items():
             self._pool(camera, of_camera)
@@ -157,17 +188,18 @@ class Measuring:
         self._total = max(self._total, self._done)
         self.counted(self._done, self._total)
 
-    def _wanted(self, keys: Sequence[Key]) -> list[Task]:
+    def _begin(self, keys: Sequence[Key]) -> list[Task]:
         """The next photos to measure of some series."""
-        return [task for key in keys for task in _wanted(self._waiting[key], self._measured)]
+        return [task for key in keys for task in self._samples[key].begin()]
 
     def _pool(self, camera: Camera, keys: Sequence[Key]) -> None:
         """Save the pools of all series of a camera, which share its defects."""
-        photos = {key: [(t, self._measured.pop(t)) for t in self._waiting[key] if t in self._measured] for key in keys}
-        suspects = [(camera, one.suspects) for of_key in photos.values() for _, one in of_key]
+        photos = {key: self._samples.pop(key) for key in keys}
+        suspects = [(camera, one.suspects) for sample in photos.values() for one in sample.found.values()]
         defects = defects_of_cameras(suspects).get(camera, ())
-        for key, of_key in photos.items():
-            noises = [(task.name, one.noise, one.warnings) for task, one in of_key if one.noise is not None]
+        for key, sample in photos.items():
+            found = sample.found.items()
+            noises = [(task.name, one.noise, one.warnings) for task, one in found if one.noise is not None]
             pool = SeriesPool.of(noises, defects)
             if pool is not None:
                 save_pool(self._stores[key[0]], key[1], self.settings, pool)
@@ -176,10 +208,3 @@ class Measuring:
 
 def _camera(key: Key) -> Camera:
     return key[0], key[1].make, key[1].model
-
-
-def _wanted(order: Sequence[Task], measured: Mapping[Task, Measured]) -> list[Task]:
-    """The next photos of a series to measure; none if enough have given their noise or all were measured."""
-    useful = sum(1 for task in order if task in measured and measured[task].noise is not None)
-    left = [task for task in order if task not in measured]
-    return left[: max(SAMPLES - useful, 0)]

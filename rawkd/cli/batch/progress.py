@@ -117,8 +117,7 @@ class BatchDisplay:
             speed = f"{self.megapixels / max(self.seconds, 1e-3):.1f} MP/s"
             self._bar.update(self._bar_task, completed=len(self.outcomes), speed=speed)
         self._to_stderr(outcome)
-        if outcome.report is not None or outcome.failure is not None:
-            self._to_stdout(outcome)
+        self._to_stdout(outcome)
 
     def _to_stderr(self, outcome: Outcome) -> None:
         """Print the photo's line; successes are left to the bar where there is one."""
