@@ -9,7 +9,8 @@ from rawkd.photo import FloatArray, GainMap, Mosaic, RawPhoto, Rect
 from rawkd.render.gain_map import gains_in
 from rawkd.sensor.cfa import Unification, pack, padded
 
-BLOCK_PX = 128, 512
+BLOCK_PX = 192, 512
+"""Rows and columns of a block; others took up to 1.4 times the time (measured on an AMD EPYC)."""
 
 
 def blocks_of(rect: Rect) -> Iterator[Rect]:

@@ -40,7 +40,7 @@ def render(
     """Render the photo as an upright sRGB picture; grey for a monochrome sensor.
 
     Every pixel of the sensor becomes one pixel; if they are not square, `stretched` has to follow. It works block by
-    block: besides the result it needs 20 MiB per thread, and for X-Trans 6 bytes per pixel.
+    block: besides the result it needs 30 MiB per thread, and for X-Trans 6 bytes per pixel.
 
     Parameters
     ----------
