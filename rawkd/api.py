@@ -25,7 +25,7 @@ from rawkd.arguments import (
 )
 from rawkd.errors import InputError, refuse_other_type
 from rawkd.files.read import raw
-from rawkd.files.read.camera_color import Fallback, daylight_neutral
+from rawkd.files.read.color.fallback import Fallback, daylight_neutral
 from rawkd.files.tiff.exif import refuse_other_values
 from rawkd.files.write import dng
 from rawkd.files.write.stored_frame import refuse_unstorable

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from synthetic_dng import BYTE, RATIONAL, SHORT, SRATIONAL, flat_frame, write_dng
 
-from rawkd.files.read.camera_color import D65_XYZ, SRGB_FROM_XYZ
+from rawkd.files.read.color.fallback import D65_XYZ, SRGB_FROM_XYZ
+from rawkd.files.read.color.matrices import mired_of
 from rawkd.files.read.decode import Decoder
-from rawkd.files.read.dng_matrices import mired_of
 from rawkd.files.read.raw import read_raw
 from rawkd.files.write.dng import write_dng as write_ours
 from rawkd.photo import RawPhoto

@@ -237,6 +237,14 @@ def test_an_older_run_knows_the_names_that_it_learnt(folder: Path, tmp_path: Pat
     assert run(TINY, folder, tmp_path / "run").step == 8
 
 
+def origin_of(folder: Path) -> dict[str, Any]:
+    """Where the weights of a run come from, as its checkpoint says."""
+    state = load_checkpoint(folder)
+    assert state is not None
+    assert state.origin is not None
+    return state.origin
+
+
 def test_weights_that_learnt_held_out_pictures_are_told(folder: Path, tmp_path: Path) -> None:
     """A second run on the same pictures with one more holds out another one."""
     told: list[str] = []
@@ -251,12 +259,8 @@ def test_weights_that_learnt_held_out_pictures_are_told(folder: Path, tmp_path: 
         run(short, others, tmp_path / "second", start_from=str(tmp_path / "first"), warn=told.append)
     assert len(told) == 2
     assert "have learnt 1 of the 1 held-out pictures (first 1.png), so its validation is too good" in told[0]
-    state = load_checkpoint(tmp_path / "second")
-    assert state is not None
-    assert state.origin is not None
-    assert [name for name, _ in state.origin["pictures"]["held_out"]] == [
-        "1.png"
-    ]  # its own, not those of the first run
+    pictures = origin_of(tmp_path / "second")["pictures"]
+    assert [name for name, _ in pictures["held_out"]] == ["1.png"]  # its own, not those of the first run
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -279,10 +283,7 @@ def test_learnt_pictures_are_told_below_another_folder(folder: Path, tmp_path: P
     run(short, others, tmp_path / "second", start_from=str(tmp_path / "first"), warn=told.append)
     assert len(told) == 1
     assert "have learnt 1 of the 1 held-out pictures (first 0.png)" in told[0]
-    state = load_checkpoint(tmp_path / "second")
-    assert state is not None
-    assert state.origin is not None
-    assert {"file": "0.png", "use": "held out for validation"} not in state.origin["data"]
+    assert {"file": "0.png", "use": "held out for validation"} not in origin_of(tmp_path / "second")["data"]
 
 
 def test_a_finished_run_stays_as_it_is(folder: Path, tmp_path: Path) -> None:

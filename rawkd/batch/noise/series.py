@@ -193,7 +193,7 @@ def unsaid(_sentence: str) -> None:
 
 
 def load_pool(store: Store, series: Series, settings: str, warn: Callable[[str], None] = unsaid) -> SeriesPool | None:
-    """The pool that an earlier run saved; None if it is missing, or damaged, of which `warn` hears."""
+    """Return the pool that an earlier run saved; None if it is missing, or damaged, with a warning to `warn`."""
     name = _name(series, settings)
     data = store.read(name)
     try:

@@ -10,12 +10,12 @@ import numpy as np
 
 from rawkd.cores import available_cores
 from rawkd.errors import InputError, UnsupportedRawError
-from rawkd.files.read.camera_color import Fallback, invertible, libraw_color, libraw_matrix
 from rawkd.files.read.clip_level import with_measured_clip
+from rawkd.files.read.color.dng import captions, kept_tags, no_color, read_color
+from rawkd.files.read.color.fallback import Fallback, invertible, libraw_color, libraw_matrix
 from rawkd.files.read.containers import read_tag_tree
 from rawkd.files.read.decode import Decoder
 from rawkd.files.read.decoded import DecodedFrame
-from rawkd.files.read.dng_color import captions, kept_tags, no_color, read_color
 from rawkd.files.read.dng_kind import is_dng, raw_ifd_of, refuse_multi_raw
 from rawkd.files.read.first_bytes import why_not_raw
 from rawkd.files.read.identify import SOFTWARE

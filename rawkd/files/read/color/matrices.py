@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rawkd.files.read.camera_color import invertible
+from rawkd.files.read.color.fallback import invertible
 from rawkd.files.tiff.tags import Ifd
 from rawkd.photo import DoubleArray
 

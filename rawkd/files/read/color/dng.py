@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rawkd.files.read.camera_color import D65_XYZ, NO_WHITE_BALANCE, Fallback, daylight_neutral, positive
-from rawkd.files.read.dng_matrices import (
+from rawkd.files.read.color.fallback import D65_XYZ, NO_WHITE_BALANCE, Fallback, daylight_neutral, positive
+from rawkd.files.read.color.matrices import (
     CALIBRATION_SIGNATURES,
     ILLUMINANTS,
     KELVIN,
